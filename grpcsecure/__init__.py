@@ -1,0 +1,88 @@
+"""Secure gRPC servers in Python from one config file.
+
+The names below are the public API; they load on first use, so that the command line
+starts without importing gRPC.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from grpcsecure.errors import (
+        BindError,
+        ConfigError,
+        GrpcSecureError,
+        StartupError,
+        UnreadableConfigError,
+        UsageError,
+    )
+    from grpcsecure.model.modes import ClientCertificateMode
+    from grpcsecure.model.peer import (
+        AnonymousPeer,
+        Certificate,
+        ClaimedPeer,
+        Peer,
+        PeerState,
+        VerifiedPeer,
+    )
+    from grpcsecure.server.app import Server, load
+    from grpcsecure.server.context import peer
+
+    __version__: str
+
+__all__ = [
+    "AnonymousPeer",
+    "BindError",
+    "Certificate",
+    "ClaimedPeer",
+    "ClientCertificateMode",
+    "ConfigError",
+    "GrpcSecureError",
+    "Peer",
+    "PeerState",
+    "Server",
+    "StartupError",
+    "UnreadableConfigError",
+    "UsageError",
+    "VerifiedPeer",
+    "__version__",
+    "load",
+    "peer",
+]
+
+_HOMES = {
+    "grpcsecure.errors": (
+        "BindError",
+        "ConfigError",
+        "GrpcSecureError",
+        "StartupError",
+        "UnreadableConfigError",
+        "UsageError",
+    ),
+    "grpcsecure.model.modes": ("ClientCertificateMode",),
+    "grpcsecure.model.peer": (
+        "AnonymousPeer",
+        "Certificate",
+        "ClaimedPeer",
+        "Peer",
+        "PeerState",
+        "VerifiedPeer",
+    ),
+    "grpcsecure.server.app": ("Server", "load"),
+    "grpcsecure.server.context": ("peer",),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its home on first use (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("grpcsecure")
+    for home, names in _HOMES.items():
+        if name in names:
+            from importlib import import_module
+
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

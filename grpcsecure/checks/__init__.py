@@ -1,0 +1,1 @@
+"""What can be wrong with a config beyond its schema, one module per subject."""

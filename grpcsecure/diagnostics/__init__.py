@@ -1,0 +1,1 @@
+"""Findings: what is wrong with a config, as data, and how it is shown."""

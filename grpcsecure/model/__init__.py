@@ -1,0 +1,1 @@
+"""What a checked config is, as frozen values; the standard library only."""

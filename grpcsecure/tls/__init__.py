@@ -1,0 +1,1 @@
+"""Key material, certificates and the two engines; knows no policy."""
