@@ -1,0 +1,60 @@
+"""The greeter for the asyncio runtime: coroutines and async generators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpcsecure
+from helloworld import helloworld_pb2, helloworld_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import grpc.aio
+
+
+class Greeter(helloworld_pb2_grpc.GreeterServicer):
+    """Greets, and says how well it knows whom it greets."""
+
+    def __init__(self, greeting: str = "Hello") -> None:
+        self._greeting = greeting
+
+    def _greet(
+        self, name: str, context: grpc.aio.ServicerContext
+    ) -> helloworld_pb2.HelloReply:
+        peer = grpcsecure.peer(context)
+        who = name or (peer.certificate.subject if peer.certificate else "stranger")
+        return helloworld_pb2.HelloReply(
+            message=f"{self._greeting}, {who}! ({peer.state.value} on {peer.listener})"
+        )
+
+    async def SayHello(
+        self, request: helloworld_pb2.HelloRequest, context: grpc.aio.ServicerContext
+    ) -> helloworld_pb2.HelloReply:
+        """One request, one reply."""
+        return self._greet(request.name, context)
+
+    async def SayHelloManyTimes(
+        self, request: helloworld_pb2.HelloRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[helloworld_pb2.HelloReply]:
+        """One request, a reply for each time asked."""
+        for _ in range(request.times or 1):
+            yield self._greet(request.name, context)
+
+    async def SayHelloToAll(
+        self,
+        request_iterator: AsyncIterator[helloworld_pb2.HelloRequest],
+        context: grpc.aio.ServicerContext,
+    ) -> helloworld_pb2.HelloReply:
+        """Many requests, one reply to all of them."""
+        names = [request.name async for request in request_iterator]
+        return self._greet(" and ".join(names), context)
+
+    async def Chat(
+        self,
+        request_iterator: AsyncIterator[helloworld_pb2.HelloRequest],
+        context: grpc.aio.ServicerContext,
+    ) -> AsyncIterator[helloworld_pb2.HelloReply]:
+        """Reply to each request, as they come."""
+        async for request in request_iterator:
+            yield self._greet(request.name, context)
