@@ -2,4 +2,143 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from grpcsecure.diagnostics.model import Kind, Severity
+
+__all__ = [
+    "ABSTRACT_SERVICER",
+    "DUPLICATE_SERVICE",
+    "IMPORT_FAILED",
+    "MISSING_ATTRIBUTE",
+    "NOTHING_SERVED",
+    "NO_REGISTER_FUNCTION",
+    "OPAQUE_FACTORY",
+    "REGISTER_FAILED",
+    "RUNTIME_MISMATCH",
+    "UNIMPLEMENTED_METHOD",
+    "UNKNOWN_SERVICE",
+    "WRONG_ARGUMENTS",
+]
+
+IMPORT_FAILED = Kind(
+    code="GS501",
+    name="import-failed",
+    severity=Severity.ERROR,
+    what="The module of a servicer could not be imported.",
+    why="Without it there is nothing to serve. The traceback shows the way into the"
+    " module's own code.",
+    bad="services: [{servicer: 'no_such_module:Greeter'}]",
+    good="services: [{servicer: 'greeter:Greeter'}]",
+)
+
+MISSING_ATTRIBUTE = Kind(
+    code="GS502",
+    name="missing-attribute",
+    severity=Severity.ERROR,
+    what="The module was imported, but has no such attribute.",
+    why="`module:attribute` names a class, a factory or an instance in that module.",
+    bad="services: [{servicer: 'greeter:Greetr'}]",
+    good="services: [{servicer: 'greeter:Greeter'}]",
+)
+
+NO_REGISTER_FUNCTION = Kind(
+    code="GS503",
+    name="no-register-function",
+    severity=Severity.ERROR,
+    what="No function is known that registers the servicer with a server.",
+    why="It is inferred from the generated base class: `GreeterServicer` has"
+    " `add_GreeterServicer_to_server` beside it. An object without such a base needs"
+    " `register`.",
+    bad="services: [{servicer: 'collections:OrderedDict'}]",
+    good="services: [{servicer: 'greeter:Greeter'}]",
+)
+
+ABSTRACT_SERVICER = Kind(
+    code="GS504",
+    name="abstract-servicer",
+    severity=Severity.ERROR,
+    what="The servicer class has abstract methods, so that it cannot be created.",
+    why="Python refuses to instantiate it.",
+    bad="services: [{servicer: 'greeter:AbstractGreeter'}]",
+    good="services: [{servicer: 'greeter:Greeter'}]",
+)
+
+UNKNOWN_SERVICE = Kind(
+    code="GS505",
+    name="unknown-service",
+    severity=Severity.ERROR,
+    what="A listener names a service that nobody provides.",
+    why="The listener would serve less than its file says.",
+    bad="listeners: {public: {services: [helloworld.Greetr]}}",
+    good="listeners: {public: {services: [helloworld.Greeter]}}",
+)
+
+RUNTIME_MISMATCH = Kind(
+    code="GS506",
+    name="runtime-mismatch",
+    severity=Severity.ERROR,
+    what="A method is a coroutine, but the runtime is `threads`.",
+    why="A thread would get a coroutine that nobody awaits, and every call would fail.",
+    bad="server: {runtime: threads}\nservices: [{servicer: 'greeter:AsyncGreeter'}]",
+    good="server: {runtime: asyncio}\nservices: [{servicer: 'greeter:AsyncGreeter'}]",
+)
+
+WRONG_ARGUMENTS = Kind(
+    code="GS507",
+    name="wrong-arguments",
+    severity=Severity.ERROR,
+    what="The servicer does not take the arguments under `with`.",
+    why="Calling it would raise a `TypeError`.",
+    bad="services: [{servicer: 'greeter:Greeter', with: {greting: Hello}}]",
+    good="services: [{servicer: 'greeter:Greeter', with: {greeting: Hello}}]",
+)
+
+OPAQUE_FACTORY = Kind(
+    code="GS508",
+    name="opaque-factory",
+    severity=Severity.WARNING,
+    what="What the factory returns is not known before it is called.",
+    why="User code is only called when the server starts, so its services and methods"
+    " cannot be checked before that.",
+    bad="services: [{servicer: 'greeter:make_anything'}]",
+    good="services: [{servicer: 'greeter:make_greeter'}]",
+)
+
+DUPLICATE_SERVICE = Kind(
+    code="GS509",
+    name="duplicate-service",
+    severity=Severity.ERROR,
+    what="Two servicers provide the same service.",
+    why="gRPC would call one of them and ignore the other without a word.",
+    bad="services: [{servicer: 'greeter:Greeter'}, {servicer: 'greeter:Greeter'}]",
+    good="services: [{servicer: 'greeter:Greeter'}]",
+)
+
+UNIMPLEMENTED_METHOD = Kind(
+    code="GS510",
+    name="unimplemented-method",
+    severity=Severity.WARNING,
+    what="The servicer does not override a method of its generated base class.",
+    why="Calls to it end with UNIMPLEMENTED.",
+    bad="services: [{servicer: 'greeter:HalfGreeter'}]",
+    good="services: [{servicer: 'greeter:Greeter'}]",
+)
+
+REGISTER_FAILED = Kind(
+    code="GS511",
+    name="register-failed",
+    severity=Severity.ERROR,
+    what="The register function does not fit the servicer.",
+    why="It raised an exception, or registered nothing.",
+    bad="services: [{servicer: 'greeter:Greeter', register: 'builtins:print'}]",
+    good="services: [{servicer: 'greeter:Greeter'}]",
+)
+
+NOTHING_SERVED = Kind(
+    code="GS512",
+    name="nothing-served",
+    severity=Severity.WARNING,
+    what="A service is served on no listener.",
+    why="Every listener has a `services` list, and none of them names it.",
+    bad="listeners: {public: {services: [grpc.health.v1.Health]}}",
+    good="listeners: {public: {services: [helloworld.Greeter]}}",
+)

@@ -1,0 +1,174 @@
+"""The asyncio runtime: grpcio's aio servers on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+
+from grpcsecure.server.assembly import bind_listener, register_all
+from grpcsecure.server.handlers import AsyncioInterceptor
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from grpcsecure.server.assembly import Assembly, Registration
+
+__all__ = ["AsyncioRuntime", "LoopRuntime"]
+
+_T = TypeVar("_T")
+
+#: How long the handlers of cut calls get to notice, in seconds.
+_CUT_PATIENCE = 2.0
+
+
+class AsyncioRuntime:
+    """Servers, one per listener, on the loop that `start` runs in."""
+
+    def __init__(self, assembly: Assembly) -> None:
+        self._assembly = assembly
+        self._servers: list[grpc.aio.Server] = []
+        self._health: Any = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._stops: list[asyncio.Future[None]] = []
+        self._cut = False
+
+    async def start(self) -> dict[str, str]:
+        """Create the servicers, bind, serve; return the real address of each listener.
+
+        Raises:
+            BindError: an address cannot be listened on; nothing listens then.
+            Exception: whatever the user's own code raises; nothing listens then.
+        """
+        registrations = [*self._assembly.construct(), *await self._built_in()]
+        addresses = {}
+        try:
+            for listener in self._assembly.config.listeners:
+                server = self._server(listener, registrations)
+                addresses[listener.name] = bind_listener(
+                    server, listener, self._assembly.materials.get(listener.name)
+                )
+        except BaseException:
+            self._servers.clear()  # what is bound is free again
+            raise
+        for server in self._servers:
+            await server.start()
+        return addresses
+
+    async def _built_in(self) -> list[Registration]:
+        if not self._assembly.config.server.health:
+            return []
+        from grpcsecure.server.health import AsyncioHealth, add_HealthServicer_to_server
+
+        self._health = AsyncioHealth(self._assembly.service_names())
+        await self._health.start()
+        return [(add_HealthServicer_to_server, self._health)]
+
+    def _server(
+        self, listener: Any, registrations: list[Registration]
+    ) -> grpc.aio.Server:
+        settings = self._assembly.config.server
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
+        view = self._assembly.view(listener)
+        server = grpc.aio.server(
+            interceptors=[
+                AsyncioInterceptor(view, self._pool),
+                *self._assembly.interceptors,
+            ],
+            options=self._assembly.options(listener),
+            maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
+        )
+        self._servers.append(server)
+        register_all(
+            server, listener, registrations, _reflect if settings.reflection else None
+        )
+        return server
+
+    async def stop(self, grace: float) -> bool:
+        """Drain: NOT_SERVING, no new calls, running ones get `grace` seconds.
+
+        Returns whether every call could finish; `cut` ends the wait.
+        """
+        if self._health is not None:
+            await self._health.drain()
+        # gRPC's own grace would cut without telling; ours cuts when it is over.
+        self._stops = [
+            asyncio.ensure_future(server.stop(threading.TIMEOUT_MAX))
+            for server in self._servers
+        ]
+        _, running = await asyncio.wait(self._stops, timeout=grace)
+        if running:
+            await self.cut()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
+        return not self._cut
+
+    async def cut(self) -> None:
+        """End all calls now."""
+        self._cut = not all(stop.done() for stop in self._stops)
+        stops = [asyncio.ensure_future(server.stop(None)) for server in self._servers]
+        await asyncio.wait([*stops, *self._stops], timeout=_CUT_PATIENCE)
+
+
+def _reflect(services: set[str], server: Any) -> None:
+    from grpc_reflection.v1alpha import reflection
+    from grpc_reflection.v1alpha.reflection_pb2_grpc import (
+        add_ServerReflectionServicer_to_server,
+    )
+
+    names = sorted({*services, reflection.SERVICE_NAME})
+    add_ServerReflectionServicer_to_server(
+        reflection.aio.ReflectionServicer(names), server
+    )
+
+
+class LoopRuntime:
+    """The asyncio runtime for callers without a loop: on one in a thread of its own."""
+
+    def __init__(self, assembly: Assembly) -> None:
+        self._runtime = AsyncioRuntime(assembly)
+        self._loop: asyncio.AbstractEventLoop
+        self._end: asyncio.Event
+        self._ready = threading.Event()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._main()),
+            name="grpcsecure-loop",
+            daemon=True,
+        )
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._end = asyncio.Event()
+        self._ready.set()
+        await self._end.wait()
+
+    def start(self) -> dict[str, str]:
+        """Start as `AsyncioRuntime.start` does; the loop ends again if that fails."""
+        self._thread.start()
+        self._ready.wait()
+        try:
+            return self._call(self._runtime.start())
+        except BaseException:
+            self._close()
+            raise
+
+    def stop(self, grace: float) -> bool:
+        """Stop as `AsyncioRuntime.stop` does, and end the loop."""
+        finished = self._call(self._runtime.stop(grace))
+        self._close()
+        return finished
+
+    def cut(self) -> None:
+        """End all calls now."""
+        self._call(self._runtime.cut())
+
+    def _call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def _close(self) -> None:
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(_CUT_PATIENCE)

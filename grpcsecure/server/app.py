@@ -1,0 +1,235 @@
+"""The server as an object: load, start, stop; for `serve` and for embedding."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from grpcsecure.config.source import read_source
+from grpcsecure.diagnostics.model import Finding, Report
+from grpcsecure.errors import (
+    ConfigError,
+    GrpcSecureError,
+    StartupError,
+    UnreadableConfigError,
+)
+from grpcsecure.model.server import Runtime
+from grpcsecure.server.assembly import Assembly
+from grpcsecure.server.loading import load_config
+from grpcsecure.server.service_checks import check_together, pick_runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from grpcsecure.model.server import ServerConfig
+    from grpcsecure.server.aio import AsyncioRuntime, LoopRuntime
+    from grpcsecure.server.loading import Loaded
+    from grpcsecure.server.services import LoadedService
+    from grpcsecure.server.threads import ThreadsRuntime
+    from grpcsecure.tls.material import Material
+
+__all__ = ["Server", "load"]
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    profile: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    interceptors: Iterable[Any] = (),
+) -> Server:
+    """Load a config, check it as `grpcsecure validate` does, and return its server.
+
+    Args:
+        path: the config file.
+        profile: name of the profile to apply.
+        environ: where `${VAR}` is looked up; the process's environment by default.
+        interceptors: grpcio server interceptors of the runtime in use, outermost first.
+
+    Raises:
+        ConfigError: the config has errors; its `report` has the findings.
+        UnreadableConfigError: the file cannot be read.
+        UsageError: there is no such profile.
+    """
+    name = os.fspath(path)
+    source = read_source(name)
+    if isinstance(source, Finding):
+        raise UnreadableConfigError(Report(subject=name, findings=(source,)))
+    loaded = load_config(
+        source,
+        profile=profile,
+        environ=os.environ if environ is None else environ,
+        now=datetime.now(timezone.utc),
+    )
+    report = Report(
+        subject=name,
+        findings=loaded.findings,
+        sources={source.name: source.text},
+        not_run=tuple(phase.value for phase in loaded.not_run),
+        profile=profile,
+    )
+    if loaded.failed is not None:
+        raise ConfigError(report)
+    return Server(loaded, report=report, interceptors=interceptors)
+
+
+class Server:
+    """A configured server; starts and stops once.
+
+    With `with`, it serves in the background: threads, or an event loop in a thread of
+    its own. With `async with`, an asyncio server runs on the caller's loop.
+
+    Attributes:
+        report: the findings of the config, warnings only.
+        addresses: listener name to real address, `host:port` or `unix:/path`; filled
+            when the server has started.
+    """
+
+    def __init__(
+        self, loaded: Loaded, *, report: Report, interceptors: Iterable[Any] = ()
+    ) -> None:
+        if loaded.document is None or loaded.failed is not None:
+            raise ValueError("a server needs a config without errors")
+        self._document = loaded.document
+        self._services = loaded.services
+        self._materials = loaded.materials
+        self._interceptors = tuple(interceptors)
+        self._background: ThreadsRuntime | LoopRuntime | None = None
+        self._on_loop: AsyncioRuntime | None = None
+        self._interval: float | None = None
+        self.report = report
+        self.addresses: dict[str, str] = {}
+
+    @property
+    def config(self) -> ServerConfig:
+        """The checked config."""
+        return self._document.config
+
+    @property
+    def services(self) -> tuple[LoadedService, ...]:
+        """The servicers, with the methods they serve."""
+        return self._services
+
+    @property
+    def materials(self) -> Mapping[str, Material]:
+        """The key material of each TLS listener, by its name."""
+        return self._materials
+
+    def start(self) -> None:
+        """Create the servicers, bind every listener, serve; all of it or nothing.
+
+        Raises:
+            BindError: an address cannot be listened on.
+            StartupError: a servicer could not be created, or does not serve.
+        """
+        assembly, runtime = self._assemble()
+        background: ThreadsRuntime | LoopRuntime
+        if runtime is Runtime.ASYNCIO:
+            from grpcsecure.server.aio import LoopRuntime
+
+            background = LoopRuntime(assembly)
+        else:
+            from grpcsecure.server.threads import ThreadsRuntime
+
+            background = ThreadsRuntime(assembly)
+        self.addresses = background.start()
+        self._background = background
+        self._interval = _set_switch_interval(self.config)
+
+    def stop(self, grace: float | None = None) -> bool:
+        """Drain and stop: health NOT_SERVING, no new calls, running ones may finish.
+
+        Args:
+            grace: seconds for the running calls; `server.shutdown_grace` by default.
+
+        Returns:
+            Whether every call could finish; False means that calls were cut.
+        """
+        if self._background is None:
+            return True
+        _restore_switch_interval(self._interval)
+        finished = self._background.stop(self._grace(grace))
+        self._background = None
+        return finished
+
+    def cut(self) -> None:
+        """End the running calls now; a `stop` that waits in another thread returns."""
+        if self._background is not None:
+            self._background.cut()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        assembly, runtime = self._assemble()
+        if runtime is Runtime.THREADS:
+            await asyncio.to_thread(self.start)
+            return self
+        from grpcsecure.server.aio import AsyncioRuntime
+
+        on_loop = AsyncioRuntime(assembly)
+        self.addresses = await on_loop.start()
+        self._on_loop = on_loop
+        self._interval = _set_switch_interval(self.config)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._on_loop is None:
+            await asyncio.to_thread(self.stop)
+            return
+        _restore_switch_interval(self._interval)
+        await self._on_loop.stop(self._grace(None))
+        self._on_loop = None
+
+    def _grace(self, grace: float | None) -> float:
+        return self.config.server.shutdown_grace if grace is None else grace
+
+    def _assemble(self) -> tuple[Assembly, Runtime]:
+        """Learn what unannotated factories return, then put the parts together."""
+        if self._background is not None or self._on_loop is not None:
+            raise GrpcSecureError("the server has started already")
+        self._services = tuple(service.settled() for service in self._services)
+        errors = [
+            f for f in check_together(self._document, self._services) if f.is_error
+        ]
+        if errors:
+            raise StartupError("; ".join(finding.message for finding in errors))
+        assembly = Assembly(
+            config=self.config,
+            services=self._services,
+            materials=self._materials,
+            interceptors=self._interceptors,
+        )
+        return assembly, pick_runtime(self.config.server, self._services)
+
+
+def _set_switch_interval(config: ServerConfig) -> float:
+    """Set how long a thread may hold the interpreter; return what it was."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(config.server.switch_interval)
+    return before
+
+
+def _restore_switch_interval(interval: float | None) -> None:
+    if interval is not None:
+        sys.setswitchinterval(interval)

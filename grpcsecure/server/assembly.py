@@ -1,0 +1,134 @@
+"""One grpc server per listener, all sharing the same servicers.
+
+What both runtimes have in common: which services a listener serves, the options of
+its server, and binding its address so that a failure says what is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from grpcsecure.model.listener import TcpAddress
+from grpcsecure.server.bind import bind
+from grpcsecure.server.context import ListenerView
+from grpcsecure.tls.native import NativeCredentials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from grpcsecure.model.listener import Listener
+    from grpcsecure.model.server import ServerConfig
+    from grpcsecure.server.services import LoadedService
+    from grpcsecure.tls.material import Material
+
+__all__ = ["Assembly", "Registration", "bind_listener"]
+
+#: A function that registers a servicer with a server, and that servicer.
+Registration = tuple["Callable[[Any, Any], object]", object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """All that a runtime needs to start: checked, imported, nothing created yet."""
+
+    config: ServerConfig
+    services: tuple[LoadedService, ...]
+    materials: Mapping[str, Material]
+    interceptors: tuple[Any, ...] = ()
+
+    def construct(self) -> Iterator[Registration]:
+        """Create every servicer, once for all listeners.
+
+        Raises:
+            StartupError: the user's own code raised.
+        """
+        for service in self.services:
+            servicer = service.construct()
+            for register in service.register:
+                yield register, servicer
+
+    def service_names(self) -> list[str]:
+        """The names of all services of the config."""
+        methods = (
+            method for service in self.services for method in service.methods or ()
+        )
+        return list(dict.fromkeys(method.service for method in methods))
+
+    def view(self, listener: Listener) -> ListenerView:
+        """What the listener's calls know of it."""
+        mode = listener.tls.client_certificate if listener.tls else None
+        return ListenerView(listener.name, mode)
+
+    def options(self, listener: Listener) -> list[tuple[str, Any]]:
+        """The channel options of the listener's server: the config's, then ours."""
+        options: list[tuple[str, Any]] = list(self.config.server.channel_options)
+        # Two servers would share a port by accident, and answer by turns.
+        options.append(("grpc.so_reuseport", 0))
+        if listener.tls is not None:
+            timeout = round(listener.tls.handshake_timeout * 1000)
+            options.append(("grpc.server_handshake_timeout_ms", timeout))
+        return options
+
+
+class Selected:
+    """Stands before a server and lets through the services its listener serves."""
+
+    def __init__(self, server: Any, names: Sequence[str] | None) -> None:
+        self._server = server
+        self._names = names
+        self.registered: set[str] = set()
+
+    def _serves(self, service: str) -> bool:
+        if self._names is not None and service not in self._names:
+            return False
+        self.registered.add(service)
+        return True
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Any) -> None:
+        """Pass on the handlers of services that are served here."""
+        self._server.add_generic_rpc_handlers(
+            [h for h in generic_rpc_handlers if self._serves(h.service_name())]
+        )
+
+    def add_registered_method_handlers(
+        self, service_name: str, method_handlers: Any
+    ) -> None:
+        """Pass on the methods of a service that is served here."""
+        if self._serves(service_name):
+            self._server.add_registered_method_handlers(service_name, method_handlers)
+
+
+def register_all(
+    server: Any,
+    listener: Listener,
+    registrations: Sequence[Registration],
+    reflection: Callable[[set[str], Any], None] | None,
+) -> None:
+    """Register what `listener` serves; reflection tells of no more than that."""
+    selected = Selected(server, listener.services)
+    for register, servicer in registrations:
+        register(servicer, selected)
+    if reflection is not None:
+        reflection(selected.registered, selected)
+
+
+def bind_listener(server: Any, listener: Listener, material: Material | None) -> str:
+    """Bind `listener` and return its real address, port 0 resolved.
+
+    Raises:
+        BindError: the address cannot be listened on; the message says why.
+    """
+    if listener.tls is None:
+        port = bind(listener, server.add_insecure_port)
+    else:
+        assert material is not None  # noqa: S101 - the checks made one for each TLS listener
+        credentials = NativeCredentials(
+            material, listener.tls.client_certificate
+        ).credentials
+        port = bind(
+            listener, lambda target: server.add_secure_port(target, credentials)
+        )
+    if isinstance(listener.address, TcpAddress):
+        return str(TcpAddress(listener.address.host, port))
+    return str(listener.address)

@@ -1,0 +1,100 @@
+"""Binding an address, and saying why it could not be bound.
+
+grpcio answers every failure with `Failed to bind to address`, be it a taken port or
+TLS material it does not like; a plain socket tells the two apart.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+from grpcsecure.errors import BindError
+from grpcsecure.model.listener import TcpAddress, UnixAddress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from grpcsecure.model.listener import Address, Listener
+
+__all__ = ["bind"]
+
+
+def bind(listener: Listener, add_port: Callable[[str], int]) -> int:
+    """Have `add_port` bind the listener's address and return the port.
+
+    Raises:
+        BindError: the address is taken, not allowed or not ours, or gRPC refused the
+            TLS material; the message says which.
+    """
+    address = listener.address
+    if isinstance(address, UnixAddress):
+        _refuse_live_socket(listener, address)
+    try:
+        return add_port(str(address))
+    except RuntimeError as error:
+        reason = _why_not(address)
+        if reason is None and listener.tls is not None:
+            reason = "the address is free, but gRPC refused the TLS settings"
+        raise BindError(
+            f"listener `{listener.name}` cannot listen on {address}: {reason or error}"
+        ) from error
+
+
+def _refuse_live_socket(listener: Listener, address: UnixAddress) -> None:
+    """Refuse a path where somebody listens: gRPC would take it over without a word."""
+    path = os.fspath(address.path)
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return  # nothing there; what is wrong with the folder, binding will tell
+    if not stat.S_ISSOCK(mode):
+        reason = "a file that is no socket is in its place"
+    elif _answers(path):
+        reason = "another process listens there"
+    else:
+        return  # left behind by a dead process: gRPC replaces it
+    raise BindError(f"listener `{listener.name}` cannot listen on {address}: {reason}")
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            return True  # full backlog, no permission: somebody may well be there
+        return True
+
+
+def _why_not(address: Address) -> str | None:
+    """Try the address with a plain socket; None if that succeeds."""
+    try:
+        if isinstance(address, TcpAddress):
+            _try_tcp(address)
+        else:
+            _try_folder(address)
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return None
+
+
+def _try_tcp(address: TcpAddress) -> None:
+    for family, kind, protocol, _, target in socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    ):
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(target)
+            probe.listen(1)  # two sockets may both bind; only one of them may listen
+
+
+def _try_folder(address: UnixAddress) -> None:
+    with os.scandir(address.path.parent):
+        pass
+    if not os.access(address.path.parent, os.W_OK):
+        raise PermissionError(None, "no permission to create a socket in the folder")

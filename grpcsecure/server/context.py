@@ -1,0 +1,82 @@
+"""The context that servicers see, and who is calling according to it.
+
+Everything but the few methods named here is grpcio's own context, untouched.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from grpcsecure.model.peer import AnonymousPeer
+from grpcsecure.tls.verify import judge
+
+if TYPE_CHECKING:
+    from grpcsecure.model.modes import ClientCertificateMode
+    from grpcsecure.model.peer import Peer
+
+__all__ = ["CallContext", "ListenerView", "peer"]
+
+
+class ListenerView:
+    """What a listener knows about the peers of its calls; one for all its calls."""
+
+    __slots__ = ("_mode", "name")
+
+    def __init__(self, name: str, mode: ClientCertificateMode | None) -> None:
+        self.name = name
+        self._mode = mode  # None: plaintext
+
+    def peer(self, context: Any) -> Peer:
+        """Judge the peer of `context` by what holds now, not at the handshake."""
+        address = context.peer()
+        if self._mode is None:
+            return AnonymousPeer(listener=self.name, address=address)
+        return judge(
+            context.auth_context(),
+            mode=self._mode,
+            listener=self.name,
+            address=address,
+            now=datetime.now(timezone.utc),
+        )
+
+
+class CallContext:
+    """A servicer context of grpcio that also knows its listener."""
+
+    __slots__ = ("_context", "_grpcsecure_view")
+
+    def __init__(self, context: Any, view: ListenerView) -> None:
+        self._context = context
+        self._grpcsecure_view = view
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+
+# `isinstance(context, grpc.ServicerContext)` stays true, as in plain grpcio.
+grpc.ServicerContext.register(CallContext)
+grpc.aio.ServicerContext.register(CallContext)
+
+
+def peer(context: Any) -> Peer:
+    """Return who is calling, and how far that can be trusted.
+
+    Works in threads and asyncio servicers, and in interceptors, for as long as the
+    context itself may be used.
+
+    Args:
+        context: the servicer context of a call, or a wrapper that passes attributes on.
+
+    Raises:
+        TypeError: the context does not come from a grpcsecure server.
+    """
+    view = getattr(context, "_grpcsecure_view", None)
+    if not isinstance(view, ListenerView):
+        raise TypeError(
+            "expected the context of a call served by grpcsecure,"
+            f" got {type(context).__name__}"
+        )
+    return view.peer(context)

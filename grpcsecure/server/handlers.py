@@ -1,0 +1,142 @@
+"""Method handlers whose behaviour gets our context, for both runtimes.
+
+One wrapper per kind of behaviour; serializers and everything else stay the user's.
+"""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from grpcsecure.server.context import CallContext
+from grpcsecure.server.plain import as_coroutine
+from grpcsecure.server.recorder import behaviour_of, is_coroutine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from concurrent.futures import Executor
+
+    from grpcsecure.server.context import ListenerView
+
+    Behaviour = Callable[..., Any]
+    Wrap = Callable[[Any], Any]
+
+__all__ = ["AsyncioInterceptor", "ThreadsInterceptor"]
+
+_HANDLERS = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
+class _Wrapped:
+    """Wrapped handlers by method: made at the first call, found at the others.
+
+    A user's interceptor may return a new handler for each call, so a remembered one
+    counts only for the very handler it was made from. The names come from clients,
+    so only those that have a handler are remembered, and no more than `_MOST`.
+    """
+
+    _MOST = 4096
+
+    def __init__(self, wrap: Wrap) -> None:
+        self._wrap = wrap
+        self._known: dict[str, tuple[Any, Any]] = {}
+
+    def __call__(self, method: str, handler: Any) -> Any:
+        if handler is None:
+            return None  # grpcio answers: method not found
+        known = self._known.get(method)
+        if known is not None and known[0] is handler:
+            return known[1]
+        wrapped = self._wrap(handler)
+        if len(self._known) < self._MOST:
+            self._known[method] = (handler, wrapped)
+        return wrapped
+
+
+class ThreadsInterceptor(grpc.ServerInterceptor):
+    """Outermost interceptor of a threads server: hands out our context."""
+
+    def __init__(self, view: ListenerView) -> None:
+        self._wrapped = _Wrapped(
+            lambda handler: _rebuild(handler, _threads(behaviour_of(handler), view))
+        )
+
+    def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        """Wrap what the inner interceptors and the service itself answer."""
+        handler = continuation(handler_call_details)
+        return self._wrapped(handler_call_details.method, handler)
+
+
+class AsyncioInterceptor(grpc.aio.ServerInterceptor):
+    """Outermost interceptor of an asyncio server: hands out our context."""
+
+    def __init__(self, view: ListenerView, pool: Executor) -> None:
+        self._wrapped = _Wrapped(
+            lambda handler: _rebuild(handler, _asyncio(handler, view, pool))
+        )
+
+    async def intercept_service(
+        self, continuation: Any, handler_call_details: Any
+    ) -> Any:
+        """Wrap what the inner interceptors and the service itself answer."""
+        handler = await continuation(handler_call_details)
+        return self._wrapped(handler_call_details.method, handler)
+
+
+def _rebuild(handler: Any, behaviour: Behaviour) -> Any:
+    construct = _HANDLERS[handler.request_streaming, handler.response_streaming]
+    return construct(
+        behaviour,
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+
+
+def _threads(behaviour: Behaviour, view: ListenerView) -> Behaviour:
+    # `callback` is there for behaviours in grpcio's experimental non-blocking style.
+    def call(argument: Any, context: Any, *callback: Any) -> Any:
+        return behaviour(argument, CallContext(context, view), *callback)
+
+    for name in ("experimental_non_blocking", "experimental_thread_pool"):
+        if hasattr(behaviour, name):
+            setattr(call, name, getattr(behaviour, name))
+    return call
+
+
+def _asyncio(handler: Any, view: ListenerView, pool: Executor) -> Behaviour:
+    behaviour = behaviour_of(handler)
+    if not is_coroutine(behaviour):
+        return as_coroutine(handler, view, pool)
+    if handler.response_streaming and inspect.isasyncgenfunction(
+        inspect.unwrap(behaviour)
+    ):
+        return _async_generator(behaviour, view)
+    return _coroutine(behaviour, view)
+
+
+def _coroutine(
+    behaviour: Callable[..., Awaitable[Any]], view: ListenerView
+) -> Behaviour:
+    async def call(argument: Any, context: Any) -> Any:
+        return await behaviour(argument, CallContext(context, view))
+
+    return call
+
+
+def _async_generator(
+    behaviour: Callable[..., AsyncIterator[Any]], view: ListenerView
+) -> Behaviour:
+    async def call(argument: Any, context: Any) -> AsyncIterator[Any]:
+        responses: Any = behaviour(argument, CallContext(context, view))
+        async with aclosing(responses):
+            async for response in responses:
+                yield response
+
+    return call

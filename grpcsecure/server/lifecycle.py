@@ -1,0 +1,95 @@
+"""The life of a served process: start, ready, drain on a signal, cut on the second.
+
+Owns the process's signal handlers while it runs. As PID 1 a process has no default
+handlers, so SIGTERM is always caught here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from grpcsecure.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from grpcsecure.server.app import Server
+
+__all__ = ["notify_systemd", "run"]
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def run(
+    server: Server,
+    *,
+    on_ready: Callable[[], None],
+    on_drain: Callable[[signal.Signals], None],
+    on_cut: Callable[[], None],
+) -> ExitCode:
+    """Serve until a signal, then drain; return OK, or CUT if calls were cut.
+
+    Raises:
+        StartupError: the server could not start.
+    """
+    # A SimpleQueue may be filled from a signal handler: its put is reentrant. None
+    # says that the drain is over.
+    received: SimpleQueue[signal.Signals | None] = SimpleQueue()
+    before = {
+        number: signal.signal(
+            number, lambda number, _frame: received.put(signal.Signals(number))
+        )
+        for number in _SIGNALS
+    }
+    try:
+        server.start()
+        on_ready()
+        notify_systemd("READY=1")
+        first = received.get()
+        assert first is not None  # noqa: S101 - the drain has not begun
+        on_drain(first)
+        notify_systemd("STOPPING=1")
+        return _drain(server, received, on_cut)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _drain(
+    server: Server,
+    received: SimpleQueue[signal.Signals | None],
+    on_cut: Callable[[], None],
+) -> ExitCode:
+    """Stop in a thread, so that this one hears the second signal."""
+    finished: list[bool] = []
+
+    def stop() -> None:
+        try:
+            finished.append(server.stop())
+        finally:
+            received.put(None)
+
+    threading.Thread(target=stop, name="grpcsecure-drain", daemon=True).start()
+    while received.get() is not None:
+        on_cut()
+        server.cut()
+    return ExitCode.OK if finished == [True] else ExitCode.CUT
+
+
+def notify_systemd(state: str) -> None:
+    """Tell the service manager, if there is one (sd_notify(3), a datagram)."""
+    target = os.environ.get("NOTIFY_SOCKET", "")
+    if not target.startswith(("/", "@")):
+        return
+    address = f"\0{target[1:]}" if target.startswith("@") else target
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.connect(address)
+            channel.sendall(state.encode())
+    except OSError:
+        return  # nobody listens any more: not worth dying for

@@ -1,0 +1,143 @@
+"""Plain methods under the asyncio runtime: each runs in the thread pool.
+
+grpcio does this too, but gives such methods a context without `is_active`, `cancel`,
+`code` or callbacks on streams, and runs the body of a streaming method that is no
+generator in the event loop itself. Here a plain method finds what it has in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from grpcsecure.server.context import CallContext
+from grpcsecure.server.recorder import behaviour_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from concurrent.futures import Executor, Future
+
+    from grpcsecure.server.context import ListenerView
+
+__all__ = ["as_coroutine"]
+
+_END = object()
+
+
+def as_coroutine(
+    handler: Any, view: ListenerView, pool: Executor
+) -> Callable[..., Any]:
+    """Return an async behaviour that runs the plain one of `handler` in `pool`."""
+    behaviour = behaviour_of(handler)
+
+    def start(argument: Any, context: Any) -> tuple[PlainContext, Callable[[], Any]]:
+        loop = asyncio.get_running_loop()
+        plain = PlainContext(context, loop)
+        if handler.request_streaming:
+            argument = _requests(context, loop)
+        return plain, lambda: behaviour(argument, CallContext(plain, view))
+
+    async def unary(argument: Any, context: Any) -> Any:
+        plain, call = start(argument, context)
+        try:
+            return await asyncio.wrap_future(pool.submit(copy_context().run, call))
+        finally:
+            plain.finish()
+
+    async def stream(argument: Any, context: Any) -> AsyncIterator[Any]:
+        plain, call = start(argument, context)
+        try:
+            async for response in _iterate(call, pool):
+                yield response
+        finally:
+            plain.finish()
+
+    return stream if handler.response_streaming else unary
+
+
+async def _iterate(call: Callable[[], Any], pool: Executor) -> AsyncIterator[Any]:
+    """Yield what the iterable that `call` returns yields, each step in the pool."""
+    run = copy_context().run
+    pending: Future[Any] = pool.submit(run, lambda: iter(call()))
+    responses: Any = None
+    try:
+        responses = await asyncio.wrap_future(pending)
+        while True:
+            pending = pool.submit(run, lambda: next(responses, _END))
+            response = await asyncio.wrap_future(pending)
+            if response is _END:
+                return
+            yield response
+    finally:
+        # A cancelled call leaves its last step running; closing comes after it.
+        pending.add_done_callback(lambda _: _close(responses))
+
+
+def _close(responses: Any) -> None:
+    close = getattr(responses, "close", None)
+    if close is not None:
+        close()
+
+
+def _requests(context: Any, loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
+    """Read the client's messages from a thread."""
+    while True:
+        message = _wait(context.read(), loop)
+        if message is grpc.aio.EOF:
+            return
+        yield message
+
+
+def _wait(coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Any:
+    return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+
+class PlainContext:
+    """The API of `grpc.ServicerContext`, for a thread, over an asyncio context.
+
+    What is neither awaited nor missing there is taken from it.
+    """
+
+    __slots__ = ("_context", "_finished", "_loop")
+
+    def __init__(self, context: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._context = context
+        self._loop = loop
+        self._finished = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def finish(self) -> None:
+        """Note that the call is over: answered, aborted or cancelled."""
+        self._finished = True
+
+    def is_active(self) -> bool:
+        """Whether anybody still waits for the answer."""
+        return not (self._finished or self._context.done())
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        """Call `callback` when the call is over; False if it is over already."""
+        if not self.is_active():
+            return False
+        self._context.add_done_callback(lambda _context: callback())
+        return True
+
+    def cancel(self) -> None:
+        """End the call as cancelled."""
+        self.abort(grpc.StatusCode.CANCELLED, "cancelled by the server")
+
+    def abort(self, code: grpc.StatusCode, details: str = "") -> None:
+        """End the call with `code`; always raises."""
+        _wait(self._context.abort(code, details), self._loop)
+
+    def abort_with_status(self, status: Any) -> None:
+        """End the call with `status`; always raises."""
+        _wait(self._context.abort_with_status(status), self._loop)
+
+    def send_initial_metadata(self, initial_metadata: Any) -> None:
+        """Send the initial metadata now."""
+        _wait(self._context.send_initial_metadata(initial_metadata), self._loop)

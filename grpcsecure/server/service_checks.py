@@ -1,0 +1,177 @@
+"""Findings about services: each alone, and all of them together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.diagnostics.catalog import services as kinds
+from grpcsecure.diagnostics.model import Label
+from grpcsecure.diagnostics.suggest import did_you_mean
+from grpcsecure.model.server import Runtime
+from grpcsecure.server.services import load_service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from grpcsecure.config.load import Document
+    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.model.server import ServerSettings
+    from grpcsecure.server.services import LoadedService
+
+__all__ = [
+    "HEALTH",
+    "REFLECTION",
+    "check_services",
+    "check_together",
+    "pick_runtime",
+]
+
+HEALTH = "grpc.health.v1.Health"
+REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+
+
+def check_services(
+    document: Document,
+) -> tuple[tuple[LoadedService, ...], list[Finding]]:
+    """Import every servicer; return those that can be served, and what is wrong."""
+    findings: list[Finding] = []
+    services: list[LoadedService] = []
+    for index, entry in enumerate(document.config.services):
+        service, problems = load_service(entry)
+        for problem in problems:
+            path = ("services", index, problem.key)
+            place = (
+                document.key(*path) if problem.key == "with" else document.place(*path)
+            )
+            findings.append(
+                problem.kind(
+                    problem.message,
+                    span=place,
+                    label=problem.label,
+                    notes=problem.notes,
+                    help=problem.help,
+                )
+            )
+        if service is not None:
+            services.append(service)
+    if len(services) == len(document.config.services):
+        findings += check_together(document, services)
+    return tuple(services), findings
+
+
+def check_together(
+    document: Document, services: Sequence[LoadedService]
+) -> list[Finding]:
+    """Return what is wrong between services, listeners and the runtime."""
+    return [
+        *_check_duplicates(document, services),
+        *_check_listeners(document, services),
+        *_check_runtime(document, services),
+    ]
+
+
+def _names(service: LoadedService) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(method.service for method in service.methods or ()))
+
+
+def _built_in(settings: ServerSettings) -> list[str]:
+    return [HEALTH] * settings.health + [REFLECTION] * settings.reflection
+
+
+def _check_duplicates(
+    document: Document, services: Sequence[LoadedService]
+) -> Iterator[Finding]:
+    first: dict[str, int] = {}
+    for index, service in enumerate(services):
+        place = document.place("services", index, "servicer")
+        for name in _names(service):
+            if name in _built_in(document.config.server):
+                key = "health" if name == HEALTH else "reflection"
+                yield kinds.DUPLICATE_SERVICE(
+                    f"`{service.entry.servicer}` provides `{name}`, as grpcsecure does",
+                    span=place,
+                    label="serves the same service",
+                    help=f"set `server.{key}: false` to serve your own",
+                )
+            elif name in first:
+                earlier = document.place("services", first[name], "servicer")
+                yield kinds.DUPLICATE_SERVICE(
+                    f"two servicers provide `{name}`",
+                    span=place,
+                    label="provides it again",
+                    secondary=[Label(span=earlier, text="provides it first")],
+                    help="remove one of them",
+                )
+            first.setdefault(name, index)
+
+
+def _check_listeners(
+    document: Document, services: Sequence[LoadedService]
+) -> Iterator[Finding]:
+    if any(service.methods is None for service in services):
+        return  # what a factory will return may be any service
+    own = [name for service in services for name in _names(service)]
+    known = [*own, *_built_in(document.config.server)]
+    for listener in document.config.listeners:
+        for index, name in enumerate(listener.services or ()):
+            if name not in known:
+                yield kinds.UNKNOWN_SERVICE(
+                    f"listener `{listener.name}` names the service `{name}`,"
+                    " which nobody provides",
+                    span=document.place("listeners", listener.name, "services", index),
+                    label=did_you_mean(name, known),
+                    help=f"known services: {', '.join(sorted(known))}",
+                )
+    yield from _check_served(document, services)
+
+
+def _check_served(
+    document: Document, services: Sequence[LoadedService]
+) -> Iterator[Finding]:
+    listeners = document.config.listeners
+    if any(listener.services is None for listener in listeners):
+        return
+    served = {name for listener in listeners for name in listener.services or ()}
+    for index, service in enumerate(services):
+        for name in _names(service):
+            if name not in served:
+                yield kinds.NOTHING_SERVED(
+                    f"`{name}` is served on no listener",
+                    span=document.place("services", index, "servicer"),
+                    label="no `services` list names it",
+                    help="add it to the `services` of a listener, or remove it",
+                )
+
+
+def _check_runtime(
+    document: Document, services: Sequence[LoadedService]
+) -> Iterator[Finding]:
+    if document.config.server.runtime is not Runtime.THREADS:
+        return
+    for index, service in enumerate(services):
+        coroutine = next((m for m in service.methods or () if m.is_coroutine), None)
+        if coroutine is not None:
+            yield kinds.RUNTIME_MISMATCH(
+                f"`{service.entry.servicer}` has coroutines, which threads cannot call",
+                span=document.place("services", index, "servicer"),
+                label=f"`{coroutine.name}` is one",
+                secondary=[
+                    Label(
+                        span=document.place("server", "runtime"),
+                        text="calls methods in threads",
+                    )
+                ],
+                help="use `runtime: auto`, which also runs plain methods",
+            )
+
+
+def pick_runtime(
+    settings: ServerSettings, services: Sequence[LoadedService]
+) -> Runtime:
+    """Return the runtime asked for; for `auto`, asyncio if any method needs it."""
+    if settings.runtime is not Runtime.AUTO:
+        return settings.runtime
+    needs_asyncio = any(
+        m.is_coroutine for service in services for m in service.methods or ()
+    )
+    return Runtime.ASYNCIO if needs_asyncio else Runtime.THREADS

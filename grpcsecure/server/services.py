@@ -1,0 +1,345 @@
+"""From `module:attribute` to servicers that a server can register.
+
+Imports user code, but calls none of it before `construct`: what a class serves is
+read off the class itself. Knows no places in files: a problem names the config key,
+and `checks` finds the place.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from grpcsecure.diagnostics.catalog import services as kinds
+from grpcsecure.diagnostics.model import quote
+from grpcsecure.diagnostics.suggest import did_you_mean
+from grpcsecure.errors import StartupError
+from grpcsecure.server.recorder import Method, record
+from grpcsecure.server.user_code import user_traceback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from grpcsecure.diagnostics.model import Kind
+    from grpcsecure.model.server import ImportPath, ServiceEntry
+
+__all__ = [
+    "LoadedService",
+    "ServiceProblem",
+    "add_import_paths",
+    "find_register_functions",
+    "load_service",
+]
+
+Register = Any  # Callable[[servicer, server], None], but generated code is untyped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceProblem:
+    """What is wrong with one entry: the kind and words of a finding, and its key."""
+
+    kind: Kind
+    key: str
+    message: str
+    label: str = ""
+    notes: tuple[str, ...] = ()
+    help: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedService:
+    """An imported servicer that is not created yet.
+
+    `methods` is None where only the result of a factory could tell; `register` may be
+    empty then, too.
+    """
+
+    entry: ServiceEntry
+    target: Any
+    is_created: bool
+    register: tuple[Register, ...]
+    methods: tuple[Method, ...] | None
+
+    def construct(self) -> object:
+        """Create the servicer: call the class or factory; an instance is itself.
+
+        Raises:
+            StartupError: the user's own code raised; its cause is that exception.
+        """
+        if self.is_created:
+            return self.target
+        try:
+            return self.target(**self.entry.arguments)
+        except Exception as error:
+            raise StartupError(
+                f"`{self.entry.servicer}` raised {type(error).__name__}"
+                " when it was created"
+            ) from error
+
+    def settled(self) -> LoadedService:
+        """The same service with its methods known: an opaque factory is called.
+
+        Raises:
+            StartupError: the factory raised, or returned something that cannot serve.
+        """
+        if self.methods is not None:
+            return self
+        servicer = self.construct()
+        registers = self.register or find_register_functions(type(servicer))
+        if not registers:
+            raise StartupError(
+                f"`{self.entry.servicer}` returned {type(servicer).__name__},"
+                " which has no generated servicer class among its bases"
+            )
+        return replace(
+            self,
+            target=servicer,
+            is_created=True,
+            register=registers,
+            methods=tuple(
+                method
+                for register in registers
+                for method in record(register, servicer)
+            ),
+        )
+
+
+def add_import_paths(paths: Iterable[Path]) -> None:
+    """Make `paths`, then the current directory, importable before `sys.path`."""
+    wanted = [*map(str, paths), os.getcwd()]  # noqa: PTH109 - a string, as sys.path has
+    sys.path[:] = [*wanted, *(path for path in sys.path if path not in wanted)]
+
+
+def load_service(
+    entry: ServiceEntry,
+) -> tuple[LoadedService | None, list[ServiceProblem]]:
+    """Import the servicer of `entry` and find out what it serves.
+
+    Returns the service, or None where it cannot be served, and what is wrong with it.
+    """
+    try:
+        target = _resolve(entry.servicer, key="servicer")
+        registers = _registers(entry, target)
+        _check_arguments(entry, target)
+        methods = _methods(entry, target, registers)
+    except _ServiceError as error:
+        return None, [error.problem]
+    service = LoadedService(
+        entry=entry,
+        target=target,
+        is_created=_is_instance(target),
+        register=registers,
+        methods=methods,
+    )
+    return service, list(_remarks(service))
+
+
+class _ServiceError(Exception):
+    """Carries a problem out of the helpers; never leaves this module."""
+
+    def __init__(self, kind: Kind, key: str, message: str, **parts: Any) -> None:
+        super().__init__(message)
+        self.problem = ServiceProblem(kind=kind, key=key, message=message, **parts)
+
+
+def _resolve(path: ImportPath, *, key: str) -> Any:
+    try:
+        target: Any = import_module(path.module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise _import_error(path, error, key=key) from error
+    for name in path.attribute.split("."):
+        try:
+            target = getattr(target, name)
+        except AttributeError as error:
+            raise _ServiceError(
+                kinds.MISSING_ATTRIBUTE,
+                key,
+                f"`{path.module}` has no attribute `{path.attribute}`",
+                label=did_you_mean(name, _public_names(target)),
+                help=f"name a servicer class, factory or instance in {target.__name__}"
+                if inspect.ismodule(target)
+                else None,
+            ) from error
+    return target
+
+
+def _public_names(target: object) -> list[str]:
+    return [name for name in dir(target) if not name.startswith("_")]
+
+
+def _import_error(path: ImportPath, error: BaseException, *, key: str) -> _ServiceError:
+    # The module itself, or a package above it, is not there: no traceback helps.
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing and f"{path.module}.".startswith(f"{missing}."):
+        return _ServiceError(
+            kinds.IMPORT_FAILED,
+            key,
+            f"no module named `{missing}`",
+            label="cannot be imported",
+            help="add its folder to `server.import_paths`, or install it",
+        )
+    return _ServiceError(
+        kinds.IMPORT_FAILED,
+        key,
+        f"importing `{path.module}` raised {type(error).__name__}",
+        label="its own code failed",
+        notes=(user_traceback(error),),
+    )
+
+
+def _registers(entry: ServiceEntry, target: Any) -> tuple[Register, ...]:
+    if entry.register is not None:
+        return (_resolve(entry.register, key="register"),)
+    produced = _produced_class(target)
+    if produced is None:
+        return ()
+    found = find_register_functions(produced)
+    if not found:
+        raise _ServiceError(
+            kinds.NO_REGISTER_FUNCTION,
+            "servicer",
+            f"`{entry.servicer}` has no generated servicer class among its bases",
+            label="its register function cannot be inferred",
+            help="derive it from the generated `…Servicer` class, or name `register:"
+            " module:add_…Servicer_to_server`",
+        )
+    return found
+
+
+def find_register_functions(cls: type) -> tuple[Register, ...]:
+    """Return the `add_…_to_server` functions beside the generated bases of `cls`.
+
+    A class may implement several services: it then has several generated bases.
+    """
+    found = []
+    for base in inspect.getmro(cls):
+        module = sys.modules.get(base.__module__)
+        function = getattr(module, f"add_{base.__name__}_to_server", None)
+        if callable(function):
+            found.append(function)
+    return tuple(found)
+
+
+def _is_instance(target: Any) -> bool:
+    """Whether `target` serves as it is, rather than being called for a servicer."""
+    if inspect.isclass(target):
+        return False
+    return not callable(target) or bool(find_register_functions(type(target)))
+
+
+def _produced_class(target: Any) -> type | None:
+    """Return the class that serves: the class itself, or what a factory promises."""
+    if inspect.isclass(target):
+        return target
+    if _is_instance(target):
+        return type(target)
+    try:
+        annotation = inspect.signature(target, eval_str=True).return_annotation
+    except (TypeError, ValueError, NameError):
+        return None
+    return (
+        annotation
+        if inspect.isclass(annotation) and annotation is not inspect.Signature.empty
+        else None
+    )
+
+
+def _check_arguments(entry: ServiceEntry, target: Any) -> None:
+    if inspect.isabstract(target):
+        names = ", ".join(f"`{name}`" for name in sorted(target.__abstractmethods__))
+        raise _ServiceError(
+            kinds.ABSTRACT_SERVICER,
+            "servicer",
+            f"`{entry.servicer}` is abstract: {names} not implemented",
+            label="cannot be created",
+            help="implement these methods, or name the class that does",
+        )
+    if _is_instance(target):
+        if entry.arguments:
+            raise _ServiceError(
+                kinds.WRONG_ARGUMENTS,
+                "with",
+                f"`{entry.servicer}` is an instance and takes no arguments",
+                help="remove `with`, or name the class",
+            )
+        return
+    try:
+        inspect.signature(target).bind(**entry.arguments)
+    except TypeError as error:
+        # The error names parameters only, never their values.
+        raise _ServiceError(
+            kinds.WRONG_ARGUMENTS,
+            "with" if entry.arguments else "servicer",
+            f"`{entry.servicer}` cannot be called with these arguments: {error}",
+            label=_argument_hint(entry, target),
+        ) from error
+    except ValueError:  # no signature to be had: built-in or extension type
+        return
+
+
+def _argument_hint(entry: ServiceEntry, target: Any) -> str:
+    known = list(inspect.signature(target).parameters)
+    unknown = next((name for name in entry.arguments if name not in known), None)
+    return did_you_mean(unknown, known) if unknown else ""
+
+
+def _methods(
+    entry: ServiceEntry, target: Any, registers: Sequence[Register]
+) -> tuple[Method, ...] | None:
+    servicer = target if _is_instance(target) else _produced_class(target)
+    if servicer is None:
+        return None
+    methods: list[Method] = []
+    for register in registers:
+        try:
+            methods.extend(record(register, servicer))
+        except Exception as error:
+            raise _register_error(entry, register, error) from error
+    if registers and not methods:
+        raise _register_error(entry, registers[0], None)
+    return tuple(methods)
+
+
+def _register_error(
+    entry: ServiceEntry, register: Register, error: Exception | None
+) -> _ServiceError:
+    name = getattr(register, "__name__", quote(register))
+    reason = (
+        f"raised {type(error).__name__}: {error}" if error else "registered no method"
+    )
+    return _ServiceError(
+        kinds.REGISTER_FAILED,
+        "register" if entry.register else "servicer",
+        f"`{name}` {reason}",
+        label="does not fit the servicer",
+        help="name the generated `add_…Servicer_to_server` function of the service",
+    )
+
+
+def _remarks(service: LoadedService) -> Iterable[ServiceProblem]:
+    if service.methods is None:
+        yield ServiceProblem(
+            kind=kinds.OPAQUE_FACTORY,
+            key="servicer",
+            message=f"what `{service.entry.servicer}` returns is not known yet",
+            label="has no return annotation that is a servicer class",
+            help="annotate the factory with the class it returns",
+        )
+        return
+    for method in service.methods:
+        if not method.is_implemented:
+            yield ServiceProblem(
+                kind=kinds.UNIMPLEMENTED_METHOD,
+                key="servicer",
+                message=f"`{service.entry.servicer}` does not implement"
+                f" `{method.full_method}`",
+                label="calls to it end with UNIMPLEMENTED",
+                help=f"define `{method.name}` in the servicer",
+            )

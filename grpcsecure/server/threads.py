@@ -1,0 +1,114 @@
+"""The threads runtime: grpcio's sync servers over one thread pool."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from grpcsecure.server.assembly import bind_listener, register_all
+from grpcsecure.server.handlers import ThreadsInterceptor
+
+if TYPE_CHECKING:
+    from grpcsecure.server.assembly import Assembly, Registration
+
+__all__ = ["ThreadsRuntime"]
+
+#: How long the handlers of cut calls get to notice, in seconds.
+_CUT_PATIENCE = 2.0
+
+
+class ThreadsRuntime:
+    """Servers, one per listener, that run handlers in a thread pool."""
+
+    def __init__(self, assembly: Assembly) -> None:
+        self._assembly = assembly
+        self._servers: list[grpc.Server] = []
+        self._health: Any = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._stopped: list[threading.Event] = []
+        self._cut = False
+
+    def start(self) -> dict[str, str]:
+        """Create the servicers, bind, serve; return the real address of each listener.
+
+        Raises:
+            BindError: an address cannot be listened on; nothing listens then.
+            Exception: whatever the user's own code raises; nothing listens then.
+        """
+        registrations = [*self._assembly.construct(), *self._built_in()]
+        addresses = {}
+        try:
+            for listener in self._assembly.config.listeners:
+                server = self._server(listener, registrations)
+                addresses[listener.name] = bind_listener(
+                    server, listener, self._assembly.materials.get(listener.name)
+                )
+        except BaseException:
+            self._servers.clear()  # what is bound is free again
+            raise
+        for server in self._servers:
+            server.start()
+        return addresses
+
+    def _built_in(self) -> list[Registration]:
+        if not self._assembly.config.server.health:
+            return []
+        from grpcsecure.server.health import ThreadsHealth, add_HealthServicer_to_server
+
+        self._health = ThreadsHealth(self._assembly.service_names())
+        return [(add_HealthServicer_to_server, self._health)]
+
+    def _server(self, listener: Any, registrations: list[Registration]) -> grpc.Server:
+        settings = self._assembly.config.server
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
+        view = self._assembly.view(listener)
+        server = grpc.server(
+            self._pool,
+            interceptors=[ThreadsInterceptor(view), *self._assembly.interceptors],
+            options=self._assembly.options(listener),
+            maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
+        )
+        self._servers.append(server)
+        register_all(
+            server, listener, registrations, _reflect if settings.reflection else None
+        )
+        return server
+
+    def stop(self, grace: float) -> bool:
+        """Drain: NOT_SERVING, no new calls, running ones get `grace` seconds.
+
+        Returns whether every call could finish; `cut` from another thread ends the
+        wait.
+        """
+        if self._health is not None:
+            self._health.drain()
+        deadline = monotonic() + grace
+        # gRPC's own grace would cut without telling; ours cuts when it is over.
+        self._stopped = [server.stop(threading.TIMEOUT_MAX) for server in self._servers]
+        for event in self._stopped:
+            if not event.wait(max(0.0, deadline - monotonic())):
+                self.cut()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
+        return not self._cut
+
+    def cut(self) -> None:
+        """End all calls now."""
+        self._cut = not all(event.is_set() for event in self._stopped)
+        for event in [server.stop(0) for server in self._servers]:
+            event.wait(_CUT_PATIENCE)
+
+
+def _reflect(services: set[str], server: Any) -> None:
+    from grpc_reflection.v1alpha import reflection
+    from grpc_reflection.v1alpha.reflection_pb2_grpc import (
+        add_ServerReflectionServicer_to_server,
+    )
+
+    names = sorted({*services, reflection.SERVICE_NAME})
+    add_ServerReflectionServicer_to_server(reflection.ReflectionServicer(names), server)
