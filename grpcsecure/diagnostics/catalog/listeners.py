@@ -2,4 +2,115 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from grpcsecure.diagnostics.model import Kind, Severity
+
+__all__ = [
+    "ADDRESS_CONFLICT",
+    "ENGINE_CANNOT",
+    "LONG_SOCKET_PATH",
+    "MISSING_CLIENT_CA",
+    "MODE_NOT_VERIFYING",
+    "MODE_UNAVAILABLE",
+    "PLAINTEXT_EXPOSED",
+    "REFLECTION_OPEN",
+    "UNUSED_CLIENT_CA",
+]
+
+MODE_UNAVAILABLE = Kind(
+    code="GS301",
+    name="mode-unavailable",
+    severity=Severity.ERROR,
+    what="This version cannot serve the client-certificate mode as gRPC means it.",
+    why="A mode is never mapped to a neighbour: the server would ask for more, or check"
+    " less, than its file says.",
+)
+
+MISSING_CLIENT_CA = Kind(
+    code="GS302",
+    name="missing-client-ca",
+    severity=Severity.ERROR,
+    what="A mode that verifies client certificates has no `client_ca`.",
+    why="There is nothing to verify against, so that no client could ever connect.",
+    bad="listeners: {public: {tls: {client_certificate: require_and_verify}}}",
+    good="listeners: {public: {tls:"
+    " {client_certificate: require_and_verify, client_ca: certs/ca.pem}}}",
+)
+
+UNUSED_CLIENT_CA = Kind(
+    code="GS303",
+    name="unused-client-ca",
+    severity=Severity.WARNING,
+    what="There is a `client_ca`, but the mode never asks for a certificate.",
+    why="Whoever wrote it probably expects clients to be checked; none of them is.",
+    bad="listeners: {public: {tls: {client_ca: certs/ca.pem}}}",
+    good="listeners: {public: {tls:"
+    " {client_certificate: require_and_verify, client_ca: certs/ca.pem}}}",
+)
+
+ENGINE_CANNOT = Kind(
+    code="GS304",
+    name="engine-cannot",
+    severity=Severity.ERROR,
+    what="The engine cannot do what the listener asks for.",
+    why="Ignoring the setting would weaken the listener without a word.",
+    bad="listeners: {public: {tls: {engine: grpc, min_version: TLSv1.3}}}",
+    good="listeners: {public: {tls: {engine: grpc, min_version: TLSv1.2}}}",
+)
+
+ADDRESS_CONFLICT = Kind(
+    code="GS305",
+    name="address-conflict",
+    severity=Severity.ERROR,
+    what="Two listeners have the same address.",
+    why="Only one of them can listen there. A wildcard address takes every address of"
+    " its port, in IPv4 and IPv6 alike.",
+    bad="listeners:\n  a: {address: '127.0.0.1:8443', plaintext: true}\n"
+    "  b: {address: '0.0.0.0:8443', plaintext: true}",
+    good="listeners:\n  a: {address: '127.0.0.1:8443', plaintext: true}\n"
+    "  b: {address: '127.0.0.1:8444', plaintext: true}",
+)
+
+LONG_SOCKET_PATH = Kind(
+    code="GS306",
+    name="long-socket-path",
+    severity=Severity.ERROR,
+    what="The path of a unix socket is longer than the system allows.",
+    why="The kernel keeps 107 bytes; the socket could not be bound.",
+    bad="listeners: {public: {address: 'unix:/tmp/" + "long/" * 25 + "s', tls: null,"
+    " plaintext: true}}",
+    good="listeners: {public: {address: 'unix:/tmp/s', tls: null, plaintext: true}}",
+)
+
+REFLECTION_OPEN = Kind(
+    code="GS311",
+    name="reflection-open",
+    severity=Severity.WARNING,
+    production=True,
+    what="Reflection is on, and no rule of its own says who may use it.",
+    why="Every client that connects can list the services and their messages.",
+    bad="server: {reflection: true}",
+    good="server: {reflection: false}",
+)
+
+PLAINTEXT_EXPOSED = Kind(
+    code="GS312",
+    name="plaintext-exposed",
+    severity=Severity.WARNING,
+    production=True,
+    what="A plaintext listener can be reached from other machines.",
+    why="Anybody on the way reads and changes every call.",
+    bad="listeners: {public: {address: '0.0.0.0:8080', tls: null, plaintext: true}}",
+    good="listeners: {public: {address: '127.0.0.1:8080', tls: null, plaintext: true}}",
+)
+
+MODE_NOT_VERIFYING = Kind(
+    code="GS313",
+    name="mode-not-verifying",
+    severity=Severity.WARNING,
+    production=True,
+    what="The mode of a listener does not verify client certificates.",
+    why="Anyone can connect under any name.",
+    bad="listeners: {public: {tls: {client_certificate: dont_request}}}",
+    good="listeners: {public: {tls:"
+    " {client_certificate: require_and_verify, client_ca: certs/ca.pem}}}",
+)

@@ -1,0 +1,57 @@
+"""Listeners that cannot all listen where they say."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from grpcsecure.diagnostics.catalog import listeners as kinds
+from grpcsecure.diagnostics.model import Label
+from grpcsecure.model.listener import MAX_UNIX_PATH, TcpAddress, UnixAddress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from grpcsecure.config.load import Document
+    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.model.listener import Address
+
+__all__ = ["check_addresses"]
+
+
+def check_addresses(document: Document) -> Iterator[Finding]:
+    """Find addresses that two listeners share, and socket paths that are too long."""
+    seen: list[tuple[str, Address]] = []
+    for listener in document.config.listeners:
+        place = document.place("listeners", listener.name, "address")
+        for name, address in seen:
+            if _overlap(address, listener.address):
+                first = document.place("listeners", name, "address")
+                yield kinds.ADDRESS_CONFLICT(
+                    f"`{name}` and `{listener.name}` both listen on {listener.address}",
+                    span=place,
+                    label=f"taken by `{name}`",
+                    secondary=[Label(span=first, text=f"`{name}` listens here")],
+                    help="give one of them another port",
+                )
+                break
+        seen.append((listener.name, listener.address))
+        if isinstance(listener.address, UnixAddress):
+            length = len(os.fsencode(listener.address.path))
+            if length > MAX_UNIX_PATH:
+                yield kinds.LONG_SOCKET_PATH(
+                    f"the socket path of `{listener.name}` has {length} bytes,"
+                    f" at most {MAX_UNIX_PATH} are allowed",
+                    span=place,
+                    label="too long as an absolute path",
+                    help="put the socket into a shorter directory, such as /run",
+                )
+
+
+def _overlap(one: Address, other: Address) -> bool:
+    if not (isinstance(one, TcpAddress) and isinstance(other, TcpAddress)):
+        return one == other
+    if one.port != other.port or one.port == 0:
+        return False
+    # gRPC listens on [::] for 0.0.0.0 too: a wildcard takes both families.
+    return one.host == other.host or one.is_wildcard or other.is_wildcard

@@ -1,0 +1,85 @@
+"""TLS settings of a listener that do not fit each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.diagnostics.catalog import listeners as kinds
+from grpcsecure.diagnostics.model import Label
+from grpcsecure.model.listener import Engine, TlsVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from grpcsecure.config.load import Document
+    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.model.listener import Listener, TlsSettings
+
+__all__ = ["check_tls_settings"]
+
+
+def check_tls_settings(document: Document) -> Iterator[Finding]:
+    """Find modes without what they need, and engines that cannot do what is asked."""
+    for listener in document.config.listeners:
+        if listener.tls is not None:
+            yield from _check_client_ca(document, listener, listener.tls)
+            yield from _check_engine(document, listener, listener.tls)
+
+
+def _check_client_ca(
+    document: Document, listener: Listener, tls: TlsSettings
+) -> Iterator[Finding]:
+    path = ("listeners", listener.name, "tls")
+    mode = tls.client_certificate
+    if mode.verifies and tls.client_ca is None:
+        yield kinds.MISSING_CLIENT_CA(
+            f"listener `{listener.name}` verifies client certificates without a"
+            " `client_ca`",
+            span=document.place(*path, "client_certificate"),
+            label="needs to know which CAs sign them",
+            help="add `client_ca` with the PEM file of the CAs that sign the clients",
+        )
+    if not mode.asks and tls.client_ca is not None:
+        yield kinds.UNUSED_CLIENT_CA(
+            f"`client_ca` of listener `{listener.name}` is never used",
+            span=document.key(*path, "client_ca"),
+            label="no client is checked against it",
+            secondary=[
+                Label(
+                    span=document.place(*path, "client_certificate"),
+                    text="asks for no certificate",
+                )
+            ],
+            help="use `require_and_verify`, or remove `client_ca`",
+        )
+
+
+def _check_engine(
+    document: Document, listener: Listener, tls: TlsSettings
+) -> Iterator[Finding]:
+    path = ("listeners", listener.name, "tls")
+    if tls.engine is Engine.BRIDGE:
+        yield kinds.ENGINE_CANNOT(
+            "engine `bridge` is not available in this version",
+            span=document.place(*path, "engine"),
+            label="only `grpc` is",
+            help="remove `engine`, or set it to `auto`",
+        )
+        return
+    if not tls.client_certificate.traits.in_grpcio:
+        yield kinds.MODE_UNAVAILABLE(
+            f"`{tls.client_certificate.value}` is not available in this version",
+            span=document.place(*path, "client_certificate"),
+            label="Python's grpcio cannot serve this mode",
+            notes=[
+                "a neighbouring mode would ask or check less: none is taken instead"
+            ],
+            help="use `dont_request` or `require_and_verify`",
+        )
+    if tls.min_version is TlsVersion.TLS_1_3:
+        yield kinds.ENGINE_CANNOT(
+            "engine `grpc` cannot refuse TLS 1.2",
+            span=document.place(*path, "min_version"),
+            label="grpcio's servers accept TLS 1.2 and 1.3",
+            help="use `TLSv1.2`",
+        )
