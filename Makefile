@@ -1,0 +1,55 @@
+# Everything from a fresh clone: `make serve`, `make test`, `make check`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check format coverage examples interop clean
+
+help:
+	@echo "make serve    the example server over TLS, with development certificates"
+	@echo "make test     the tests, with branch coverage"
+	@echo "make check    ruff, mypy --strict, docstrings"
+	@echo "make interop  the tests with clients of other languages (needs Go and Node)"
+
+# One environment for all targets, made anew when the project file changes.
+$(VENV)/.made: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet --editable . --group test --group check
+	@touch $@
+
+certs/ca.pem: | $(VENV)/.made
+	$(BIN)/grpcsecure -q certs dev certs
+
+serve: $(VENV)/.made certs/ca.pem
+	@$(BIN)/grpcsecure serve configs/quickstart.yaml \
+		--client-command "$(BIN)/python examples/client.py {public} --ca certs/ca.pem"
+
+test: $(VENV)/.made
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+check: $(VENV)/.made
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/interrogate --quiet grpcsecure tests
+
+format: $(VENV)/.made
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Generated with the oldest supported grpcio, whose output every later one accepts.
+examples/helloworld/helloworld_pb2.py: examples/helloworld/helloworld.proto
+	$(PYTHON) -m venv $(VENV)-protoc
+	$(VENV)-protoc/bin/pip install --quiet 'grpcio-tools==1.66.2' 'setuptools<81'
+	cd examples && ../$(VENV)-protoc/bin/python -m grpc_tools.protoc -I. \
+		--python_out=. --pyi_out=. --grpc_python_out=. helloworld/helloworld.proto
+
+examples: examples/helloworld/helloworld_pb2.py
+
+clean:
+	rm -rf $(VENV) $(VENV)-protoc build dist certs .coverage* .mypy_cache .pytest_cache .ruff_cache

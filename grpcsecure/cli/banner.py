@@ -1,0 +1,101 @@
+"""What `serve` says once it is ready: facts, the `!` lines, the ready line last."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from grpcsecure.model.listener import Listener, TlsSettings
+    from grpcsecure.server.app import Server
+    from grpcsecure.tls.material import Material
+
+__all__ = ["banner_fields", "render_banner"]
+
+_INDENT = " " * 10
+
+
+def banner_fields(server: Server, *, elapsed: float) -> dict[str, object]:
+    """Return the facts of the banner, for JSON logs and the ready file.
+
+    `elapsed` is in seconds; `ready_ms` is in milliseconds.
+    """
+    return {
+        "version": version("grpcsecure"),
+        "pid": os.getpid(),
+        "config": server.report.subject,
+        "profile": server.report.profile,
+        "services": _services(server),
+        "addresses": server.addresses,
+        "warnings": [f"{f.code} {f.message}" for f in server.report.findings],
+        "ready_ms": round(elapsed * 1000),
+    }
+
+
+def _services(server: Server) -> dict[str, int]:
+    """Count the methods of each service, the built-in ones included."""
+    from grpcsecure.server.service_checks import HEALTH, REFLECTION
+
+    counts: dict[str, int] = {}
+    for service in server.services:
+        for method in service.methods or ():
+            counts[method.service] = counts.get(method.service, 0) + 1
+    if server.config.server.health:
+        counts[HEALTH] = 2
+    if server.config.server.reflection:
+        counts[REFLECTION] = 1
+    return counts
+
+
+def render_banner(
+    server: Server, fields: dict[str, object], *, now: datetime
+) -> Iterator[str]:
+    """Yield the lines of the banner; the last one is the ready line."""
+    profile = f" (profile {server.report.profile})" if server.report.profile else ""
+    yield (
+        f"grpcsecure {fields['version']}  pid {fields['pid']}"
+        f"  python {platform.python_version()}  grpcio {version('grpcio')}"
+    )
+    yield f"config    {server.report.subject}{profile}"
+    counts = [
+        f"{name} ({count} method{'s' * (count != 1)})"
+        for name, count in _services(server).items()
+    ]
+    yield f"services  {', '.join(counts)}"
+    for listener in server.config.listeners:
+        yield from _listener(server, listener, now)
+    for finding in server.report.findings:
+        yield f"!         {finding.code} {finding.message}"
+    addresses = ", ".join(server.addresses.values())
+    elapsed = fields["ready_ms"]
+    yield f"ready     {addresses}  in {elapsed} ms   (Ctrl+C drains, twice cuts)"
+
+
+def _listener(server: Server, listener: Listener, now: datetime) -> Iterator[str]:
+    head = f"listener  {listener.name}  {server.addresses[listener.name]}"
+    if listener.tls is None:
+        yield f"{head}  plaintext"
+    else:
+        yield f"{head}  {listener.tls.client_certificate.value}  engine grpc  TLS 1.2+"
+        yield from _material(listener.tls, server.materials[listener.name], now)
+    if listener.services is not None:
+        yield f"{_INDENT}only {', '.join(listener.services)}"
+
+
+def _material(tls: TlsSettings, material: Material, now: datetime) -> Iterator[str]:
+    leaf = material.chain[0]
+    names = [f"dns {name}" for name in leaf.dns] + [
+        f"ip {address}" for address in leaf.ips
+    ]
+    days = (leaf.not_after - now).days
+    expiry = f"expires in {days} day{'s' * (days != 1)} ({leaf.not_after:%Y-%m-%d})"
+    yield f"{_INDENT}{'  '.join([leaf.subject, *names, expiry])}"
+    if tls.client_certificate.asks and material.client_cas:
+        signers = ", ".join(ca.subject for ca in material.client_cas)
+        count = len(material.client_cas)
+        yield f"{_INDENT}clients signed by {signers} ({count} CA{'s' * (count != 1)})"

@@ -1,0 +1,65 @@
+"""Log lines on stderr: one event a line, as text or as JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime, timezone
+
+__all__ = ["FORMATS", "LEVELS", "configure_logging"]
+
+FORMATS = ("text", "json")
+LEVELS = ("debug", "info", "warning", "error")
+
+#: What every record has; the rest of its attributes came with `extra`.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "taskName",
+}
+
+
+def configure_logging(*, format: str, level: str) -> None:  # noqa: A002 - the option's name
+    """Send the log records of the process to stderr.
+
+    Other libraries' warnings go there too; they are part of the process.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonFormatter() if format == "json" else _TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("grpcsecure").setLevel(level.upper())
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+class _TextFormatter(logging.Formatter):
+    """`event  key=value …`, the level named from warnings on."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            line = f"{record.levelname.lower()}: {line}"
+        parts = [line, *(f"{key}={value}" for key, value in _fields(record).items())]
+        if record.exc_info:
+            parts.append("\n" + self.formatException(record.exc_info))
+        return "  ".join(parts)
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)

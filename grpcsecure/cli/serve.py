@@ -1,0 +1,178 @@
+"""`grpcsecure serve`: load, check, bind, serve until a signal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from grpcsecure.cli.banner import banner_fields, render_banner
+from grpcsecure.cli.logs import FORMATS, LEVELS, configure_logging
+from grpcsecure.cli.options import config_or_default, profile_option
+from grpcsecure.errors import ConfigError, ExitCode, StartupError
+
+if TYPE_CHECKING:
+    from signal import Signals
+
+    from grpcsecure.cli.console import Console
+    from grpcsecure.server.app import Server
+
+__all__ = ["serve"]
+
+_LOGGER = logging.getLogger("grpcsecure.server")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  grpcsecure serve payments.yaml
+  grpcsecure serve payments.yaml --profile dev
+  grpcsecure serve - < payments.yaml
+
+\b
+SIGTERM and SIGINT drain: health says NOT_SERVING, no new calls are taken, running
+ones get `server.shutdown_grace`. A second signal cuts them.
+
+\b
+Exit codes: 0 drained, 1 findings, 2 usage or unreadable config, 3 start-up failed
+(bind, service), 4 calls were cut.""",
+)
+@click.argument("config", required=False)
+@profile_option
+@click.option(
+    "--log-format",
+    type=click.Choice(FORMATS),
+    default="text",
+    help="How log lines look.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS),
+    default="info",
+    help="The least level logged.",
+)
+@click.option(
+    "--ready-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help="Write the addresses here (JSON) once the server is ready.",
+)
+@click.option(
+    "--client-command",
+    metavar="TEXT",
+    help="Show this command when ready; {NAME} is the address of that listener.",
+)
+@click.pass_obj
+def serve(  # noqa: PLR0913 - the options of the command
+    console: Console,
+    *,
+    config: str | None,
+    profile: str | None,
+    log_format: str,
+    log_level: str,
+    ready_file: Path | None,
+    client_command: str | None,
+) -> ExitCode:
+    """Serve the services of CONFIG over its listeners."""
+    started = time.perf_counter()
+    from grpcsecure.server.app import load
+
+    configure_logging(format=log_format, level=log_level)
+    try:
+        server = load(config_or_default(config), profile=profile)
+    except ConfigError as error:
+        from grpcsecure.diagnostics.render import render
+
+        console.result(render("full", [error.report], color=console.color_stdout))
+        return error.exit_code
+    session = _Session(console, server, started, ready_file, client_command)
+    try:
+        return session.run(json_log=log_format == "json")
+    except StartupError as error:
+        _show_startup_error(console, error)
+        return error.exit_code
+
+
+class _Session:
+    """One run of the server, and what is said about it on the way."""
+
+    def __init__(
+        self,
+        console: Console,
+        server: Server,
+        started: float,
+        ready_file: Path | None,
+        client_command: str | None,
+    ) -> None:
+        self._console = console
+        self._server = server
+        self._started = started
+        self._ready_file = ready_file
+        self._client_command = client_command
+        self._json_log = False
+
+    def run(self, *, json_log: bool) -> ExitCode:
+        """Serve until a signal; return OK or CUT."""
+        from grpcsecure.server.lifecycle import run
+
+        self._json_log = json_log
+        try:
+            return run(
+                self._server,
+                on_ready=self._ready,
+                on_drain=self._drain,
+                on_cut=self._cut,
+            )
+        finally:
+            if self._ready_file is not None:
+                self._ready_file.unlink(missing_ok=True)
+
+    def _ready(self) -> None:
+        elapsed = time.perf_counter() - self._started
+        fields = banner_fields(self._server, elapsed=elapsed)
+        if self._json_log:
+            _LOGGER.info("server.started", extra=fields)
+        else:
+            now = datetime.now(timezone.utc)
+            for line in render_banner(self._server, fields, now=now):
+                self._console.narrate(line)
+            if self._client_command is not None:
+                command = self._client_command.format_map(self._server.addresses)
+                self._console.narrate(f"try       {command}")
+        if self._ready_file is not None:
+            _write_whole(
+                self._ready_file, json.dumps(fields, indent=2, default=str) + "\n"
+            )
+
+    def _drain(self, signal: Signals) -> None:
+        _LOGGER.info(
+            "server.draining",
+            extra={
+                "signal": signal.name,
+                "grace": self._server.config.server.shutdown_grace,
+            },
+        )
+
+    def _cut(self) -> None:
+        _LOGGER.warning("server.cutting", extra={"reason": "second signal"})
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write `path` so that whoever waits for it never sees half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def _show_startup_error(console: Console, error: StartupError) -> None:
+    console.error(f"error: {error}")
+    if error.__cause__ is not None and not isinstance(error.__cause__, RuntimeError):
+        from grpcsecure.server.user_code import user_traceback
+
+        console.error(user_traceback(error.__cause__))
