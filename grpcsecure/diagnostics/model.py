@@ -6,6 +6,7 @@ private key; text from a file goes through `quote` first.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -13,7 +14,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Finding", "Kind", "Label", "Report", "Severity", "Span", "quote"]
+__all__ = [
+    "Finding",
+    "Kind",
+    "Label",
+    "Report",
+    "Severity",
+    "Span",
+    "holds_key_text",
+    "quote",
+]
 
 
 class Severity(Enum):
@@ -116,13 +126,14 @@ class Report:
     """The findings of one config, in the order of their places.
 
     `sources` has the text of each file by the name its spans use; `not_run` names
-    the phases that did not run because an earlier one found errors.
+    the phases that did not run because `failed` found errors.
     """
 
     subject: str
     findings: tuple[Finding, ...]
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     not_run: tuple[str, ...] = ()
+    failed: str | None = None
     profile: str | None = None
 
     @property
@@ -138,16 +149,38 @@ class Report:
 
 _MAX_QUOTED = 60
 
+#: A DER object in base64 begins with M (RFC 5915, 5958: SEQUENCE is 0x30), and
+#: the inner lines of a PEM block are nothing but base64. Shorter runs are names.
+_BASE64_OF_DER = r"(?<![A-Za-z0-9+/])M[A-Za-z0-9+/]{39,}"
+_BASE64_LINE = r"(?m)^[\s\"'|>-]*[A-Za-z0-9+/]{60,}={0,2}[\s\"']*$"
+
+
+def holds_key_text(text: str) -> bool:
+    """Whether `text` has in it what may be a private key: PEM, or base64 of DER.
+
+    People paste a key where its path belongs. Certificates look the same, and a
+    doubt is decided against showing.
+    """
+    return (
+        "-----BEGIN" in text
+        or "-----END" in text
+        or re.search(_BASE64_OF_DER, text) is not None
+        or re.search(_BASE64_LINE, text) is not None
+    )
+
 
 def quote(value: object) -> str:
     """Return `value` in backticks, fit for a message.
 
-    Control characters are escaped and long text is cut. Text that holds PEM is not
+    Control characters are escaped and long text is cut. Text that may be a key is not
     shown at all: people paste a private key where its path belongs.
     """
     text = value if isinstance(value, str) else repr(value)
     if "-----BEGIN" in text:
         return "`-----BEGIN …` (PEM text, not shown)"
+    if holds_key_text(text):
+        return "`…` (looks like a key, not shown)"
+    text = text[: _MAX_QUOTED + 1]
     text = "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
     )
