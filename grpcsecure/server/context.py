@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from grpcsecure.model.modes import ClientCertificateMode
     from grpcsecure.model.peer import Peer
 
-__all__ = ["CallContext", "ListenerView", "peer"]
+__all__ = ["AsyncioContext", "CallContext", "ListenerView", "peer"]
 
 
 class ListenerView:
@@ -54,6 +54,46 @@ class CallContext:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
+
+
+class AsyncioContext(CallContext):
+    """A context that a servicer may keep beyond the call.
+
+    Under asyncio grpcio frees the call as soon as it is over, and asking its context
+    who called ends the process. This one raises instead.
+    """
+
+    __slots__ = ("_over",)
+
+    def __init__(self, context: Any, view: ListenerView) -> None:
+        super().__init__(context, view)
+        self._over = False
+
+    def finish(self) -> None:
+        """Note that the call is over."""
+        self._over = True
+
+    def _live(self) -> Any:
+        if self._over:
+            raise RuntimeError("the call is over: ask its context while it runs")
+        return self._context
+
+    def peer(self) -> str:
+        """Return the client's address, as grpcio spells it."""
+        address: str = self._live().peer()
+        return address
+
+    def peer_identities(self) -> Any:
+        """Return the names of the client, or None."""
+        return self._live().peer_identities()
+
+    def peer_identity_key(self) -> Any:
+        """Return the property that `peer_identities` come from, or None."""
+        return self._live().peer_identity_key()
+
+    def auth_context(self) -> Any:
+        """Return the properties of the connection."""
+        return self._live().auth_context()
 
 
 # `isinstance(context, grpc.ServicerContext)` stays true, as in plain grpcio.

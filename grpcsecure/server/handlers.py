@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from grpcsecure.server.context import CallContext
+from grpcsecure.server.context import AsyncioContext, CallContext
 from grpcsecure.server.plain import as_coroutine
 from grpcsecure.server.recorder import behaviour_of, is_coroutine
 
@@ -125,7 +125,11 @@ def _coroutine(
     behaviour: Callable[..., Awaitable[Any]], view: ListenerView
 ) -> Behaviour:
     async def call(argument: Any, context: Any) -> Any:
-        return await behaviour(argument, CallContext(context, view))
+        ours = AsyncioContext(context, view)
+        try:
+            return await behaviour(argument, ours)
+        finally:
+            ours.finish()
 
     return call
 
@@ -134,9 +138,13 @@ def _async_generator(
     behaviour: Callable[..., AsyncIterator[Any]], view: ListenerView
 ) -> Behaviour:
     async def call(argument: Any, context: Any) -> AsyncIterator[Any]:
-        responses: Any = behaviour(argument, CallContext(context, view))
-        async with aclosing(responses):
-            async for response in responses:
-                yield response
+        ours = AsyncioContext(context, view)
+        responses: Any = behaviour(argument, ours)
+        try:
+            async with aclosing(responses):
+                async for response in responses:
+                    yield response
+        finally:
+            ours.finish()
 
     return call

@@ -8,12 +8,13 @@ generator in the event loop itself. Here a plain method finds what it has in thr
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from grpcsecure.server.context import CallContext
+from grpcsecure.server.context import AsyncioContext
 from grpcsecure.server.recorder import behaviour_of
 
 if TYPE_CHECKING:
@@ -35,10 +36,10 @@ def as_coroutine(
 
     def start(argument: Any, context: Any) -> tuple[PlainContext, Callable[[], Any]]:
         loop = asyncio.get_running_loop()
-        plain = PlainContext(context, loop)
+        plain = PlainContext(context, view, loop)
         if handler.request_streaming:
             argument = _requests(context, loop)
-        return plain, lambda: behaviour(argument, CallContext(plain, view))
+        return plain, lambda: behaviour(argument, plain)
 
     async def unary(argument: Any, context: Any) -> Any:
         plain, call = start(argument, context)
@@ -95,29 +96,50 @@ def _wait(coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) 
     return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
 
-class PlainContext:
+class PlainContext(AsyncioContext):
     """The API of `grpc.ServicerContext`, for a thread, over an asyncio context.
 
-    What is neither awaited nor missing there is taken from it.
+    What is neither awaited nor missing there is taken from it. A cancelled call leaves
+    its thread running, so the end of the call and questions about it take turns.
     """
 
-    __slots__ = ("_context", "_finished", "_loop")
+    __slots__ = ("_lock", "_loop")
 
-    def __init__(self, context: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self._context = context
+    def __init__(
+        self, context: Any, view: ListenerView, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(context, view)
         self._loop = loop
-        self._finished = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
+        self._lock = threading.RLock()
 
     def finish(self) -> None:
         """Note that the call is over: answered, aborted or cancelled."""
-        self._finished = True
+        with self._lock:
+            super().finish()
+
+    def peer(self) -> str:
+        """Return the client's address, as grpcio spells it."""
+        with self._lock:
+            return super().peer()
+
+    def peer_identities(self) -> Any:
+        """Return the names of the client, or None."""
+        with self._lock:
+            return super().peer_identities()
+
+    def peer_identity_key(self) -> Any:
+        """Return the property that `peer_identities` come from, or None."""
+        with self._lock:
+            return super().peer_identity_key()
+
+    def auth_context(self) -> Any:
+        """Return the properties of the connection."""
+        with self._lock:
+            return super().auth_context()
 
     def is_active(self) -> bool:
         """Whether anybody still waits for the answer."""
-        return not (self._finished or self._context.done())
+        return not (self._over or self._context.done())
 
     def add_callback(self, callback: Callable[[], None]) -> bool:
         """Call `callback` when the call is over; False if it is over already."""
