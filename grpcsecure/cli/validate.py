@@ -1,0 +1,190 @@
+"""`grpcsecure validate`: prove configs, in CI and before a restart."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+import click
+
+from grpcsecure.cli.options import config_or_default, profile_option
+from grpcsecure.config.source import read_source
+from grpcsecure.diagnostics.catalog import tool
+from grpcsecure.diagnostics.ignore import Draft, Ignores, make_reports
+from grpcsecure.diagnostics.model import Finding, Report
+from grpcsecure.diagnostics.render import FORMATS, render
+from grpcsecure.errors import ExitCode, UsageError
+from grpcsecure.server.loading import Phase, load_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from grpcsecure.cli.console import Console
+    from grpcsecure.config.load import Document
+    from grpcsecure.config.source import Source
+
+__all__ = ["validate"]
+
+
+@click.command(
+    epilog="""\b
+Phases: YAML, schema, cross-field, files, services. A phase with errors is the last.
+User code is imported, unless --no-services, but never called. Nothing is bound or
+written: it is safe beside a running server.
+
+\b
+Examples:
+  grpcsecure validate payments.yaml
+  grpcsecure validate --all-profiles --strict configs/*.yaml
+  grpcsecure validate --syntax-only --format github payments.yaml
+  grpcsecure validate --print-config --profile dev payments.yaml
+
+\b
+Exit codes: 0 no errors, 1 errors, 2 usage or unreadable config.""",
+)
+@click.argument("configs", nargs=-1, metavar="[CONFIG]...")
+@profile_option
+@click.option(
+    "--all-profiles", is_flag=True, help="Check without and with each profile."
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    default="full",
+    show_default=True,
+    help="How findings are printed.",
+)
+@click.option("--strict", is_flag=True, help="Count warnings as errors.")
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="CODE",
+    help="Leave out warnings of this code; may be repeated.",
+)
+@click.option(
+    "--syntax-only", is_flag=True, help="Check the file alone, nothing it names."
+)
+@click.option("--no-services", is_flag=True, help="Do not import the servicers.")
+@click.option(
+    "--print-config",
+    is_flag=True,
+    help="Print the config in force, defaults filled in, secrets left out.",
+)
+@click.pass_obj
+def validate(  # noqa: PLR0913 - the options of the command
+    console: Console,
+    *,
+    configs: tuple[str, ...],
+    profile: str | None,
+    all_profiles: bool,
+    format_: str,
+    strict: bool,
+    ignore: tuple[str, ...],
+    syntax_only: bool,
+    no_services: bool,
+    print_config: bool,
+) -> ExitCode:
+    """Check each CONFIG (`-` is stdin) and report what is wrong with it."""
+    if profile is not None and all_profiles:
+        raise UsageError("--profile and --all-profiles exclude each other")
+    run = _Run(
+        profile=profile,
+        all_profiles=all_profiles,
+        last=_last_phase(syntax_only=syntax_only, no_services=no_services),
+    )
+    ignores = Ignores(ignore)
+    for name in configs or (config_or_default(None),):
+        run.check(name)
+    reports = make_reports(run.drafts, ignores=ignores, strict=strict)
+    if print_config:
+        _print_config(console, run.documents, reports)
+    else:
+        console.result(render(format_, reports, color=console.color_stdout))
+    return _exit_code(reports)
+
+
+def _last_phase(*, syntax_only: bool, no_services: bool) -> Phase:
+    if syntax_only:
+        return Phase.CROSS_FIELD
+    return Phase.FILES if no_services else Phase.SERVICES
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """What is checked, and what came of it."""
+
+    profile: str | None
+    all_profiles: bool
+    last: Phase
+    drafts: list[Draft] = field(default_factory=list)
+    documents: list[Document] = field(default_factory=list)
+
+    def check(self, name: str) -> None:
+        """Check one config, with each profile that was asked for."""
+        source = read_source(name)
+        if isinstance(source, Finding):
+            report = Report(subject=name, findings=(source,))
+            self.drafts.append(Draft(report=report, complete=False))
+            return
+        for profile in self._profiles(source):
+            self._check_profile(source, profile)
+
+    def _profiles(self, source: Source) -> Iterator[str | None]:
+        yield self.profile
+        if self.all_profiles:
+            from grpcsecure.config.load import profile_names
+
+            yield from profile_names(source)
+
+    def _check_profile(self, source: Source, profile: str | None) -> None:
+        loaded = load_config(
+            source,
+            profile=profile,
+            environ=os.environ,
+            now=datetime.now(timezone.utc),
+            last=self.last,
+        )
+        document = loaded.document
+        if document is not None:
+            self.documents.append(document)
+        report = Report(
+            subject=source.name,
+            findings=loaded.findings,
+            sources={source.name: source.text},
+            not_run=tuple(phase.value for phase in loaded.not_run),
+            profile=profile,
+        )
+        self.drafts.append(
+            Draft(
+                report=report,
+                production=document is not None and document.config.production,
+                complete=self.last is Phase.SERVICES,
+                all_profiles=self.all_profiles,
+            )
+        )
+
+
+def _print_config(
+    console: Console, documents: Sequence[Document], reports: Sequence[Report]
+) -> None:
+    """Print the configs to stdout, and what is wrong with them to stderr."""
+    from grpcsecure.config.effective import render_effective
+
+    if documents:
+        console.result(
+            "---\n".join(render_effective(document) for document in documents)
+        )
+    if any(report.findings for report in reports):
+        console.error(render("full", reports, color=console.color_stderr))
+
+
+def _exit_code(reports: Sequence[Report]) -> ExitCode:
+    findings = [finding for report in reports for finding in report.findings]
+    if any(finding.kind is tool.UNREADABLE_CONFIG for finding in findings):
+        return ExitCode.CANNOT
+    return (
+        ExitCode.BAD if any(finding.is_error for finding in findings) else ExitCode.OK
+    )
