@@ -21,9 +21,7 @@ __all__ = ["COLORS", "Console"]
 COLORS = ("auto", "always", "never")
 
 #: For streams that cannot show our signs; one cell for one cell, so that carets fit.
-_ASCII = str.maketrans(
-    {"⋮": ":", "✗": "x", "✓": "+", "…": "~", "→": ">", "·": "-", "×": "x"}
-)
+_ASCII = str.maketrans({"⋮": ":", "✗": "x", "✓": "+", "…": "~", "→": ">", "·": "-"})
 
 
 class Console:
@@ -116,7 +114,10 @@ class Console:
 
     def internal_error(self, error: BaseException) -> None:
         """Say in one line that this is our bug; the traceback comes when verbose."""
-        words = " ".join(str(error).split())
+        from grpcsecure.diagnostics.model import holds_key_text
+
+        words = str(error)
+        words = "(text not shown)" if holds_key_text(words) else " ".join(words.split())
         what = type(error).__name__ + (f": {words}" if words else "")
         if self.verbose:
             import traceback

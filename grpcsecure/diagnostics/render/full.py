@@ -1,0 +1,80 @@
+"""The screen for people: each finding with its source lines, then the verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.diagnostics.render.excerpt import gutter_width, render_excerpt
+from grpcsecure.diagnostics.render.sources import Sources
+from grpcsecure.diagnostics.render.text import Style, subject, visible, visible_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from grpcsecure.diagnostics.model import Finding, Report
+
+__all__ = ["render_finding", "render_full", "render_verdict"]
+
+
+def render_full(reports: Sequence[Report], *, color: bool = False) -> str:
+    """Return all findings, each report closed by its verdict line."""
+    style = Style(color=color)
+    text = "\n".join(line for report in reports for line in _report(report, style))
+    return text.rstrip("\n") + "\n" if text else ""
+
+
+def render_finding(
+    finding: Finding, sources: Sources, *, subject: str, style: Style
+) -> str:
+    """Return one finding as a block of lines."""
+    return "\n".join(_finding(finding, sources, subject, style))
+
+
+def render_verdict(report: Report) -> str:
+    """Return the line that says what came of a check, and what was not checked."""
+    text = f"{subject(report)}: {_counts(report)}"
+    if not report.not_run:
+        return text
+    which = "errors" if report.failed is None else f"{visible(report.failed)} errors"
+    phases = ", ".join(map(visible, report.not_run))
+    return f"{text}. Not checked yet: {phases} (fix the {which} first)."
+
+
+def _counts(report: Report) -> str:
+    counts = [
+        f"{count} {word}{'s' * (count != 1)}"
+        for count, word in ((report.errors, "error"), (report.warnings, "warning"))
+        if count
+    ]
+    return ", ".join(counts if report.errors else ["ok", *counts])
+
+
+def _report(report: Report, style: Style) -> Iterator[str]:
+    sources = Sources(report.sources)
+    for finding in report.findings:
+        yield render_finding(finding, sources, subject=report.subject, style=style)
+        yield ""
+    yield style.paint("error" if report.errors else "ok", render_verdict(report))
+    if report.findings:
+        yield ""
+
+
+def _finding(
+    finding: Finding, sources: Sources, subject: str, style: Style
+) -> Iterator[str]:
+    severity = finding.severity.value
+    head = style.paint(severity, f"{severity}[{visible(finding.code)}]")
+    yield f"{head}: {style.paint('message', visible(finding.message))}"
+    pad = " " * gutter_width(finding)
+    if finding.span is None:
+        yield f"{pad}{style.paint('frame', '-->')} {visible(subject)}"
+    yield from render_excerpt(finding, sources, style)
+    remarks = [("note", note) for note in finding.notes]
+    remarks += [("help", finding.help)] if finding.help else []
+    if remarks:
+        yield f"{pad} {style.paint('frame', '|')}"
+    for word, text in remarks:
+        first, *rest = visible_lines(text)
+        title = style.paint("message", f"{word}:")
+        yield f"{pad} {style.paint('frame', '=')} {title} {first}".rstrip()
+        yield from (f"{pad}         {line}".rstrip() for line in rest)

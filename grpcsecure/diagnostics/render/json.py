@@ -1,0 +1,93 @@
+"""One JSON document, described by `schemas/report.schema.json`.
+
+Sorted and stable: the same findings give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from grpcsecure.diagnostics.model import Finding, Report, Span
+
+__all__ = ["SCHEMA_VERSION", "dump", "render_json"]
+
+#: Grows when a reader of the old shape would break; new keys alone do not count.
+SCHEMA_VERSION = 1
+
+
+def render_json(
+    reports: Sequence[Report],
+    *,
+    color: bool = False,  # noqa: ARG001 - all renderers are called alike
+) -> str:
+    """Return the document for all reports, in their order."""
+    return dump(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "errors": sum(report.errors for report in reports),
+            "warnings": sum(report.warnings for report in reports),
+            "reports": [_report(report) for report in reports],
+        }
+    )
+
+
+def dump(document: object) -> str:
+    """Return `document` as JSON in ASCII, which no stream's encoding can damage."""
+    return json.dumps(_encodable(document), indent=2, sort_keys=True) + "\n"
+
+
+def _encodable(value: object) -> object:
+    """Replace lone surrogates (file names that are not UTF-8): JSON forbids them.
+
+    RFC 8259, 8.2: their meaning is not predictable.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _encodable(item) for key, item in value.items()}
+    return value
+
+
+def _report(report: Report) -> dict[str, object]:
+    return {
+        "subject": report.subject,
+        "profile": report.profile,
+        "errors": report.errors,
+        "warnings": report.warnings,
+        "failed_phase": report.failed,
+        "phases_not_run": list(report.not_run),
+        "findings": [_finding(finding) for finding in report.findings],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, object]:
+    return {
+        "code": finding.code,
+        "name": finding.kind.name,
+        "severity": finding.severity.value,
+        "message": finding.message,
+        "span": None if finding.span is None else _span(finding.span),
+        "label": finding.label,
+        "secondary": [
+            {"span": _span(label.span), "text": label.text}
+            for label in finding.secondary
+        ],
+        "notes": list(finding.notes),
+        "help": finding.help,
+    }
+
+
+def _span(span: Span) -> dict[str, object]:
+    return {
+        "file": span.file,
+        "line": span.line,
+        "column": span.column,
+        "end_line": span.end_line,
+        "end_column": span.end_column,
+    }

@@ -1,0 +1,61 @@
+"""The lines of the files that findings point into, fit to be shown.
+
+Owns the rule that no key is ever shown: people paste one where its path belongs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.diagnostics.lines import split_lines
+from grpcsecure.diagnostics.model import holds_key_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Sources"]
+
+
+class Sources:
+    """The texts of a report, split once."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+        self._lines: dict[str, tuple[list[str], frozenset[int]]] = {}
+
+    def line(self, file: str, number: int) -> str | None:
+        """Return a line as written ("" past the end), or None if it is not known."""
+        if file not in self._texts:
+            return None
+        lines, _ = self._split(file)
+        return lines[number - 1] if 0 < number <= len(lines) else ""
+
+    def is_secret(self, file: str, number: int) -> bool:
+        """Whether the line may be part of a key."""
+        line = self.line(file, number)
+        return line is not None and (
+            number in self._split(file)[1] or holds_key_text(line)
+        )
+
+    def _split(self, file: str) -> tuple[list[str], frozenset[int]]:
+        if file not in self._lines:
+            lines = split_lines(self._texts[file])
+            self._lines[file] = lines, _pem_lines(lines)
+        return self._lines[file]
+
+
+def _pem_lines(lines: list[str]) -> frozenset[int]:
+    """Return the numbers of the lines that belong to PEM blocks.
+
+    A block without an end goes on to the end of the file: showing too little of a
+    broken file is the better mistake.
+    """
+    found = set()
+    inside = False
+    for number, line in enumerate(lines, 1):
+        begin, end = line.rfind("-----BEGIN"), line.rfind("-----END")
+        if inside or begin >= 0 or end >= 0:
+            found.add(number)
+        if begin >= 0 or end >= 0:
+            inside = begin > end
+    return frozenset(found)

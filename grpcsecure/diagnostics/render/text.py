@@ -1,0 +1,72 @@
+"""Words, colours and places that the line formats share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from grpcsecure.diagnostics.model import Finding, Report
+
+__all__ = ["Style", "place", "profile_suffix", "subject", "visible", "visible_lines"]
+
+#: Role to SGR parameters (ECMA-48, 8.3.117): the eight colours that themes adjust.
+_SGR = {
+    "error": "1;31",
+    "warning": "1;33",
+    "message": "1",
+    "frame": "34",
+    "secondary": "36",
+    "ok": "32",
+}
+
+
+class Style:
+    """Paints words by their role, or leaves them as they are."""
+
+    def __init__(self, *, color: bool) -> None:
+        self._color = color
+
+    def paint(self, role: str, text: str) -> str:
+        """Return `text` in the colour of `role`."""
+        return f"\x1b[{_SGR[role]}m{text}\x1b[0m" if self._color and text else text
+
+
+def visible(text: str) -> str:
+    """Return `text` as one line without control or invisible characters.
+
+    They are escaped: a file name must not move the cursor, and bidirectional marks
+    must not reorder a line (CVE-2021-42574).
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def visible_lines(text: str) -> list[str]:
+    """Return the lines of a note, each `visible`; tracebacks have several."""
+    return [visible(line.expandtabs(4)) for line in text.strip("\n").split("\n")]
+
+
+def place(finding: Finding, of: str) -> str:
+    """Return `file:line:col`, or `of` for a finding about the config as a whole."""
+    span = finding.span
+    if span is None:
+        return visible(of)
+    return f"{visible(span.file)}:{span.line}:{span.column}"
+
+
+def subject(report: Report) -> str:
+    """Return the name of what was checked, with its profile."""
+    profile = "" if report.profile is None else f" (profile {visible(report.profile)})"
+    return visible(report.subject) + profile
+
+
+def profile_suffix(report: Report, reports: Sequence[Report]) -> str:
+    """Return the profile for the end of a line, where several are in one output."""
+    if report.profile is None or len({other.profile for other in reports}) == 1:
+        return ""
+    return f" (profile {visible(report.profile)})"
