@@ -1,0 +1,93 @@
+"""Every example in the catalogue of findings does what the catalogue says."""
+
+from __future__ import annotations
+
+import textwrap
+from datetime import datetime, timezone
+
+import pytest
+from support.certificates import make_specimens
+
+from grpcsecure.config.source import Source
+from grpcsecure.diagnostics.catalog import CATALOG
+from grpcsecure.server.loading import load_config
+
+BASE = """\
+version: 1
+services: [{servicer: 'greeter:Greeter'}]
+server: {import_paths: [.]}
+listeners:
+  public:
+    address: 127.0.0.1:8443
+    tls:
+      certificate: certs/server.pem
+      private_key: certs/server.key
+      client_certificate: dont_request
+profiles:
+  example:
+"""
+
+#: The servicers that examples name.
+GREETER = '''\
+"""Servicers for the examples of the catalogue."""
+
+from abc import ABC, abstractmethod
+
+from helloworld import greeter, greeter_aio, helloworld_pb2_grpc
+
+Greeter = greeter.Greeter
+AsyncGreeter = greeter_aio.Greeter
+
+
+class HalfGreeter(helloworld_pb2_grpc.GreeterServicer):
+    def SayHello(self, request, context):
+        return None
+
+
+class AbstractGreeter(Greeter, ABC):
+    @abstractmethod
+    def greet_in_style(self):
+        ...
+
+
+def make_greeter() -> Greeter:
+    return Greeter()
+
+
+def make_anything():
+    return Greeter()
+'''
+
+
+@pytest.fixture(scope="module", name="folder")
+def _folder(tmp_path_factory):
+    """A folder with the files that the examples name."""
+    folder = tmp_path_factory.mktemp("catalogue")
+    (folder / "greeter.py").write_text(GREETER)
+    make_specimens(folder / "certs")
+    return folder
+
+
+def codes(folder, fragment):
+    """Return the codes of the findings for the base config with `fragment` over it."""
+    text = BASE + textwrap.indent(fragment or "{}", "    ") + "\n"
+    source = Source(name="example.yaml", directory=folder, text=text)
+    loaded = load_config(
+        source, profile="example", environ={}, now=datetime.now(timezone.utc)
+    )
+    return {finding.code for finding in loaded.findings}
+
+
+EXAMPLES = [kind for kind in CATALOG.values() if kind.bad or kind.good]
+
+
+@pytest.mark.parametrize("kind", EXAMPLES, ids=lambda kind: f"{kind.code}-{kind.name}")
+def test_bad_example_has_the_finding_and_good_one_has_not(
+    kind, folder, monkeypatch, examples_importable
+):
+    """A bad example gives its own finding and no other new one; a good one, not it."""
+    monkeypatch.chdir(folder)
+    usual = codes(folder, "")
+    assert codes(folder, kind.bad) - usual - {kind.code} == set()
+    assert kind.code in codes(folder, kind.bad)
+    assert kind.code not in codes(folder, kind.good)
