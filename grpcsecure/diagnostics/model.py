@@ -149,10 +149,14 @@ class Report:
 
 _MAX_QUOTED = 60
 
-#: A DER object in base64 begins with M (RFC 5915, 5958: SEQUENCE is 0x30), and
-#: the inner lines of a PEM block are nothing but base64. Shorter runs are names.
+#: A DER object in base64 begins with M (a SEQUENCE is 0x30: RFC 5915, RFC 5958).
 _BASE64_OF_DER = r"(?<![A-Za-z0-9+/])M[A-Za-z0-9+/]{39,}"
-_BASE64_LINE = r"(?m)^[\s\"'|>-]*[A-Za-z0-9+/]{60,}={0,2}[\s\"']*$"
+#: A line from the middle of a PEM block has 64 characters (RFC 7468). Digests in hex
+#: and long paths do too, but not capitals, small letters past f, and digits at once.
+_PEM_LINE = (
+    r"(?m)^[ \t\"'|>-]*(?=[^\n]*[A-Z])(?=[^\n]*[g-z])(?=[^\n]*\d)"
+    r"[A-Za-z0-9+/]{64,}={0,2}[ \t\r\"']*$"
+)
 
 
 def holds_key_text(text: str) -> bool:
@@ -165,7 +169,7 @@ def holds_key_text(text: str) -> bool:
         "-----BEGIN" in text
         or "-----END" in text
         or re.search(_BASE64_OF_DER, text) is not None
-        or re.search(_BASE64_LINE, text) is not None
+        or re.search(_PEM_LINE, text) is not None
     )
 
 

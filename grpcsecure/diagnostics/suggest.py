@@ -22,12 +22,13 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate that `name` is most likely a slip of, or None.
 
-    One slip (a letter left out, added or changed, two neighbours swapped) per three
-    letters; case does not count. The earlier one of two equally near wins.
+    Three letters may have one slip (a letter left out, added or changed, two neighbours
+    swapped), eight two, and so on; case does not count. The earlier one of two equally
+    near wins.
     """
     if not 0 < len(name) <= _LONGEST:
         return None
-    best, limit = None, max(len(name), 3) // 3
+    best, limit = None, (len(name) + 2) // 5
     for candidate in candidates:
         found = _distance(name.casefold(), candidate.casefold(), limit)
         if found is not None and (best is None or found < limit):

@@ -1,0 +1,78 @@
+"""The catalogue of findings: every row is complete and in its place."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from grpcsecure.diagnostics import catalog
+from grpcsecure.diagnostics.catalog import CATALOG
+from grpcsecure.diagnostics.model import Kind, Severity
+
+HUNDREDS = {
+    "tool": "GS0",
+    "syntax": "GS1",
+    "files": "GS2",
+    "listeners": "GS3",
+    "policy": "GS4",
+    "services": "GS5",
+}
+
+ROWS = [
+    pytest.param(module, name, kind, id=f"{kind.code}-{kind.name}")
+    for module in HUNDREDS
+    for name, kind in vars(getattr(catalog, module)).items()
+    if isinstance(kind, Kind)
+]
+
+
+@pytest.mark.parametrize(("module", "constant", "kind"), ROWS)
+def test_code_is_in_the_hundred_of_its_module(module, constant, kind):
+    """The first digit of a code tells the area, and the module is that area."""
+    assert re.fullmatch(HUNDREDS[module] + r"\d\d", kind.code)
+
+
+@pytest.mark.parametrize(("module", "constant", "kind"), ROWS)
+def test_constant_and_name_say_the_same(module, constant, kind):
+    """The kebab name is the constant's name, which the module exports."""
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", kind.name)
+    assert constant == kind.name.replace("-", "_").upper()
+    assert constant in getattr(catalog, module).__all__
+
+
+@pytest.mark.parametrize(("module", "constant", "kind"), ROWS)
+def test_what_and_why_are_sentences(module, constant, kind):
+    """`explain` and the docs print them as they are."""
+    for text in (kind.what, kind.why):
+        assert re.match(r"[A-Z`]|gRPC", text)
+        assert text.endswith(".")
+        assert "  " not in text
+        assert len(text.split()) >= 3
+
+
+@pytest.mark.parametrize(("module", "constant", "kind"), ROWS)
+def test_examples_come_in_pairs(module, constant, kind):
+    """A bad example without its cure would leave the reader alone."""
+    assert bool(kind.bad) == bool(kind.good)
+    assert kind.bad != kind.good or not kind.bad
+
+
+@pytest.mark.parametrize(("module", "constant", "kind"), ROWS)
+def test_production_raises_warnings_only(module, constant, kind):
+    """What is an error anyway needs no `production: true`."""
+    assert not kind.production or kind.severity is Severity.WARNING
+
+
+def test_codes_and_names_are_unique():
+    """A code and a name each mean one thing."""
+    codes = [row.values[2].code for row in ROWS]
+    names = [row.values[2].name for row in ROWS]
+    assert len(set(codes)) == len(codes)
+    assert len(set(names)) == len(names)
+
+
+def test_catalog_has_every_row_in_the_order_of_the_codes():
+    """Nothing is forgotten when an area grows."""
+    assert sorted(CATALOG) == sorted(row.values[2].code for row in ROWS)
+    assert list(CATALOG) == sorted(CATALOG)
