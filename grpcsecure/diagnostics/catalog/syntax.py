@@ -1,5 +1,346 @@
-"""GS1xx: YAML, variables, profiles and what the JSON Schema says."""
+"""GS1xx: encoding, YAML, variables, profiles and what the JSON Schema says."""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from grpcsecure.diagnostics.model import Kind, Severity
+
+__all__ = [
+    "AMBIGUOUS_SCALAR",
+    "CONTROL_CHARACTER",
+    "DUPLICATE_ITEM",
+    "DUPLICATE_KEY",
+    "EMPTY_CONFIG",
+    "EMPTY_VALUE",
+    "EXPLICIT_TAG",
+    "INVALID_ENCODING",
+    "INVALID_NAME",
+    "INVALID_VALUE",
+    "INVALID_YAML",
+    "MALFORMED_VARIABLE",
+    "MERGE_KEY",
+    "MISSING_KEY",
+    "NESTING_TOO_DEEP",
+    "NON_TEXT_KEY",
+    "OVERSIZED_CONFIG",
+    "PASTED_KEY",
+    "RECURSIVE_ALIAS",
+    "RESERVED_OPTION",
+    "SCHEMA_MISMATCH",
+    "SEVERAL_DOCUMENTS",
+    "TOO_MANY_VALUES",
+    "TRANSPORT_CONFLICT",
+    "UNKNOWN_ALIAS",
+    "UNKNOWN_KEY",
+    "UNKNOWN_VALUE",
+    "UNPATCHABLE_KEY",
+    "UNSET_VARIABLE",
+    "UNUSABLE_NUMBER",
+    "UNUSABLE_VARIABLE",
+    "WRONG_TYPE",
+]
+
+INVALID_YAML = Kind(
+    code="GS101",
+    name="invalid-yaml",
+    severity=Severity.ERROR,
+    what="The file is no YAML at this place.",
+    why="Nothing after this place could be read.",
+    bad="server: {import_paths: [../src, ../lib}",
+    good="server: {import_paths: [../src, ../lib]}",
+)
+
+UNKNOWN_KEY = Kind(
+    code="GS102",
+    name="unknown-key",
+    severity=Severity.ERROR,
+    what="The key is not known where it stands.",
+    why="It is mistyped or misplaced; ignored, the setting it means would not hold.",
+    bad="server: {thread: 8}",
+    good="server: {threads: 8}",
+)
+
+DUPLICATE_KEY = Kind(
+    code="GS103",
+    name="duplicate-key",
+    severity=Severity.ERROR,
+    what="The key is written twice in one mapping.",
+    why="YAML parsers keep one of the two and drop the other without a word.",
+    bad="server: {threads: 8, runtime: threads, threads: 16}",
+    good="server: {threads: 16, runtime: threads}",
+)
+
+MISSING_KEY = Kind(
+    code="GS104",
+    name="missing-key",
+    severity=Severity.ERROR,
+    what="A required key is missing.",
+    why="It has no default, because none would be safe.",
+    bad="services: [{with: {greeting: Hello}}]",
+    good="services: [{servicer: 'helloworld.greeter:Greeter', with: {greeting: Hello}}]",
+)
+
+WRONG_TYPE = Kind(
+    code="GS105",
+    name="wrong-type",
+    severity=Severity.ERROR,
+    what="The value is of another type than the key takes.",
+    why="YAML reads text without quotes as a number, a boolean or nothing where it looks"
+    " like one; values are never converted by guessing.",
+    bad="server: {threads: '16'}",
+    good="server: {threads: 16}",
+)
+
+INVALID_VALUE = Kind(
+    code="GS106",
+    name="invalid-value",
+    severity=Severity.ERROR,
+    what="The value is of the right type, but not of the form or size the key takes.",
+    why="Durations carry a unit, addresses a port, numbers a range: nothing is guessed.",
+    bad="server: {shutdown_grace: 30 seconds}",
+    good="server: {shutdown_grace: 30s}",
+)
+
+UNKNOWN_VALUE = Kind(
+    code="GS107",
+    name="unknown-value",
+    severity=Severity.ERROR,
+    what="The value is none of those the key takes.",
+    why="It is mistyped; the nearest one may mean something else.",
+    bad="server: {runtime: asyncoi}",
+    good="server: {runtime: asyncio}",
+)
+
+AMBIGUOUS_SCALAR = Kind(
+    code="GS108",
+    name="ambiguous-scalar",
+    severity=Severity.ERROR,
+    what="YAML 1.1 and YAML 1.2 read the value differently.",
+    why="`off` is false in one and text in the other, `0777` is 511 or 777, `1:30` is 90"
+    " or text. The next program that reads the file may disagree with this one.",
+    bad="services: [{servicer: 'helloworld.greeter:Greeter', with: {greeting: off}}]",
+    good="services: [{servicer: 'helloworld.greeter:Greeter', with: {greeting: 'off'}}]",
+)
+
+UNSET_VARIABLE = Kind(
+    code="GS109",
+    name="unset-variable",
+    severity=Severity.ERROR,
+    what="The config uses an environment variable that is not set and has no default.",
+    why="An empty value in its place would mean something else.",
+    bad="server: {shutdown_grace: '${NO_SUCH_VARIABLE}'}",
+    good="server: {shutdown_grace: '${NO_SUCH_VARIABLE:-30s}'}",
+)
+
+MALFORMED_VARIABLE = Kind(
+    code="GS110",
+    name="malformed-variable",
+    severity=Severity.ERROR,
+    what="A `${` does not begin one of `${VAR}`, `${VAR:-default}`, `${VAR:?message}`.",
+    why="Kept as it is, the text would reach the server with the `${` in it. A dollar"
+    " that is meant is written `$$`.",
+    bad="server: {shutdown_grace: '${GRACE-30s}'}",
+    good="server: {shutdown_grace: '${GRACE:-30s}'}",
+)
+
+UNUSABLE_VARIABLE = Kind(
+    code="GS111",
+    name="unusable-variable",
+    severity=Severity.ERROR,
+    what="The value of an environment variable cannot be used.",
+    why="It is no UTF-8 text, or so long that the config would not fit into memory.",
+)
+
+EMPTY_VALUE = Kind(
+    code="GS112",
+    name="empty-value",
+    severity=Severity.ERROR,
+    what="A list or a mapping is empty where at least one entry is needed.",
+    why="An empty one does nothing, and whoever wrote it expects something.",
+    bad="services: []",
+    good="services: [{servicer: 'helloworld.greeter:Greeter'}]",
+)
+
+DUPLICATE_ITEM = Kind(
+    code="GS113",
+    name="duplicate-item",
+    severity=Severity.ERROR,
+    what="A list has the same item twice.",
+    why="One of the two was probably meant to be another.",
+    bad="listeners: {public: {services: [grpc.health.v1.Health, grpc.health.v1.Health]}}",
+    good="listeners: {public: {services: [grpc.health.v1.Health]}}",
+)
+
+NON_TEXT_KEY = Kind(
+    code="GS114",
+    name="non-text-key",
+    severity=Severity.ERROR,
+    what="A key is a number, a boolean, null, a list or a mapping.",
+    why="Keys are names. YAML reads `1` and `true` as something else unless quoted.",
+    bad="listeners: {8443: {address: '127.0.0.1:8444', plaintext: true}}",
+    good="listeners: {'8443': {address: '127.0.0.1:8444', plaintext: true}}",
+)
+
+EXPLICIT_TAG = Kind(
+    code="GS115",
+    name="explicit-tag",
+    severity=Severity.ERROR,
+    what="A value carries a YAML tag, such as `!!str` or `!!python/object`.",
+    why="Tags ask the parser to create objects. None is ever created; quotes say `text`.",
+    bad="server: {runtime: !!str asyncio}",
+    good="server: {runtime: asyncio}",
+)
+
+MERGE_KEY = Kind(
+    code="GS116",
+    name="merge-key",
+    severity=Severity.ERROR,
+    what="The merge key `<<` is not supported.",
+    why="YAML 1.2 has no merge key, so that parsers disagree on what it does.",
+    bad="server: {<<: {threads: 8}}",
+    good="server: {threads: 8}",
+)
+
+UNKNOWN_ALIAS = Kind(
+    code="GS117",
+    name="unknown-alias",
+    severity=Severity.ERROR,
+    what="An alias `*name` has no anchor `&name` before it.",
+    why="Text that begins with `*` is an alias in YAML; quote it where text is meant.",
+    bad="listeners: {public: {services: [*everything]}}",
+    good="listeners: {public: {services: [grpc.health.v1.Health]}}",
+)
+
+RECURSIVE_ALIAS = Kind(
+    code="GS118",
+    name="recursive-alias",
+    severity=Severity.ERROR,
+    what="An alias refers to a value that contains it.",
+    why="The value would be infinitely large.",
+    bad="server: &server {channel_options: *server}",
+    good="server: {threads: 8}",
+)
+
+NESTING_TOO_DEEP = Kind(
+    code="GS119",
+    name="nesting-too-deep",
+    severity=Severity.ERROR,
+    what="The values are nested deeper than 64 levels.",
+    why="No config needs that; the limit keeps hostile files from exhausting the stack.",
+)
+
+TOO_MANY_VALUES = Kind(
+    code="GS120",
+    name="too-many-values",
+    severity=Severity.ERROR,
+    what="The file has too many values, counted with every alias replaced.",
+    why="A few lines of aliases of aliases can stand for billions of values.",
+)
+
+SEVERAL_DOCUMENTS = Kind(
+    code="GS121",
+    name="several-documents",
+    severity=Severity.ERROR,
+    what="The file has more than one YAML document.",
+    why="Only one config is served; the others would be ignored. Use profiles.",
+)
+
+EMPTY_CONFIG = Kind(
+    code="GS122",
+    name="empty-config",
+    severity=Severity.ERROR,
+    what="The file has no values in it.",
+    why="It is empty, or holds nothing but comments.",
+)
+
+INVALID_ENCODING = Kind(
+    code="GS123",
+    name="invalid-encoding",
+    severity=Severity.ERROR,
+    what="The file is not UTF-8 text.",
+    why="It is binary, or was saved in another encoding.",
+)
+
+CONTROL_CHARACTER = Kind(
+    code="GS124",
+    name="control-character",
+    severity=Severity.ERROR,
+    what="The file has a character that cannot be seen and changes how it is read.",
+    why="Control characters, exotic line breaks and marks that turn the direction of"
+    " text make a file look different from what it says.",
+)
+
+OVERSIZED_CONFIG = Kind(
+    code="GS125",
+    name="oversized-config",
+    severity=Severity.ERROR,
+    what="The file is larger than 8 MiB.",
+    why="No config is; it is probably another file.",
+)
+
+UNUSABLE_NUMBER = Kind(
+    code="GS126",
+    name="unusable-number",
+    severity=Severity.ERROR,
+    what="A number is infinite, not a number, or does not fit into 64 bits.",
+    why="Programs disagree on such numbers. Quote it where text is meant.",
+    bad="services: [{servicer: 'helloworld.greeter:Greeter', with: {limit: .inf}}]",
+    good="services: [{servicer: 'helloworld.greeter:Greeter', with: {limit: 100}}]",
+)
+
+TRANSPORT_CONFLICT = Kind(
+    code="GS127",
+    name="transport-conflict",
+    severity=Severity.ERROR,
+    what="A listener has both `tls` and `plaintext: true`, or neither.",
+    why="Whether a port is encrypted is never left to a default.",
+    bad="listeners: {public: {plaintext: true}}",
+    good="listeners: {public: {plaintext: true, tls: null}}",
+)
+
+PASTED_KEY = Kind(
+    code="GS128",
+    name="pasted-key",
+    severity=Severity.ERROR,
+    what="Key material stands where the path of a file is expected.",
+    why="Configs are committed and copied; a private key in one is soon public.",
+    bad="listeners: {public: {tls:"
+    " {private_key: '-----BEGIN PRIVATE KEY----- (the key itself)'}}}",
+    good="listeners: {public: {tls: {private_key: certs/server.key}}}",
+)
+
+INVALID_NAME = Kind(
+    code="GS129",
+    name="invalid-name",
+    severity=Severity.ERROR,
+    what="A name that the config gives has characters that names cannot have.",
+    why="Names appear in logs, commands and other keys, and must be readable there.",
+    bad="listeners: {'the public one': {address: '127.0.0.1:0', plaintext: true}}",
+    good="listeners: {the-public-one: {address: '127.0.0.1:0', plaintext: true}}",
+)
+
+RESERVED_OPTION = Kind(
+    code="GS130",
+    name="reserved-option",
+    severity=Severity.ERROR,
+    what="A channel option is set that grpcsecure sets itself.",
+    why="Two places for one setting would contradict each other.",
+    bad="server: {channel_options: {grpc.so_reuseport: 1}}",
+    good="server: {channel_options: {grpc.max_receive_message_length: 4194304}}",
+)
+
+UNPATCHABLE_KEY = Kind(
+    code="GS131",
+    name="unpatchable-key",
+    severity=Severity.ERROR,
+    what="A profile changes `version` or `profiles`.",
+    why="They say how the file itself is read, which is before any profile applies.",
+)
+
+SCHEMA_MISMATCH = Kind(
+    code="GS132",
+    name="schema-mismatch",
+    severity=Severity.ERROR,
+    what="The config does not fit the schema, but nothing can say where.",
+    why="The two validators that read the schema disagree, which is a bug in grpcsecure."
+    " What one of them refuses is not served.",
+)

@@ -1,0 +1,148 @@
+"""The pipeline as a whole: a source in, findings or a checked document out.
+
+YAML, variables, profile, schema, model, in this order. Touches neither files nor the
+environment: both are handed in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from grpcsecure.config.build import build_config
+from grpcsecure.config.profiles import (
+    check_patch,
+    find_profile,
+    merge_patch,
+    profile_names,
+)
+from grpcsecure.config.schema import check_schema
+from grpcsecure.config.tree import Entry, Mapping, Node, find
+from grpcsecure.config.variables import expand_variables
+from grpcsecure.config.yaml import parse_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping as AbcMapping
+
+    from grpcsecure.config.source import Source
+    from grpcsecure.diagnostics.model import Finding, Span
+    from grpcsecure.model.server import ServerConfig
+
+__all__ = ["Document", "Parsed", "parse_config", "read_profile_names"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A config without errors, and where each of its values was written.
+
+    `tree` is the effective config: variables replaced, the profile applied.
+    """
+
+    source: Source
+    tree: Mapping
+    config: ServerConfig
+    profile: str | None
+
+    def place(self, *path: str | int) -> Span:
+        """Return the place of the value at `path`, or of the deepest part there is."""
+        return find(self.tree, path)[1]
+
+    def key(self, *path: str | int) -> Span:
+        """Return the place of the key at `path`, or of the deepest part there is."""
+        return find(self.tree, path)[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """What came of a source: a document, or the phase that failed and why.
+
+    `failed` is `YAML` (with variables and profiles) or `schema`; None means that
+    `document` is there. `findings` are in the order of their places.
+    """
+
+    findings: tuple[Finding, ...]
+    document: Document | None = None
+    failed: str | None = None
+
+
+def parse_config(
+    source: Source, *, profile: str | None, environ: AbcMapping[str, str]
+) -> Parsed:
+    """Parse and check `source`, up to what the file alone can say.
+
+    Args:
+        source: the text of the config.
+        profile: the profile to apply, or None.
+        environ: where `${VAR}` is looked up.
+
+    Raises:
+        UsageError: the config has no such profile.
+    """
+    root, findings = parse_yaml(source)
+    tree = None
+    if root is not None:
+        tree, found = _apply(root, source=source, profile=profile, environ=environ)
+        findings += found
+    if findings or tree is None:
+        return _failed("YAML", findings)
+    findings = check_schema(tree)
+    if findings:
+        return _failed("schema", findings)
+    config, findings = build_config(tree, directory=source.directory)
+    if config is None:
+        return _failed("schema", findings)
+    document = Document(source=source, tree=tree, config=config, profile=profile)
+    return Parsed(findings=(), document=document)
+
+
+def read_profile_names(source: Source) -> tuple[str, ...]:
+    """Return the names of the profiles in `source`; none if it cannot be parsed."""
+    root, _ = parse_yaml(source)
+    return profile_names(root) if root is not None else ()
+
+
+def _apply(
+    root: Mapping,
+    *,
+    source: Source,
+    profile: str | None,
+    environ: AbcMapping[str, str],
+) -> tuple[Mapping | None, list[Finding]]:
+    """Replace the variables of the file and of the chosen profile, then merge.
+
+    The other profiles stay as they are: their variables need not be set here.
+    """
+    chosen = find_profile(root, profile) if profile is not None else None
+    entries = dict(root.entries)
+    profiles = entries.pop("profiles", None)
+    parts: list[Node] = [Mapping(entries=entries, span=root.span)]
+    findings: list[Finding] = []
+    if profile is not None and chosen is not None:
+        findings += check_patch(profile, chosen)
+        parts.append(chosen.value)
+    # One mapping, so that a node that both share is expanded and reported once.
+    joined = Mapping(
+        entries={str(i): Entry(root.span, part) for i, part in enumerate(parts)},
+        span=root.span,
+    )
+    expanded, found = expand_variables(joined, source=source, environ=environ)
+    findings += found
+    if findings or not isinstance(expanded, Mapping):
+        return None, findings
+    tree: Node | None = None
+    for entry in expanded.entries.values():
+        tree = entry.value if tree is None else merge_patch(tree, entry.value)
+    if not isinstance(tree, Mapping):
+        return None, findings
+    if profiles is not None:
+        tree = Mapping(entries={**tree.entries, "profiles": profiles}, span=tree.span)
+    return tree, findings
+
+
+def _failed(phase: str, findings: list[Finding]) -> Parsed:
+    in_order = sorted(findings, key=_order)
+    return Parsed(findings=tuple(in_order), failed=phase)
+
+
+def _order(finding: Finding) -> tuple[int, int]:
+    return (finding.span.line, finding.span.column) if finding.span else (0, 0)

@@ -1,0 +1,96 @@
+"""Profiles: a JSON Merge Patch (RFC 7396) over the file, with places kept.
+
+Knows nodes only. Invariant: every value in the result is a node of the file or of the
+patch, so that a finding about it points to where it was written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.config.tree import Entry, Mapping, Node, Scalar
+from grpcsecure.diagnostics.catalog import syntax as kinds
+from grpcsecure.diagnostics.model import quote
+from grpcsecure.diagnostics.suggest import nearest
+from grpcsecure.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from grpcsecure.diagnostics.model import Finding
+
+__all__ = ["check_patch", "find_profile", "merge_patch", "profile_names"]
+
+#: What a profile cannot change: it is read before any profile applies.
+_FIXED = ("version", "profiles")
+
+
+def profile_names(root: Mapping) -> tuple[str, ...]:
+    """Return the names of the profiles in the file, in its order."""
+    profiles = root.entries.get("profiles")
+    if profiles is None or not isinstance(profiles.value, Mapping):
+        return ()
+    return tuple(profiles.value.entries)
+
+
+def find_profile(root: Mapping, name: str) -> Entry:
+    """Return the profile called `name`.
+
+    Raises:
+        UsageError: there is none; its text has the nearest name, or all of them.
+    """
+    profiles = root.entries.get("profiles")
+    if profiles is not None and isinstance(profiles.value, Mapping):
+        found = profiles.value.entries.get(name)
+        if found is not None:
+            return found
+    names = profile_names(root)
+    if not names:
+        raise UsageError(f"no profile {quote(name)}: the config has no profiles")
+    meant = nearest(name, names)
+    if meant is not None:
+        raise UsageError(f"no profile {quote(name)}; did you mean {quote(meant)}?")
+    known = ", ".join(quote(known) for known in names[:10])
+    raise UsageError(f"no profile {quote(name)}; the config has {known}")
+
+
+def check_patch(name: str, profile: Entry) -> Iterator[Finding]:
+    """Find what makes a profile unfit to be applied."""
+    patch = profile.value
+    if not isinstance(patch, Mapping):
+        yield kinds.WRONG_TYPE(
+            f"the profile {quote(name)} is no mapping",
+            span=profile.key,
+            label="keys of a config are expected under it",
+            help="write the keys it changes, or `{}` if it changes none",
+        )
+        return
+    for key in _FIXED:
+        if key in patch.entries:
+            yield kinds.UNPATCHABLE_KEY(
+                f"the profile {quote(name)} changes `{key}`",
+                span=patch.entries[key].key,
+                label="no profile can change this",
+                help=f"remove `{key}` from the profile",
+            )
+
+
+def merge_patch(target: Node | None, patch: Node) -> Node:
+    """Return `target` with `patch` applied: RFC 7396, section 2.
+
+    Null in the patch removes; mappings merge; everything else replaces.
+    """
+    if not isinstance(patch, Mapping):
+        return patch
+    is_mapping = isinstance(target, Mapping)
+    entries = dict(target.entries) if isinstance(target, Mapping) else {}
+    for key, entry in patch.entries.items():
+        if isinstance(entry.value, Scalar) and entry.value.value is None:
+            entries.pop(key, None)
+            continue
+        old = entries.get(key)
+        value = merge_patch(old.value if old else None, entry.value)
+        merges = old and isinstance(old.value, Mapping) and isinstance(value, Mapping)
+        entries[key] = Entry(old.key if old and merges else entry.key, value)
+    span = target.span if target is not None and is_mapping else patch.span
+    return Mapping(entries=entries, span=span)

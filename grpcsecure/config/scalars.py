@@ -1,0 +1,120 @@
+"""What an unquoted scalar is: YAML 1.2's core schema, and where YAML 1.1 differs.
+
+Knows text and values, no files and no places. Invariant: `resolve` is the core schema
+and nothing else; what other parsers make of the text is `legacy`, never a value here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+__all__ = ["MAX_INTEGER", "describe_legacy", "is_usable_number", "resolve"]
+
+Value = str | int | float | bool | None
+
+#: Beyond 64 bits, JSON parsers and programs in other languages disagree.
+MAX_INTEGER = 2**63 - 1
+
+#: Longer digits are no 64-bit number, and converting them takes quadratic time.
+_MAX_DIGITS = 64
+
+_CONSTANTS: dict[str, Value] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+    **{sign + inf: math.inf for sign in ("", "+") for inf in (".inf", ".Inf", ".INF")},
+    **{"-" + inf: -math.inf for inf in (".inf", ".Inf", ".INF")},
+}
+
+#: First characters of everything but text; all other text needs no further look.
+_SUSPECTS = frozenset("+-.0123456789<=FNOTYfnoty~")
+
+#: https://yaml.org/spec/1.2.2/#1032-tag-resolution
+_NUMBER = re.compile(
+    r"(?P<int>[-+]?[0-9]+)|0o(?P<oct>[0-7]+)|0x(?P<hex>[0-9a-fA-F]+)"
+    r"|(?P<float>[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?)"
+)
+
+#: https://yaml.org/type/bool.html; PyYAML leaves y and n out, others do not.
+_LEGACY_BOOL = frozenset(
+    word
+    for lower in ("y", "n", "yes", "no", "on", "off", "true", "false")
+    for word in (lower, lower.capitalize(), lower.upper())
+)
+
+#: https://yaml.org/type/int.html, float.html and timestamp.html, as PyYAML reads them.
+_LEGACY = re.compile(
+    r"(?P<binary>[-+]?0b[01_]+)|(?P<octal>[-+]?0[0-7_]+)|(?P<hex>[-+]?0x[0-9a-fA-F_]+)"
+    r"|(?P<int>[-+]?(?:0|[1-9][0-9_]*))"
+    r"|(?P<base60>[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?)"
+    r"|(?P<float>[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+][0-9]+)?)"
+    r"|(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
+    r"(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?"
+    r"(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?)"
+)
+
+
+def resolve(text: str) -> Value:
+    """Return the value of the plain scalar `text` in YAML 1.2's core schema.
+
+    Integers too long to be usable become infinity, which `is_usable_number` refuses.
+    """
+    if text and text[0] not in _SUSPECTS:
+        return text
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return text
+    if len(text) > _MAX_DIGITS:
+        return math.inf
+    if match["int"]:
+        return int(text)
+    if match["oct"]:
+        return int(match["oct"], 8)
+    if match["hex"]:
+        return int(match["hex"], 16)
+    return float(text)
+
+
+def is_usable_number(value: float) -> bool:
+    """Whether every program reads the number alike: finite, and within 64 bits."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return -MAX_INTEGER - 1 <= value <= MAX_INTEGER
+
+
+def describe_legacy(text: str) -> str | None:
+    """Say what YAML 1.1 makes of the plain scalar `text`, if YAML 1.2 disagrees.
+
+    None: both read the same.
+    """
+    if not text or text[0] not in _SUSPECTS:
+        return None
+    value = resolve(text)
+    if text in _LEGACY_BOOL:
+        return None if isinstance(value, bool) else "a boolean"
+    if text == "=":
+        return "the default value of a mapping"
+    if text in _CONSTANTS:
+        return None
+    match = _LEGACY.fullmatch(text)
+    if match is None:
+        return None if isinstance(value, str) else "text"
+    return _describe_match(str(match.lastgroup), text, value)
+
+
+def _describe_match(kind: str, text: str, value: Value) -> str | None:
+    agrees = not isinstance(value, str)
+    if kind == "date":
+        return "a date"
+    if kind == "base60":
+        return "a number of base 60"
+    if kind == "octal":
+        # `00` and `-01` are the same number in both; they are still a trap.
+        return "an octal number"
+    if kind == "binary":
+        return "a binary number"
+    return None if agrees else f"a number without the `{'_' if '_' in text else '+'}`"

@@ -1,0 +1,151 @@
+"""The text of a config, wherever it comes from: a file, a pipe, standard input.
+
+Knows bytes and encodings, not YAML. Invariant: whatever the name leads to, reading
+ends, and takes no more memory than the limit.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grpcsecure.diagnostics.catalog import syntax, tool
+from grpcsecure.diagnostics.model import Finding, Span, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["MAX_BYTES", "Source", "decode_source", "read_source"]
+
+#: The largest config that is read: some 200,000 lines.
+MAX_BYTES = 8 * 1024 * 1024
+
+#: Seconds that a pipe given as a file (`<(envsubst < config.yaml)`) may stay silent.
+PIPE_PATIENCE = 10.0
+
+_STDIN = "<stdin>"
+_UTF8_BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A config's text, the name shown for it, and where its relative paths start."""
+
+    name: str
+    directory: Path
+    text: str = field(repr=False)
+
+
+class _UnreadableError(Exception):
+    """Why a name cannot be read, in the words of a message."""
+
+
+def read_source(
+    name: str, *, stdin: Callable[[int], bytes] | bytes | None = None
+) -> Source | Finding:
+    """Return the config that `name` leads to, or the finding that says why not.
+
+    Args:
+        name: a path, or `-` for standard input.
+        stdin: what `-` reads: its bytes, or a function that reads at most so many;
+            the process's standard input by default.
+    """
+    try:
+        data = _read_stdin(stdin) if name == "-" else _read_file(name)
+    except _UnreadableError as reason:
+        return _unreadable(name, str(reason))
+    except OSError as error:
+        return _unreadable(name, (error.strerror or "it cannot be read").lower())
+    except ValueError:  # a NUL in the name
+        return _unreadable(name, "no such file or directory")
+    if name == "-":
+        return decode_source(data, name=_STDIN, directory=Path.cwd())
+    # Not resolved: a Kubernetes mount is a symlink, and its neighbours are meant.
+    return decode_source(data, name=name, directory=Path(name).absolute().parent)
+
+
+def decode_source(data: bytes, *, name: str, directory: Path) -> Source | Finding:
+    """Return the source with the text of `data`, or say why it is no text."""
+    if len(data) > MAX_BYTES:
+        return syntax.OVERSIZED_CONFIG(
+            f"{quote(name)} is larger than 8 MiB",
+            help="check the name; a config of this size is hardly one",
+        )
+    if data.startswith(_UTF8_BOM):
+        data = data[len(_UTF8_BOM) :]
+    try:
+        return Source(name, directory, data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return _bad_encoding(data, error.start, name)
+
+
+def _read_stdin(stdin: Callable[[int], bytes] | bytes | None) -> bytes:
+    if isinstance(stdin, bytes):
+        return stdin
+    if stdin is not None:
+        return stdin(MAX_BYTES + 1)
+    with os.fdopen(0, "rb", closefd=False) as stream:
+        return stream.read(MAX_BYTES + 1)
+
+
+def _read_file(name: str) -> bytes:
+    # Without O_NONBLOCK, opening a FIFO waits for a writer, perhaps for ever.
+    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISREG(mode):
+            return _read_regular(descriptor)
+        if stat.S_ISFIFO(mode):
+            return _read_pipe(descriptor)
+        if stat.S_ISDIR(mode):
+            raise _UnreadableError("it is a directory")
+        raise _UnreadableError("it is not a regular file")
+    finally:
+        os.close(descriptor)
+
+
+def _read_regular(descriptor: int) -> bytes:
+    with os.fdopen(descriptor, "rb", closefd=False) as stream:
+        return stream.read(MAX_BYTES + 1)
+
+
+def _read_pipe(descriptor: int) -> bytes:
+    import select
+
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    data = bytearray()
+    while len(data) <= MAX_BYTES:
+        if not poll.poll(PIPE_PATIENCE * 1000):
+            raise _UnreadableError(f"nothing came through it for {PIPE_PATIENCE:g} s")
+        chunk = os.read(descriptor, 65536)
+        if not chunk:
+            break
+        data += chunk
+    return bytes(data)
+
+
+def _unreadable(name: str, reason: str) -> Finding:
+    return tool.UNREADABLE_CONFIG(
+        f"cannot read {quote(name)}: {reason}",
+        help="give the path of a config file, or `-` for standard input",
+    )
+
+
+def _bad_encoding(data: bytes, offset: int, name: str) -> Finding:
+    before = data[:offset].decode("utf-8")
+    line = before.count("\n") + 1
+    column = len(before) - (before.rfind("\n") + 1) + 1
+    is_utf16 = data.startswith(_UTF16_BOMS)
+    return syntax.INVALID_ENCODING(
+        f"{quote(name)} is not UTF-8 text",
+        span=Span(name, line, column, line, column + 1),
+        label=f"byte 0x{data[offset]:02x} does not belong to a character",
+        help="the file looks like UTF-16: save it as UTF-8"
+        if is_utf16
+        else "save the file as UTF-8",
+    )

@@ -1,0 +1,262 @@
+"""`${VAR}` in values: replaced by the environment, never parsed as YAML again.
+
+Knows nodes and an environment that is handed in. Invariant: what comes out has the
+shape of what went in; a variable changes the value of a scalar and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from grpcsecure.config.scalars import describe_legacy, is_usable_number, resolve
+from grpcsecure.config.tree import Entry, Mapping, Node, Scalar, Sequence
+from grpcsecure.diagnostics.catalog import syntax as kinds
+from grpcsecure.diagnostics.lines import split_lines
+from grpcsecure.diagnostics.model import Span, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping as AbcMapping
+
+    from grpcsecure.config.source import Source
+    from grpcsecure.diagnostics.model import Finding
+
+__all__ = ["MAX_EXPANDED", "expand_variables"]
+
+#: Characters that all replaced values may have together, as many as a whole config.
+MAX_EXPANDED = 8 * 1024 * 1024
+
+#: `$$`, or `${` up to its `}` if it has one.
+_REFERENCE = re.compile(r"\$\$|\$\{([^}]*)(\}?)")
+_VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::([-?])(.*))?", re.DOTALL)
+
+
+def expand_variables(
+    root: Node, *, source: Source, environ: AbcMapping[str, str]
+) -> tuple[Node, list[Finding]]:
+    """Return `root` with its variables replaced, and what is wrong with them.
+
+    As in the shell, `:-` and `:?` treat an empty variable like one that is not set.
+    """
+    expander = _Expander(source, environ)
+    return expander.expand(root), expander.findings
+
+
+class _Expander:
+    """One walk through a tree; nodes without variables stay the same objects."""
+
+    def __init__(self, source: Source, environ: AbcMapping[str, str]) -> None:
+        self.findings: list[Finding] = []
+        self._environ = environ
+        self._source = source
+        self._lines: list[str] | None = None
+        self._room = MAX_EXPANDED
+        #: What became of a node: one that aliases share is expanded once. The node
+        #: itself is kept too, so that its id stays its own.
+        self._done: dict[int, tuple[Node, Node]] = {}
+
+    def expand(self, node: Node) -> Node:
+        """Return `node` with its variables replaced."""
+        if isinstance(node, Scalar) and "$" not in node.text:
+            return node
+        known = self._done.get(id(node))
+        if known is not None:
+            return known[1]
+        result: Node
+        if isinstance(node, Scalar):
+            result = self._expand_scalar(node)
+        elif isinstance(node, Sequence):
+            result = self._expand_sequence(node)
+        else:
+            result = self._expand_mapping(node)
+        self._done[id(node)] = (node, result)
+        return result
+
+    def _expand_sequence(self, node: Sequence) -> Sequence:
+        items = tuple(self.expand(item) for item in node.items)
+        if all(new is old for new, old in zip(items, node.items, strict=True)):
+            return node
+        return Sequence(items=items, span=node.span)
+
+    def _expand_mapping(self, node: Mapping) -> Mapping:
+        changed: dict[str, Entry] = {}
+        for key, entry in node.entries.items():
+            value = self.expand(entry.value)
+            if value is not entry.value:
+                changed[key] = Entry(entry.key, value)
+        if not changed:
+            return node
+        return Mapping(entries={**node.entries, **changed}, span=node.span)
+
+    def _expand_scalar(self, node: Scalar) -> Scalar:
+        text = node.text
+        parts: list[str] = []
+        end = 0
+        from_variable = False
+        for match in _REFERENCE.finditer(text):
+            parts.append(text[end : match.start()])
+            end = match.end()
+            if match[0] == "$$":
+                parts.append("$")
+                continue
+            value, is_variable = self._replace(node, match)
+            from_variable = from_variable or is_variable
+            self._room -= len(value)
+            parts.append(value)
+        if not end:
+            return node
+        parts.append(text[end:])
+        expanded = "".join(parts) if self._room >= 0 else self._refuse_size(node)
+        if not from_variable:
+            return replace(node, value=expanded, text=expanded)
+        return self._resolve(node, expanded)
+
+    def _replace(self, node: Scalar, match: re.Match[str]) -> tuple[str, bool]:
+        """Return what stands for one `${…}`, and whether the environment gave it."""
+        inner, closing = match[1], match[2]
+        parsed = _VARIABLE.fullmatch(inner) if closing else None
+        if parsed is None or "${" in (parsed[3] or ""):
+            self._report_malformed(node, match, inner, is_closed=bool(closing))
+            return "", False
+        name, operator, word = parsed[1], parsed[2], parsed[3] or ""
+        value = self._environ.get(name)
+        if value or (value is not None and operator is None):
+            return self._checked(value, name, node, match), True
+        if operator == "-":
+            # Written in the file: no secret, but read like any replaced text.
+            return word.replace("$$", "$"), True
+        self._report_unset(node, match, name, word, is_empty=value is not None)
+        return "", True
+
+    def _checked(
+        self, value: str, name: str, node: Scalar, match: re.Match[str]
+    ) -> str:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self.findings.append(
+                kinds.UNUSABLE_VARIABLE(
+                    f"the variable {quote(name)} is not UTF-8 text",
+                    span=self._place(node, match),
+                    help="set it to text",
+                )
+            )
+            return ""
+        return value
+
+    def _refuse_size(self, node: Scalar) -> str:
+        if not any(f.kind is kinds.UNUSABLE_VARIABLE for f in self.findings):
+            self.findings.append(
+                kinds.UNUSABLE_VARIABLE(
+                    "the values of the variables are larger than 8 MiB in all",
+                    span=node.span,
+                    help="pass large values in files",
+                )
+            )
+        return ""
+
+    def _resolve(self, node: Scalar, text: str) -> Scalar:
+        """Read `text` as the scalar it came from: quoted stays text.
+
+        Never as null: in a profile, null removes what the file says, and an empty
+        variable must not be able to.
+        """
+        value = resolve(text) if node.is_plain else text
+        if value is None:
+            value = text
+        if node.is_plain:
+            self._check_reading(node, text, value)
+        return replace(node, value=value, text=text, from_variable=True)
+
+    def _check_reading(self, node: Scalar, text: str, value: object) -> None:
+        """Report numbers and words that parsers disagree on, without showing them."""
+        if isinstance(value, int | float) and not is_usable_number(value):
+            self.findings.append(
+                kinds.UNUSABLE_NUMBER(
+                    f"{quote(node.text)} becomes a number beyond 64 bits",
+                    span=node.span,
+                    help="set a smaller number, or quote the value if text is meant",
+                )
+            )
+        legacy = describe_legacy(text)
+        if legacy is not None:
+            self.findings.append(
+                kinds.AMBIGUOUS_SCALAR(
+                    f"the value of {quote(node.text)} is read differently by YAML 1.1"
+                    " and YAML 1.2",
+                    span=node.span,
+                    label=f"{legacy} in YAML 1.1",
+                    help=f'quote it if text is meant: "{node.text[:40]}"',
+                )
+            )
+
+    def _report_unset(
+        self,
+        node: Scalar,
+        match: re.Match[str],
+        name: str,
+        message: str,
+        *,
+        is_empty: bool,
+    ) -> None:
+        state = "empty" if is_empty else "not set"
+        self.findings.append(
+            kinds.UNSET_VARIABLE(
+                f"the variable {quote(name)} is {state}",
+                span=self._place(node, match),
+                label=quote(message).strip("`") if message else "and has no default",
+                help=f"set `{name[:40]}`, or write a default: `${{{name[:40]}:-…}}`",
+            )
+        )
+
+    def _report_malformed(
+        self, node: Scalar, match: re.Match[str], inner: str, *, is_closed: bool
+    ) -> None:
+        advice = (
+            "write `${VAR}`, `${VAR:-default}` or `${VAR:?message}`; `$$` is a dollar"
+        )
+        if not is_closed:
+            label = "`}` is missing"
+        elif "${" in inner:
+            label = "variables cannot be nested"
+        elif re.match(r"[A-Za-z_][A-Za-z0-9_]*[-?=+]", inner):
+            label = "a `:` is missing after the name"
+        else:
+            label = "no name of a variable"
+        self.findings.append(
+            kinds.MALFORMED_VARIABLE(
+                "a `${` begins no variable",
+                span=self._place(node, match),
+                label=label,
+                help=advice,
+            )
+        )
+
+    def _place(self, node: Scalar, match: re.Match[str]) -> Span:
+        """Return where a match in the value stands in the file.
+
+        Escapes and folded lines move characters, but no `$`: the n-th of the value is
+        the n-th of what is written, unless an escape makes one.
+        """
+        if self._lines is None:
+            self._lines = split_lines(self._source.text)
+        written = _written_dollars(self._lines, node.span)
+        if len(written) != node.text.count("$"):
+            return node.span
+        line, column = written[node.text.count("$", 0, match.start())]
+        rest = self._lines[line - 1][column - 1 :]
+        shown = len(match[0]) if rest.startswith(match[0]) else 2
+        return Span(node.span.file, line, column, line, column + shown)
+
+
+def _written_dollars(lines: list[str], span: Span) -> list[tuple[int, int]]:
+    """Return line and column, from 1, of each `$` within `span`."""
+    return [
+        (number, column)
+        for number in range(span.line, min(span.end_line, len(lines)) + 1)
+        for column, character in enumerate(lines[number - 1], 1)
+        if character == "$"
+        and (number, column) >= (span.line, span.column)
+        and (number, column) < (span.end_line, span.end_column)
+    ]

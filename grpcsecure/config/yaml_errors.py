@@ -1,0 +1,200 @@
+"""A YAML syntax error in words: one line, at its place, with the likely cause.
+
+Knows the parser's problem by its text and the source by its lines; both of PyYAML's
+parsers are covered, whose words differ. Never repeats more than one character of the
+file, since that line may be part of a key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.diagnostics.catalog import syntax as kinds
+from grpcsecure.diagnostics.lines import split_lines
+from grpcsecure.diagnostics.model import Span, quote
+
+if TYPE_CHECKING:
+    from grpcsecure.config.source import Source
+    from grpcsecure.diagnostics.model import Finding
+
+__all__ = ["explain_syntax"]
+
+#: Line and column, both from 0, as PyYAML counts them.
+Position = tuple[int, int]
+
+_QUOTE_STARTS = (
+    "quote values that begin with `[`, `{`, `*`, `&`, `!`, `%`, `@` or `` ` ``"
+)
+_QUOTE_VARIABLE = "quote `${…}` inside `{…}` and `[…]`"
+_INDENT = "indent it like the keys that belong with it"
+
+
+def explain_syntax(
+    source: Source,
+    *,
+    problem: str,
+    place: Position | None = None,
+    opened: Position | None = None,
+) -> Finding:
+    """Translate a parser's `problem` at `place`.
+
+    Args:
+        source: the text that was parsed.
+        problem: PyYAML's or libyaml's words.
+        place: where the parser gave up.
+        opened: where what it was reading began.
+    """
+    lines = split_lines(source.text)
+    place, at_end = _clip(lines, place or opened or (0, 0))
+    message, label, advice, where = _diagnose(
+        problem, lines, place, opened, at_end=at_end
+    )
+    line, column = where
+    return kinds.INVALID_YAML(
+        message,
+        span=Span(source.name, line + 1, column + 1, line + 1, column + 2),
+        label=label,
+        help=advice,
+    )
+
+
+Diagnosis = tuple[str, str, str | None, Position]
+
+
+def _clip(lines: list[str], place: Position) -> tuple[Position, bool]:
+    """Move a place behind the last line onto its end; say whether it was there."""
+    line, column = place
+    last = len(lines) - 1
+    while last > 0 and not lines[last].strip():
+        last -= 1
+    if line > last or (line == last and column >= len(lines[last].rstrip())):
+        return (last, len(lines[last].rstrip())), True
+    return (line, column), False
+
+
+def _diagnose(
+    problem: str,
+    lines: list[str],
+    place: Position,
+    opened: Position | None,
+    *,
+    at_end: bool,
+) -> Diagnosis:
+    line, column = place
+    character = lines[line][column : column + 1]
+    before = lines[line][:column]
+    if "\t" in before[:1] + character or "tab character" in problem:
+        return (
+            "a tab is used for indentation",
+            "YAML allows spaces only",
+            "indent with spaces",
+            place,
+        )
+    if "cannot start any token" in problem:
+        return (
+            f"a value cannot begin with {_show(character)}",
+            "",
+            _QUOTE_STARTS,
+            place,
+        )
+    if "alphabetic or numeric" in problem:
+        return _diagnose_name(lines, place, opened)
+    if "mapping values are not allowed" in problem:
+        return _diagnose_colon(before, place)
+    if "',' or" in problem or "node content" in problem:
+        return _diagnose_flow(lines, place, opened, at_end=at_end)
+    return _diagnose_rest(problem, lines, place, opened)
+
+
+def _diagnose_name(
+    lines: list[str], place: Position, opened: Position | None
+) -> Diagnosis:
+    """`*.example` and `&& x`: an alias or an anchor without a name."""
+    line, column = opened or place
+    sign = lines[line][column : column + 1]
+    what = "alias" if sign == "*" else "anchor"
+    return (
+        f"{_show(sign)} begins an {what}, and no name follows",
+        "",
+        _QUOTE_STARTS,
+        (line, column),
+    )
+
+
+def _diagnose_colon(before: str, place: Position) -> Diagnosis:
+    if ": " in before or before.lstrip().startswith("---"):
+        return (
+            "a second `: ` in one line",
+            "a value cannot be a mapping here",
+            "quote the value if the `:` is part of it",
+            place,
+        )
+    return (
+        "a key stands where the value above still goes on",
+        "",
+        f"{_INDENT}, and give a key above it either a value or keys of its own",
+        place,
+    )
+
+
+_CLOSING = {"[": "]", "{": "}"}
+
+
+def _diagnose_flow(
+    lines: list[str], place: Position, opened: Position | None, *, at_end: bool
+) -> Diagnosis:
+    line, column = place
+    character = lines[line][column : column + 1]
+    if character == "{" and lines[line][:column].endswith("$"):
+        start = (line, column - 1)
+        return "a `${` without quotes inside brackets", "", _QUOTE_VARIABLE, start
+    bracket = lines[opened[0]][opened[1] : opened[1] + 1] if opened else ""
+    if bracket not in _CLOSING:
+        return f"a value is missing before {_show(character)}", "", _QUOTE_STARTS, place
+    closing = _CLOSING[bracket]
+    if opened and (at_end or character in ("]", "}")):
+        return (
+            f"`{bracket}` is never closed"
+            if at_end
+            else f"`{bracket}` is closed by `{character}`",
+            f"opens here; `{closing}` closes it",
+            f"add `{closing}`, or quote the value if it is text",
+            opened if at_end else place,
+        )
+    return (
+        f"`,` or `{closing}` is missing before {_show(character)}",
+        "",
+        f"add `{closing}` or `,`, or quote the value if it is text",
+        place,
+    )
+
+
+def _diagnose_rest(
+    problem: str, lines: list[str], place: Position, opened: Position | None
+) -> Diagnosis:
+    line, column = place
+    before = lines[line][:column].rstrip()
+    if "escape" in problem or "hexadecimal" in problem:
+        advice = "write `\\\\` for a backslash, or use single quotes"
+        return "an unknown escape in a quoted value", "", advice, place
+    if "end of stream" in problem or "document separator" in problem:
+        return "a quote is never closed", "opens here", "close it", opened or place
+    if "could not find expected ':'" in problem:
+        advice = "write `key: value` or `- item`; indent text that goes on"
+        return "a line is neither a key nor an item", "", advice, opened or place
+    if "'-' indicator" in problem:
+        advice = f"begin the line with `-`, or {_INDENT}"
+        return "a list and a mapping at the same indentation", "", advice, place
+    if before.endswith(('"', "'", "]", "}")) and before.strip():
+        advice = "quote the whole value; write a quote inside single quotes twice"
+        return "text goes on after a value has ended", "", advice, place
+    if "expected key" in problem or "block end" in problem:
+        return "the indentation fits no line above", "", _INDENT, place
+    if "document start" in problem:
+        advice = "keep one document, without `...` or `%` lines in it"
+        return "text stands after the end of the document", "", advice, place
+    return f"invalid YAML: {problem.partition(chr(10))[0][:100]}", "", None, place
+
+
+def _show(character: str) -> str:
+    return quote(character) if character.strip() else "the end of the line"
