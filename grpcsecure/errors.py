@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BindError",
+    "CertificateError",
     "ConfigError",
     "ExitCode",
     "GrpcSecureError",
+    "KeyMaterialError",
     "StartupError",
     "UnreadableConfigError",
     "UsageError",
@@ -45,6 +47,16 @@ class GrpcSecureError(Exception):
 
 class UsageError(GrpcSecureError):
     """A name given by the caller names nothing: profile, code, file."""
+
+
+class CertificateError(GrpcSecureError):
+    """Bytes that should be an X.509 certificate are none that can be read."""
+
+
+class KeyMaterialError(GrpcSecureError):
+    """Certificates and keys that no server can be started with."""
+
+    exit_code = ExitCode.BAD
 
 
 class ConfigError(GrpcSecureError):

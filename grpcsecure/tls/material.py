@@ -1,7 +1,7 @@
 """Key material of one moment: an immutable snapshot that is swapped whole.
 
-Holds what was read and checked; how it is read is `tls/pem.py`, whether it is any
-good is for `checks`. Invariant: no repr, log or message ever shows the private key.
+Holds what was read and parsed; whether it is wise to use is for `checks`, which look
+at the same bytes. Invariant: no repr, log or message ever shows the private key.
 """
 
 from __future__ import annotations
@@ -9,10 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from grpcsecure.model.peer import Certificate
+from grpcsecure.errors import KeyMaterialError
+from grpcsecure.model.peer import Certificate
+from grpcsecure.tls.files import PemFile, read_files
+from grpcsecure.tls.pem import render_pem
 
-__all__ = ["Material"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from grpcsecure.model.listener import TlsSettings
+    from grpcsecure.tls.files import FileContent
+
+__all__ = ["Material", "build_material", "load_material", "material_paths"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +40,80 @@ class Material:
     crls: tuple[bytes, ...] = field(default=(), repr=False)
     chain: tuple[Certificate, ...]
     client_cas: tuple[Certificate, ...] = ()
+
+
+def material_paths(tls: TlsSettings) -> Iterator[Path]:
+    """Yield the files that the material of `tls` is made of."""
+    yield tls.certificate
+    yield tls.private_key
+    if tls.client_ca is not None:
+        yield tls.client_ca
+
+
+def load_material(tls: TlsSettings, *, generation: int) -> Material:
+    """Read the files of `tls` and return what is in them.
+
+    Raises:
+        KeyMaterialError: something is missing, damaged, or does not fit.
+    """
+    files = read_files(material_paths(tls))
+    return build_material(tls, files, generation=generation)
+
+
+def build_material(
+    tls: TlsSettings, files: Mapping[Path, FileContent], *, generation: int
+) -> Material:
+    """Return the material that `files`, read before, hold for `tls`.
+
+    The PEM in it is written anew from what was parsed: gRPC stops reading a CA file at
+    the first line it does not like, without a word, and must not see less than we do.
+
+    Raises:
+        KeyMaterialError: something is missing, damaged, or does not fit.
+    """
+    from grpcsecure.tls.keys import load_public_half
+
+    chain = _certificates(files, tls.certificate)
+    block = _pem(files, tls.private_key).key()
+    if block is None:
+        raise KeyMaterialError(f"`{tls.private_key}` holds no private key")
+    if not load_public_half(block).fits(chain[0]):
+        raise KeyMaterialError(
+            f"the key `{tls.private_key}` does not fit"
+            f" the certificate `{tls.certificate}`"
+        )
+    cas: tuple[Certificate, ...] = ()
+    if tls.client_ca is not None:
+        cas = _certificates(files, tls.client_ca)
+    return Material(
+        generation=generation,
+        certificate_chain=_render(chain),
+        private_key=render_pem(block.label, [block.der]),
+        client_ca=_render(cas) if cas else None,
+        chain=chain,
+        client_cas=cas,
+    )
+
+
+def _pem(files: Mapping[Path, FileContent], path: Path) -> PemFile:
+    content = files[path]
+    if not isinstance(content, PemFile):
+        raise KeyMaterialError(f"cannot read `{path}`: {content.reason}")
+    return content
+
+
+def _certificates(
+    files: Mapping[Path, FileContent], path: Path
+) -> tuple[Certificate, ...]:
+    """Return the certificates of a file: all of them, and at least one."""
+    found = _pem(files, path).certificates()
+    good = tuple(entry for entry in found if isinstance(entry, Certificate))
+    if len(good) < len(found):
+        raise KeyMaterialError(f"`{path}` has a broken block")
+    if not good:
+        raise KeyMaterialError(f"`{path}` holds no certificate")
+    return good
+
+
+def _render(certificates: tuple[Certificate, ...]) -> bytes:
+    return render_pem("CERTIFICATE", [entry.der for entry in certificates])

@@ -1,0 +1,148 @@
+"""Key material as it lies on disk: each file read once, whole, and never again.
+
+What the checks look at and what gRPC gets are the same bytes, so that nothing can
+change in between. Knows files and PEM; whether they are any good is for `checks`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from grpcsecure.errors import CertificateError
+from grpcsecure.tls.pem import (
+    CERTIFICATE_LABELS,
+    ENCRYPTED_KEY_LABEL,
+    KEY_LABELS,
+    BrokenBlock,
+    PemBlock,
+    parse_pem,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from grpcsecure.model.peer import Certificate
+
+__all__ = [
+    "MAX_BYTES",
+    "FileContent",
+    "FileForm",
+    "PemFile",
+    "UnreadableFile",
+    "read_files",
+]
+
+#: A bundle of every public CA has a quarter of a MiB.
+MAX_BYTES = 4 * 1024 * 1024
+
+#: The tag of a SEQUENCE, with which certificates, keys and PKCS #12 begin in DER.
+_DER_SEQUENCE = b"\x30"
+
+
+class FileForm(Enum):
+    """What the bytes of a file look like."""
+
+    PEM = "PEM"
+    DER = "DER"
+    EMPTY = "empty"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableFile:
+    """A file that could not be read, and why, in the words of a message."""
+
+    reason: str
+    is_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PemFile:
+    """A file's blocks, in their order; `permissions` are its mode bits (`0o640`)."""
+
+    form: FileForm
+    permissions: int
+    blocks: tuple[PemBlock | BrokenBlock, ...] = field(repr=False)
+
+    def certificates(self) -> tuple[Certificate | BrokenBlock, ...]:
+        """Return the certificates in it, and the blocks that should be one."""
+        return tuple(
+            _parse(block)
+            for block in self.blocks
+            if isinstance(block, BrokenBlock) or block.label in CERTIFICATE_LABELS
+        )
+
+    def key(self) -> PemBlock | None:
+        """Return the block of the first private key in it, encrypted or not."""
+        labels = {*KEY_LABELS, ENCRYPTED_KEY_LABEL}
+        for block in self.blocks:
+            if isinstance(block, PemBlock) and block.label in labels:
+                return block
+        return None
+
+
+FileContent = PemFile | UnreadableFile
+
+
+def _parse(block: PemBlock | BrokenBlock) -> Certificate | BrokenBlock:
+    from grpcsecure.tls.peer import parse_certificate
+
+    if isinstance(block, BrokenBlock):
+        return block
+    try:
+        return parse_certificate(block.der)
+    except CertificateError as error:
+        return BrokenBlock(line=block.line, label=block.label, problem=str(error))
+
+
+def read_files(paths: Iterable[Path]) -> dict[Path, FileContent]:
+    """Read each of `paths` once."""
+    return {path: _read(path) for path in dict.fromkeys(paths)}
+
+
+def _read(path: Path) -> FileContent:
+    try:
+        # Without O_NONBLOCK, opening a FIFO waits for a writer, perhaps for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return _read_open(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return UnreadableFile(
+            reason=(error.strerror or "it cannot be read").lower(),
+            is_missing=error.errno in (errno.ENOENT, errno.ENOTDIR),
+        )
+    except ValueError:  # a NUL in the path
+        return UnreadableFile(reason="no such file or directory", is_missing=True)
+
+
+def _read_open(descriptor: int) -> FileContent:
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+        return UnreadableFile(reason=f"it is {what}")
+    with os.fdopen(descriptor, "rb", closefd=False) as stream:
+        data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        return UnreadableFile(reason=f"it is larger than {MAX_BYTES >> 20} MiB")
+    return _understand(data, stat.S_IMODE(mode))
+
+
+def _understand(data: bytes, permissions: int) -> PemFile:
+    blocks = tuple(parse_pem(data))
+    if blocks:
+        form = FileForm.PEM
+    elif not data.strip():
+        form = FileForm.EMPTY
+    elif data.startswith(_DER_SEQUENCE):
+        form = FileForm.DER
+    else:
+        form = FileForm.OTHER
+    return PemFile(form=form, permissions=permissions, blocks=blocks)

@@ -1,0 +1,205 @@
+"""What a certificate can be used for: who issued it, is it a CA, is it strong enough.
+
+Answers about the certificate alone; which answer is a mistake is for `checks`. The
+limits were measured on grpcio 1.85 (BoringSSL) and OpenSSL 3.0 at security level 2.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, TypeVar
+
+from grpcsecure.errors import CertificateError
+from grpcsecure.tls.peer import load_x509, subject_public_key_info
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+    from cryptography.x509 import ExtensionType
+
+    from grpcsecure.model.peer import Certificate
+
+__all__ = [
+    "KeySupport",
+    "allows_server_auth",
+    "allows_signing",
+    "describe_key",
+    "has_alternative_names",
+    "has_issued",
+    "is_ca",
+    "is_from_public_ca",
+    "is_self_signed",
+    "key_support",
+    "weak_digest",
+]
+
+_E = TypeVar("_E", bound="ExtensionType")
+
+#: Below 112 bits of strength: OpenSSL refuses it with "key too weak" at level 2.
+_MIN_RSA_BITS = 2048
+
+#: Collisions are practical; OpenSSL: "CA signature digest algorithm too weak".
+_BROKEN_DIGESTS = frozenset({"md5", "sha1"})
+
+#: Object identifiers in DER, as a SubjectPublicKeyInfo begins with them.
+_RSASSA_PSS = bytes.fromhex("06092a864886f70d01010a")
+_NAMED_CURVE = bytes.fromhex("06072a8648ce3d020106")
+
+
+class KeySupport(Enum):
+    """Who can do what with the key of a server certificate."""
+
+    FULL = "full"
+    #: BoringSSL serves it, but gRPC clients built on BoringSSL do not offer it:
+    #: NO_COMMON_SIGNATURE_ALGORITHMS. OpenSSL, Go and Java clients do.
+    NOT_BY_GRPC_CLIENTS = "not by gRPC clients"
+    #: Too short: clients refuse it.
+    WEAK = "weak"
+    #: BoringSSL refuses it when the server is made.
+    NONE = "none"
+
+
+#: BoringSSL refuses all other curves when the context is made.
+_CURVES = {
+    "secp256r1": KeySupport.FULL,
+    "secp384r1": KeySupport.FULL,
+    "secp521r1": KeySupport.NOT_BY_GRPC_CLIENTS,
+}
+
+
+def is_self_signed(certificate: Certificate) -> bool:
+    """Whether the certificate's own key signed it."""
+    return certificate.issuer == certificate.subject and has_issued(
+        certificate, certificate
+    )
+
+
+def has_issued(issuer: Certificate, certificate: Certificate) -> bool:
+    """Whether `issuer` signed `certificate`, by its name and its key."""
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+    loaded, signer = load_x509(certificate.der), load_x509(issuer.der)
+    try:
+        loaded.verify_directly_issued_by(signer)
+    except UnsupportedAlgorithm:
+        return bool(loaded.issuer == signer.subject)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def is_ca(certificate: Certificate) -> bool:
+    """Whether it may sign other certificates (RFC 5280, 4.2.1.3 and 4.2.1.9)."""
+    from cryptography import x509
+
+    constraints = _extension(certificate, x509.BasicConstraints)
+    if constraints is None:
+        # Version 1 has no extensions; such a root counts as a CA, also for OpenSSL.
+        loaded = load_x509(certificate.der)
+        return loaded.version is x509.Version.v1 and is_self_signed(certificate)
+    usage = _extension(certificate, x509.KeyUsage)
+    return bool(constraints.ca and (usage is None or usage.key_cert_sign))
+
+
+def has_alternative_names(certificate: Certificate) -> bool:
+    """Whether it has a name of a kind that clients compare with what they dialled."""
+    return bool(certificate.dns or certificate.ips or certificate.uris)
+
+
+def allows_server_auth(certificate: Certificate) -> bool:
+    """Whether clients accept it from a server; without the extension they do."""
+    from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    purposes = _extension(certificate, x509.ExtendedKeyUsage)
+    return purposes is None or ExtendedKeyUsageOID.SERVER_AUTH in purposes
+
+
+def allows_signing(certificate: Certificate) -> bool:
+    """Whether its key may sign a handshake, as TLS 1.3 and every ECDHE suite need."""
+    from cryptography import x509
+
+    usage = _extension(certificate, x509.KeyUsage)
+    return usage is None or bool(usage.digital_signature)
+
+
+def is_from_public_ca(certificate: Certificate) -> bool:
+    """Whether it is logged (RFC 6962): public CAs always sign with an intermediate."""
+    from cryptography import x509
+
+    extension = x509.PrecertificateSignedCertificateTimestamps
+    return _extension(certificate, extension) is not None
+
+
+def weak_digest(certificate: Certificate) -> str | None:
+    """Return the broken digest that its signature uses, or None."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        digest = load_x509(certificate.der).signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return None
+    return (
+        digest.name if digest is not None and digest.name in _BROKEN_DIGESTS else None
+    )
+
+
+def key_support(certificate: Certificate) -> KeySupport:
+    """Return who can work with the certificate's key in a server."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+    key = _public_key(certificate)
+    if isinstance(key, rsa.RSAPublicKey):
+        if _has_algorithm(certificate, _RSASSA_PSS):
+            return KeySupport.NONE
+        return KeySupport.FULL if key.key_size >= _MIN_RSA_BITS else KeySupport.WEAK
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        # Parameters spelt out instead of named (RFC 5480, 2.1.1) are refused too.
+        if not _has_algorithm(certificate, _NAMED_CURVE):
+            return KeySupport.NONE
+        return _CURVES.get(key.curve.name, KeySupport.NONE)
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return KeySupport.NOT_BY_GRPC_CLIENTS
+    return KeySupport.NONE
+
+
+def describe_key(certificate: Certificate) -> str:
+    """Name the kind of key, as in `RSA 1024` or `EC secp224r1`."""
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    key = _public_key(certificate)
+    if isinstance(key, rsa.RSAPublicKey):
+        pss = "-PSS" if _has_algorithm(certificate, _RSASSA_PSS) else ""
+        return f"RSA{pss} {key.key_size}"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        named = _has_algorithm(certificate, _NAMED_CURVE)
+        return f"EC {key.curve.name}{'' if named else ' (explicit parameters)'}"
+    if key is None:
+        return "unknown"
+    return type(key).__name__.removesuffix("PublicKey").lstrip("_")
+
+
+def _public_key(certificate: Certificate) -> PublicKeyTypes | None:
+    """Return the key as `cryptography` has it, or None if it knows no such key."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        return load_x509(certificate.der).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+
+
+def _has_algorithm(certificate: Certificate, identifier: bytes) -> bool:
+    # Two SEQUENCE headers come first, of at most four bytes each.
+    info = subject_public_key_info(load_x509(certificate.der))
+    return identifier in info[: 2 * 4 + len(identifier)]
+
+
+def _extension(certificate: Certificate, kind: type[_E]) -> _E | None:
+    """Return the value of an extension, or None if there is none that can be read."""
+    from cryptography import x509
+
+    try:
+        extensions = load_x509(certificate.der).extensions
+        return extensions.get_extension_for_class(kind).value
+    except (x509.ExtensionNotFound, CertificateError):
+        return None

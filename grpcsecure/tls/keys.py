@@ -1,0 +1,58 @@
+"""Private keys: can one be loaded, and does it fit a certificate.
+
+Invariant: nothing of a key leaves this module but its public half and yes or no.
+Exceptions are raised `from None`, so that no traceback leads back to the bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.errors import CertificateError, KeyMaterialError
+from grpcsecure.tls.peer import load_x509
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
+    from grpcsecure.model.peer import Certificate
+    from grpcsecure.tls.pem import PemBlock
+
+__all__ = ["PublicHalf", "load_public_half"]
+
+
+class PublicHalf:
+    """The public half of a private key."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: PublicKeyTypes) -> None:
+        self._key = key
+
+    def fits(self, certificate: Certificate) -> bool:
+        """Whether `certificate` is about this key."""
+        try:
+            return bool(load_x509(certificate.der).public_key() == self._key)
+        except (CertificateError, ValueError, TypeError, _unsupported()):
+            return False
+
+
+def load_public_half(block: PemBlock) -> PublicHalf:
+    """Return the public half of the private key in `block`.
+
+    Raises:
+        KeyMaterialError: it is encrypted, or no private key.
+    """
+    from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+    if block.is_encrypted:
+        raise KeyMaterialError("the private key is encrypted")
+    try:
+        return PublicHalf(load_der_private_key(block.der, None).public_key())
+    except (ValueError, TypeError, _unsupported()):
+        raise KeyMaterialError("it is no private key that can be read") from None
+
+
+def _unsupported() -> type[Exception]:
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    return UnsupportedAlgorithm

@@ -1,0 +1,88 @@
+"""Material to grpcio's own server credentials, swappable while the server runs.
+
+Serves the two modes that Python's grpcio reaches and refuses the others. Invariant:
+what gRPC asks before every handshake is answered from memory, without I/O.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpc
+
+from grpcsecure.errors import KeyMaterialError
+
+if TYPE_CHECKING:
+    from grpcsecure.model.modes import ClientCertificateMode
+    from grpcsecure.tls.material import Material
+
+__all__ = ["NativeCredentials"]
+
+
+class NativeCredentials:
+    """The TLS credentials of one listener.
+
+    Attributes:
+        credentials: for `add_secure_port`, once: gRPC fails to bind a second port with
+            the same object.
+
+    Raises:
+        ValueError: grpcio cannot serve the mode as it is meant.
+        KeyMaterialError: the mode verifies, and the material has no client CA.
+    """
+
+    def __init__(self, material: Material, mode: ClientCertificateMode) -> None:
+        if not mode.traits.in_grpcio:
+            raise ValueError(f"grpcio cannot serve `{mode.value}`")
+        self._mode = mode
+        self._current = _Configuration(material, mode)
+        self._served = self._current
+        self.credentials: grpc.ServerCredentials = grpc.dynamic_ssl_server_credentials(
+            self._current.native,
+            self._fetch,  # type: ignore[arg-type] # the stubs forget the None
+            mode.requires,
+        )
+
+    @property
+    def generation(self) -> int:
+        """The generation that the next handshake gets."""
+        return self._current.generation
+
+    def replace(self, material: Material) -> None:
+        """Have the handshakes from now on use `material`.
+
+        Raises:
+            KeyMaterialError: the mode verifies, and the material has no client CA; the
+                material in use stays.
+        """
+        self._current = _Configuration(material, self._mode)
+
+    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """Answer gRPC, which asks under the GIL and a mutex of the listener.
+
+        None keeps what gRPC has: a configuration handed back would make it build a
+        new context, and forget its sessions, at every handshake.
+        """
+        current = self._current
+        if current is self._served:
+            return None
+        self._served = current
+        return current.native
+
+
+class _Configuration:
+    """What gRPC gets for one generation."""
+
+    __slots__ = ("generation", "native")
+
+    def __init__(self, material: Material, mode: ClientCertificateMode) -> None:
+        # gRPC takes an empty CA text as well, and then refuses everybody.
+        if mode.verifies and not material.client_ca:
+            raise KeyMaterialError(f"`{mode.value}` needs a client CA")
+        self.generation = material.generation
+        self.native: grpc.ServerCertificateConfiguration = (
+            grpc.ssl_server_certificate_configuration(
+                [(material.private_key, material.certificate_chain)],
+                material.client_ca if mode.verifies else None,
+            )
+        )

@@ -1,0 +1,141 @@
+"""What a listener's mode and the clock make of the certificate a peer presented.
+
+Pure: the handshake's result, the mode and the time come in. Fails closed: a peer is
+verified only if nothing at all speaks against it, now and not at the handshake.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from grpcsecure.errors import CertificateError
+from grpcsecure.model.peer import (
+    AnonymousPeer,
+    Certificate,
+    ClaimedPeer,
+    VerifiedPeer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from grpcsecure.model.modes import ClientCertificateMode
+    from grpcsecure.model.peer import Peer
+
+__all__ = ["judge", "why_unverified"]
+
+_LEAF = "x509_pem_cert"
+_CHAIN = "x509_pem_cert_chain"
+
+#: Connections whose text is kept as values, and the text that is kept at most: what
+#: follows the leaf is whatever the peer likes to send.
+_CACHE_SIZE = 1024
+_MAX_CACHED = 16 * 1024
+
+_LATEST = datetime.max.replace(tzinfo=timezone.utc)
+_EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
+
+
+def judge(
+    auth_context: Mapping[str, Iterable[bytes]],
+    *,
+    mode: ClientCertificateMode,
+    listener: str,
+    address: str,
+    now: datetime,
+) -> Peer:
+    """Return the peer of a call on a TLS listener with engine `grpc`.
+
+    Args:
+        auth_context: what grpcio says about the connection; its PEM is believed,
+            since the handshake proved possession of the key.
+        mode: the listener's; whether gRPC verified the chain depends on it alone.
+        listener: the listener's name.
+        address: of the peer, in gRPC's spelling.
+        now: the moment of the call, aware.
+    """
+    leaf = _only(auth_context.get(_LEAF))
+    # A mode that does not ask has no certificate to go by, whatever is in there.
+    if leaf is None or not mode.asks:
+        return AnonymousPeer(listener=listener, address=address)
+    presented = _present(leaf, _only(auth_context.get(_CHAIN)) or b"")
+    reason = presented.problem or why_unverified(
+        presented.certificate, mode=mode, now=now
+    )
+    if reason is None:
+        return VerifiedPeer(
+            listener=listener,
+            address=address,
+            certificate=presented.certificate,
+            chain=presented.chain,
+        )
+    return ClaimedPeer(
+        listener=listener,
+        address=address,
+        certificate=presented.certificate,
+        chain=presented.chain,
+        unverified_reason=reason,
+    )
+
+
+def why_unverified(
+    certificate: Certificate, *, mode: ClientCertificateMode, now: datetime
+) -> str | None:
+    """Say why a certificate that passed the handshake does not count, or None.
+
+    A connection outlives its certificate, and a resumed session is never verified
+    again: gRPC goes on serving both, so that the dates are asked at each call.
+    """
+    if not mode.verifies:
+        return f"`{mode.value}` does not verify certificates"
+    return certificate.why_not_in_force(now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Presented:
+    """A leaf and its chain as values; `problem` says why they are not."""
+
+    certificate: Certificate
+    chain: tuple[bytes, ...] = ()
+    problem: str | None = None
+
+
+def _only(values: Iterable[bytes] | None) -> bytes | None:
+    return next(iter(values), None) if values is not None else None
+
+
+def _present(leaf: bytes, chain: bytes) -> _Presented:
+    if len(leaf) + len(chain) > _MAX_CACHED:
+        return _parse(leaf, chain)
+    return _cached_parse(leaf, chain)
+
+
+def _parse(leaf: bytes, chain: bytes) -> _Presented:
+    from grpcsecure.tls.peer import parse_certificate, parse_pem_certificates
+
+    try:
+        (der,) = parse_pem_certificates(leaf)
+        return _Presented(parse_certificate(der), parse_pem_certificates(chain))
+    except (CertificateError, ValueError) as error:
+        # gRPC accepted what we cannot read. Somebody did present a certificate, so
+        # this is no anonymous peer; it has no name, and no date on which it counts.
+        return _Presented(_unreadable(leaf), problem=str(error))
+
+
+_cached_parse = lru_cache(maxsize=_CACHE_SIZE)(_parse)
+
+
+def _unreadable(leaf: bytes) -> Certificate:
+    return Certificate(
+        der=leaf,
+        subject="",
+        issuer="",
+        serial_number=0,
+        not_before=_LATEST,
+        not_after=_EARLIEST,
+        fingerprint="",
+        public_key="",
+    )
