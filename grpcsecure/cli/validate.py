@@ -135,9 +135,9 @@ class _Run:
     def _profiles(self, source: Source) -> Iterator[str | None]:
         yield self.profile
         if self.all_profiles:
-            from grpcsecure.config.load import profile_names
+            from grpcsecure.config.load import read_profile_names
 
-            yield from profile_names(source)
+            yield from read_profile_names(source)
 
     def _check_profile(self, source: Source, profile: str | None) -> None:
         loaded = load_config(
