@@ -21,7 +21,7 @@ __all__ = ["COLORS", "Console"]
 COLORS = ("auto", "always", "never")
 
 #: For streams that cannot show our signs; one cell for one cell, so that carets fit.
-_ASCII = str.maketrans({"⋮": ":", "✗": "x", "✓": "+", "…": "~", "→": ">", "·": "-"})
+_ASCII = {"⋮": ":", "✗": "x", "✓": "+", "…": "~", "→": ">", "·": "-"}
 
 
 class Console:
@@ -157,14 +157,20 @@ def _write(stream: TextIO | None, text: str) -> None:
 
 def _encodable(text: str, encoding: str | None) -> str:
     """Return `text` with what `encoding` lacks replaced."""
-    if encoding is None:
+    if encoding is None or _fits(text, encoding):
         return text
+    for sign, stand_in in _ASCII.items():
+        if not _fits(sign, encoding):
+            text = text.replace(sign, stand_in)
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _fits(text: str, encoding: str) -> bool:
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        text = text.translate(_ASCII)
-        return text.encode(encoding, "backslashreplace").decode(encoding)
-    return text
+        return False
+    return True
 
 
 def _abandon(stream: TextIO) -> None:

@@ -22,6 +22,7 @@ class Sources:
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._texts = texts
         self._lines: dict[str, tuple[list[str], frozenset[int]]] = {}
+        self._secret: dict[tuple[str, int], bool] = {}
 
     def line(self, file: str, number: int) -> str | None:
         """Return a line as written ("" past the end), or None if it is not known."""
@@ -32,10 +33,13 @@ class Sources:
 
     def is_secret(self, file: str, number: int) -> bool:
         """Whether the line may be part of a key."""
-        line = self.line(file, number)
-        return line is not None and (
-            number in self._split(file)[1] or holds_key_text(line)
-        )
+        place = (file, number)
+        if place not in self._secret:
+            line = self.line(file, number)
+            self._secret[place] = line is not None and (
+                number in self._split(file)[1] or holds_key_text(line)
+            )
+        return self._secret[place]
 
     def _split(self, file: str) -> tuple[list[str], frozenset[int]]:
         if file not in self._lines:
