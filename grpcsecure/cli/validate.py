@@ -155,6 +155,7 @@ class _Run:
             findings=loaded.findings,
             sources={source.name: source.text},
             not_run=tuple(phase.value for phase in loaded.not_run),
+            failed=None if loaded.failed is None else loaded.failed.value,
             profile=profile,
         )
         self.drafts.append(
@@ -162,7 +163,8 @@ class _Run:
                 report=report,
                 production=document is not None and document.config.production,
                 complete=self.last is Phase.SERVICES,
-                all_profiles=self.all_profiles,
+                # Without the word there are none that could have been left out.
+                all_profiles=self.all_profiles or "profiles" not in source.text,
             )
         )
 

@@ -72,6 +72,7 @@ def load(
         findings=loaded.findings,
         sources={source.name: source.text},
         not_run=tuple(phase.value for phase in loaded.not_run),
+        failed=None if loaded.failed is None else loaded.failed.value,
         profile=profile,
     )
     if loaded.failed is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -76,8 +75,8 @@ def _reports(sections: dict[str, str]) -> list[Report]:
 
 def _comparable(screen: str) -> str:
     """Hide the version, and the escape character: files with it count as binary."""
-    number = f'"version": "{version("grpcsecure")}"'
-    return screen.replace(number, '"version": "X.Y.Z"').replace("\x1b", "␛")
+    screen = re.sub(r'"version": "(?!2\.1\.0")[^"]*"', '"version": "X.Y.Z"', screen)
+    return screen.replace("\x1b", "␛")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
