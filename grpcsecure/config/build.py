@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from grpcsecure.config.explain import dotted, shown
 from grpcsecure.config.tree import Mapping, Node, Scalar, Sequence, plain
+from grpcsecure.config.wording import invalid_value
 from grpcsecure.diagnostics.catalog import syntax as kinds
-from grpcsecure.diagnostics.model import quote
 from grpcsecure.model.listener import (
     Engine,
     Listener,
@@ -184,22 +183,18 @@ class _Builder:
         return given
 
     def _report(self, path: Path, node: Node, error: ValueError) -> None:
-        text = shown(node)
-        value = f"value {text}" if text else "value"
+        # The words of our own parsers; those of others would repeat the value.
+        text = str(error)
         self.findings.append(
             kinds.INVALID_VALUE(
-                f"invalid {value} for {quote(dotted(path))}",
+                invalid_value(node, path),
                 span=node.span,
-                label=_first_sentence(error),
-                help=None,
+                label="" if text.startswith("expected") else "not understood",
+                help="write " + text.removeprefix("expected ")
+                if text.startswith("expected")
+                else None,
             )
         )
-
-
-def _first_sentence(error: ValueError) -> str:
-    """The parser's own words; those of foreign parsers repeat the value."""
-    text = str(error)
-    return text if text.startswith("expected") else "not understood"
 
 
 def _value(node: Node | None) -> object:

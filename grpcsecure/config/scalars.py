@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import math
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["MAX_INTEGER", "describe_legacy", "is_usable_number", "resolve"]
 
@@ -33,9 +37,15 @@ _SUSPECTS = frozenset("+-.0123456789<=FNOTYfnoty~")
 
 #: https://yaml.org/spec/1.2.2/#1032-tag-resolution
 _NUMBER = re.compile(
-    r"(?P<int>[-+]?[0-9]+)|0o(?P<oct>[0-7]+)|0x(?P<hex>[0-9a-fA-F]+)"
+    r"(?P<int>[-+]?[0-9]+)|(?P<prefixed>0o[0-7]+|0x[0-9a-fA-F]+)"
     r"|(?P<float>[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?)"
 )
+
+_PARSERS: dict[str, Callable[[str], Value]] = {
+    "int": int,
+    "prefixed": lambda text: int(text, 0),
+    "float": float,
+}
 
 #: https://yaml.org/type/bool.html; PyYAML leaves y and n out, others do not.
 _LEGACY_BOOL = frozenset(
@@ -55,6 +65,14 @@ _LEGACY = re.compile(
     r"(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?)"
 )
 
+#: What YAML 1.2 never has. `007` is 7 in both, but text is what people mean by it.
+_LEGACY_WORDS = {
+    "date": "a date",
+    "base60": "a number of base 60",
+    "octal": "an octal number",
+    "binary": "a binary number",
+}
+
 
 def resolve(text: str) -> Value:
     """Return the value of the plain scalar `text` in YAML 1.2's core schema.
@@ -70,13 +88,8 @@ def resolve(text: str) -> Value:
         return text
     if len(text) > _MAX_DIGITS:
         return math.inf
-    if match["int"]:
-        return int(text)
-    if match["oct"]:
-        return int(match["oct"], 8)
-    if match["hex"]:
-        return int(match["hex"], 16)
-    return float(text)
+    parse = _PARSERS[str(match.lastgroup)]
+    return parse(text)
 
 
 def is_usable_number(value: float) -> bool:
@@ -107,14 +120,8 @@ def describe_legacy(text: str) -> str | None:
 
 
 def _describe_match(kind: str, text: str, value: Value) -> str | None:
-    agrees = not isinstance(value, str)
-    if kind == "date":
-        return "a date"
-    if kind == "base60":
-        return "a number of base 60"
-    if kind == "octal":
-        # `00` and `-01` are the same number in both; they are still a trap.
-        return "an octal number"
-    if kind == "binary":
-        return "a binary number"
-    return None if agrees else f"a number without the `{'_' if '_' in text else '+'}`"
+    if kind in _LEGACY_WORDS:
+        return _LEGACY_WORDS[kind]
+    if not isinstance(value, str):
+        return None
+    return f"a number without the `{'_' if '_' in text else '+'}`"

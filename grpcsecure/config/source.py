@@ -75,8 +75,7 @@ def decode_source(data: bytes, *, name: str, directory: Path) -> Source | Findin
             f"{quote(name)} is larger than 8 MiB",
             help="check the name; a config of this size is hardly one",
         )
-    if data.startswith(_UTF8_BOM):
-        data = data[len(_UTF8_BOM) :]
+    data = data.removeprefix(_UTF8_BOM)
     try:
         return Source(name, directory, data.decode("utf-8"))
     except UnicodeDecodeError as error:

@@ -6,53 +6,42 @@ the values that mean the same without it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from grpcsecure.config.schema_file import dereference, load_schema
 from grpcsecure.config.tree import Mapping, Scalar
+from grpcsecure.config.wording import dotted
 from grpcsecure.diagnostics.catalog import tool as kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from collections.abc import Mapping as AbcMapping
 
+    from grpcsecure.config.schema_file import Schema
     from grpcsecure.config.tree import Entry, Path
     from grpcsecure.diagnostics.model import Finding
 
-__all__ = ["dereference", "find_unavailable"]
-
-Schema = dict[str, Any]
+__all__ = ["find_unavailable"]
 
 
-def find_unavailable(root: Mapping, schema: Schema) -> Iterator[tuple[Path, Finding]]:
+def find_unavailable(root: Mapping) -> Iterator[tuple[Path, Finding]]:
     """Find the keys in `root` that wait for a later version, with their paths."""
-    yield from _walk(root, schema, schema, ())
+    yield from _walk(root, load_schema(), ())
 
 
-def dereference(part: Schema, schema: Schema) -> Schema:
-    """Return a part of `schema` with what its `$ref` says beneath its own words."""
-    reference = part.get("$ref")
-    if reference is None:
-        return part
-    name = reference.removeprefix("#/$defs/")
-    return {**dereference(schema["$defs"][name], schema), **part}
-
-
-def _walk(
-    node: Mapping, part: Schema, schema: Schema, path: Path
-) -> Iterator[tuple[Path, Finding]]:
+def _walk(node: Mapping, part: Schema, path: Path) -> Iterator[tuple[Path, Finding]]:
     """Follow mappings only: no list in the schema has such keys in it."""
-    properties: AbcMapping[str, Schema] = part.get("properties", {})
+    properties = part.get("properties", {})
     others = part.get("additionalProperties")
+    others = dereference(others) if isinstance(others, dict) else None
     for key, entry in node.entries.items():
-        below = properties.get(key, others)
-        if not isinstance(below, dict):
+        below = dereference(properties[key]) if key in properties else others
+        if below is None:
             continue
-        below = dereference(below, schema)
         here = (*path, key)
         if "x-not-yet" in below and not _is_available(entry, below):
             yield here, _refuse(here, entry, below)
         elif isinstance(entry.value, Mapping):
-            yield from _walk(entry.value, below, schema, here)
+            yield from _walk(entry.value, below, here)
 
 
 def _is_available(entry: Entry, part: Schema) -> bool:
@@ -61,17 +50,13 @@ def _is_available(entry: Entry, part: Schema) -> bool:
 
 
 def _refuse(path: Path, entry: Entry, part: Schema) -> Finding:
-    available: list[str] = part.get("x-available", [])
-    key = path[-1]
-    advice = f"remove `{key}`"
-    if available:
-        advice += f", or set it to `{available[0]}`"
+    advice = f"remove `{path[-1]}`"
+    if "x-available" in part:
+        advice += f", or set it to `{part['x-available'][0]}`"
     return kinds.NOT_AVAILABLE_YET(
-        f"`{'.'.join(map(str, path))}` is not available in this version",
+        f"`{dotted(path)}` is not available in this version",
         span=entry.key,
         label=f"waits for {part['x-not-yet']}",
-        notes=[
-            "it is refused, because ignoring it would protect less than the file says"
-        ],
+        notes=["ignored, the server would protect less than the file says"],
         help=advice,
     )

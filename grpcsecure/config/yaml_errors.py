@@ -169,31 +169,57 @@ def _diagnose_flow(
     )
 
 
+#: Words in a problem, what they mean, what to do, and whether to point at the begin.
+_PROBLEMS = (
+    (
+        ("escape", "hexadecimal"),
+        "an unknown escape in a quoted value",
+        "write `\\\\` for a backslash, or use single quotes",
+        False,
+    ),
+    (
+        ("end of stream", "document separator", "document indicator"),
+        "a quote is never closed",
+        "close the quote",
+        True,
+    ),
+    (
+        ("could not find expected ':'",),
+        "a line is neither a key nor an item",
+        "write `key: value` or `- item`; indent text that goes on",
+        True,
+    ),
+    (
+        ("'-' indicator",),
+        "a list and a mapping at the same indentation",
+        f"begin the line with `-`, or {_INDENT}",
+        False,
+    ),
+    (
+        ("document start",),
+        "text stands after the end of the document",
+        "keep one document, without `...` or `%` lines in it",
+        False,
+    ),
+)
+
+
 def _diagnose_rest(
     problem: str, lines: list[str], place: Position, opened: Position | None
 ) -> Diagnosis:
     line, column = place
     before = lines[line][:column].rstrip()
-    if "escape" in problem or "hexadecimal" in problem:
-        advice = "write `\\\\` for a backslash, or use single quotes"
-        return "an unknown escape in a quoted value", "", advice, place
-    if "end of stream" in problem or "document separator" in problem:
-        return "a quote is never closed", "opens here", "close it", opened or place
-    if "could not find expected ':'" in problem:
-        advice = "write `key: value` or `- item`; indent text that goes on"
-        return "a line is neither a key nor an item", "", advice, opened or place
-    if "'-' indicator" in problem:
-        advice = f"begin the line with `-`, or {_INDENT}"
-        return "a list and a mapping at the same indentation", "", advice, place
-    if before.endswith(('"', "'", "]", "}")) and before.strip():
+    for words, message, advice, is_where_opened in _PROBLEMS:
+        if any(word in problem for word in words):
+            where = opened if is_where_opened and opened else place
+            return message, "", advice, where
+    if before.endswith(('"', "'", "]", "}")):
         advice = "quote the whole value; write a quote inside single quotes twice"
         return "text goes on after a value has ended", "", advice, place
     if "expected key" in problem or "block end" in problem:
         return "the indentation fits no line above", "", _INDENT, place
-    if "document start" in problem:
-        advice = "keep one document, without `...` or `%` lines in it"
-        return "text stands after the end of the document", "", advice, place
-    return f"invalid YAML: {problem.partition(chr(10))[0][:100]}", "", None, place
+    words_only = problem.partition("\n")[0][:100]
+    return f"invalid YAML: {words_only}", "", None, place
 
 
 def _show(character: str) -> str:

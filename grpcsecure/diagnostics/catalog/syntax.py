@@ -76,7 +76,8 @@ MISSING_KEY = Kind(
     what="A required key is missing.",
     why="It has no default, because none would be safe.",
     bad="services: [{with: {greeting: Hello}}]",
-    good="services: [{servicer: 'helloworld.greeter:Greeter', with: {greeting: Hello}}]",
+    good="services: [{servicer: 'helloworld.greeter:Greeter', with: {greeting:"
+    " Hello}}]",
 )
 
 WRONG_TYPE = Kind(
@@ -84,7 +85,8 @@ WRONG_TYPE = Kind(
     name="wrong-type",
     severity=Severity.ERROR,
     what="The value is of another type than the key takes.",
-    why="YAML reads text without quotes as a number, a boolean or nothing where it looks"
+    why="YAML reads text without quotes as a number, a boolean or nothing where it"
+    " looks"
     " like one; values are never converted by guessing.",
     bad="server: {threads: '16'}",
     good="server: {threads: 16}",
@@ -95,7 +97,8 @@ INVALID_VALUE = Kind(
     name="invalid-value",
     severity=Severity.ERROR,
     what="The value is of the right type, but not of the form or size the key takes.",
-    why="Durations carry a unit, addresses a port, numbers a range: nothing is guessed.",
+    why="Durations carry a unit, addresses a port, numbers a range: nothing is"
+    " guessed.",
     bad="server: {shutdown_grace: 30 seconds}",
     good="server: {shutdown_grace: 30s}",
 )
@@ -115,10 +118,12 @@ AMBIGUOUS_SCALAR = Kind(
     name="ambiguous-scalar",
     severity=Severity.ERROR,
     what="YAML 1.1 and YAML 1.2 read the value differently.",
-    why="`off` is false in one and text in the other, `0777` is 511 or 777, `1:30` is 90"
+    why="`off` is false in one and text in the other, `0777` is 511 or 777, `1:30` is"
+    " 90"
     " or text. The next program that reads the file may disagree with this one.",
     bad="services: [{servicer: 'helloworld.greeter:Greeter', with: {greeting: off}}]",
-    good="services: [{servicer: 'helloworld.greeter:Greeter', with: {greeting: 'off'}}]",
+    good="services: [{servicer: 'helloworld.greeter:Greeter', with: {greeting:"
+    " 'off'}}]",
 )
 
 UNSET_VARIABLE = Kind(
@@ -166,7 +171,8 @@ DUPLICATE_ITEM = Kind(
     severity=Severity.ERROR,
     what="A list has the same item twice.",
     why="One of the two was probably meant to be another.",
-    bad="listeners: {public: {services: [grpc.health.v1.Health, grpc.health.v1.Health]}}",
+    bad="listeners: {public: {services: [grpc.health.v1.Health,"
+    " grpc.health.v1.Health]}}",
     good="listeners: {public: {services: [grpc.health.v1.Health]}}",
 )
 
@@ -185,7 +191,8 @@ EXPLICIT_TAG = Kind(
     name="explicit-tag",
     severity=Severity.ERROR,
     what="A value carries a YAML tag, such as `!!str` or `!!python/object`.",
-    why="Tags ask the parser to create objects. None is ever created; quotes say `text`.",
+    why="Tags ask the parser to create objects. None is ever created; quotes say"
+    " `text`.",
     bad="server: {runtime: !!str asyncio}",
     good="server: {runtime: asyncio}",
 )
@@ -225,7 +232,8 @@ NESTING_TOO_DEEP = Kind(
     name="nesting-too-deep",
     severity=Severity.ERROR,
     what="The values are nested deeper than 64 levels.",
-    why="No config needs that; the limit keeps hostile files from exhausting the stack.",
+    why="No config needs that; the limit keeps hostile files from exhausting the"
+    " stack.",
 )
 
 TOO_MANY_VALUES = Kind(
@@ -341,6 +349,7 @@ SCHEMA_MISMATCH = Kind(
     name="schema-mismatch",
     severity=Severity.ERROR,
     what="The config does not fit the schema, but nothing can say where.",
-    why="The two validators that read the schema disagree, which is a bug in grpcsecure."
+    why="The two validators that read the schema disagree, which is a bug in"
+    " grpcsecure."
     " What one of them refuses is not served.",
 )

@@ -1,0 +1,79 @@
+"""The JSON Schema of the config as text and as data.
+
+Knows where the file is and how the schema refers to its parts, not what it says.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Schema", "dereference", "home_of", "load_schema", "schema_text"]
+
+Schema = dict[str, Any]
+
+_FILE = Path("schemas") / "config.schema.json"
+
+
+def schema_text() -> str:
+    """Return the JSON Schema (2020-12) as text.
+
+    It is package data in a wheel, and the checkout's `schemas/` in an editable install.
+    """
+    package = Path(__file__).parent.parent
+    # The loader that imported this module reads it, from a zip too, as
+    # importlib.resources would, whose import takes longer than all of this package.
+    loader: Any = __spec__.loader
+    try:
+        data: bytes = loader.get_data(str(package / _FILE))
+    except OSError:
+        data = loader.get_data(str(package.parent / _FILE))
+    return data.decode()
+
+
+@functools.cache
+def load_schema() -> Schema:
+    """Return the JSON Schema as data; it is shared, and not to be changed."""
+    schema: Schema = json.loads(schema_text())
+    return schema
+
+
+def dereference(part: Schema) -> Schema:
+    """Return a part of the schema with what its `$ref` says beneath its own words."""
+    reference = part.get("$ref")
+    if reference is None:
+        return part
+    name = reference.removeprefix("#/$defs/")
+    return {**dereference(load_schema()["$defs"][name]), **part}
+
+
+def home_of(key: str) -> tuple[str, ...] | None:
+    """Return the path of the mapping where `key` belongs, with `<name>` for any name.
+
+    None if it is known nowhere, in several places, or in a feature that is not there.
+    """
+    homes = [home for name, home in _known_keys() if name == key]
+    return homes[0] if len(homes) == 1 else None
+
+
+@functools.cache
+def _known_keys() -> list[tuple[str, tuple[str, ...]]]:
+    return list(_walk_keys(load_schema(), ()))
+
+
+def _walk_keys(
+    part: Schema, path: tuple[str, ...]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for key, below in part.get("properties", {}).items():
+        resolved = dereference(below)
+        if "x-not-yet" not in resolved:
+            yield key, path
+            yield from _walk_keys(resolved, (*path, key))
+    others = part.get("additionalProperties")
+    if isinstance(others, dict):
+        yield from _walk_keys(dereference(others), (*path, "<name>"))
