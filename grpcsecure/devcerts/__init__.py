@@ -1,0 +1,31 @@
+"""Certificates for development: a throw-away CA, servers, clients, broken specimens.
+
+Nothing here is fit for production: the CA's key lies beside what it signed. Needs
+`cryptography` only, so that tests of other projects can use it too.
+"""
+
+from __future__ import annotations
+
+from grpcsecure.devcerts.credentials import (
+    Credential,
+    Profile,
+    Validity,
+    issue,
+    make_authority,
+)
+from grpcsecure.devcerts.files import DevFile, make_files, write_files
+from grpcsecure.devcerts.names import ClientName, parse_client, parse_server
+
+__all__ = [
+    "ClientName",
+    "Credential",
+    "DevFile",
+    "Profile",
+    "Validity",
+    "issue",
+    "make_authority",
+    "make_files",
+    "parse_client",
+    "parse_server",
+    "write_files",
+]

@@ -1,0 +1,67 @@
+"""Certificates for tests: a CA, servers, clients, and everything that can be wrong.
+
+On top of `grpcsecure.devcerts`, so that what users get from `certs dev` is what the
+tests run with. Made anew in every session: certificates expire.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from grpcsecure.devcerts import make_files, parse_client, parse_server, write_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "CLIENT",
+    "SERVER_NAMES",
+    "key_text",
+    "make_certificates",
+    "make_specimens",
+]
+
+SERVER_NAMES = ("localhost", "127.0.0.1", "::1")
+
+#: Who `client.pem` is for.
+CLIENT = "spiffe:spiffe://grpcsecure.test/client"
+
+
+def make_certificates(
+    folder: Path,
+    *,
+    servers: tuple[str, ...] = SERVER_NAMES,
+    clients: tuple[str, ...] = (CLIENT,),
+    now: datetime | None = None,
+    days: float = 30,
+    broken: bool = False,
+) -> Path:
+    """Write what `certs dev` writes: `ca`, `server` and `client`, `.pem` and `.key`.
+
+    Further clients are `client-2`, `client-3`, ….
+    """
+    files = make_files(
+        servers=[parse_server(name) for name in servers],
+        clients=[parse_client(name) for name in clients],
+        now=datetime.now(timezone.utc) if now is None else now,
+        days=days,
+        broken=broken,
+    )
+    write_files(folder, files, force=False)
+    return folder
+
+
+def make_specimens(folder: Path) -> Path:
+    """Write the good ones, and the broken ones into `broken` below `folder`."""
+    return make_certificates(folder, broken=True)
+
+
+def key_text(folder: Path) -> set[str]:
+    """Return the base64 lines of every private key below `folder`."""
+    return {
+        line
+        for path in folder.rglob("*.key")
+        for line in path.read_text().splitlines()
+        if line and not line.startswith("-----")
+    }
