@@ -147,21 +147,10 @@ class _Run:
             now=datetime.now(timezone.utc),
             last=self.last,
         )
-        document = loaded.document
-        if document is not None:
-            self.documents.append(document)
-        report = Report(
-            subject=source.name,
-            findings=loaded.findings,
-            sources={source.name: source.text},
-            not_run=tuple(phase.value for phase in loaded.not_run),
-            failed=None if loaded.failed is None else loaded.failed.value,
-            profile=profile,
-        )
+        if loaded.document is not None:
+            self.documents.append(loaded.document)
         self.drafts.append(
-            Draft(
-                report=report,
-                production=document is not None and document.config.production,
+            loaded.draft(
                 complete=self.last is Phase.SERVICES,
                 # Without the word there are none that could have been left out.
                 all_profiles=self.all_profiles or "profiles" not in source.text,

@@ -103,7 +103,7 @@ class _Ledger:
         self._met: set[_Request] = set()
         self._refused: dict[_Request, Finding] = {}
         for finding in draft.report.findings:
-            self._enter(_escalated(finding, production=draft.production))
+            self._enter(finding.judged(production=draft.production))
 
     @property
     def requests(self) -> tuple[_Request, ...]:
@@ -174,10 +174,6 @@ class _Ledger:
             if place in self._at:
                 requests.append(self._at[place])
         return requests
-
-
-def _escalated(finding: Finding, *, production: bool) -> Finding:
-    return finding.as_error() if production and finding.kind.production else finding
 
 
 def _place(finding: Finding, subject: str) -> tuple[object, ...]:

@@ -116,6 +116,10 @@ class Finding:
         """Whether `serve` would refuse."""
         return self.severity is Severity.ERROR
 
+    def judged(self, *, production: bool) -> Finding:
+        """The same finding, an error if this is what production refuses."""
+        return self.as_error() if production and self.kind.production else self
+
     def as_error(self) -> Finding:
         """The same finding as an error (`production: true`, `--strict`)."""
         return replace(self, severity=Severity.ERROR)

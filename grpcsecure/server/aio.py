@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
-from grpcsecure.server.assembly import bind_listener, register_all
+from grpcsecure.server.assembly import bind_listener
 from grpcsecure.server.handlers import AsyncioInterceptor
 
 if TYPE_CHECKING:
@@ -83,9 +83,7 @@ class AsyncioRuntime:
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         )
         self._servers.append(server)
-        register_all(
-            server, listener, registrations, _reflect if settings.reflection else None
-        )
+        self._assembly.register(server, listener, registrations, on_asyncio=True)
         return server
 
     async def stop(self, grace: float) -> bool:
@@ -112,18 +110,6 @@ class AsyncioRuntime:
         self._cut = not all(stop.done() for stop in self._stops)
         stops = [asyncio.ensure_future(server.stop(None)) for server in self._servers]
         await asyncio.wait([*stops, *self._stops], timeout=_CUT_PATIENCE)
-
-
-def _reflect(services: set[str], server: Any) -> None:
-    from grpc_reflection.v1alpha import reflection
-    from grpc_reflection.v1alpha.reflection_pb2_grpc import (
-        add_ServerReflectionServicer_to_server,
-    )
-
-    names = sorted({*services, reflection.SERVICE_NAME})
-    add_ServerReflectionServicer_to_server(
-        reflection.aio.ReflectionServicer(names), server
-    )
 
 
 class LoopRuntime:

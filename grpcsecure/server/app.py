@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.config.source import read_source
+from grpcsecure.diagnostics.ignore import make_report
 from grpcsecure.diagnostics.model import Finding, Report
 from grpcsecure.errors import (
     ConfigError,
@@ -67,14 +68,7 @@ def load(
         environ=os.environ if environ is None else environ,
         now=datetime.now(timezone.utc),
     )
-    report = Report(
-        subject=name,
-        findings=loaded.findings,
-        sources={source.name: source.text},
-        not_run=tuple(phase.value for phase in loaded.not_run),
-        failed=None if loaded.failed is None else loaded.failed.value,
-        profile=profile,
-    )
+    report = make_report(loaded.draft())
     if loaded.failed is not None:
         raise ConfigError(report)
     return Server(loaded, report=report, interceptors=interceptors)

@@ -70,6 +70,23 @@ class Assembly:
             options.append(("grpc.server_handshake_timeout_ms", timeout))
         return options
 
+    def register(
+        self,
+        server: Any,
+        listener: Listener,
+        registrations: Sequence[Registration],
+        *,
+        on_asyncio: bool,
+    ) -> None:
+        """Register what `listener` serves; reflection tells of no more than that."""
+        selected = Selected(server, listener.services)
+        for register, servicer in registrations:
+            register(servicer, selected)
+        if self.config.server.reflection:
+            from grpcsecure.server.reflection import register_reflection
+
+            register_reflection(selected.registered, selected, on_asyncio=on_asyncio)
+
 
 class Selected:
     """Stands before a server and lets through the services its listener serves."""
@@ -97,20 +114,6 @@ class Selected:
         """Pass on the methods of a service that is served here."""
         if self._serves(service_name):
             self._server.add_registered_method_handlers(service_name, method_handlers)
-
-
-def register_all(
-    server: Any,
-    listener: Listener,
-    registrations: Sequence[Registration],
-    reflection: Callable[[set[str], Any], None] | None,
-) -> None:
-    """Register what `listener` serves; reflection tells of no more than that."""
-    selected = Selected(server, listener.services)
-    for register, servicer in registrations:
-        register(servicer, selected)
-    if reflection is not None:
-        reflection(selected.registered, selected)
 
 
 def bind_listener(server: Any, listener: Listener, material: Material | None) -> str:

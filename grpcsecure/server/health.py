@@ -8,7 +8,7 @@ once it has said NOT_SERVING. https://grpc.io/docs/guides/health-checking/
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from grpc_health.v1 import health
 from grpc_health.v1.health_pb2 import HealthCheckResponse
@@ -81,7 +81,8 @@ class AsyncioHealth(health.aio.HealthServicer):
     async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802 - named by the protocol
         """Stream the status of a service until it changes for the last time."""
         seen = _LastSeen(context)
-        watch = asyncio.ensure_future(super().Watch(request, seen))
+        watched = super().Watch(request, cast("Any", seen))
+        watch = asyncio.ensure_future(watched)
         draining = asyncio.ensure_future(self._draining.wait())
         try:
             await asyncio.wait((watch, draining), return_when=asyncio.FIRST_COMPLETED)

@@ -7,7 +7,7 @@ is the last.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,11 @@ from grpcsecure.checks.addresses import check_addresses
 from grpcsecure.checks.production import check_production
 from grpcsecure.checks.tls_settings import check_tls_settings
 from grpcsecure.config.load import parse_config
+from grpcsecure.diagnostics.ignore import Draft
+from grpcsecure.diagnostics.model import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from grpcsecure.config.load import Document
@@ -47,12 +49,31 @@ class Loaded:
     are complete only when it is None.
     """
 
+    source: Source
+    profile: str | None
     findings: tuple[Finding, ...]
     failed: Phase | None = None
     not_run: tuple[Phase, ...] = ()
     document: Document | None = None
     materials: Mapping[str, Material] = field(default_factory=dict)
     services: tuple[LoadedService, ...] = ()
+
+    def draft(self, *, complete: bool = True, all_profiles: bool = False) -> Draft:
+        """Return the findings as a draft of a report; see `Draft` for the options."""
+        report = Report(
+            subject=self.source.name,
+            findings=self.findings,
+            sources={self.source.name: self.source.text},
+            not_run=tuple(phase.value for phase in self.not_run),
+            failed=None if self.failed is None else self.failed.value,
+            profile=self.profile,
+        )
+        return Draft(
+            report=report,
+            production=self.document is not None and self.document.config.production,
+            complete=complete,
+            all_profiles=all_profiles,
+        )
 
 
 def load_config(
@@ -75,69 +96,80 @@ def load_config(
     Raises:
         UsageError: no such profile.
     """
-    wanted = list(Phase)[: list(Phase).index(last) + 1]
     parsed = parse_config(source, profile=profile, environ=environ)
-    findings = list(parsed.findings)
-    if parsed.document is None:
-        return _failed(findings, Phase(parsed.failed), wanted)
-    document = parsed.document
-    findings += _escalated(document, _cross_field(document))
-    if _has_errors(findings):
-        return _failed(findings, Phase.CROSS_FIELD, wanted, document)
-    materials: Mapping[str, Material] = {}
-    services: tuple[LoadedService, ...] = ()
-    if Phase.FILES in wanted:
-        from grpcsecure.checks.files import check_files
+    loaded = Loaded(
+        source=source,
+        profile=profile,
+        findings=parsed.findings,
+        document=parsed.document,
+        failed=None if parsed.failed is None else Phase(parsed.failed),
+    )
+    phases = list(Phase)[: list(Phase).index(last) + 1]
+    for phase, check in _CHECKS.items():
+        if loaded.failed is None and phase in phases:
+            loaded = _run(loaded, phase, check(loaded, now))
+    if loaded.failed is None:
+        return loaded
+    return replace(loaded, not_run=tuple(phases[phases.index(loaded.failed) + 1 :]))
 
-        found, materials = check_files(document, now)
-        findings += _escalated(document, found)
-        if _has_errors(findings):
-            return _failed(findings, Phase.FILES, wanted, document)
-    if Phase.SERVICES in wanted:
-        from grpcsecure.server.service_checks import check_services
-        from grpcsecure.server.services import add_import_paths
 
-        add_import_paths(document.config.server.import_paths)
-        services, found = check_services(document)
-        findings += _escalated(document, found)
-        if _has_errors(findings):
-            return _failed(findings, Phase.SERVICES, wanted, document)
-    return Loaded(
-        findings=tuple(findings),
-        document=document,
-        materials=materials,
-        services=services,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    """What one phase adds."""
+
+    findings: Iterable[Finding]
+    materials: Mapping[str, Material] | None = None
+    services: tuple[LoadedService, ...] | None = None
+
+
+def _run(loaded: Loaded, phase: Phase, outcome: _Outcome) -> Loaded:
+    production = _document(loaded).config.production
+    found = [finding.judged(production=production) for finding in outcome.findings]
+    return replace(
+        loaded,
+        findings=(*loaded.findings, *found),
+        failed=phase if any(finding.is_error for finding in found) else None,
+        materials=loaded.materials if outcome.materials is None else outcome.materials,
+        services=loaded.services if outcome.services is None else outcome.services,
     )
 
 
-def _failed(
-    findings: list[Finding],
-    phase: Phase,
-    wanted: list[Phase],
-    document: Document | None = None,
-) -> Loaded:
-    return Loaded(
-        findings=tuple(findings),
-        failed=phase,
-        not_run=tuple(wanted[wanted.index(phase) + 1 :]),
-        document=document,
+def _document(loaded: Loaded) -> Document:
+    assert loaded.document is not None  # noqa: S101 - no phase runs after a failed one
+    return loaded.document
+
+
+def _cross_field(loaded: Loaded, _now: datetime) -> _Outcome:
+    document = _document(loaded)
+    return _Outcome(
+        findings=(
+            *check_addresses(document),
+            *check_tls_settings(document),
+            *check_production(document),
+        )
     )
 
 
-def _cross_field(document: Document) -> list[Finding]:
-    return [
-        *check_addresses(document),
-        *check_tls_settings(document),
-        *check_production(document),
-    ]
+def _files(loaded: Loaded, now: datetime) -> _Outcome:
+    from grpcsecure.checks.files import check_files
+
+    findings, materials = check_files(_document(loaded), now)
+    return _Outcome(findings=findings, materials=materials)
 
 
-def _escalated(document: Document, findings: list[Finding]) -> list[Finding]:
-    """Turn what is wrong in production only into errors, if this is production."""
-    if not document.config.production:
-        return findings
-    return [f.as_error() if f.kind.production else f for f in findings]
+def _services(loaded: Loaded, _now: datetime) -> _Outcome:
+    from grpcsecure.server.service_checks import check_services
+    from grpcsecure.server.services import add_import_paths
+
+    document = _document(loaded)
+    add_import_paths(document.config.server.import_paths)
+    services, findings = check_services(document)
+    return _Outcome(findings=findings, services=services)
 
 
-def _has_errors(findings: list[Finding]) -> bool:
-    return any(finding.is_error for finding in findings)
+#: The phases after the schema, in their order.
+_CHECKS: dict[Phase, Callable[[Loaded, datetime], _Outcome]] = {
+    Phase.CROSS_FIELD: _cross_field,
+    Phase.FILES: _files,
+    Phase.SERVICES: _services,
+}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from grpcsecure.server.assembly import bind_listener, register_all
+from grpcsecure.server.assembly import bind_listener
 from grpcsecure.server.handlers import ThreadsInterceptor
 
 if TYPE_CHECKING:
@@ -74,9 +74,7 @@ class ThreadsRuntime:
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         )
         self._servers.append(server)
-        register_all(
-            server, listener, registrations, _reflect if settings.reflection else None
-        )
+        self._assembly.register(server, listener, registrations, on_asyncio=False)
         return server
 
     def stop(self, grace: float) -> bool:
@@ -102,13 +100,3 @@ class ThreadsRuntime:
         self._cut = not all(event.is_set() for event in self._stopped)
         for event in [server.stop(0) for server in self._servers]:
             event.wait(_CUT_PATIENCE)
-
-
-def _reflect(services: set[str], server: Any) -> None:
-    from grpc_reflection.v1alpha import reflection
-    from grpc_reflection.v1alpha.reflection_pb2_grpc import (
-        add_ServerReflectionServicer_to_server,
-    )
-
-    names = sorted({*services, reflection.SERVICE_NAME})
-    add_ServerReflectionServicer_to_server(reflection.ReflectionServicer(names), server)
