@@ -14,6 +14,10 @@ from grpcsecure.model.peer import AnonymousPeer
 from grpcsecure.tls.verify import judge
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
     from grpcsecure.model.modes import ClientCertificateMode
     from grpcsecure.model.peer import Peer
 
@@ -44,9 +48,10 @@ class ListenerView:
 
 
 class CallContext:
-    """A servicer context of grpcio that also knows its listener."""
+    """A servicer context of grpcio that also knows its listener.
 
-    __slots__ = ("_context", "_grpcsecure_view")
+    Like grpcio's own, it takes attributes: interceptors hand on what they found out.
+    """
 
     def __init__(self, context: Any, view: ListenerView) -> None:
         self._context = context
@@ -57,17 +62,29 @@ class CallContext:
 
 
 class AsyncioContext(CallContext):
-    """A context that a servicer may keep beyond the call.
+    """A context that a servicer may keep beyond the call; the call is a `with` block.
 
     Under asyncio grpcio frees the call as soon as it is over, and asking its context
     who called ends the process. This one raises instead.
     """
 
-    __slots__ = ("_over",)
-
     def __init__(self, context: Any, view: ListenerView) -> None:
         super().__init__(context, view)
         self._over = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.finish()
+        if isinstance(error, SystemExit):
+            # It would end the event loop, and with it every other call.
+            raise RuntimeError("the servicer raised SystemExit") from error  # noqa: TRY004 - not about a type
 
     def finish(self) -> None:
         """Note that the call is over."""

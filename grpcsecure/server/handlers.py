@@ -114,10 +114,8 @@ def _asyncio(handler: Any, view: ListenerView, pool: Executor) -> Behaviour:
     behaviour = behaviour_of(handler)
     if not is_coroutine(behaviour):
         return as_coroutine(handler, view, pool)
-    if handler.response_streaming and inspect.isasyncgenfunction(
-        inspect.unwrap(behaviour)
-    ):
-        return _async_generator(behaviour, view)
+    if handler.response_streaming:
+        return _async_stream(behaviour, view)
     return _coroutine(behaviour, view)
 
 
@@ -125,26 +123,21 @@ def _coroutine(
     behaviour: Callable[..., Awaitable[Any]], view: ListenerView
 ) -> Behaviour:
     async def call(argument: Any, context: Any) -> Any:
-        ours = AsyncioContext(context, view)
-        try:
+        with AsyncioContext(context, view) as ours:
             return await behaviour(argument, ours)
-        finally:
-            ours.finish()
 
     return call
 
 
-def _async_generator(
-    behaviour: Callable[..., AsyncIterator[Any]], view: ListenerView
-) -> Behaviour:
+def _async_stream(behaviour: Behaviour, view: ListenerView) -> Behaviour:
     async def call(argument: Any, context: Any) -> AsyncIterator[Any]:
-        ours = AsyncioContext(context, view)
-        responses: Any = behaviour(argument, ours)
-        try:
+        with AsyncioContext(context, view) as ours:
+            responses = behaviour(argument, ours)
+            if inspect.isawaitable(responses):  # it writes to the context itself
+                await responses
+                return
             async with aclosing(responses):
                 async for response in responses:
                     yield response
-        finally:
-            ours.finish()
 
     return call

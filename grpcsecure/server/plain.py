@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -34,27 +35,25 @@ def as_coroutine(
     """Return an async behaviour that runs the plain one of `handler` in `pool`."""
     behaviour = behaviour_of(handler)
 
-    def start(argument: Any, context: Any) -> tuple[PlainContext, Callable[[], Any]]:
+    def prepare(argument: Any, context: Any) -> tuple[PlainContext, Any]:
         loop = asyncio.get_running_loop()
-        plain = PlainContext(context, view, loop)
         if handler.request_streaming:
             argument = _requests(context, loop)
-        return plain, lambda: behaviour(argument, plain)
+        return PlainContext(context, view, loop), argument
 
     async def unary(argument: Any, context: Any) -> Any:
-        plain, call = start(argument, context)
-        try:
-            return await asyncio.wrap_future(pool.submit(copy_context().run, call))
-        finally:
-            plain.finish()
+        plain, argument = prepare(argument, context)
+        with plain:
+            run = copy_context().run
+            return await asyncio.wrap_future(
+                pool.submit(run, behaviour, argument, plain)
+            )
 
     async def stream(argument: Any, context: Any) -> AsyncIterator[Any]:
-        plain, call = start(argument, context)
-        try:
-            async for response in _iterate(call, pool):
+        plain, argument = prepare(argument, context)
+        with plain:
+            async for response in _iterate(lambda: behaviour(argument, plain), pool):
                 yield response
-        finally:
-            plain.finish()
 
     return stream if handler.response_streaming else unary
 
@@ -73,14 +72,16 @@ async def _iterate(call: Callable[[], Any], pool: Executor) -> AsyncIterator[Any
                 return
             yield response
     finally:
-        # A cancelled call leaves its last step running; closing comes after it.
-        pending.add_done_callback(lambda _: _close(responses))
+        # A cancelled call leaves its last step running; closing comes after it, and
+        # in the pool: what a generator does to clean up may block.
+        pending.add_done_callback(lambda _: _close(responses, pool, run))
 
 
-def _close(responses: Any) -> None:
+def _close(responses: Any, pool: Executor, run: Callable[..., Any]) -> None:
     close = getattr(responses, "close", None)
     if close is not None:
-        close()
+        with suppress(RuntimeError):  # the pool is shut down: nobody waits for it
+            pool.submit(run, close)
 
 
 def _requests(context: Any, loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
@@ -102,8 +103,6 @@ class PlainContext(AsyncioContext):
     What is neither awaited nor missing there is taken from it. A cancelled call leaves
     its thread running, so the end of the call and questions about it take turns.
     """
-
-    __slots__ = ("_lock", "_loop")
 
     def __init__(
         self, context: Any, view: ListenerView, loop: asyncio.AbstractEventLoop

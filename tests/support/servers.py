@@ -1,0 +1,150 @@
+"""Servers built by hand from the model, without a config, and clients to call them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import grpc
+from helloworld.helloworld_pb2 import HelloRequest
+from helloworld.helloworld_pb2_grpc import GreeterStub
+from support.services import PATIENCE
+
+from grpcsecure.model.listener import Listener, TcpAddress
+from grpcsecure.model.server import (
+    ImportPath,
+    ServerConfig,
+    ServerSettings,
+    ServiceEntry,
+)
+from grpcsecure.server.aio import LoopRuntime
+from grpcsecure.server.assembly import Assembly
+from grpcsecure.server.services import load_service
+from grpcsecure.server.threads import ThreadsRuntime
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUNTIMES = {"threads": ThreadsRuntime, "asyncio": LoopRuntime}
+
+
+def entry(path, *, register=None, **arguments):
+    """Return the entry of `services` that names `path`."""
+    return ServiceEntry(
+        servicer=ImportPath.parse(path),
+        arguments=arguments,
+        register=ImportPath.parse(register) if register else None,
+    )
+
+
+def custom(**methods):
+    """Return the entry of a servicer with these methods."""
+    return entry("support.services:Custom", **methods)
+
+
+def plaintext(name="public", address=None, *, services=None):
+    """Return a plaintext listener, by default on any free port of the loopback."""
+    return Listener(
+        name=name,
+        address=address or TcpAddress("127.0.0.1", 0),
+        tls=None,
+        services=services,
+    )
+
+
+def assemble(*entries, listeners=(), interceptors=(), materials=None, **settings):
+    """Return what a runtime needs to serve `entries`, by default in plaintext."""
+    services = []
+    for one in entries:
+        service, problems = load_service(one)
+        assert service is not None, problems
+        services.append(service)
+    config = ServerConfig(
+        services=entries,
+        listeners=tuple(listeners) or (plaintext(),),
+        server=ServerSettings(**settings),
+    )
+    return Assembly(
+        config=config,
+        services=tuple(services),
+        materials=materials or {},
+        interceptors=interceptors,
+    )
+
+
+class Running:
+    """A started runtime, and its real addresses by listener."""
+
+    def __init__(self, runtime):
+        self.runtime = runtime
+        self.addresses = runtime.start()
+        self.stopped = False
+
+    def stop(self, grace=PATIENCE):
+        """Stop the runtime; True if every call could finish."""
+        self.stopped = True
+        return self.runtime.stop(grace)
+
+    @contextmanager
+    def greeter(self, listener="public"):
+        """A plaintext stub for the service on `listener`."""
+        with grpc.insecure_channel(self.addresses[listener]) as channel:
+            yield GreeterStub(channel)
+
+
+@contextmanager
+def running(runtime, *entries, **options):
+    """Serve `entries` with `runtime` (a name in `RUNTIMES`) while the block runs."""
+    server = Running(RUNTIMES[runtime](assemble(*entries, **options)))
+    try:
+        yield server
+    finally:
+        if not server.stopped:
+            server.stop(0)
+
+
+def ask(name="Ada", **fields):
+    """Return the request of `name`."""
+    return HelloRequest(name=name, **fields)
+
+
+def say(greeter, name="Ada"):
+    """Return what `SayHello` replies to `name`."""
+    return greeter.SayHello(ask(name), timeout=PATIENCE).message
+
+
+def failure(call):
+    """Return code and details of the RPC error that `call` ends with."""
+    try:
+        answer = call()
+    except grpc.RpcError as error:
+        return error.code(), error.details()
+    raise AssertionError(f"the call succeeded: {answer}")
+
+
+class Conversation:
+    """A bidirectional call of `Chat` in which each word waits for its reply."""
+
+    def __init__(self, greeter):
+        self._words = SimpleQueue()
+        self._replies = greeter.Chat(
+            map(ask, iter(self._words.get, None)), timeout=2 * PATIENCE
+        )
+
+    def __call__(self, word):
+        """Say `word`, and return the reply."""
+        self._words.put(word)
+        return next(self._replies).message
+
+    def end(self):
+        """Say nothing more; return the replies that are left."""
+        self._words.put(None)
+        return [reply.message for reply in self._replies]
+
+
+def socket_path(folder: Path, name="s.sock") -> Path:
+    """Return a path for a unix socket that the kernel finds short enough."""
+    path = folder / name
+    assert len(str(path)) < 100
+    return path

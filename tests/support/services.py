@@ -1,0 +1,77 @@
+"""Servicers for tests, steered over the wire or by what `with` hands to them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from helloworld.helloworld_pb2 import HelloReply
+from helloworld.helloworld_pb2_grpc import GreeterServicer
+
+#: Seconds after which something that should have happened is taken for broken.
+PATIENCE = 10.0
+
+
+def reply(text):
+    """Return the reply that says `text`."""
+    return HelloReply(message=str(text))
+
+
+class Custom(GreeterServicer):
+    """Has the methods that it is created with: `Custom(SayHello=function)`."""
+
+    def __init__(self, **methods):
+        for name, method in methods.items():
+            setattr(self, name, method)
+
+
+class Gated(GreeterServicer):
+    """Holds `SayHello` until `Chat` is told "open"; `Chat` answers what happened.
+
+    Chat knows three words: "entered" is answered once a `SayHello` is running, "open"
+    lets it go on, anything else is an echo. A `SayHello` for "stuck" never returns.
+    """
+
+    def __init__(self):
+        self._entered = threading.Event()
+        self._open = threading.Event()
+
+    def SayHello(self, request, context):
+        """Wait for the gate; then reply."""
+        self._entered.set()
+        gate = threading.Event() if request.name == "stuck" else self._open
+        gate.wait()
+        return reply("done")
+
+    def Chat(self, request_iterator, context):
+        """Do as told, and echo each word when it is done."""
+        for request in request_iterator:
+            if request.name == "entered":
+                assert self._entered.wait(PATIENCE)
+            if request.name == "open":
+                self._open.set()
+            yield reply(request.name)
+
+
+class GatedAio(GreeterServicer):
+    """`Gated` for asyncio."""
+
+    def __init__(self):
+        self._entered = asyncio.Event()
+        self._open = asyncio.Event()
+
+    async def SayHello(self, request, context):
+        """Wait for the gate; then reply."""
+        self._entered.set()
+        gate = asyncio.Event() if request.name == "stuck" else self._open
+        await gate.wait()
+        return reply("done")
+
+    async def Chat(self, request_iterator, context):
+        """Do as told, and echo each word when it is done."""
+        async for request in request_iterator:
+            if request.name == "entered":
+                await asyncio.wait_for(self._entered.wait(), PATIENCE)
+            if request.name == "open":
+                self._open.set()
+            yield reply(request.name)

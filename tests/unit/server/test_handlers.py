@@ -1,0 +1,555 @@
+"""What servicers see of a call, in both runtimes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+import threading
+
+import grpc
+import pytest
+from support.servers import ask, custom, failure, running, say
+from support.services import PATIENCE, reply
+
+import grpcsecure
+
+
+@pytest.fixture(name="runtime", params=["threads", "asyncio"])
+def _runtime(request):
+    """The name of a runtime; plain methods run under both."""
+    return request.param
+
+
+def greet(request, context):
+    """Reply with the name asked for."""
+    return reply(request.name)
+
+
+class TestContext:
+    """The context of a call is grpcio's, and more."""
+
+    def test_is_a_servicer_context(self, runtime):
+        """Code that asks `isinstance(context, grpc.ServicerContext)` goes on."""
+
+        def say_hello(request, context):
+            return reply(isinstance(context, grpc.ServicerContext))
+
+        with (
+            running(runtime, custom(SayHello=say_hello)) as server,
+            server.greeter() as greeter,
+        ):
+            assert say(greeter) == "True"
+
+    def test_takes_attributes(self, runtime):
+        """Interceptors and servicers may note things on it, as on grpcio's own."""
+
+        def say_hello(request, context):
+            context.user = request.name
+            return reply(context.user)
+
+        with (
+            running(runtime, custom(SayHello=say_hello)) as server,
+            server.greeter() as greeter,
+        ):
+            assert say(greeter, "Ada") == "Ada"
+
+    def test_plain_method_has_the_whole_api(self, runtime):
+        """A plain method finds the same context API in threads and under asyncio."""
+        ended = threading.Event()
+
+        def say_hello(request, context):
+            assert context.is_active()
+            assert context.add_callback(ended.set)
+            assert context.peer().startswith("ipv4:127.0.0.1:")
+            assert context.time_remaining() > 0
+            assert dict(context.invocation_metadata())["x-word"] == "hi"
+            context.send_initial_metadata((("x-first", "1"),))
+            context.set_trailing_metadata((("x-last", "2"),))
+            context.set_code(grpc.StatusCode.OK)
+            return reply("whole")
+
+        with running(runtime, custom(SayHello=say_hello)) as server:
+            with server.greeter() as greeter:
+                answer, call = greeter.SayHello.with_call(
+                    ask(), timeout=PATIENCE, metadata=(("x-word", "hi"),)
+                )
+            assert answer.message == "whole"
+            assert dict(call.initial_metadata())["x-first"] == "1"
+            assert dict(call.trailing_metadata())["x-last"] == "2"
+            assert ended.wait(PATIENCE)
+
+    def test_abort_reaches_the_client(self, runtime):
+        """A plain method ends its call with any status."""
+
+        def say_hello(request, context):
+            context.abort(grpc.StatusCode.NOT_FOUND, "no such person")
+
+        with (
+            running(runtime, custom(SayHello=say_hello)) as server,
+            server.greeter() as greeter,
+        ):
+            assert failure(lambda: say(greeter)) == (
+                grpc.StatusCode.NOT_FOUND,
+                "no such person",
+            )
+
+    def test_cancelled_call_is_inactive(self, runtime):
+        """A plain method learns from `is_active` that nobody waits any more."""
+        inactive = threading.Event()
+
+        def say_hello_many_times(request, context):
+            context.add_callback(inactive.set)
+            while context.is_active():
+                yield reply("again")
+
+        service = custom(SayHelloManyTimes=say_hello_many_times)
+        with running(runtime, service) as server, server.greeter() as greeter:
+            replies = greeter.SayHelloManyTimes(ask(), timeout=PATIENCE)
+            assert next(replies).message == "again"
+            replies.cancel()
+            assert inactive.wait(PATIENCE)
+            assert server.stop() is True
+
+    def test_asyncio_context_of_an_ended_call_raises(self):
+        """Asking who called, once the call is over, is an error and not a crash."""
+        kept = []
+
+        async def say_hello(request, context):
+            kept.append(context)
+            return reply("done")
+
+        with running("asyncio", custom(SayHello=say_hello)) as server:
+            with server.greeter() as greeter:
+                say(greeter)
+            assert server.stop() is True
+        (context,) = kept
+        for question in ("peer", "auth_context", "peer_identities"):
+            with pytest.raises(RuntimeError, match="the call is over"):
+                getattr(context, question)()
+        with pytest.raises(RuntimeError, match="the call is over"):
+            grpcsecure.peer(context)
+
+    def test_plain_context_of_an_ended_call_raises(self):
+        """The same holds for a plain method that the asyncio runtime ran."""
+        kept = []
+
+        def say_hello(request, context):
+            kept.append(context)
+            return reply("done")
+
+        with running("asyncio", custom(SayHello=say_hello)) as server:
+            with server.greeter() as greeter:
+                say(greeter)
+            assert server.stop() is True
+        (context,) = kept
+        assert not context.is_active()
+        assert context.add_callback(lambda: None) is False
+        with pytest.raises(RuntimeError, match="the call is over"):
+            context.peer()
+
+
+class TestPeer:
+    """`grpcsecure.peer` on contexts of plaintext calls, and on foreign ones."""
+
+    def test_plaintext_peer_is_anonymous(self, runtime):
+        """Without TLS nobody has a name, but an address and the listener's name."""
+
+        def say_hello(request, context):
+            peer = grpcsecure.peer(context)
+            assert peer.address == context.peer()
+            assert peer.certificate is None
+            return reply(f"{peer.state.value} {peer.listener} {peer.is_verified}")
+
+        with (
+            running(runtime, custom(SayHello=say_hello)) as server,
+            server.greeter() as greeter,
+        ):
+            assert say(greeter) == "anonymous public False"
+
+    @pytest.mark.parametrize("context", [None, object(), "context"], ids=repr)
+    def test_foreign_context_is_a_type_error(self, context):
+        """A context of another server is refused, not taken for an anonymous call."""
+        with pytest.raises(TypeError, match="served by grpcsecure"):
+            grpcsecure.peer(context)
+
+    def test_context_of_a_plain_grpc_server_is_a_type_error(self):
+        """A servicer that runs in a server of somebody else's learns that at once."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        from helloworld.helloworld_pb2_grpc import (
+            GreeterStub,
+            add_GreeterServicer_to_server,
+        )
+        from support.services import Custom
+
+        def say_hello(request, context):
+            with pytest.raises(TypeError, match="got _Context"):
+                grpcsecure.peer(context)
+            return reply("refused")
+
+        server = grpc.server(ThreadPoolExecutor(1))
+        add_GreeterServicer_to_server(Custom(SayHello=say_hello), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            assert say(GreeterStub(channel)) == "refused"
+        server.stop(0).wait(PATIENCE)
+
+    def test_wrapped_context_is_seen_through(self, runtime):
+        """A context that a user's code wraps, passing attributes on, still tells."""
+
+        class Wrapper:
+            def __init__(self, context):
+                self._context = context
+
+            def __getattr__(self, name):
+                return getattr(self._context, name)
+
+        def say_hello(request, context):
+            return reply(grpcsecure.peer(Wrapper(context)).listener)
+
+        with (
+            running(runtime, custom(SayHello=say_hello)) as server,
+            server.greeter() as greeter,
+        ):
+            assert say(greeter) == "public"
+
+
+class _AsyncCall:
+    async def __call__(self, request, context):
+        return reply(f"called {request.name}")
+
+
+class _AsyncGenerator:
+    async def __call__(self, request, context):
+        for number in range(2):
+            yield reply(number)
+
+
+async def _prefixed(prefix, request, context):
+    return reply(prefix + request.name)
+
+
+def _decorated(function):
+    @functools.wraps(function)
+    def wrapper(*arguments):
+        return function(*arguments)
+
+    return wrapper
+
+
+@_decorated
+async def _say_hello(request, context):
+    return reply(f"decorated {request.name}")
+
+
+@_decorated
+async def _many(request, context):
+    for number in range(2):
+        yield reply(number)
+
+
+async def _write(request, context):
+    for number in range(2):
+        await context.write(reply(number))
+
+
+class TestCoroutines:
+    """Every way to write a coroutine method is called as one."""
+
+    @pytest.mark.parametrize(
+        ("method", "answer"),
+        [
+            (_say_hello, "decorated Ada"),
+            (functools.partial(_prefixed, "partial "), "partial Ada"),
+            (_AsyncCall(), "called Ada"),
+        ],
+        ids=["decorated", "partial", "callable"],
+    )
+    def test_unary(self, method, answer):
+        """Decorated, bound in advance, or an object: a coroutine is awaited."""
+        with (
+            running("asyncio", custom(SayHello=method)) as server,
+            server.greeter() as greeter,
+        ):
+            assert say(greeter) == answer
+
+    @pytest.mark.parametrize(
+        "method",
+        [_many, functools.partial(_many), _AsyncGenerator(), _write],
+        ids=["decorated", "partial", "callable", "writes"],
+    )
+    def test_response_stream(self, method):
+        """An async generator in any wrapping, or a coroutine that writes, streams."""
+        with (
+            running("asyncio", custom(SayHelloManyTimes=method)) as server,
+            server.greeter() as greeter,
+        ):
+            replies = greeter.SayHelloManyTimes(ask(), timeout=PATIENCE)
+            assert [r.message for r in replies] == ["0", "1"]
+
+    def test_cancelled_generator_is_closed(self):
+        """The `finally` of an async generator runs when its client goes away."""
+        closed = threading.Event()
+
+        async def many(request, context):
+            try:
+                while True:
+                    yield reply("again")
+            finally:
+                closed.set()
+
+        with (
+            running("asyncio", custom(SayHelloManyTimes=many)) as server,
+            server.greeter() as greeter,
+        ):
+            replies = greeter.SayHelloManyTimes(ask(), timeout=PATIENCE)
+            next(replies)
+            replies.cancel()
+            assert closed.wait(PATIENCE)
+
+
+class TestPlainMethodsUnderAsyncio:
+    """Plain methods run in the pool, never in the event loop."""
+
+    def test_all_steps_run_in_the_pool(self):
+        """A generator's steps, and its clean-up when it is abandoned, may block."""
+        threads = set()
+        closed = threading.Event()
+
+        def many(request, context):
+            threads.add(threading.current_thread().name)
+            try:
+                while True:
+                    yield reply("again")
+            finally:
+                threads.add(threading.current_thread().name)
+                closed.set()
+
+        with (
+            running("asyncio", custom(SayHelloManyTimes=many)) as server,
+            server.greeter() as greeter,
+        ):
+            replies = greeter.SayHelloManyTimes(ask(), timeout=PATIENCE)
+            next(replies)
+            replies.cancel()
+            assert closed.wait(PATIENCE)
+        assert all(name.startswith("grpcsecure_") for name in threads), threads
+
+    def test_iterable_that_is_no_generator_streams(self):
+        """A method may return any iterable of replies."""
+
+        def many(request, context):
+            return [reply("a"), reply("b")]
+
+        with (
+            running("asyncio", custom(SayHelloManyTimes=many)) as server,
+            server.greeter() as greeter,
+        ):
+            replies = greeter.SayHelloManyTimes(ask(), timeout=PATIENCE)
+            assert [r.message for r in replies] == ["a", "b"]
+
+    def test_request_stream_is_an_iterator(self):
+        """A plain method reads the client's messages with `for`."""
+
+        def to_all(request_iterator, context):
+            return reply("+".join(request.name for request in request_iterator))
+
+        with (
+            running("asyncio", custom(SayHelloToAll=to_all)) as server,
+            server.greeter() as greeter,
+        ):
+            requests = iter([ask("a"), ask("b")])
+            answer = greeter.SayHelloToAll(requests, timeout=PATIENCE)
+            assert answer.message == "a+b"
+
+    def test_loop_stays_free(self):
+        """While a plain method blocks, others are served."""
+        release = threading.Event()
+
+        def say_hello(request, context):
+            if request.name == "wait":
+                assert release.wait(PATIENCE)
+            return reply(request.name)
+
+        with (
+            running("asyncio", custom(SayHello=say_hello)) as server,
+            server.greeter() as greeter,
+        ):
+            waiting = greeter.SayHello.future(ask("wait"), timeout=PATIENCE)
+            assert say(greeter, "other") == "other"
+            release.set()
+            assert waiting.result().message == "wait"
+
+
+class TestExit:
+    """A servicer that calls `sys.exit` fails its call, and not the server."""
+
+    @staticmethod
+    def _assert_survives(service):
+        with running("asyncio", service) as server, server.greeter() as greeter:
+            code, details = failure(lambda: say(greeter, "exit"))
+            assert code is grpc.StatusCode.UNKNOWN
+            assert "SystemExit" in details
+            assert say(greeter, "Ada") == "Ada"
+
+    def test_in_a_coroutine(self):
+        """Under asyncio it would end the event loop, and with it all other calls."""
+
+        async def say_hello(request, context):
+            if request.name == "exit":
+                sys.exit(3)
+            return reply(request.name)
+
+        self._assert_survives(custom(SayHello=say_hello))
+
+    def test_in_a_plain_method(self):
+        """The same holds for a plain method that the asyncio runtime runs."""
+
+        def say_hello(request, context):
+            if request.name == "exit":
+                sys.exit(3)
+            return reply(request.name)
+
+        self._assert_survives(custom(SayHello=say_hello))
+
+
+class TestInterceptors:
+    """A user's interceptors run inside ours, and see our context."""
+
+    def test_threads(self):
+        """Wrapped behaviours are called, with a context that knows the listener."""
+        seen = []
+
+        class Interceptor(grpc.ServerInterceptor):
+            def intercept_service(self, continuation, handler_call_details):
+                handler = continuation(handler_call_details)
+
+                def call(request, context):
+                    seen.append(grpcsecure.peer(context).listener)
+                    context.user = "Grace"
+                    return handler.unary_unary(request, context)
+
+                return grpc.unary_unary_rpc_method_handler(
+                    call,
+                    request_deserializer=handler.request_deserializer,
+                    response_serializer=handler.response_serializer,
+                )
+
+        def say_hello(request, context):
+            return reply(context.user)
+
+        service = custom(SayHello=say_hello)
+        with (
+            running("threads", service, interceptors=(Interceptor(),)) as server,
+            server.greeter() as greeter,
+        ):
+            assert [say(greeter), say(greeter)] == ["Grace", "Grace"]
+        assert seen == ["public", "public"]
+
+    def test_asyncio(self):
+        """The same for `grpc.aio.ServerInterceptor`."""
+        seen = []
+
+        class Interceptor(grpc.aio.ServerInterceptor):
+            async def intercept_service(self, continuation, handler_call_details):
+                handler = await continuation(handler_call_details)
+
+                async def call(request, context):
+                    seen.append(grpcsecure.peer(context).listener)
+                    await asyncio.sleep(0)
+                    return await handler.unary_unary(request, context)
+
+                return grpc.unary_unary_rpc_method_handler(
+                    call,
+                    request_deserializer=handler.request_deserializer,
+                    response_serializer=handler.response_serializer,
+                )
+
+        async def say_hello(request, context):
+            return reply(request.name)
+
+        service = custom(SayHello=say_hello)
+        with (
+            running("asyncio", service, interceptors=(Interceptor(),)) as server,
+            server.greeter() as greeter,
+        ):
+            assert [say(greeter, "a"), say(greeter, "b")] == ["a", "b"]
+        assert seen == ["public", "public"]
+
+    def test_refusing_interceptor_is_obeyed(self, runtime):
+        """An interceptor that answers in the service's place has the last word."""
+        denied = grpc.unary_unary_rpc_method_handler(
+            lambda request, context: context.abort(
+                grpc.StatusCode.PERMISSION_DENIED, "no"
+            )
+        )
+
+        class Threads(grpc.ServerInterceptor):
+            def intercept_service(self, continuation, handler_call_details):
+                return denied
+
+        class Asyncio(grpc.aio.ServerInterceptor):
+            async def intercept_service(self, continuation, handler_call_details):
+                return denied
+
+        one = Threads() if runtime == "threads" else Asyncio()
+        with (
+            running(runtime, custom(SayHello=greet), interceptors=(one,)) as server,
+            server.greeter() as greeter,
+        ):
+            assert failure(lambda: say(greeter)) == (
+                grpc.StatusCode.PERMISSION_DENIED,
+                "no",
+            )
+
+
+def test_unknown_method_is_unimplemented(runtime):
+    """A method that no service has is answered as grpcio does."""
+    with (
+        running(runtime, custom(SayHello=greet)) as server,
+        grpc.insecure_channel(server.addresses["public"]) as channel,
+    ):
+        call = channel.unary_unary("/helloworld.Greeter/NoSuchMethod")
+        code, _ = failure(lambda: call(b"", timeout=PATIENCE))
+        assert code is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_exception_of_a_servicer_is_unknown(runtime):
+    """What a servicer raises ends its own call only."""
+
+    def say_hello(request, context):
+        if request.name == "fail":
+            raise ValueError("my fault")
+        return reply(request.name)
+
+    with (
+        running(runtime, custom(SayHello=say_hello)) as server,
+        server.greeter() as greeter,
+    ):
+        code, _ = failure(lambda: say(greeter, "fail"))
+        assert code is grpc.StatusCode.UNKNOWN
+        assert say(greeter, "Ada") == "Ada"
+
+
+def test_too_many_calls_are_refused(runtime):
+    """Beyond `max_concurrent_rpcs` a call ends with RESOURCE_EXHAUSTED."""
+    entered, release = threading.Event(), threading.Event()
+
+    def say_hello(request, context):
+        entered.set()
+        assert release.wait(PATIENCE)
+        return reply(request.name)
+
+    service = custom(SayHello=say_hello)
+    with (
+        running(runtime, service, max_concurrent_rpcs=1) as server,
+        server.greeter() as greeter,
+    ):
+        first = greeter.SayHello.future(ask("first"), timeout=PATIENCE)
+        assert entered.wait(PATIENCE)
+        code, _ = failure(lambda: say(greeter, "second"))
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        release.set()
+        assert first.result().message == "first"
