@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MAX_INTEGER", "describe_legacy", "is_usable_number", "resolve"]
+__all__ = ["MAX_INTEGER", "Value", "describe_legacy", "is_usable_number", "resolve"]
 
 Value = str | int | float | bool | None
 

@@ -10,7 +10,12 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from grpcsecure.config.scalars import describe_legacy, is_usable_number, resolve
+from grpcsecure.config.scalars import (
+    Value,
+    describe_legacy,
+    is_usable_number,
+    resolve,
+)
 from grpcsecure.config.tree import Entry, Mapping, Node, Scalar, Sequence
 from grpcsecure.diagnostics.catalog import syntax as kinds
 from grpcsecure.diagnostics.lines import split_lines
@@ -26,6 +31,9 @@ __all__ = ["MAX_EXPANDED", "expand_variables"]
 
 #: Characters that all replaced values may have together, as many as a whole config.
 MAX_EXPANDED = 8 * 1024 * 1024
+
+#: More mistakes than this are one mistake, repeated.
+MAX_FINDINGS = 1000
 
 #: `$$`, or `${` up to its `}` if it has one.
 _REFERENCE = re.compile(r"\$\$|\$\{([^}]*)(\}?)")
@@ -51,6 +59,8 @@ class _Expander:
         self._environ = environ
         self._source = source
         self._lines: list[str] | None = None
+        #: The scalar looked at last, and the places of its dollars.
+        self._dollars: tuple[Node | None, list[tuple[int, int]]] = (None, [])
         self._room = MAX_EXPANDED
         #: What became of a node: one that aliases share is expanded once. The node
         #: itself is kept too, so that its id stays its own.
@@ -90,27 +100,29 @@ class _Expander:
         return Mapping(entries={**node.entries, **changed}, span=node.span)
 
     def _expand_scalar(self, node: Scalar) -> Scalar:
-        text = node.text
         parts: list[str] = []
         end = 0
-        from_variable = False
-        for match in _REFERENCE.finditer(text):
-            parts.append(text[end : match.start()])
+        before = len(self.findings)
+        has_variable = from_environ = False
+        for match in _REFERENCE.finditer(node.text):
+            parts.append(node.text[end : match.start()])
             end = match.end()
             if match[0] == "$$":
                 parts.append("$")
                 continue
-            value, is_variable = self._replace(node, match)
-            from_variable = from_variable or is_variable
-            self._room -= len(value)
-            parts.append(value)
+            word, is_environ = self._replace(node, match)
+            has_variable = True
+            from_environ = from_environ or is_environ
+            self._room -= len(word)
+            parts.append(word)
         if not end:
             return node
-        parts.append(text[end:])
-        expanded = "".join(parts) if self._room >= 0 else self._refuse_size(node)
-        if not from_variable:
-            return replace(node, value=expanded, text=expanded)
-        return self._resolve(node, expanded)
+        parts.append(node.text[end:])
+        text = "".join(parts) if self._room >= 0 else self._refuse_size(node)
+        if len(self.findings) > before:
+            return node
+        value = self._resolve(node, text) if has_variable else text
+        return replace(node, value=value, text=text, from_variable=from_environ)
 
     def _replace(self, node: Scalar, match: re.Match[str]) -> tuple[str, bool]:
         """Return what stands for one `${…}`, and whether the environment gave it."""
@@ -124,10 +136,13 @@ class _Expander:
         if value or (value is not None and operator is None):
             return self._checked(value, name, node, match), True
         if operator == "-":
-            # Written in the file: no secret, but read like any replaced text.
-            return word.replace("$$", "$"), True
+            return word.replace("$$", "$"), False
         self._report_unset(node, match, name, word, is_empty=value is not None)
-        return "", True
+        return "", False
+
+    def _report(self, finding: Finding) -> None:
+        if len(self.findings) < MAX_FINDINGS:
+            self.findings.append(finding)
 
     def _checked(
         self, value: str, name: str, node: Scalar, match: re.Match[str]
@@ -135,7 +150,7 @@ class _Expander:
         try:
             value.encode()
         except UnicodeEncodeError:
-            self.findings.append(
+            self._report(
                 kinds.UNUSABLE_VARIABLE(
                     f"the variable {quote(name)} is not UTF-8 text",
                     span=self._place(node, match),
@@ -147,7 +162,7 @@ class _Expander:
 
     def _refuse_size(self, node: Scalar) -> str:
         if not any(f.kind is kinds.UNUSABLE_VARIABLE for f in self.findings):
-            self.findings.append(
+            self._report(
                 kinds.UNUSABLE_VARIABLE(
                     "the values of the variables are larger than 8 MiB in all",
                     span=node.span,
@@ -156,23 +171,22 @@ class _Expander:
             )
         return ""
 
-    def _resolve(self, node: Scalar, text: str) -> Scalar:
-        """Read `text` as the scalar it came from: quoted stays text.
+    def _resolve(self, node: Scalar, text: str) -> Value:
+        """Read replaced text as the scalar it stands in: quoted stays text.
 
         Never as null: in a profile, null removes what the file says, and an empty
         variable must not be able to.
         """
-        value = resolve(text) if node.is_plain else text
-        if value is None:
-            value = text
-        if node.is_plain:
-            self._check_reading(node, text, value)
-        return replace(node, value=value, text=text, from_variable=True)
+        if not node.is_plain:
+            return text
+        value = resolve(text)
+        self._check_reading(node, text, value)
+        return text if value is None else value
 
     def _check_reading(self, node: Scalar, text: str, value: object) -> None:
         """Report numbers and words that parsers disagree on, without showing them."""
         if isinstance(value, int | float) and not is_usable_number(value):
-            self.findings.append(
+            self._report(
                 kinds.UNUSABLE_NUMBER(
                     f"{quote(node.text)} becomes a number beyond 64 bits",
                     span=node.span,
@@ -181,7 +195,7 @@ class _Expander:
             )
         legacy = describe_legacy(text)
         if legacy is not None:
-            self.findings.append(
+            self._report(
                 kinds.AMBIGUOUS_SCALAR(
                     f"the value of {quote(node.text)} is read differently by YAML 1.1"
                     " and YAML 1.2",
@@ -201,7 +215,7 @@ class _Expander:
         is_empty: bool,
     ) -> None:
         state = "empty" if is_empty else "not set"
-        self.findings.append(
+        self._report(
             kinds.UNSET_VARIABLE(
                 f"the variable {quote(name)} is {state}",
                 span=self._place(node, match),
@@ -224,7 +238,7 @@ class _Expander:
             label = "a `:` is missing after the name"
         else:
             label = "no name of a variable"
-        self.findings.append(
+        self._report(
             kinds.MALFORMED_VARIABLE(
                 "a `${` begins no variable",
                 span=self._place(node, match),
@@ -241,13 +255,15 @@ class _Expander:
         """
         if self._lines is None:
             self._lines = split_lines(self._source.text)
-        written = _written_dollars(self._lines, node.span)
+        if self._dollars[0] is not node:
+            self._dollars = (node, _written_dollars(self._lines, node.span))
+        written = self._dollars[1]
         if len(written) != node.text.count("$"):
             return node.span
         line, column = written[node.text.count("$", 0, match.start())]
-        rest = self._lines[line - 1][column - 1 :]
-        shown = len(match[0]) if rest.startswith(match[0]) else 2
-        return Span(node.span.file, line, column, line, column + shown)
+        is_whole = self._lines[line - 1].startswith(match[0], column - 1)
+        end = column + (len(match[0]) if is_whole else len("${"))
+        return Span(node.span.file, line, column, line, end)
 
 
 def _written_dollars(lines: list[str], span: Span) -> list[tuple[int, int]]:

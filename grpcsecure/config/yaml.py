@@ -62,7 +62,7 @@ def parse_yaml(
         findings.append(
             explain_syntax(
                 source,
-                problem=error.problem or "",
+                problem=f"{error.problem or ''} {error.context or ''}",
                 place=_position(error.problem_mark),
                 opened=_position(error.context_mark),
             )

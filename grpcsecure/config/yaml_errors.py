@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import syntax as kinds
 from grpcsecure.diagnostics.lines import split_lines
-from grpcsecure.diagnostics.model import Span, quote
+from grpcsecure.diagnostics.model import Label, Span, quote
 
 if TYPE_CHECKING:
     from grpcsecure.config.source import Source
@@ -46,16 +46,42 @@ def explain_syntax(
     """
     lines = split_lines(source.text)
     place, at_end = _clip(lines, place or opened or (0, 0))
+    pasted = _find_pasted(lines, place[0])
+    if pasted is not None:
+        return kinds.PASTED_KEY(
+            "the config has PEM text in it; the paths of files are expected",
+            span=_span(source, pasted),
+            label="the text is not shown",
+            notes=["if it is a private key that others may have seen, replace it"],
+            help="save the text in a file, and write its path",
+        )
     message, label, advice, where = _diagnose(
         problem, lines, place, opened, at_end=at_end
     )
-    line, column = where
+    brackets = [opened] if opened and "',' or" in problem and where != opened else []
     return kinds.INVALID_YAML(
         message,
-        span=Span(source.name, line + 1, column + 1, line + 1, column + 2),
+        span=_span(source, where),
         label=label,
+        secondary=[Label(span=_span(source, at), text="opens here") for at in brackets],
         help=advice,
     )
+
+
+def _span(source: Source, place: Position) -> Span:
+    line, column = place
+    return Span(source.name, line + 1, column + 1, line + 1, column + 2)
+
+
+def _find_pasted(lines: list[str], last: int) -> Position | None:
+    """Return where PEM text begins that the line `last` belongs to."""
+    for number in range(last, -1, -1):
+        column = lines[number].find("-----BEGIN")
+        if column >= 0:
+            return number, column
+        if "-----END" in lines[number] and number < last:
+            return None
+    return None
 
 
 Diagnosis = tuple[str, str, str | None, Position]
@@ -148,31 +174,29 @@ def _diagnose_flow(
     if character == "{" and lines[line][:column].endswith("$"):
         start = (line, column - 1)
         return "a `${` without quotes inside brackets", "", _QUOTE_VARIABLE, start
+    if character == ":" and lines[line][:column].rstrip().endswith("["):
+        advice = 'quote the value, as in "[::]:8443"'
+        return "a value that begins with `[` is a list", "", advice, place
     bracket = lines[opened[0]][opened[1] : opened[1] + 1] if opened else ""
-    if bracket not in _CLOSING:
-        return f"a value is missing before {_show(character)}", "", _QUOTE_STARTS, place
-    closing = _CLOSING[bracket]
-    if opened and (at_end or character in ("]", "}")):
-        return (
-            f"`{bracket}` is never closed"
-            if at_end
-            else f"`{bracket}` is closed by `{character}`",
-            f"opens here; `{closing}` closes it",
-            f"add `{closing}`, or quote the value if it is text",
-            opened if at_end else place,
-        )
-    return (
-        f"`,` or `{closing}` is missing before {_show(character)}",
-        "",
-        f"add `{closing}` or `,`, or quote the value if it is text",
-        place,
-    )
+    closing = _CLOSING.get(bracket)
+    if closing is None or opened is None:
+        message = f"a value is missing before {_show(character)}"
+        return message, "", _QUOTE_STARTS, place
+    advice = f"add `{closing}`, or quote the value if it is text"
+    if at_end:
+        label = f"`{closing}` would close it"
+        return f"`{bracket}` is never closed", label, advice, opened
+    if character in ("]", "}"):
+        message = f"`{bracket}` is closed by `{character}`"
+        return message, f"`{closing}` is expected", advice, place
+    message = f"`,` or `{closing}` is missing before {_show(character)}"
+    return message, "", f"add `,` or {advice.removeprefix('add ')}", place
 
 
 #: Words in a problem, what they mean, what to do, and whether to point at the begin.
 _PROBLEMS = (
     (
-        ("escape", "hexadecimal"),
+        ("escape", "hex"),
         "an unknown escape in a quoted value",
         "write `\\\\` for a backslash, or use single quotes",
         False,
@@ -190,16 +214,34 @@ _PROBLEMS = (
         True,
     ),
     (
-        ("'-' indicator",),
+        ("block collection",),
         "a list and a mapping at the same indentation",
         f"begin the line with `-`, or {_INDENT}",
         False,
     ),
     (
-        ("document start",),
-        "text stands after the end of the document",
-        "keep one document, without `...` or `%` lines in it",
+        ("line break",),
+        "text stands behind `|` or `>`",
+        "begin the text on the next line, indented",
         False,
+    ),
+    (
+        ("keys are not allowed", "entries are not allowed"),
+        "a list or a key begins where a value is expected",
+        "begin it on the next line, or quote the value",
+        False,
+    ),
+    (
+        ("tag",),
+        "a value begins with `!`, which asks for a tag",
+        "quote the value; tags are not used in configs",
+        True,
+    ),
+    (
+        ("directive",),
+        "a line begins with `%`, which is an instruction to the parser",
+        "remove the line, or quote the value",
+        True,
     ),
 )
 
@@ -216,11 +258,18 @@ def _diagnose_rest(
     if before.endswith(('"', "'", "]", "}")):
         advice = "quote the whole value; write a quote inside single quotes twice"
         return "text goes on after a value has ended", "", advice, place
-    if "expected key" in problem or "block end" in problem:
+    if lines[line][column : column + 1] == ":":
+        return "a key is missing before `:`", "", "write a name before the `:`", place
+    if "document start" in problem and column == 0:
+        advice = "keep one document, without `...` or `%` lines in it"
+        return "text stands after the end of the document", "", advice, place
+    if any(word in problem for word in ("expected key", "block end", "document start")):
         return "the indentation fits no line above", "", _INDENT, place
     words_only = problem.partition("\n")[0][:100]
     return f"invalid YAML: {words_only}", "", None, place
 
 
 def _show(character: str) -> str:
+    if character == "`":
+        return "a backtick"
     return quote(character) if character.strip() else "the end of the line"

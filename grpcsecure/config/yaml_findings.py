@@ -151,8 +151,9 @@ def ambiguous_scalar(text: str, value: object, legacy: str, span: Span) -> Findi
     now = "text" if isinstance(value, str) else "a number"
     advice = f'quote it: "{text[:_MAX_REPEATED]}"'
     if legacy == "a boolean":
-        advice += f", or write `{str(text.lower() in ('y', 'yes', 'on')).lower()}`"
-    elif legacy != "a date":
+        meant = str(text.lower() in ("y", "yes", "on")).lower()
+        advice += f"; a boolean is written `{meant}`"
+    elif "number" in legacy or now == "a number":
         advice += ", or write the number in plain decimal digits"
     return kinds.AMBIGUOUS_SCALAR(
         f"{quote(text)} is read differently by YAML 1.1 and YAML 1.2",

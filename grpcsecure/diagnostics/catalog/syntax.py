@@ -76,8 +76,7 @@ MISSING_KEY = Kind(
     what="A required key is missing.",
     why="It has no default, because none would be safe.",
     bad="services: [{with: {greeting: Hello}}]",
-    good="services: [{servicer: 'helloworld.greeter:Greeter', with: {greeting:"
-    " Hello}}]",
+    good="services: [{servicer: 'greeter:Greeter', with: {greeting: Hello}}]",
 )
 
 WRONG_TYPE = Kind(
@@ -121,9 +120,8 @@ AMBIGUOUS_SCALAR = Kind(
     why="`off` is false in one and text in the other, `0777` is 511 or 777, `1:30` is"
     " 90"
     " or text. The next program that reads the file may disagree with this one.",
-    bad="services: [{servicer: 'helloworld.greeter:Greeter', with: {greeting: off}}]",
-    good="services: [{servicer: 'helloworld.greeter:Greeter', with: {greeting:"
-    " 'off'}}]",
+    bad="services: [{servicer: 'greeter:Greeter', with: {greeting: off}}]",
+    good="services: [{servicer: 'greeter:Greeter', with: {greeting: 'off'}}]",
 )
 
 UNSET_VARIABLE = Kind(
@@ -162,7 +160,7 @@ EMPTY_VALUE = Kind(
     what="A list or a mapping is empty where at least one entry is needed.",
     why="An empty one does nothing, and whoever wrote it expects something.",
     bad="services: []",
-    good="services: [{servicer: 'helloworld.greeter:Greeter'}]",
+    good="services: [{servicer: 'greeter:Greeter'}]",
 )
 
 DUPLICATE_ITEM = Kind(
@@ -291,8 +289,8 @@ UNUSABLE_NUMBER = Kind(
     severity=Severity.ERROR,
     what="A number is infinite, not a number, or does not fit into 64 bits.",
     why="Programs disagree on such numbers. Quote it where text is meant.",
-    bad="services: [{servicer: 'helloworld.greeter:Greeter', with: {limit: .inf}}]",
-    good="services: [{servicer: 'helloworld.greeter:Greeter', with: {limit: 100}}]",
+    bad="services: [{servicer: 'greeter:Greeter', with: {limit: .inf}}]",
+    good="services: [{servicer: 'greeter:Greeter', with: {limit: 100}}]",
 )
 
 TRANSPORT_CONFLICT = Kind(
