@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.config.tree import Mapping, Node, Scalar, Sequence, plain
-from grpcsecure.config.wording import invalid_value
+from grpcsecure.config.wording import invalid_value, remark
 from grpcsecure.diagnostics.catalog import syntax as kinds
 from grpcsecure.model.listener import (
     Engine,
@@ -189,7 +189,7 @@ class _Builder:
             kinds.INVALID_VALUE(
                 invalid_value(node, path),
                 span=node.span,
-                label="" if text.startswith("expected") else "not understood",
+                label=remark(node),
                 help="write " + text.removeprefix("expected ")
                 if text.startswith("expected")
                 else None,

@@ -16,6 +16,7 @@ from grpcsecure.config.wording import (
     invalid_value,
     key_place,
     node_at,
+    remark,
     shown,
 )
 from grpcsecure.diagnostics.catalog import syntax as kinds
@@ -77,7 +78,7 @@ def explain_type(error: SchemaError, root: Mapping, path: Path) -> Iterator[Find
     yield kinds.WRONG_TYPE(
         f"{quote(dotted(path))} is {_describe(node)}; {expected} is expected",
         span=_value_place(root, path, node) if is_written else key_place(root, path),
-        label=f"{text} is {_describe(node)} here" if text else "",
+        label=remark(node, f"{text} is {_describe(node)} here" if text else ""),
         help=_advise_type(node, types, error.schema),
     )
 
@@ -104,15 +105,22 @@ def _describe(node: Node | None) -> str:
 
 
 def _advise_type(node: Node | None, types: list[str], part: Schema) -> str | None:
-    if not isinstance(node, Scalar):
-        return None
-    if node.value is None:
+    if isinstance(node, Scalar) and node.value is None:
         return "give it a value, or remove the key"
     if "array" in types:
         return "write a list: `[…]`, or one `- …` a line"
+    if not isinstance(node, Scalar):
+        return None
     if isinstance(node.value, str):
         return _advise_unquoting(node, types)
-    return _advise_quoting(node, part) if "string" in types else None
+    if "string" in types:
+        return _advise_quoting(node, part)
+    return _advise_writing(types)
+
+
+def _advise_writing(types: list[str]) -> str | None:
+    known = (_TYPES[name] for name in ("boolean", "integer") if name in types)
+    return next((f"write {expected}" for expected in known), None)
 
 
 def _advise_unquoting(node: Scalar, types: list[str]) -> str | None:
@@ -120,7 +128,7 @@ def _advise_unquoting(node: Scalar, types: list[str]) -> str | None:
     is_boolean = isinstance(value, bool)
     is_integer = isinstance(value, int) and not is_boolean
     fits = ("boolean" in types and is_boolean) or ("integer" in types and is_integer)
-    return "remove the quotes" if fits else None
+    return "remove the quotes" if fits else _advise_writing(types)
 
 
 def _advise_quoting(node: Scalar, part: Schema) -> str:
@@ -145,7 +153,7 @@ def explain_choice(error: SchemaError, root: Mapping, path: Path) -> Iterator[Fi
     yield kinds.UNKNOWN_VALUE(
         f"unknown value {text or ''}".rstrip() + f" for {quote(dotted(path))}",
         span=_value_place(root, path, node),
-        label=guess or f"not a value of `{path[-1]}`",
+        label=remark(node, guess or f"not a value of `{path[-1]}`"),
         help=f"valid values: {', '.join(valid)}",
     )
 
@@ -162,11 +170,10 @@ def explain_pattern(error: SchemaError, root: Mapping, path: Path) -> Iterator[F
             help="save the text in a file, and write its path",
         )
         return
-    from_variable = isinstance(node, Scalar) and node.from_variable
     yield kinds.INVALID_VALUE(
         invalid_value(node, path),
         span=_value_place(root, path, node),
-        label="comes from a variable" if from_variable else "",
+        label=remark(node),
         help=f"write {error.schema.get('x-expected', 'it in another form')}",
     )
 
@@ -190,7 +197,7 @@ def explain_range(error: SchemaError, root: Mapping, path: Path) -> Iterator[Fin
     yield kinds.INVALID_VALUE(
         invalid_value(node, path),
         span=_value_place(root, path, node),
-        label=f"the {bound} is {error.validator_value}",
+        label=remark(node, f"the {bound} is {error.validator_value}"),
         help=f"write a whole number from {low} to {high}",
     )
 

@@ -14,7 +14,16 @@ from grpcsecure.diagnostics.model import Span, quote
 if TYPE_CHECKING:
     from grpcsecure.config.tree import Path
 
-__all__ = ["at", "dotted", "first_place", "invalid_value", "key_place", "node_at"]
+__all__ = [
+    "at",
+    "dotted",
+    "first_place",
+    "invalid_value",
+    "key_place",
+    "node_at",
+    "remark",
+    "shown",
+]
 
 #: Longer values are shown nowhere: a path or an address is shorter, a key is not.
 _MAX_SHOWN = 200
@@ -53,7 +62,16 @@ def shown(node: Node | None) -> str | None:
     """Return a scalar in backticks, or None where it is not to be shown."""
     if not isinstance(node, Scalar) or node.from_variable:
         return None
+    if not node.text:
+        return '`""`'
     return quote(node.text) if len(node.text) <= _MAX_SHOWN else None
+
+
+def remark(node: Node | None, text: str = "") -> str:
+    """Return a label for a value: `text`, or why the value is not shown."""
+    if isinstance(node, Scalar) and node.from_variable:
+        return "comes from a variable"
+    return text
 
 
 def invalid_value(node: Node | None, path: Path) -> str:
