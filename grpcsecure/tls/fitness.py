@@ -23,8 +23,8 @@ __all__ = [
     "allows_server_auth",
     "allows_signing",
     "describe_key",
-    "has_alternative_names",
     "has_issued",
+    "has_server_names",
     "is_ca",
     "is_from_public_ca",
     "is_self_signed",
@@ -100,7 +100,7 @@ def is_ca(certificate: Certificate) -> bool:
     return bool(constraints.ca and (usage is None or usage.key_cert_sign))
 
 
-def has_alternative_names(certificate: Certificate) -> bool:
+def has_server_names(certificate: Certificate) -> bool:
     """Whether it has a name of a kind that clients compare with what they dialled."""
     return bool(certificate.dns or certificate.ips or certificate.uris)
 

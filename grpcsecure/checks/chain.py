@@ -1,0 +1,102 @@
+"""Certificate chains: in order, complete, and nothing besides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.diagnostics.catalog import files as kinds
+from grpcsecure.diagnostics.model import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from grpcsecure.checks.file_uses import FileUse
+    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.model.peer import Certificate
+
+__all__ = ["check_chain"]
+
+#: Longer chains than this nobody verifies; it bounds the work for odd files.
+_MAX_DEPTH = 10
+
+_ORDER = (
+    "put the server's own certificate first, then the one that signed it, and so on"
+)
+
+
+def check_chain(
+    use: FileUse, chain: Sequence[Certificate], *, known: Iterable[Certificate]
+) -> Iterator[Finding]:
+    """Find gaps and disorder behind the server's own certificate.
+
+    A certificate alone is no gap: a root may have signed it, and roots are not sent.
+    It is one if the signer is known to be an intermediate.
+
+    Args:
+        use: the file.
+        chain: its certificates, in file order.
+        known: all certificates of the config, among which an intermediate may be.
+    """
+    path, missing = _follow(chain)
+    unused = [entry for entry in chain if entry not in path]
+    if missing and (unused or _is_signed_by_intermediate(path[-1], known)):
+        yield use.report(
+            kinds.CHAIN_INCOMPLETE,
+            f"{use.shown} lacks the certificate of {quote(path[-1].issuer)}",
+            label=f"it signed {quote(path[-1].subject)}",
+            help="append that certificate, which the CA hands out with the others",
+        )
+    elif unused:
+        yield use.report(
+            kinds.CHAIN_DISORDERED,
+            f"{use.shown} holds {quote(unused[0].subject)}, which signed nothing in it",
+            label=f"{len(unused)} of {len(chain)} certificates do not belong to it",
+            help="remove what does not belong to the chain",
+        )
+    elif path != list(chain):
+        yield use.report(
+            kinds.CHAIN_DISORDERED,
+            f"the certificates in {use.shown} are not in order",
+            label=f"{quote(path[1].subject)} belongs behind the first",
+            help=_ORDER,
+        )
+
+
+def _follow(chain: Sequence[Certificate]) -> tuple[list[Certificate], bool]:
+    """Return the chain from its first on, each signed by the next one.
+
+    The second value says that a signer is not in the file.
+    """
+    from grpcsecure.tls.fitness import has_issued, is_self_signed
+
+    path = [chain[0]]
+    while len(path) <= _MAX_DEPTH and not is_self_signed(path[-1]):
+        signer = next(
+            (
+                entry
+                for entry in chain
+                if entry.subject == path[-1].issuer
+                and entry not in path
+                and has_issued(entry, path[-1])
+            ),
+            None,
+        )
+        if signer is None:
+            return path, True
+        path.append(signer)
+    return path, False
+
+
+def _is_signed_by_intermediate(
+    certificate: Certificate, known: Iterable[Certificate]
+) -> bool:
+    from grpcsecure.tls.fitness import has_issued, is_from_public_ca, is_self_signed
+
+    signers = [
+        entry
+        for entry in known
+        if entry.subject == certificate.issuer and has_issued(entry, certificate)
+    ]
+    if signers:
+        return not any(is_self_signed(entry) for entry in signers)
+    return is_from_public_ca(certificate)

@@ -1,0 +1,60 @@
+"""Files of client CAs: is there one in it, and is everything in it one.
+
+Any certificate in the file is a trust anchor: an intermediate, too, or a pinned
+self-signed certificate (`X509_V_FLAG_PARTIAL_CHAIN`, as gRPC has it). What a CA signed
+and is none itself would verify its own holder only, so that it is a mistake.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.diagnostics.catalog import files as kinds
+from grpcsecure.diagnostics.model import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from grpcsecure.checks.file_uses import FileUse
+    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.model.peer import Certificate
+
+__all__ = ["check_client_ca"]
+
+
+def check_client_ca(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Finding]:
+    """Find files without a CA, certificates that are none, and weak ones."""
+    from grpcsecure.tls.fitness import is_ca, is_self_signed
+
+    leaves = [entry for entry in cas if not is_ca(entry) and not is_self_signed(entry)]
+    if len(leaves) == len(cas):
+        yield use.report(
+            kinds.NO_CA,
+            f"{use.shown} holds no CA",
+            label=f"{quote(leaves[0].subject)} may not sign other certificates",
+            help=f"name the file of the CA that signed it: {quote(leaves[0].issuer)}",
+        )
+    elif leaves:
+        more = f", and {len(leaves) - 1} more" if len(leaves) > 1 else ""
+        yield use.report(
+            kinds.NOT_A_CA,
+            f"{quote(leaves[0].subject)} in {use.shown} is no CA{more}",
+            label="may not sign other certificates",
+            help="remove it from the file",
+        )
+    yield from _check_strength(use, cas)
+
+
+def _check_strength(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Finding]:
+    from grpcsecure.tls.fitness import KeySupport, describe_key, key_support
+
+    weak = [entry for entry in cas if key_support(entry) is KeySupport.WEAK]
+    if weak:
+        more = f", and {len(weak) - 1} more" if len(weak) > 1 else ""
+        yield use.report(
+            kinds.WEAK_CA,
+            f"the key of the CA {quote(weak[0].subject)} in {use.shown} is too"
+            f" short{more}",
+            label=describe_key(weak[0]),
+            help="replace the CA by one with EC P-256, or RSA with 2048 bits or more",
+        )

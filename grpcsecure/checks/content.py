@@ -1,0 +1,169 @@
+"""Files that are missing, unreadable, empty, or hold something else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.diagnostics.catalog import files as kinds
+from grpcsecure.diagnostics.suggest import did_you_mean
+from grpcsecure.tls.files import FileForm, PemFile, UnreadableFile
+from grpcsecure.tls.pem import (
+    CERTIFICATE_LABELS,
+    ENCRYPTED_KEY_LABEL,
+    KEY_LABELS,
+    BrokenBlock,
+    PemBlock,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from grpcsecure.checks.file_uses import FileUse
+    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.model.peer import Certificate
+    from grpcsecure.tls.files import FileContent
+
+__all__ = ["check_certificate_file", "check_key_file", "describe_block"]
+
+_REQUEST = "a certificate signing request"
+
+_WORDS = {
+    **dict.fromkeys(CERTIFICATE_LABELS, "a certificate"),
+    **dict.fromkeys(KEY_LABELS, "a private key"),
+    ENCRYPTED_KEY_LABEL: "an encrypted private key",
+    "CERTIFICATE REQUEST": _REQUEST,
+    "NEW CERTIFICATE REQUEST": _REQUEST,
+    "DSA PRIVATE KEY": "a DSA key",
+    "OPENSSH PRIVATE KEY": "an OpenSSH key",
+    "PKCS7": "a PKCS #7 bundle",
+    "PUBLIC KEY": "a public key",
+    "RSA PUBLIC KEY": "a public key",
+    "TRUSTED CERTIFICATE": "a certificate with OpenSSL's trust settings",
+    "X509 CRL": "a revocation list",
+}
+
+#: What to do about a file that holds something else, by what it holds.
+_REMEDIES = {
+    "a certificate": "name the file of the key that the certificate was made with",
+    "a private key": "name the certificate's file; `private_key` is for keys",
+    "an OpenSSH key": "make a key with `openssl genpkey`; OpenSSH has a format of its"
+    " own",
+    "a PKCS #7 bundle": "convert it with `openssl pkcs7 -print_certs`",
+    "a certificate with OpenSSL's trust settings": "convert it with `openssl x509`",
+    _REQUEST: "send it to the CA, and name the certificate that comes back",
+}
+
+
+def check_certificate_file(use: FileUse, content: FileContent) -> Iterator[Finding]:
+    """Find what keeps a file from being read as certificates."""
+    if isinstance(content, UnreadableFile):
+        yield _unreadable(use, content)
+    elif content.form is not FileForm.PEM:
+        yield _no_pem(use, content, "certificate", "x509")
+    else:
+        found = content.certificates()
+        broken = [entry for entry in found if isinstance(entry, BrokenBlock)]
+        if broken:
+            yield _broken(use, broken, found)
+        elif not found:
+            yield _other_content(use, content, "certificate")
+
+
+def check_key_file(use: FileUse, content: FileContent) -> Iterator[Finding]:
+    """Find what keeps a file from being read as a private key."""
+    if isinstance(content, UnreadableFile):
+        yield _unreadable(use, content)
+    elif content.form is not FileForm.PEM:
+        yield _no_pem(use, content, "private key", "pkey")
+    else:
+        broken = [block for block in content.blocks if isinstance(block, BrokenBlock)]
+        if broken:
+            yield _broken(use, broken, ())
+        elif content.key() is None:
+            yield _other_content(use, content, "private key")
+
+
+def _unreadable(use: FileUse, content: UnreadableFile) -> Finding:
+    if not content.is_missing:
+        return use.report(
+            kinds.UNREADABLE_FILE,
+            f"cannot read {use.shown}: {content.reason}",
+            label="cannot be read",
+            help="name a file that the user of the server may read",
+        )
+    folder = use.path.parent
+    return use.report(
+        kinds.MISSING_FILE,
+        f"{use.shown} does not exist",
+        label=_nearby(use.path) or "no such file",
+        help=f"relative paths start at {folder}; `grpcsecure certs dev` makes"
+        " certificates for development",
+    )
+
+
+def _nearby(path: Path) -> str:
+    """Ask for the file that was probably meant, if there is one in its folder."""
+    try:
+        return did_you_mean(path.name, sorted(x.name for x in path.parent.iterdir()))
+    except (OSError, ValueError):
+        return ""
+
+
+def _no_pem(use: FileUse, content: PemFile, wanted: str, tool: str) -> Finding:
+    if content.form is FileForm.EMPTY:
+        return use.report(
+            kinds.EMPTY_FILE,
+            f"{use.shown} is empty",
+            label=f"holds no {wanted}",
+            help=f"write the {wanted} into it",
+        )
+    if content.form is FileForm.DER:
+        return use.report(
+            kinds.WRONG_CONTENT,
+            f"{use.shown} is binary (DER), not PEM",
+            label=f"expected a {wanted} as PEM text",
+            help=f"convert it with `openssl {tool} -inform der`, or from PKCS #12 with"
+            " `openssl pkcs12`",
+        )
+    return use.report(
+        kinds.WRONG_CONTENT,
+        f"{use.shown} holds no PEM block",
+        label=f"expected a {wanted}, beginning with `-----BEGIN`",
+        help=f"name the file of the {wanted}",
+    )
+
+
+def _other_content(use: FileUse, content: PemFile, wanted: str) -> Finding:
+    block = content.blocks[0]
+    words = describe_block(block)
+    return use.report(
+        kinds.WRONG_CONTENT,
+        f"{use.shown} holds {words}, not a {wanted}",
+        label=f"expected a {wanted}",
+        help=_REMEDIES.get(words, f"name the file of the {wanted}"),
+    )
+
+
+def describe_block(block: PemBlock | BrokenBlock) -> str:
+    """Say what a block is; labels of unknown kinds are text from a file."""
+    return _WORDS.get(block.label or "", "something else")
+
+
+def _broken(
+    use: FileUse,
+    broken: list[BrokenBlock],
+    found: tuple[Certificate | BrokenBlock, ...],
+) -> Finding:
+    first = broken[0]
+    more = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
+    after = len(found) - 1 - found.index(first) if found else 0
+    ignored = f"{after} of its blocks come after it; gRPC would ignore them"
+    return use.report(
+        kinds.BROKEN_BLOCK,
+        f"{use.shown} has a broken block at its line {first.line}:"
+        f" {first.problem}{more}",
+        label=f"broken at line {first.line} of the file",
+        notes=[ignored] if after else [],
+        help="copy the block again from where it came from, or remove it",
+    )

@@ -1,0 +1,114 @@
+"""Certificates that are not valid now, or not for much longer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from grpcsecure.diagnostics.catalog import files as kinds
+from grpcsecure.diagnostics.model import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from grpcsecure.checks.file_uses import FileUse
+    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.model.peer import Certificate
+
+__all__ = ["check_ca_expiry", "check_server_expiry"]
+
+_SOON = timedelta(days=7)
+
+
+def check_server_expiry(
+    use: FileUse, chain: Sequence[Certificate], now: datetime
+) -> Iterator[Finding]:
+    """Find certificates of a server's chain that are outside their dates, or soon."""
+    from grpcsecure.tls.fitness import is_self_signed
+
+    for certificate in chain:
+        # A root in the file is ballast: clients take their own copy of it.
+        if certificate is chain[0] or not is_self_signed(certificate):
+            yield from _check_dates(use, certificate, now)
+
+
+def _check_dates(
+    use: FileUse, certificate: Certificate, now: datetime
+) -> Iterator[Finding]:
+    name = f"the certificate of {quote(certificate.subject)} in {use.shown}"
+    if now > certificate.not_after:
+        yield use.report(
+            kinds.CERTIFICATE_EXPIRED,
+            f"{name} expired on {certificate.not_after:%Y-%m-%d}",
+            label=f"expired {_span(now - certificate.not_after)} ago",
+            help="renew it; check the clock if that was done",
+        )
+    elif now < certificate.not_before:
+        yield use.report(
+            kinds.CERTIFICATE_NOT_YET_VALID,
+            f"{name} is not valid before {certificate.not_before:%Y-%m-%d %H:%M} UTC",
+            label=f"valid in {_span(certificate.not_before - now)}",
+            help="wait, or check the clock of this machine and of the CA",
+        )
+    else:
+        yield from _check_soon(use, certificate, now)
+
+
+def _check_soon(
+    use: FileUse, certificate: Certificate, now: datetime
+) -> Iterator[Finding]:
+    if certificate.not_after - now <= _SOON:
+        yield use.report(
+            kinds.EXPIRES_SOON,
+            f"the certificate of {quote(certificate.subject)} in {use.shown} expires"
+            f" on {certificate.not_after:%Y-%m-%d}",
+            label=f"expires in {_span(certificate.not_after - now)}",
+            help="renew it",
+        )
+
+
+def check_ca_expiry(
+    use: FileUse, cas: Sequence[Certificate], now: datetime
+) -> Iterator[Finding]:
+    """Find client CAs outside their dates: one of several, or all there are."""
+    late = [ca for ca in cas if ca.why_not_in_force(now) is not None]
+    if len(late) == len(cas):
+        yield use.report(
+            kinds.NO_CA_IN_FORCE,
+            f"no CA in {use.shown} is valid now",
+            label=_why_late(late[0], now),
+            help="add the CA that signs client certificates today",
+        )
+        return
+    if late:
+        more = f", and {len(late) - 1} more" if len(late) > 1 else ""
+        yield use.report(
+            kinds.CA_NOT_IN_FORCE,
+            f"the CA {quote(late[0].subject)} in {use.shown} is not valid now{more}",
+            label=_why_late(late[0], now),
+            help="remove it once nobody needs it, or replace it by its successor",
+        )
+    for ca in cas:
+        if ca not in late:
+            yield from _check_soon(use, ca, now)
+
+
+def _why_late(certificate: Certificate, now: datetime) -> str:
+    if now > certificate.not_after:
+        return (
+            f"{quote(certificate.subject)} expired on {certificate.not_after:%Y-%m-%d}"
+        )
+    return (
+        f"{quote(certificate.subject)} is not valid before"
+        f" {certificate.not_before:%Y-%m-%d}"
+    )
+
+
+def _span(delta: timedelta) -> str:
+    """Spell a duration in the one unit that people would use."""
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        count = int(delta.total_seconds() // size)
+        if count:
+            return f"{count} {unit}{'s' * (count != 1)}"
+    return "a moment"

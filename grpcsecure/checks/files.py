@@ -1,0 +1,144 @@
+"""All checks of files, over one reading of each of them.
+
+What passes becomes the material that is served: nothing is read a second time, so that
+nothing can have changed in between.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.checks.chain import check_chain
+from grpcsecure.checks.client_ca import check_client_ca
+from grpcsecure.checks.content import check_certificate_file, check_key_file
+from grpcsecure.checks.expiry import check_ca_expiry, check_server_expiry
+from grpcsecure.checks.file_uses import gather_uses
+from grpcsecure.checks.key_pair import check_key, check_pair
+from grpcsecure.checks.server_certificate import (
+    check_server_certificate,
+    check_strength,
+)
+from grpcsecure.diagnostics.catalog import files as kinds
+from grpcsecure.model.peer import Certificate
+from grpcsecure.tls.files import PemFile, read_files
+from grpcsecure.tls.material import build_material
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from grpcsecure.checks.file_uses import FileUse, FileUses
+    from grpcsecure.config.load import Document
+    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.tls.files import FileContent
+    from grpcsecure.tls.material import Material
+    from grpcsecure.tls.pem import PemBlock
+
+__all__ = ["check_files"]
+
+
+def check_files(
+    document: Document, now: datetime, *, generation: int = 1
+) -> tuple[list[Finding], dict[str, Material]]:
+    """Return what is wrong with the files, and each TLS listener's material by name.
+
+    With errors among the findings there is no material at all.
+
+    Args:
+        document: the config that names them.
+        now: the moment to judge dates by, aware.
+        generation: of the material.
+    """
+    uses = gather_uses(document)
+    files = read_files(uses.paths)
+    findings = sorted(_Inspection(uses, files, now).findings, key=_place)
+    if any(finding.is_error for finding in findings):
+        return findings, {}
+    materials = {
+        listener.name: build_material(listener.tls, files, generation=generation)
+        for listener in document.config.listeners
+        if listener.tls is not None
+    }
+    return findings, materials
+
+
+def _place(finding: Finding) -> tuple[int, int]:
+    assert finding.span is not None  # noqa: S101 - every one of ours has a place
+    return finding.span.line, finding.span.column
+
+
+class _Inspection:
+    """One pass over all files; what is unusable is reported once and left out then."""
+
+    def __init__(
+        self, uses: FileUses, files: Mapping[Path, FileContent], now: datetime
+    ) -> None:
+        self.findings: list[Finding] = []
+        self._files = files
+        self._now = now
+        self._chains: dict[Path, tuple[Certificate, ...]] = {}
+        self._keys: dict[Path, PemBlock] = {}
+        chains = [use for use in uses.certificates if self._read_certificates(use)]
+        cas = [use for use in uses.client_cas if self._read_certificates(use)]
+        for use in uses.private_keys:
+            self._check_key(use)
+        misplaced = {
+            certificate.path
+            for certificate, private_key in uses.pairs
+            if self._is_misplaced(certificate, private_key)
+        }
+        for use in chains:
+            if use.path not in misplaced:
+                self._check_chain(use)
+        for use in cas:
+            self._check_client_ca(use)
+
+    def _read_certificates(self, use: FileUse) -> bool:
+        """Whether the file holds certificates, all of them good."""
+        content = self._files[use.path]
+        found = list(check_certificate_file(use, content))
+        self.findings += found
+        if isinstance(content, PemFile) and not found:
+            entries = content.certificates()
+            self._chains[use.path] = tuple(
+                entry for entry in entries if isinstance(entry, Certificate)
+            )
+        return not found
+
+    def _check_key(self, use: FileUse) -> None:
+        content = self._files[use.path]
+        found = list(check_key_file(use, content))
+        block = content.key() if isinstance(content, PemFile) else None
+        if isinstance(content, PemFile) and block is not None and not found:
+            found = list(check_key(use, content, block))
+            if not any(finding.is_error for finding in found):
+                self._keys[use.path] = block
+        self.findings += found
+
+    def _is_misplaced(self, certificate: FileUse, private_key: FileUse) -> bool:
+        """Check a pair; whether its certificate is there, but not the first."""
+        chain = self._chains.get(certificate.path)
+        block = self._keys.get(private_key.path)
+        if chain is None or block is None:
+            return False
+        found = list(check_pair(certificate, private_key, chain=chain, block=block))
+        self.findings += found
+        return any(finding.kind is kinds.LEAF_NOT_FIRST for finding in found)
+
+    def _check_chain(self, use: FileUse) -> None:
+        chain = self._chains[use.path]
+        known = [entry for entries in self._chains.values() for entry in entries]
+        self.findings += [
+            *check_server_certificate(use, chain[0]),
+            *check_chain(use, chain, known=known),
+            *check_strength(use, chain),
+            *check_server_expiry(use, chain, self._now),
+        ]
+
+    def _check_client_ca(self, use: FileUse) -> None:
+        cas = self._chains[use.path]
+        self.findings += [
+            *check_client_ca(use, cas),
+            *check_ca_expiry(use, cas, self._now),
+        ]

@@ -1,0 +1,92 @@
+"""Private keys: can they be used, and do they fit their certificates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.diagnostics.catalog import files as kinds
+from grpcsecure.diagnostics.model import Label, quote
+from grpcsecure.errors import KeyMaterialError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from grpcsecure.checks.file_uses import FileUse
+    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.model.peer import Certificate
+    from grpcsecure.tls.files import PemFile
+    from grpcsecure.tls.pem import PemBlock
+
+__all__ = ["check_key", "check_pair"]
+
+_READABLE = 0o066
+
+
+def check_key(use: FileUse, content: PemFile, block: PemBlock) -> Iterator[Finding]:
+    """Find keys that cannot be loaded, and keys that are nobody's secret."""
+    from grpcsecure.tls.keys import load_public_half
+
+    if block.is_encrypted:
+        yield use.report(
+            kinds.ENCRYPTED_KEY,
+            f"{use.shown} is encrypted",
+            label="needs a passphrase",
+            help="store it decrypted, with mode 0600: `openssl pkey -in KEY -out NEW`",
+        )
+    else:
+        try:
+            load_public_half(block)
+        except KeyMaterialError as error:
+            yield use.report(
+                kinds.BROKEN_BLOCK,
+                f"{use.shown} has a broken block at its line {block.line}: {error}",
+                label=f"broken at line {block.line} of the file",
+                help="copy the key again from where it came from",
+            )
+    if content.permissions & _READABLE:
+        yield use.report(
+            kinds.KEY_READABLE,
+            f"{use.shown} is open to other users: its mode is"
+            f" {content.permissions:04o}",
+            label="a private key",
+            help="give it to the user of the server, and `chmod 600` it",
+        )
+
+
+def check_pair(
+    certificate: FileUse,
+    private_key: FileUse,
+    *,
+    chain: Sequence[Certificate],
+    block: PemBlock,
+) -> Iterator[Finding]:
+    """Find keys that are not those of the first certificate."""
+    from grpcsecure.tls.keys import load_public_half
+
+    half = load_public_half(block)
+    if half.fits(chain[0]):
+        return
+    for number, other in enumerate(chain[1:], 2):
+        if half.fits(other):
+            yield certificate.report(
+                kinds.LEAF_NOT_FIRST,
+                f"the certificate of {private_key.shown} is number {number} in"
+                f" {certificate.shown}, not the first",
+                label=f"{quote(chain[0].subject)} comes first",
+                secondary=[Label(span=private_key.places[0], text="its key")],
+                help="put the server's own certificate first, then the one that signed"
+                " it, and so on",
+            )
+            return
+    yield private_key.report(
+        kinds.KEY_MISMATCH,
+        f"{private_key.shown} does not fit {certificate.shown}",
+        label="is the key of another certificate",
+        secondary=[
+            Label(
+                span=certificate.places[0],
+                text=f"is the certificate of {quote(chain[0].subject)}",
+            )
+        ],
+        help="name the key that the certificate was made with",
+    )
