@@ -1,0 +1,86 @@
+"""The bridge's own process: `python -m grpcsecure.tls.bridge DESCRIPTOR PARENT`.
+
+Imports neither gRPC nor anything of the user's. Ends when the control channel does,
+which is when the launcher ends, however that happens.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import socket
+import sys
+from contextlib import suppress
+
+from grpcsecure.tls.bridge import messages
+from grpcsecure.tls.bridge.engine import Engine, LauncherGone
+from grpcsecure.tls.bridge.inner import remove_directory
+from grpcsecure.tls.bridge.wire import Channel
+
+_PR_SET_PDEATHSIG = 1
+
+#: A terminal and a service manager signal the whole group; when to end is the
+#: launcher's to say, who drains first.
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+def main(arguments: list[str]) -> int:
+    """Serve on the control socket whose descriptor is given."""
+    control = socket.socket(fileno=int(arguments[0]))
+    parent = int(arguments[1])
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    _end_with(parent)
+    _raise_descriptor_limit()
+    engine = Engine(control)
+    last_words = Channel(control.dup())
+    try:
+        was_told = engine.run()
+    except Exception as error:  # noqa: BLE001 - the process ends here; the launcher must hear why
+        _say(last_words, error)
+        return 1
+    if not was_told:
+        # Nobody else is left to do it. All sockets are in one private directory.
+        for directory in {os.path.dirname(p) for p in engine.inner_paths}:  # noqa: PTH120 - str in, str out
+            remove_directory(directory)
+    return 0
+
+
+def _say(channel: Channel, error: Exception) -> None:
+    import traceback
+
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    reason = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
+    try:
+        channel.queue(messages.write_failed(reason))
+        channel.flush()
+    except OSError:
+        pass  # nobody listens
+
+
+def _end_with(parent: int) -> None:
+    """End when the launcher does, even if a fork of it keeps the control channel."""
+    if sys.platform != "linux":
+        return
+
+    def launcher_died(*_: object) -> None:
+        raise LauncherGone
+
+    signal.signal(signal.SIGUSR1, launcher_died)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGUSR1), 0, 0, 0)
+    if os.getppid() != parent:
+        raise SystemExit(0)  # it died before the line above
+
+
+def _raise_descriptor_limit() -> None:
+    """Two descriptors per client: take what the system gives."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Some systems have a limit below the hard one.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

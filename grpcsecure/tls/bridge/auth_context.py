@@ -1,0 +1,98 @@
+"""A bridged peer as grpcio itself would report it: the same names, order and bytes.
+
+Mirrors `ssl_security_connector` of gRPC core; nothing in it says whether the
+certificate was verified, as nothing does there: that is what `PeerFacts` is for.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+from grpcsecure.tls.bridge.names import read_names
+
+if TYPE_CHECKING:
+    from grpcsecure.tls.bridge.facts import PeerFacts
+
+__all__ = ["auth_context", "peer_identities", "peer_identity_key"]
+
+_ALTERNATIVE = "x509_subject_alternative_name"
+_COMMON = "x509_common_name"
+
+#: Limits of a SPIFFE id as `IsSpiffeId` in gRPC core checks them.
+_MAX_SPIFFE_ID = 2048
+_MAX_TRUST_DOMAIN = 255
+
+
+def auth_context(facts: PeerFacts) -> dict[str, list[bytes]]:
+    """Return what `ServicerContext.auth_context()` gives for this peer natively.
+
+    Raises:
+        DerError: the certificate does not parse; the bridge refuses these.
+    """
+    properties: dict[str, list[bytes]] = {"transport_security_type": [b"ssl"]}
+    if facts.certificate is not None:
+        _add_certificate(properties, facts.certificate, facts.chain)
+    properties["security_level"] = [b"TSI_PRIVACY_AND_INTEGRITY"]
+    properties["ssl_session_reused"] = [b"true" if facts.resumed else b"false"]
+    if facts.server_name:
+        properties["ssl_requested_server_name"] = [facts.server_name.encode()]
+    properties["ssl_tls_version"] = [facts.tls_version.encode()]
+    if facts.group:
+        properties["ssl_negotiated_key_exchange_group"] = [facts.group.encode()]
+    uris = properties.get("peer_uri", [])
+    if len(uris) == 1 and _is_spiffe_id(uris[0]):
+        properties["peer_spiffe_id"] = uris
+    return properties
+
+
+def _add_certificate(
+    properties: dict[str, list[bytes]], leaf: bytes, chain: tuple[bytes, ...]
+) -> None:
+    names = read_names(leaf)
+    properties["x509_subject"] = [names.subject]
+    properties[_COMMON] = [names.common_name]
+    properties["x509_pem_cert"] = [_pem(leaf)]
+    for kind, value in names.alternative:
+        properties.setdefault(_ALTERNATIVE, []).append(value)
+        if kind is not None:
+            properties.setdefault(kind, []).append(value)
+    if chain:
+        properties["x509_pem_cert_chain"] = [b"".join(map(_pem, chain))]
+
+
+def _pem(der: bytes) -> bytes:
+    text = base64.b64encode(der)
+    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
+    return b"\n".join(
+        (
+            b"-----BEGIN CERTIFICATE-----",
+            *lines,
+            b"-----END CERTIFICATE-----",
+            b"",
+        )
+    )
+
+
+def _is_spiffe_id(uri: bytes) -> bool:
+    parts = uri.split(b"/")
+    return (
+        uri.startswith(b"spiffe://")
+        and len(uri) <= _MAX_SPIFFE_ID
+        and len(parts) > 3  # noqa: PLR2004 - scheme, nothing, trust domain, path
+        and parts[3] != b""
+        and len(parts[2]) <= _MAX_TRUST_DOMAIN
+    )
+
+
+def peer_identity_key(properties: dict[str, list[bytes]]) -> str | None:
+    """Return the name of the property that identifies the peer, or None."""
+    if _ALTERNATIVE in properties:
+        return _ALTERNATIVE
+    return _COMMON if _COMMON in properties else None
+
+
+def peer_identities(properties: dict[str, list[bytes]]) -> list[bytes] | None:
+    """Return the values of that property, or None without a certificate."""
+    key = peer_identity_key(properties)
+    return None if key is None else properties[key]

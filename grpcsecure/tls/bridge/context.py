@@ -1,0 +1,165 @@
+"""Settings and material of a listener to the OpenSSL context that serves its mode.
+
+The one place where a mode becomes flags; what each must do is the table of modes.
+Invariant: a context that could not be built completely is not built.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL, crypto
+
+from grpcsecure.model.listener import TlsVersion
+from grpcsecure.tls.bridge.verdict import make_verify_callback
+
+if TYPE_CHECKING:
+    from grpcsecure.model.modes import ClientCertificateMode
+    from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
+    from grpcsecure.tls.bridge.verdict import HandshakeRecord
+
+__all__ = ["ContextError", "NoH2Error", "build_context"]
+
+#: GRPC_SSL_CIPHER_SUITES of gRPC core, TLS 1.2 part and TLS 1.3 part.
+_TLS12_CIPHERS = (
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+    b"ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384"
+)
+_TLS13_CIPHERS = (
+    b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+)
+
+_MIN_VERSIONS = {
+    TlsVersion.TLS_1_2: SSL.TLS1_2_VERSION,
+    TlsVersion.TLS_1_3: SSL.TLS1_3_VERSION,
+}
+
+#: Longest chain, as OpenSSL and BoringSSL have it by default; the bytes of a chain are
+#: bounded by OpenSSL too (SSL_CTX_set_max_cert_list: 100 KiB).
+_MAX_DEPTH = 100
+
+#: X509_V_FLAG_TRUSTED_FIRST and SSL_MODE_ENABLE_PARTIAL_WRITE of OpenSSL's headers,
+#: which pyOpenSSL does not name.
+_TRUSTED_FIRST = 0x8000
+_ENABLE_PARTIAL_WRITE = 0x1
+
+#: The list of acceptable CAs must fit an extension of 65,535 bytes (RFC 8446, 4.2.4);
+#: beyond half of that no list is sent, which every client understands.
+_MAX_CA_LIST = 32 * 1024
+
+_ALPN_H2 = b"h2"
+
+
+class ContextError(Exception):
+    """Material that OpenSSL does not take; the text never quotes it."""
+
+
+class NoH2Error(Exception):
+    """The client offered protocols by ALPN (RFC 7301), and `h2` was not among them."""
+
+
+def build_context(settings: BridgeSettings, material: BridgeMaterial) -> SSL.Context:
+    """Return the context for the next handshakes of a listener.
+
+    With CRLs, every certificate of a client's chain must be known not to be revoked:
+    a missing, expired or foreign CRL counts as "not verified" (X509_V_FLAG_CRL_CHECK
+    with CRL_CHECK_ALL).
+
+    Raises:
+        ContextError: the material is no good; the reason is in words.
+    """
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    _set_protocol(context, settings)
+    try:
+        _use_key_pair(context, material)
+    except (SSL.Error, ValueError, TypeError, UnsupportedAlgorithm):
+        # Not chained: OpenSSL's and cryptography's texts may quote their input.
+        raise ContextError("the certificate or private key does not load") from None
+    try:
+        _trust(context, settings.mode, material)
+    except (SSL.Error, crypto.Error, ValueError, UnsupportedAlgorithm):
+        raise ContextError("the client CA or a CRL does not load") from None
+    return context
+
+
+def _set_protocol(context: SSL.Context, settings: BridgeSettings) -> None:
+    context.set_min_proto_version(_MIN_VERSIONS[settings.min_version])
+    context.set_max_proto_version(SSL.TLS1_3_VERSION)
+    context.set_cipher_list(_TLS12_CIPHERS)
+    context.set_tls13_ciphersuites(_TLS13_CIPHERS)
+    # 0-RTT needs no switch: a server takes none unless it sets max_early_data.
+    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    # One SSL_write of many records instead of one call per record; an idle
+    # connection gives its record buffers back.
+    context.clear_mode(_ENABLE_PARTIAL_WRITE)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    context.set_alpn_select_callback(_select_h2)
+    context.set_session_id(b"grpcsecure")
+    if settings.mode.asks:
+        # On a resumed session the certificate is not looked at again: an expired one
+        # goes on working, and so does one that is no longer sent. Both are needed.
+        context.set_options(SSL.OP_NO_TICKET)
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+
+
+def _select_h2(connection: SSL.Connection, offered: list[bytes]) -> bytes:
+    record: HandshakeRecord = connection.get_app_data()
+    record.alpn_offered = True
+    record.offered = offered
+    if _ALPN_H2 not in offered:
+        # An exception and not NO_OVERLAPPING_PROTOCOLS: that would go on without
+        # ALPN, this sends the alert no_application_protocol.
+        raise NoH2Error
+    return _ALPN_H2
+
+
+def _use_key_pair(context: SSL.Context, material: BridgeMaterial) -> None:
+    leaf, *issuers = x509.load_pem_x509_certificates(material.certificate_chain)
+    context.use_certificate(leaf)
+    for issuer in issuers:
+        context.add_extra_chain_cert(issuer)
+    # The type says what it may be: RSA, EC, Ed25519, Ed448; OpenSSL refuses the rest.
+    key = load_pem_private_key(material.private_key, password=None)
+    context.use_privatekey(key)  # type: ignore[arg-type]
+    context.check_privatekey()
+
+
+def _trust(
+    context: SSL.Context, mode: ClientCertificateMode, material: BridgeMaterial
+) -> None:
+    if not mode.asks:
+        context.set_verify(SSL.VERIFY_NONE)
+        return
+    flags = SSL.VERIFY_PEER
+    if mode.requires:
+        flags |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+    context.set_verify(flags, make_verify_callback(verifies=mode.verifies))
+    context.set_verify_depth(_MAX_DEPTH)
+    store = context.get_cert_store()
+    if store is None:
+        raise ValueError("no certificate store")
+    # The purpose needs no setting: OpenSSL checks clients for "ssl_client".
+    store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN | _TRUSTED_FIRST)
+    if material.client_ca is not None:
+        _add_authorities(context, store, material.client_ca)
+    elif mode.verifies:
+        raise ValueError("a verifying mode without a client CA")
+    for crl in material.crls:
+        store.add_crl(x509.load_der_x509_crl(crl))
+    if material.crls:
+        store.set_flags(
+            crypto.X509StoreFlags.CRL_CHECK | crypto.X509StoreFlags.CRL_CHECK_ALL
+        )
+
+
+def _add_authorities(context: SSL.Context, store: crypto.X509Store, pem: bytes) -> None:
+    authorities = x509.load_pem_x509_certificates(pem)
+    for authority in authorities:
+        store.add_cert(crypto.X509.from_cryptography(authority))
+    names = {authority.subject.public_bytes(): authority for authority in authorities}
+    if sum(map(len, names)) <= _MAX_CA_LIST:
+        for authority in names.values():
+            context.add_client_ca(authority)

@@ -1,0 +1,128 @@
+"""Just enough DER (X.690) to show a certificate as gRPC core shows it.
+
+`cryptography` refuses certificates that OpenSSL takes (odd strings, odd serials), and
+renders names in its own way; the bytes here have to be those of OpenSSL's RFC 2253
+printer. Input has been parsed by OpenSSL before; what does not parse raises DerError.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["CertificateFields", "DerError", "parse_certificate", "read_all"]
+
+SEQUENCE = 0x30
+SET = 0x31
+OBJECT_IDENTIFIER = 0x06
+BIT_STRING = 0x03
+OCTET_STRING = 0x04
+BOOLEAN = 0x01
+_VERSION = 0xA0
+_EXTENSIONS = 0xA3
+_MULTI_BYTE_TAG = 0x1F
+_LONG_LENGTH = 0x80
+
+
+class DerError(ValueError):
+    """The bytes are not what X.509 says they are."""
+
+
+class Element(NamedTuple):
+    """One tag, length and value; `whole` is all three."""
+
+    tag: int
+    value: bytes
+    whole: bytes
+
+
+class CertificateFields(NamedTuple):
+    """The parts of a certificate that are looked at here.
+
+    `subject` and `issuer` are attributes as (object identifier, string element) in the
+    order of the certificate, grouped as in it; `extensions` maps object identifiers
+    (DER, without tag and length) to values.
+    """
+
+    issuer: tuple[tuple[tuple[bytes, Element], ...], ...]
+    subject: tuple[tuple[tuple[bytes, Element], ...], ...]
+    extensions: dict[bytes, bytes]
+
+
+def read_all(data: bytes) -> Iterator[Element]:
+    """Yield the elements that `data` is a sequence of."""
+    offset = 0
+    while offset < len(data):
+        element, offset = _read(data, offset)
+        yield element
+
+
+def _read(data: bytes, offset: int) -> tuple[Element, int]:
+    try:
+        tag, length, start = data[offset], data[offset + 1], offset + 2
+    except IndexError:
+        raise DerError("an element is cut off") from None
+    if tag & _MULTI_BYTE_TAG == _MULTI_BYTE_TAG:
+        raise DerError("a tag of several bytes")
+    if length & _LONG_LENGTH:
+        size = length & ~_LONG_LENGTH
+        length = int.from_bytes(data[start : start + size], "big")
+        start += size
+    end = start + length
+    if end > len(data):
+        raise DerError("an element is longer than what holds it")
+    return Element(tag, data[start:end], data[offset:end]), end
+
+
+def _expect(data: bytes, tag: int) -> bytes:
+    element, _ = _read(data, 0)
+    if element.tag != tag:
+        raise DerError(f"tag {element.tag:#x} instead of {tag:#x}")
+    return element.value
+
+
+def parse_certificate(der: bytes) -> CertificateFields:
+    """Return the parts of a certificate (RFC 5280, section 4.1).
+
+    Raises:
+        DerError: the bytes are no certificate.
+    """
+    body = [*read_all(_expect(_expect(der, SEQUENCE), SEQUENCE))]
+    if body and body[0].tag == _VERSION:
+        del body[0]
+    # serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo, …
+    if len(body) < 6:  # noqa: PLR2004 - the line above
+        raise DerError("a certificate without all of its fields")
+    extensions = {}
+    for element in body[6:]:
+        if element.tag == _EXTENSIONS:
+            extensions = dict(_read_extensions(_expect(element.value, SEQUENCE)))
+    return CertificateFields(
+        issuer=_read_name(body[2].value),
+        subject=_read_name(body[4].value),
+        extensions=extensions,
+    )
+
+
+def _read_extensions(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    for extension in read_all(data):
+        parts = [*read_all(extension.value)]
+        if len(parts) < 2 or parts[-1].tag != OCTET_STRING:  # noqa: PLR2004
+            raise DerError("an extension without a value")
+        yield parts[0].value, parts[-1].value
+
+
+def _read_name(data: bytes) -> tuple[tuple[tuple[bytes, Element], ...], ...]:
+    return tuple(
+        tuple(_read_attribute(attribute) for attribute in read_all(group.value))
+        for group in read_all(data)
+    )
+
+
+def _read_attribute(attribute: Element) -> tuple[bytes, Element]:
+    parts = [*read_all(attribute.value)]
+    if len(parts) != 2:  # noqa: PLR2004 - type and value
+        raise DerError("an attribute that is no pair")
+    return parts[0].value, parts[1]

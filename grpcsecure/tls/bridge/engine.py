@@ -1,0 +1,467 @@
+"""The bridge itself: accepts, hands over to the server, obeys the launcher.
+
+Runs wherever it is called, in a process of its own or in a thread; all it has is one
+end of the control channel. Invariants: a connection reaches the server only after the
+launcher has confirmed its name, and the launcher is told before a name is free again.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import resource
+import socket
+from typing import TYPE_CHECKING
+
+from grpcsecure.tls.bridge import messages
+from grpcsecure.tls.bridge.context import ContextError
+from grpcsecure.tls.bridge.facts import Refusal, RefusalKind
+from grpcsecure.tls.bridge.farewell import Farewells
+from grpcsecure.tls.bridge.handshake import Handshake
+from grpcsecure.tls.bridge.inner import connect_inner, open_inner, release_inner
+from grpcsecure.tls.bridge.pipe import Pipe
+from grpcsecure.tls.bridge.reactor import IN, OUT, Deadlines, Reactor
+from grpcsecure.tls.bridge.refusals import RefusalLog
+from grpcsecure.tls.bridge.serving import ServedListener
+from grpcsecure.tls.bridge.stream import Scratch
+from grpcsecure.tls.bridge.wire import Channel, Frame, FrameKind, ProtocolError
+
+if TYPE_CHECKING:
+    from grpcsecure.tls.bridge.facts import PeerFacts
+    from grpcsecure.tls.bridge.stream import TlsStream
+
+__all__ = ["Engine", "LauncherGone"]
+
+#: Connections accepted per listener and turn.
+_ACCEPTS = 16
+
+#: Seconds between attempts when the server's backlog is full, between looks at
+#: connections with memory to give back, and until the launcher must have answered.
+_RETRY = 0.01
+_HOUSEKEEPING = 1.0
+_ANSWER = 10.0
+
+#: Descriptors kept for everything that is not a client.
+_RESERVE = 64
+
+#: Two per client: its own, and the one towards the server.
+_PER_CLIENT = 2
+
+#: Bytes waiting for a launcher that does not read, beyond which no handshake is begun.
+_MAX_UNREAD = 8 * 1024 * 1024
+
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Stopped(Exception):  # noqa: N818 - an order, not an error
+    """The launcher said so."""
+
+
+class LauncherGone(Exception):  # noqa: N818 - raised by a signal handler
+    """The launcher has died."""
+
+
+class _Waiting:
+    """A client between its handshake and its connection to the server."""
+
+    __slots__ = ("facts", "handshake", "inner", "name", "number")
+
+    def __init__(
+        self,
+        number: int,
+        handshake: Handshake,
+        facts: PeerFacts,
+        inner: socket.socket,
+        name: str,
+    ) -> None:
+        self.number = number
+        self.handshake = handshake
+        self.facts = facts
+        self.inner = inner
+        self.name = name
+
+
+class Engine:
+    """All state of one bridge; `run` until the launcher stops it or goes away."""
+
+    def __init__(self, control: socket.socket) -> None:
+        control.setblocking(False)
+        self._control = Channel(control)
+        self._reactor = Reactor()
+        self._scratch = Scratch()
+        self._farewells = Farewells(
+            self._reactor, self._scratch, self._resume_accepting
+        )
+        self._refusals = RefusalLog(
+            lambda refusal: self._tell(messages.write_refusal(refusal))
+        )
+        self._listeners: dict[str, ServedListener] = {}
+        self._handshakes: set[Handshake] = set()
+        self._waiting: dict[int, _Waiting] = {}
+        self._pipes: dict[int, Pipe] = {}
+        self._ended: list[int] = []
+        self._numbers = itertools.count(1)
+        self._swollen: set[Pipe] = set()
+        self._draining = False
+        self._paused = False
+        self._answers: Deadlines[_Waiting] = Deadlines(_ANSWER, self._not_answered)
+        self._retries: Deadlines[_Waiting] = Deadlines(_RETRY, self._connect)
+        self._chores: Deadlines[str] = Deadlines(_HOUSEKEEPING, self._do_chores)
+        self._reactor.add_deadlines(self._answers)
+        self._reactor.add_deadlines(self._retries)
+        self._reactor.add_deadlines(self._chores)
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._capacity = max(1, (soft - _RESERVE) // _PER_CLIENT)
+
+    def run(self) -> bool:
+        """Serve until the launcher ends it; every descriptor is closed afterwards.
+
+        Returns:
+            Whether the launcher said so; false is "it is gone".
+
+        Raises:
+            ProtocolError: the launcher makes no sense.
+        """
+        self._reactor.watch(self._control.sock.fileno(), IN, self._on_control)
+        self._tell(messages.write_hello())
+        try:
+            while True:
+                self._report_ended()
+                self._reactor.turn()
+        except Stopped:
+            return True
+        except (EOFError, BrokenPipeError, ConnectionResetError, LauncherGone):
+            return False
+        finally:
+            self._close()
+
+    @property
+    def inner_paths(self) -> list[str]:
+        """Where the server's sockets are, for tidying up after a launcher that died."""
+        return [listener.inner_path for listener in self._listeners.values()]
+
+    # The control channel.
+
+    def _tell(self, frame: Frame, descriptor: int | None = None) -> None:
+        self._control.queue(frame, descriptor)
+        self._flush_control()
+
+    def _flush_control(self) -> None:
+        done = self._control.flush()
+        self._reactor.change(self._control.sock.fileno(), IN if done else IN | OUT)
+
+    def _report_ended(self) -> None:
+        """Tell of the connections that ended in this turn, in one frame."""
+        if self._ended:
+            ended, self._ended = self._ended, []
+            self._tell(messages.write_ids(FrameKind.ENDED, ended))
+        if self._draining and not self._client_count:
+            self._draining = False
+            self._tell(Frame(FrameKind.DRAINED))
+
+    def _on_control(self, mask: int) -> None:
+        if mask & OUT:
+            self._flush_control()
+        if not mask & ~OUT:
+            return
+        try:
+            frames = self._control.receive()
+        except BlockingIOError:
+            return
+        for frame, descriptor in frames:
+            self._obey(frame, descriptor)
+
+    def _obey(self, frame: Frame, descriptor: int | None) -> None:
+        kind = frame.kind
+        if kind is FrameKind.REGISTERED:
+            for number in messages.read_ids(frame):
+                self._registered(number)
+        elif kind is FrameKind.CLOSE:
+            for number in messages.read_ids(frame):
+                self._close_connection(number)
+        elif kind is FrameKind.MATERIAL:
+            self._swap(frame)
+        elif kind is FrameKind.LISTEN:
+            self._listen(messages.read_listen(frame), descriptor)
+        elif kind is FrameKind.DRAIN:
+            self._drain()
+        elif kind is FrameKind.STOP:
+            raise Stopped
+        else:
+            raise ProtocolError(f"a {kind.name} frame to the bridge")
+
+    def _listen(self, order: messages.ListenOrder, descriptor: int | None) -> None:
+        if descriptor is None:
+            raise ProtocolError("a listener without its socket")
+        sock = socket.socket(fileno=descriptor)
+        sock.setblocking(False)
+        listener = ServedListener(order, sock)
+        self._listeners[order.listener] = listener
+        self._reactor.add_deadlines(listener.deadlines)
+
+    def _swap(self, frame: Frame) -> None:
+        """Build every context first, then assign them all: all or nothing."""
+        number, materials = messages.read_material(frame)
+        built = {}
+        for name, material in materials.items():
+            listener = self._listeners.get(name)
+            if listener is None:
+                raise ProtocolError(f"material for `{name}`, which is no listener")
+            try:
+                built[listener] = listener.build(material)
+            except ContextError as error:
+                self._tell(messages.write_rejected(number, f"listener {name}: {error}"))
+                return
+        for listener, ready in built.items():
+            is_first = listener.ready is None
+            listener.use(ready)
+            if is_first:
+                self._start_accepting(listener)
+        self._tell(messages.write_swapped(number))
+
+    def _drain(self) -> None:
+        self._draining = True
+        for listener in self._listeners.values():
+            self._reactor.forget(listener.sock.fileno())
+            listener.sock.close()
+
+    # Accepting.
+
+    def _start_accepting(self, listener: ServedListener) -> None:
+        self._reactor.watch(
+            listener.sock.fileno(),
+            0 if self._paused else IN,
+            lambda _: self._accept(listener),
+        )
+
+    @property
+    def _client_count(self) -> int:
+        return (
+            len(self._handshakes)
+            + len(self._waiting)
+            + len(self._pipes)
+            + len(self._farewells)
+        )
+
+    def _accept(self, listener: ServedListener) -> None:
+        ready = listener.ready
+        for _ in range(_ACCEPTS):
+            full = self._client_count >= self._capacity
+            if full or self._control.pending > _MAX_UNREAD or ready is None:
+                self._pause_accepting()
+                return
+            try:
+                client, address = listener.sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                # Otherwise that one connection died before it was accepted.
+                if error.errno in _OUT_OF_RESOURCES:
+                    self._pause_accepting()
+                return
+            self._begin(client, address, listener)
+
+    def _begin(
+        self, client: socket.socket, address: object, listener: ServedListener
+    ) -> None:
+        ready = listener.ready
+        if ready is None:
+            client.close()
+            return
+        client.setblocking(False)
+        if client.family != socket.AF_UNIX:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        handshake = Handshake(
+            client=client,
+            peer_address=address,
+            listener=listener,
+            ready=ready,
+            reactor=self._reactor,
+            scratch=self._scratch,
+            owner=self,
+        )
+        self._handshakes.add(handshake)
+        listener.deadlines.add(handshake)
+
+    def _pause_accepting(self) -> None:
+        """Out of descriptors: wait until something closes, or for a second."""
+        self._paused = True
+        self._set_accepting(0)
+        self._chores.add("accept")
+
+    def _resume_accepting(self) -> None:
+        if self._paused and not self._draining:
+            self._paused = False
+            self._set_accepting(IN)
+
+    def _set_accepting(self, mask: int) -> None:
+        for listener in self._listeners.values():
+            if listener.ready is not None and listener.sock.fileno() >= 0:
+                self._reactor.change(listener.sock.fileno(), mask)
+
+    # From handshake to pipe.
+
+    def handshake_done(self, handshake: Handshake, facts: PeerFacts) -> None:
+        """Take a name, and have it registered before it is used."""
+        self._drop_handshake(handshake)
+        try:
+            inner, name = open_inner(handshake.listener.inner_path)
+        except OSError as error:
+            self._give_up(handshake, facts, f"no socket: {error.strerror}")
+            return
+        number = next(self._numbers)
+        waiting = _Waiting(number, handshake, facts, inner, name)
+        self._waiting[number] = waiting
+        self._answers.add(waiting)
+        self._tell(
+            messages.write_peer(messages.PeerMessage(number, name, facts)),
+            inner.fileno(),
+        )
+
+    def _registered(self, number: int) -> None:
+        waiting = self._waiting.get(number)
+        if waiting is not None:
+            self._connect(waiting)
+
+    def _connect(self, waiting: _Waiting) -> None:
+        try:
+            connected = connect_inner(
+                waiting.inner, waiting.handshake.listener.inner_path
+            )
+        except OSError as error:
+            self._abandon(waiting, f"the server is not there: {error.strerror}")
+            return
+        if not connected:
+            self._retries.add(waiting)
+            return
+        del self._waiting[waiting.number]
+        self._answers.discard(waiting)
+        pipe = Pipe(
+            connection=waiting.number,
+            client=waiting.handshake.client,
+            inner=waiting.inner,
+            name=waiting.name,
+            listener=waiting.facts.listener,
+            address=waiting.facts.address,
+            stream=waiting.handshake.stream,
+            reactor=self._reactor,
+            scratch=self._scratch,
+            owner=self,
+        )
+        self._pipes[waiting.number] = pipe
+        pipe.start()
+
+    def _not_answered(self, waiting: _Waiting) -> None:
+        self._retries.discard(waiting)
+        self._abandon(waiting, f"the server did not answer within {_ANSWER:g}s")
+
+    def _abandon(self, waiting: _Waiting, reason: str) -> None:
+        del self._waiting[waiting.number]
+        self._answers.discard(waiting)
+        self._retries.discard(waiting)
+        self._end_name(waiting.number, waiting.inner, waiting.name)
+        self._give_up(waiting.handshake, waiting.facts, reason)
+
+    def _give_up(self, handshake: Handshake, facts: PeerFacts, reason: str) -> None:
+        self._report_refusal(
+            Refusal(
+                listener=facts.listener,
+                address=facts.address,
+                kind=RefusalKind.SERVER,
+                reason=reason,
+            )
+        )
+        handshake.stream.say_goodbye()
+        self._farewells.begin(handshake.client, handshake.stream)
+
+    def handshake_refused(
+        self, handshake: Handshake, refusal: Refusal, *, linger: bool
+    ) -> None:
+        """Report it, and let the alert reach the client."""
+        self._drop_handshake(handshake)
+        self._report_refusal(refusal)
+        if linger:
+            self._farewells.begin(handshake.client, handshake.stream)
+        else:
+            handshake.client.close()
+            self._resume_accepting()
+
+    def _report_refusal(self, refusal: Refusal) -> None:
+        self._refusals.add(refusal)
+        if self._refusals.is_behind:
+            self._chores.add("refusals")
+
+    def _drop_handshake(self, handshake: Handshake) -> None:
+        self._handshakes.discard(handshake)
+        handshake.listener.deadlines.discard(handshake)
+
+    # From pipe to nothing.
+
+    def pipe_ended(self, pipe: Pipe) -> None:
+        """Have the name forgotten, then free it."""
+        del self._pipes[pipe.connection]
+        self._swollen.discard(pipe)
+        self._end_name(pipe.connection, pipe.inner, pipe.name)
+        self._resume_accepting()
+
+    def _end_name(self, number: int, inner: socket.socket, name: str) -> None:
+        # The launcher holds the name by a descriptor of its own until it has read
+        # this, so closing ours at once frees nothing early.
+        self._ended.append(number)
+        release_inner(inner, name)
+
+    def pipe_broke(self, pipe: Pipe, error: Exception) -> None:
+        """Report a mistake of ours, which ends one connection and no other."""
+        self._report_refusal(
+            Refusal(
+                listener=pipe.listener,
+                address=pipe.address,
+                kind=RefusalKind.INTERNAL,
+                reason=f"internal error: {type(error).__name__}: {error}",
+            )
+        )
+
+    def pipe_swelled(self, pipe: Pipe) -> None:
+        """Look at it again when it may be idle."""
+        self._swollen.add(pipe)
+        if not self._chores.next():
+            self._chores.add("memory")
+
+    def linger(self, client: socket.socket, stream: TlsStream) -> None:
+        """Let the client read what waits for it."""
+        self._farewells.begin(client, stream)
+
+    def _close_connection(self, number: int) -> None:
+        pipe = self._pipes.get(number)
+        if pipe is not None:
+            pipe.finish()
+            return
+        waiting = self._waiting.get(number)
+        if waiting is not None:
+            self._abandon(waiting, "closed by the launcher")
+
+    def _do_chores(self, chore: str) -> None:
+        if chore == "accept":
+            self._resume_accepting()
+        elif chore == "refusals":
+            self._refusals.flush()
+            if self._refusals.is_behind:
+                self._chores.add(chore)
+        else:
+            self._swollen = {pipe for pipe in self._swollen if not pipe.trim()}
+            if self._swollen:
+                self._chores.add(chore)
+
+    def _close(self) -> None:
+        for pipe in [*self._pipes.values()]:
+            pipe.abort()
+        for handshake in self._handshakes:
+            handshake.client.close()
+        for waiting in self._waiting.values():
+            release_inner(waiting.inner, waiting.name)
+            waiting.handshake.client.close()
+        self._farewells.close()
+        for listener in self._listeners.values():
+            listener.sock.close()
+        self._reactor.close()
+        self._control.close()

@@ -1,0 +1,75 @@
+"""What the bridge learns in handshakes: who came in, and who was turned away.
+
+Plain values, made in the bridge's process and read in the launcher's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+__all__ = ["PeerFacts", "Refusal", "RefusalKind"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerFacts:
+    """What one handshake proved about the client of one connection.
+
+    `address` is gRPC's spelling of the client's real address, `certificate` the leaf
+    and `chain` the further certificates that were sent (DER). `verified` is true only
+    where OpenSSL's own verdict was recorded in this very handshake; otherwise
+    `unverified_reason` says why not in words and `unverified_code` by OpenSSL's
+    X509_V_ERR number, where there is one. Both are None without a certificate.
+    """
+
+    listener: str
+    address: str
+    #: The generation of the material that the handshake used.
+    generation: int
+    certificate: bytes | None = field(default=None, repr=False)
+    chain: tuple[bytes, ...] = field(default=(), repr=False)
+    verified: bool = False
+    unverified_reason: str | None = None
+    unverified_code: int | None = None
+    #: `TLSv1.2` or `TLSv1.3`.
+    tls_version: str
+    #: What the client asked for by SNI (RFC 6066), if it did.
+    server_name: str | None = None
+    resumed: bool = False
+    #: The key exchange group in BoringSSL's spelling, as grpcio reports it.
+    group: str | None = None
+
+
+class RefusalKind(Enum):
+    """Why a handshake came to nothing, coarsely: for counting and for rate limits."""
+
+    PLAINTEXT = "plaintext"
+    NO_CERTIFICATE = "no_certificate"
+    BAD_CERTIFICATE = "bad_certificate"
+    NO_H2 = "no_h2"
+    PROTOCOL = "protocol"
+    #: The client gave up, with an alert or without a word.
+    CLIENT = "client"
+    TIMEOUT = "timeout"
+    #: The handshake was fine, the server behind the bridge was not there.
+    SERVER = "server"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """One handshake that was refused, as one event.
+
+    `subject` and `issuer` are those of the certificate that was at fault (RFC 2253,
+    pure ASCII); `left_out` counts refusals of this kind that were not reported since
+    the one before.
+    """
+
+    listener: str
+    address: str
+    kind: RefusalKind
+    reason: str
+    verify_code: int | None = None
+    subject: str | None = None
+    issuer: str | None = None
+    left_out: int = 0

@@ -1,0 +1,114 @@
+"""The last moments of a client's connection: send what waits, say FIN, drain.
+
+Closing at once would not do: with unread bytes in the socket the kernel sends RST,
+and that takes the alert or the last response away from the client before it reads.
+"""
+
+from __future__ import annotations
+
+from socket import SHUT_WR
+from typing import TYPE_CHECKING
+
+from grpcsecure.tls.bridge.reactor import IN, OUT, Deadlines
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from grpcsecure.tls.bridge.reactor import Reactor
+    from grpcsecure.tls.bridge.stream import Scratch, TlsStream
+
+__all__ = ["Farewells"]
+
+#: Seconds without progress after which a client that does not read is cut off.
+_FLUSH_TIMEOUT = 30.0
+
+#: Seconds a client gets to answer our FIN with its own.
+_DRAIN_TIMEOUT = 2.0
+
+
+class _Farewell:
+    __slots__ = ("client", "fd", "stream")
+
+    def __init__(self, client: socket.socket, stream: TlsStream | None) -> None:
+        self.client = client
+        self.fd = client.fileno()
+        self.stream = stream
+
+
+class Farewells:
+    """All connections that are ending."""
+
+    def __init__(
+        self, reactor: Reactor, scratch: Scratch, closed: Callable[[], None]
+    ) -> None:
+        self._reactor = reactor
+        self._scratch = scratch
+        self._closed = closed
+        self._flushing: Deadlines[_Farewell] = Deadlines(_FLUSH_TIMEOUT, self._close)
+        self._draining: Deadlines[_Farewell] = Deadlines(_DRAIN_TIMEOUT, self._close)
+        reactor.add_deadlines(self._flushing)
+        reactor.add_deadlines(self._draining)
+        self._all: set[_Farewell] = set()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def begin(self, client: socket.socket, stream: TlsStream) -> None:
+        """Take over a client's socket, which nobody watches any more."""
+        farewell = _Farewell(client, stream)
+        self._all.add(farewell)
+        self._reactor.watch(farewell.fd, 0, lambda mask: self._ready(farewell, mask))
+        self._flushing.add(farewell)
+        self._flush(farewell)
+
+    def _ready(self, farewell: _Farewell, mask: int) -> None:
+        if farewell.stream is not None:
+            self._flush(farewell)
+        elif mask & ~OUT:
+            self._drain(farewell)
+
+    def _flush(self, farewell: _Farewell) -> None:
+        stream = farewell.stream
+        if stream is None:
+            return
+        before = stream.pending
+        try:
+            done = stream.flush(farewell.client)
+            if done:
+                farewell.client.shutdown(SHUT_WR)
+        except OSError:
+            self._close(farewell)
+            return
+        if done:
+            farewell.stream = None
+            self._flushing.discard(farewell)
+            self._draining.add(farewell)
+            self._reactor.change(farewell.fd, IN)
+            return
+        if stream.pending < before:
+            self._flushing.add(farewell)
+        self._reactor.change(farewell.fd, OUT)
+
+    def _drain(self, farewell: _Farewell) -> None:
+        try:
+            count = farewell.client.recv_into(self._scratch.read_memory)
+        except BlockingIOError:
+            return
+        except OSError:
+            count = 0
+        if not count:
+            self._close(farewell)
+
+    def _close(self, farewell: _Farewell) -> None:
+        self._flushing.discard(farewell)
+        self._draining.discard(farewell)
+        self._all.discard(farewell)
+        self._reactor.forget(farewell.fd)
+        farewell.client.close()
+        self._closed()
+
+    def close(self) -> None:
+        """End all of them at once."""
+        for farewell in [*self._all]:
+            self._close(farewell)

@@ -1,0 +1,268 @@
+"""A connection from `accept` to the end of its TLS handshake, or to its refusal.
+
+Every step is deferred work with a budget, so a flood of handshakes cannot keep the
+reactor from open connections; a deadline ends those that never finish.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from OpenSSL import SSL
+
+from grpcsecure.tls.bridge.address import render_address
+from grpcsecure.tls.bridge.context import NoH2Error
+from grpcsecure.tls.bridge.facts import PeerFacts, Refusal, RefusalKind
+from grpcsecure.tls.bridge.reactor import IN, OUT
+from grpcsecure.tls.bridge.refusals import explain_failure, explain_first_bytes
+from grpcsecure.tls.bridge.stream import StreamError, TlsStream, take_error
+from grpcsecure.tls.bridge.verdict import error_text
+
+if TYPE_CHECKING:
+    import socket
+
+    from grpcsecure.tls.bridge.reactor import Reactor
+    from grpcsecure.tls.bridge.serving import ReadyMaterial, ServedListener
+    from grpcsecure.tls.bridge.stream import Scratch
+
+__all__ = ["Handshake", "HandshakeOwner"]
+
+#: More than one read per step would let a client that trickles fill a turn.
+_READ_SIZE = 16 * 1024
+
+_NOT_CHECKED = "not checked: the listener has no client CA"
+
+
+class HandshakeOwner(Protocol):
+    """What a handshake tells the engine."""
+
+    def handshake_done(self, handshake: Handshake, facts: PeerFacts) -> None:
+        """The client may be connected to the server."""
+
+    def handshake_refused(
+        self, handshake: Handshake, refusal: Refusal, *, linger: bool
+    ) -> None:
+        """It is over; with `linger` an alert waits to be sent."""
+
+
+class Handshake:
+    """One client that has not proved anything yet."""
+
+    __slots__ = (
+        "_family",
+        "_fd",
+        "_owner",
+        "_peer_address",
+        "_reactor",
+        "_ready",
+        "_saw_bytes",
+        "_scratch",
+        "client",
+        "is_over",
+        "listener",
+        "stream",
+    )
+
+    def __init__(  # noqa: PLR0913 - all by name, from one place
+        self,
+        *,
+        client: socket.socket,
+        peer_address: object,
+        listener: ServedListener,
+        ready: ReadyMaterial,
+        reactor: Reactor,
+        scratch: Scratch,
+        owner: HandshakeOwner,
+    ) -> None:
+        self.client = client
+        self.listener = listener
+        self.stream = TlsStream(ready.context, scratch)
+        # A swap of the material leaves handshakes under way with what they began on.
+        self._ready = ready
+        self.is_over = False
+        self._family = client.family
+        self._peer_address = peer_address
+        self._fd = client.fileno()
+        self._reactor = reactor
+        self._scratch = scratch
+        self._owner = owner
+        self._saw_bytes = False
+        reactor.watch(self._fd, IN, self._on_ready)
+
+    @property
+    def address(self) -> str:
+        """The client's address as grpcio would spell it."""
+        return render_address(self._family, self._peer_address)
+
+    def _on_ready(self, mask: int) -> None:
+        del mask
+        # Not watched while it waits for its turn: it would be reported every time.
+        self._reactor.change(self._fd, 0)
+        self._reactor.defer(self._step)
+
+    def _step(self) -> None:
+        if self.is_over:
+            return
+        try:
+            self._advance()
+        except BlockingIOError:
+            self._wait()
+        except OSError as error:
+            self._refuse(RefusalKind.CLIENT, f"connection lost: {error.strerror}")
+        except Exception as error:  # noqa: BLE001 - one client's mistake or ours must not end the others
+            take_error()
+            self._refuse(
+                RefusalKind.INTERNAL, f"internal error: {type(error).__name__}: {error}"
+            )
+
+    def _wait(self) -> None:
+        self._reactor.change(self._fd, IN | OUT if self.stream.pending else IN)
+
+    def _advance(self) -> None:
+        if self.stream.pending and not self.stream.flush(self.client):
+            self._wait()
+            return
+        data = self._scratch.read_memory
+        count = self.client.recv_into(data, _READ_SIZE)
+        if not count:
+            self._refuse(RefusalKind.CLIENT, self._how_it_left())
+            return
+        if not self._saw_bytes:
+            self._saw_bytes = True
+            words = explain_first_bytes(bytes(data[: min(count, 32)]))
+            if words is not None:
+                self._refuse(RefusalKind.PLAINTEXT, words)
+                return
+        self._feed(count)
+
+    def _how_it_left(self) -> str:
+        if self._saw_bytes:
+            return "the client closed the connection during the handshake"
+        return "the client closed the connection without a byte"
+
+    def _feed(self, count: int) -> None:
+        try:
+            self.stream.feed(count)
+            done = self.stream.handshake()
+        except NoH2Error:
+            take_error()
+            offered = b", ".join(self.stream.record.offered[:8])
+            words = offered[:100].decode("ascii", "backslashreplace")
+            self._refuse(
+                RefusalKind.NO_H2, f"no ALPN h2: the client offered {words}", alert=True
+            )
+            return
+        except (SSL.Error, StreamError) as error:
+            take_error()
+            self._refuse_failure(_reason_of(error))
+            return
+        if self.stream.refuse_without_alpn():
+            self._refuse(
+                RefusalKind.NO_H2, "no ALPN h2: the client offered no ALPN", alert=True
+            )
+            return
+        # What is not out now goes out before anything else, here or in the pipe.
+        self.stream.flush(self.client)
+        if done:
+            self._finish()
+        else:
+            self._wait()
+
+    def _finish(self) -> None:
+        # Backstop: whatever the callbacks did, without h2 nothing is passed on.
+        if not self.stream.speaks_h2():
+            self._refuse(RefusalKind.NO_H2, "no ALPN h2", alert=True)
+            return
+        facts = self._facts()
+        mode = self.listener.settings.mode
+        if (mode.requires and facts.certificate is None) or (
+            mode.verifies and facts.certificate is not None and not facts.verified
+        ):
+            # OpenSSL has refused these already; if it had not, this is the last door.
+            self._refuse(RefusalKind.INTERNAL, "a verdict that contradicts the mode")
+            return
+        self._end()
+        self._owner.handshake_done(self, facts)
+
+    def _facts(self) -> PeerFacts:
+        stream, record = self.stream, self.stream.record
+        leaf, chain = stream.certificates()
+        verified = leaf is not None and record.is_verified and self._ready.has_client_ca
+        reason = code = None
+        if leaf is not None and not verified:
+            reason, code = self._why_not_verified()
+        return PeerFacts(
+            listener=self.listener.name,
+            address=self.address,
+            generation=self._ready.generation,
+            certificate=leaf,
+            chain=chain,
+            verified=verified,
+            unverified_reason=reason,
+            unverified_code=code,
+            tls_version=stream.version(),
+            server_name=stream.server_name(),
+            resumed=stream.is_resumed(),
+            group=stream.group(),
+        )
+
+    def _why_not_verified(self) -> tuple[str, int | None]:
+        record = self.stream.record
+        if not self._ready.has_client_ca:
+            return _NOT_CHECKED, None
+        if record.error is None:
+            return "not checked in this handshake", None
+        return error_text(record.error), record.error
+
+    def expire(self) -> None:
+        """The handshake took too long."""
+        if not self.is_over:
+            seconds = f"{self.listener.settings.handshake_timeout:g}s"
+            what = "not finished" if self._saw_bytes else "not begun"
+            self._refuse(RefusalKind.TIMEOUT, f"handshake {what} after {seconds}")
+
+    def _refuse_failure(self, reason: str) -> None:
+        kind, words, code = explain_failure(reason, self.stream.record)
+        self._refuse(kind, words, code=code, alert=True)
+
+    def _refuse(
+        self,
+        kind: RefusalKind,
+        reason: str,
+        *,
+        code: int | None = None,
+        alert: bool = False,
+    ) -> None:
+        self._end()
+        names = self.stream.record.at_fault
+        refusal = Refusal(
+            listener=self.listener.name,
+            address=self.address,
+            kind=kind,
+            reason=reason,
+            verify_code=code,
+            subject=_shown(names.subject) if names else None,
+            issuer=_shown(names.issuer) if names else None,
+        )
+        self._owner.handshake_refused(self, refusal, linger=alert)
+
+    def _end(self) -> None:
+        self.is_over = True
+        self._reactor.forget(self._fd)
+
+
+def _reason_of(error: Exception) -> str:
+    if isinstance(error, StreamError):
+        return str(error)
+    if isinstance(error, SSL.SysCallError):
+        return "unexpected end of the connection"
+    details = error.args[0] if error.args else None
+    # pyOpenSSL: a list of (library, function, reason), the cause first.
+    if isinstance(details, list) and details:
+        return str(details[0][2] or details[0][0])
+    return type(error).__name__
+
+
+def _shown(name: bytes) -> str:
+    text = name.decode("ascii", "replace")
+    return text if len(text) <= 200 else text[:199] + "…"  # noqa: PLR2004 - a log line

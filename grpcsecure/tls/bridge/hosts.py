@@ -1,0 +1,133 @@
+"""Where a bridge runs: a process of its own, or a thread for tests and embedding.
+
+Both get one end of a socketpair and nothing else; a host can only be awaited or ended.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import socket
+
+__all__ = ["Host", "ProcessHost", "RunningBridge", "ThreadHost"]
+
+
+class RunningBridge(Protocol):
+    """A bridge that was started."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process, or None in a thread."""
+
+    def wait(self, timeout: float) -> str | None:
+        """Wait for its end and say how it was, or None if it is still running."""
+
+    def kill(self) -> None:
+        """End it at once, if that is possible."""
+
+
+class Host(Protocol):
+    """Starts bridges."""
+
+    def start(self, control: socket.socket) -> RunningBridge:
+        """Start one on `control`, which the host closes on its side.
+
+        Raises:
+            OSError: it could not be started.
+        """
+
+
+class _Process:
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self._popen = popen
+
+    @property
+    def pid(self) -> int | None:
+        return self._popen.pid
+
+    def wait(self, timeout: float) -> str | None:
+        try:
+            code = self._popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    def kill(self) -> None:
+        self._popen.kill()
+
+
+class ProcessHost:
+    """Runs the bridge in a Python process beside this one."""
+
+    def start(self, control: socket.socket) -> RunningBridge:
+        """Start it; only the control socket is inherited.
+
+        The private key goes over that socket: arguments and environment can be read
+        by others.
+        """
+        with control:
+            # By call and not by import: a fixed list of a constant and two numbers.
+            popen = subprocess.Popen(  # noqa: S603
+                [
+                    sys.executable,
+                    "-m",
+                    "grpcsecure.tls.bridge",
+                    str(control.fileno()),
+                    str(os.getpid()),
+                ],
+                pass_fds=(control.fileno(),),
+                stdin=subprocess.DEVNULL,
+                env=_environment(),
+                # `-m` looks for modules in the current directory first: not in one
+                # where a user's `socket.py` may lie.
+                cwd="/",
+            )
+        return _Process(popen)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with a path on which the child finds the same package as we did."""
+    package = Path(__file__).resolve().parents[3]
+    inherited = os.environ.get("PYTHONPATH", "")
+    entries = [str(package), *(os.path.abspath(p) for p in inherited.split(":") if p)]  # noqa: PTH100 - str in, str out
+    return {**os.environ, "PYTHONPATH": ":".join(entries), "PYTHONSAFEPATH": "1"}
+
+
+class _Thread:
+    pid = None
+
+    def __init__(self, control: socket.socket) -> None:
+        self._outcome = "ended"
+        self._thread = threading.Thread(
+            target=self._run, args=(control,), name="grpcsecure-bridge", daemon=True
+        )
+        self._thread.start()
+
+    def _run(self, control: socket.socket) -> None:
+        from grpcsecure.tls.bridge.engine import Engine
+
+        try:
+            Engine(control).run()
+        except Exception as error:  # noqa: BLE001 - the thread ends here; `wait` says why
+            self._outcome = f"{type(error).__name__}: {error}"
+
+    def wait(self, timeout: float) -> str | None:
+        self._thread.join(timeout)
+        return None if self._thread.is_alive() else self._outcome
+
+    def kill(self) -> None:
+        """A thread cannot be killed; it ends when its channel is closed."""
+
+
+class ThreadHost:
+    """Runs the bridge in a thread of this process."""
+
+    def start(self, control: socket.socket) -> RunningBridge:
+        """Start it."""
+        return _Thread(control)

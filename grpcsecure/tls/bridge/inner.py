@@ -1,0 +1,132 @@
+"""The bridge's end of a connection to the server: a name that nobody can take.
+
+grpcio reports the name of the connecting socket as `context.peer()`. On Linux it is
+an abstract one (unix(7)): bound at most once while any holder lives. Elsewhere it is
+a path in the private directory, which a process of the same user could unlink and
+bind again; the threat model says so.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import socket
+import sys
+from contextlib import suppress
+
+from typing_extensions import Self
+
+from grpcsecure.model.listener import MAX_UNIX_PATH
+
+__all__ = ["InnerDirectory", "connect_inner", "open_inner", "release_inner"]
+
+_HAS_ABSTRACT = sys.platform == "linux"
+_RANDOM_BYTES = 16
+
+
+def open_inner(server_path: str) -> tuple[socket.socket, str]:
+    """Return a socket bound to a fresh name, and the name as grpcio will report it.
+
+    Raises:
+        OSError: out of descriptors, mostly.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    unguessable = secrets.token_hex(_RANDOM_BYTES)
+    try:
+        if _HAS_ABSTRACT:
+            name = f"grpcsecure-{unguessable}"
+            sock.bind(f"\0{name}")
+            return sock, f"unix-abstract:{name}"
+        path = os.path.join(os.path.dirname(server_path), unguessable[:12])  # noqa: PTH118, PTH120 - str in, str out
+        sock.bind(path)
+    except OSError:
+        sock.close()
+        raise
+    return sock, f"unix:{path}"
+
+
+def connect_inner(sock: socket.socket, server_path: str) -> bool:
+    """Connect without blocking; say whether it worked, False is "try again soon".
+
+    Raises:
+        OSError: nobody listens there.
+    """
+    code = sock.connect_ex(server_path)
+    if code in (0, errno.EISCONN):
+        return True
+    # Linux: the server's backlog is full. Unix sockets have no EINPROGRESS.
+    if code == errno.EAGAIN:
+        return False
+    raise OSError(code, os.strerror(code))
+
+
+def release_inner(sock: socket.socket, name: str) -> None:
+    """End the connection and free what `open_inner` took.
+
+    Shut down first: the launcher holds a second descriptor to keep the name taken
+    until the registry has forgotten it.
+    """
+    with suppress(OSError):  # never connected, or already gone
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
+    if name.startswith("unix:"):
+        remove_quietly(name.removeprefix("unix:"))
+
+
+def remove_quietly(path: str) -> None:
+    """Remove a socket's path if it is there."""
+    with suppress(OSError):
+        os.unlink(path)  # noqa: PTH108 - str in, str out
+
+
+class InnerDirectory:
+    """A private directory for the server's sockets: mode 0700, a short path.
+
+    Use as a context manager, or call `close`.
+    """
+
+    def __init__(self, base: str | None = None) -> None:
+        import tempfile
+
+        for parent in (base, os.environ.get("XDG_RUNTIME_DIR"), None, "/tmp"):  # noqa: S108 - a private directory in it
+            try:
+                # mkdtemp makes it with mode 0700, owned by us, under a fresh name.
+                self.path = tempfile.mkdtemp(prefix="grpcsecure-", dir=parent)
+            except OSError:
+                continue
+            # Room for a socket's name, of the bridge's ends too.
+            if len(os.fsencode(self.path)) + 16 <= MAX_UNIX_PATH:
+                return
+            os.rmdir(self.path)  # noqa: PTH106 - str in, str out
+        raise OSError("no directory for the bridge's sockets has a short enough path")
+
+    def socket_path(self, number: int) -> str:
+        """Return the path for the `number`-th listener's server socket."""
+        return f"{self.path}/{number}.sock"
+
+    def close(self) -> None:
+        """Remove the directory with the sockets in it; harmless twice."""
+        remove_directory(self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def remove_directory(path: str) -> None:
+    """Remove a directory of sockets, and nothing that is not a socket."""
+    try:
+        entries = [*os.scandir(path)]
+    except OSError:
+        return
+    for entry in entries:
+        if not entry.is_file(follow_symlinks=False) and not entry.is_dir(
+            follow_symlinks=False
+        ):
+            remove_quietly(entry.path)
+    with suppress(OSError):
+        os.rmdir(path)  # noqa: PTH106 - str in, str out

@@ -1,0 +1,263 @@
+"""What launcher and bridge say to each other, as typed values in and out of frames.
+
+Each message has one function that writes it and one that reads it back; reading checks
+every field, since one of the two ends faces the network.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from grpcsecure.model.listener import TlsVersion
+from grpcsecure.model.modes import ClientCertificateMode
+from grpcsecure.tls.bridge.facts import PeerFacts, Refusal, RefusalKind
+from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
+from grpcsecure.tls.bridge.wire import VERSION, Frame, FrameKind, ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["ListenOrder", "PeerMessage"]
+
+_T = TypeVar("_T")
+
+
+class ListenOrder(NamedTuple):
+    """Serve this listener; its socket comes with the frame."""
+
+    listener: str
+    settings: BridgeSettings
+    inner_path: str
+
+
+class PeerMessage(NamedTuple):
+    """A handshake is done; hold `name` and say so before it is used."""
+
+    connection: int
+    name: str
+    facts: PeerFacts
+
+
+def _field(frame: Frame, key: str, kind: type[_T]) -> _T:
+    value = frame.fields.get(key)
+    if type(value) is not kind:
+        raise ProtocolError(f"a {frame.kind.name} frame with a bad `{key}`")
+    return value
+
+
+def _optional(frame: Frame, key: str, kind: type[_T]) -> _T | None:
+    return None if frame.fields.get(key) is None else _field(frame, key, kind)
+
+
+def _integers(frame: Frame, key: str) -> list[int]:
+    values = _field(frame, key, list)
+    if not all(type(value) is int for value in values):
+        raise ProtocolError(f"a {frame.kind.name} frame with a bad `{key}`")
+    return values
+
+
+def write_hello() -> Frame:
+    """The first frame of the bridge."""
+    return Frame(FrameKind.HELLO, {"version": VERSION})
+
+
+def check_hello(frame: Frame) -> None:
+    """Refuse a bridge of another version.
+
+    Raises:
+        ProtocolError: it is one.
+    """
+    if frame.kind is not FrameKind.HELLO or _field(frame, "version", int) != VERSION:
+        raise ProtocolError("the bridge speaks another version of the protocol")
+
+
+def write_listen(order: ListenOrder) -> Frame:
+    """Send with the descriptor of the listening socket."""
+    return Frame(
+        FrameKind.LISTEN,
+        {
+            "listener": order.listener,
+            "mode": order.settings.mode.value,
+            "min_version": order.settings.min_version.value,
+            "timeout": float(order.settings.handshake_timeout),
+            "inner": order.inner_path,
+        },
+    )
+
+
+def read_listen(frame: Frame) -> ListenOrder:
+    """Read `write_listen`."""
+    try:
+        mode = ClientCertificateMode(_field(frame, "mode", str))
+        version = TlsVersion(_field(frame, "min_version", str))
+    except ValueError:
+        raise ProtocolError("a LISTEN frame with an unknown mode or version") from None
+    settings = BridgeSettings(
+        mode=mode,
+        min_version=version,
+        handshake_timeout=_field(frame, "timeout", float),
+    )
+    return ListenOrder(
+        _field(frame, "listener", str), settings, _field(frame, "inner", str)
+    )
+
+
+def write_material(order: int, materials: Mapping[str, BridgeMaterial]) -> Frame:
+    """All listeners' material of one swap; every listener's key is in here."""
+    listeners = []
+    blobs: list[bytes] = []
+    for name, material in materials.items():
+        listeners.append(
+            [
+                name,
+                material.generation,
+                material.client_ca is not None,
+                len(material.crls),
+            ]
+        )
+        blobs += (material.certificate_chain, material.private_key)
+        if material.client_ca is not None:
+            blobs.append(material.client_ca)
+        blobs += material.crls
+    return Frame(
+        FrameKind.MATERIAL, {"order": order, "listeners": listeners}, tuple(blobs)
+    )
+
+
+def read_material(frame: Frame) -> tuple[int, dict[str, BridgeMaterial]]:
+    """Read `write_material`."""
+    blobs = iter(frame.blobs)
+    materials = {}
+    try:
+        for name, generation, has_ca, crls in _field(frame, "listeners", list):
+            materials[str(name)] = BridgeMaterial(
+                generation=int(generation),
+                certificate_chain=next(blobs),
+                private_key=next(blobs),
+                client_ca=next(blobs) if has_ca else None,
+                crls=tuple(next(blobs) for _ in range(crls)),
+            )
+    except (ValueError, TypeError, StopIteration, RuntimeError):
+        raise ProtocolError("a MATERIAL frame that does not add up") from None
+    return _field(frame, "order", int), materials
+
+
+def write_swapped(order: int) -> Frame:
+    """The material is in force for the next handshakes."""
+    return Frame(FrameKind.SWAPPED, {"order": order})
+
+
+def write_rejected(order: int, reason: str) -> Frame:
+    """The material is no good; what was in force still is."""
+    return Frame(FrameKind.REJECTED, {"order": order, "reason": reason})
+
+
+def read_answer(frame: Frame) -> tuple[int, str | None]:
+    """Read `write_swapped` (no reason) or `write_rejected`."""
+    reason = None if frame.kind is FrameKind.SWAPPED else _field(frame, "reason", str)
+    return _field(frame, "order", int), reason
+
+
+def write_peer(message: PeerMessage) -> Frame:
+    """Send with a descriptor of the socket that has the name."""
+    facts = message.facts
+    leaf = () if facts.certificate is None else (facts.certificate,)
+    return Frame(
+        FrameKind.PEER,
+        {
+            "id": message.connection,
+            "name": message.name,
+            "listener": facts.listener,
+            "address": facts.address,
+            "generation": facts.generation,
+            "verified": facts.verified,
+            "reason": facts.unverified_reason,
+            "code": facts.unverified_code,
+            "version": facts.tls_version,
+            "sni": facts.server_name,
+            "resumed": facts.resumed,
+            "group": facts.group,
+        },
+        (*leaf, *facts.chain),
+    )
+
+
+def read_peer(frame: Frame) -> PeerMessage:
+    """Read `write_peer`; a verified peer without a certificate is none.
+
+    Raises:
+        ProtocolError: a field is missing, of another type, or contradicts another.
+    """
+    leaf, *chain = frame.blobs or (None,)
+    facts = PeerFacts(
+        listener=_field(frame, "listener", str),
+        address=_field(frame, "address", str),
+        generation=_field(frame, "generation", int),
+        certificate=leaf,
+        chain=tuple(chain),
+        verified=_field(frame, "verified", bool),
+        unverified_reason=_optional(frame, "reason", str),
+        unverified_code=_optional(frame, "code", int),
+        tls_version=_field(frame, "version", str),
+        server_name=_optional(frame, "sni", str),
+        resumed=_field(frame, "resumed", bool),
+        group=_optional(frame, "group", str),
+    )
+    if facts.verified and (leaf is None or facts.unverified_reason is not None):
+        raise ProtocolError("a PEER frame that contradicts itself")
+    return PeerMessage(_field(frame, "id", int), _field(frame, "name", str), facts)
+
+
+def write_ids(kind: FrameKind, connections: Iterable[int]) -> Frame:
+    """Connections by number: REGISTERED and CLOSE to the bridge, ENDED from it."""
+    return Frame(kind, {"ids": [*connections]})
+
+
+def read_ids(frame: Frame) -> Sequence[int]:
+    """Read `write_ids`."""
+    return _integers(frame, "ids")
+
+
+def write_refusal(refusal: Refusal) -> Frame:
+    """A handshake was refused."""
+    return Frame(
+        FrameKind.REFUSED,
+        {
+            "listener": refusal.listener,
+            "address": refusal.address,
+            "kind": refusal.kind.value,
+            "reason": refusal.reason,
+            "code": refusal.verify_code,
+            "subject": refusal.subject,
+            "issuer": refusal.issuer,
+            "left_out": refusal.left_out,
+        },
+    )
+
+
+def read_refusal(frame: Frame) -> Refusal:
+    """Read `write_refusal`."""
+    try:
+        kind = RefusalKind(_field(frame, "kind", str))
+    except ValueError:
+        raise ProtocolError("a REFUSED frame of an unknown kind") from None
+    return Refusal(
+        listener=_field(frame, "listener", str),
+        address=_field(frame, "address", str),
+        kind=kind,
+        reason=_field(frame, "reason", str),
+        verify_code=_optional(frame, "code", int),
+        subject=_optional(frame, "subject", str),
+        issuer=_optional(frame, "issuer", str),
+        left_out=_field(frame, "left_out", int),
+    )
+
+
+def write_failed(reason: str) -> Frame:
+    """The bridge cannot go on: its last frame."""
+    return Frame(FrameKind.FAILED, {"reason": reason})
+
+
+def read_failed(frame: Frame) -> str:
+    """Read `write_failed`."""
+    return _field(frame, "reason", str)

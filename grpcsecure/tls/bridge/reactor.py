@@ -1,0 +1,192 @@
+"""One thread's waiting: descriptors, deadlines and work that may be put off.
+
+Knows no TLS. A turn serves every ready descriptor once, then as much deferred work
+(handshakes) as fits its budget, so that open connections never wait for more than
+one step of somebody's handshake.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+__all__ = ["IN", "OUT", "Deadlines", "Reactor"]
+
+#: poll(2) and epoll(7) use the same bits.
+IN = select.POLLIN
+OUT = select.POLLOUT
+
+#: Seconds of deferred work per turn, after the first step, which always runs. One
+#: step with a signature takes about this long.
+_BUDGET = 0.0005
+
+_MAX_EVENTS = 256
+
+_Item = TypeVar("_Item", bound="Hashable")
+
+
+class _Poller(Protocol):
+    def register(self, fd: int, eventmask: int, /) -> None: ...
+    def modify(self, fd: int, eventmask: int, /) -> None: ...
+    def unregister(self, fd: int, /) -> None: ...
+    def poll(self, timeout: float | None, /) -> list[tuple[int, int]]: ...
+
+
+class _Poll:
+    """poll(2) with the interface of epoll, for systems that have no epoll."""
+
+    def __init__(self) -> None:
+        poll = select.poll()
+        self.register = poll.register
+        self.modify = poll.modify
+        self.unregister = poll.unregister
+        self._poll = poll.poll
+
+    def poll(self, timeout: float | None, /) -> list[tuple[int, int]]:
+        return self._poll(None if timeout is None else timeout * 1000)
+
+
+class Deadlines(Generic[_Item]):
+    """Items that must be done `timeout` seconds after they were added.
+
+    All have the same timeout, so the order of adding is the order of expiring and
+    nothing is ever scanned. OrderedDict, because a plain dict walks over the holes
+    that deleted items leave at its front.
+    """
+
+    __slots__ = ("_expired", "_items", "timeout")
+
+    def __init__(self, timeout: float, expired: Callable[[_Item], None]) -> None:
+        self.timeout = timeout
+        self._expired = expired
+        self._items: OrderedDict[_Item, float] = OrderedDict()
+
+    def add(self, item: _Item) -> None:
+        """Start the item's time, anew if it is running."""
+        self._items.pop(item, None)
+        self._items[item] = time.monotonic() + self.timeout
+
+    def discard(self, item: _Item) -> None:
+        """Forget the item."""
+        self._items.pop(item, None)
+
+    def next(self) -> float | None:
+        """Return when the first item expires (monotonic clock)."""
+        for deadline in self._items.values():
+            return deadline
+        return None
+
+    def expire(self, now: float) -> None:
+        """Call for, and forget, every item whose time is up."""
+        while self._items:
+            item, deadline = next(iter(self._items.items()))
+            if deadline > now:
+                return
+            del self._items[item]
+            self._expired(item)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+class Reactor:
+    """Calls handlers when their descriptors are ready, as `select.epoll` says so."""
+
+    def __init__(self) -> None:
+        self._poller: _Poller = select.epoll() if hasattr(select, "epoll") else _Poll()
+        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._masks: dict[int, int] = {}
+        self._deadlines: list[Deadlines[object]] = []
+        self._deferred: deque[Callable[[], None]] = deque()
+
+    def watch(self, fd: int, mask: int, handler: Callable[[int], None]) -> None:
+        """Call `handler(mask)` whenever `fd` is ready for one of `mask`.
+
+        With an empty mask the descriptor is not watched at all: epoll reports hang-ups
+        to everybody who is registered, over and over.
+        """
+        self._handlers[fd] = handler
+        self._masks[fd] = mask
+        if mask:
+            self._poller.register(fd, mask)
+
+    def change(self, fd: int, mask: int) -> None:
+        """Watch `fd` for `mask` from now on."""
+        before = self._masks[fd]
+        if mask == before:
+            return
+        self._masks[fd] = mask
+        if not before:
+            self._poller.register(fd, mask)
+        elif mask:
+            self._poller.modify(fd, mask)
+        else:
+            self._poller.unregister(fd)
+
+    def forget(self, fd: int) -> None:
+        """Stop watching `fd`; before it is closed, and harmless twice."""
+        if self._handlers.pop(fd, None) is not None and self._masks.pop(fd):
+            self._poller.unregister(fd)
+
+    def defer(self, work: Callable[[], None]) -> None:
+        """Run `work` once, when a turn's budget allows it."""
+        self._deferred.append(work)
+
+    def add_deadlines(self, deadlines: Deadlines[_Item]) -> None:
+        """Let `deadlines` expire in time."""
+        self._deadlines.append(deadlines)  # type: ignore[arg-type]  # items only go back to their own
+
+    def remove_deadlines(self, deadlines: Deadlines[_Item]) -> None:
+        """Forget `deadlines`."""
+        self._deadlines.remove(deadlines)  # type: ignore[arg-type]  # items only go back to their own
+
+    def turn(self) -> None:
+        """Wait for something to do and do one turn of it."""
+        handlers = self._handlers
+        for fd, mask in self._poller.poll(self._timeout()):
+            # An earlier handler of this turn may have closed it.
+            handler = handlers.get(fd)
+            if handler is not None:
+                handler(mask)
+        if self._deferred:
+            self._run_deferred()
+        self._expire()
+
+    def _timeout(self) -> float | None:
+        if self._deferred:
+            return 0
+        first = min(
+            (at for each in self._deadlines if (at := each.next()) is not None),
+            default=None,
+        )
+        # A millisecond late rather than early: epoll rounds, and an early wake-up
+        # would find nothing to do and come back at once.
+        return None if first is None else max(0.0, first - time.monotonic() + 0.001)
+
+    def _run_deferred(self) -> None:
+        end = time.perf_counter() + _BUDGET
+        while self._deferred:
+            self._deferred.popleft()()
+            if time.perf_counter() >= end:
+                return
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        for deadlines in self._deadlines:
+            first = deadlines.next()
+            if first is not None and first <= now:
+                deadlines.expire(now)
+
+    def close(self) -> None:
+        """Forget everything; the descriptors stay their owners'."""
+        self._handlers.clear()
+        self._masks.clear()
+        self._deferred.clear()
+        close = getattr(self._poller, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,72 @@
+"""The table that leads from a connection's name to who is behind it.
+
+Filled by the bridge before a connection is used, asked by the server on every call.
+Invariant: a name that is not in here is nobody, and must be refused.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from grpcsecure.tls.bridge.facts import PeerFacts
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """Live connections by the name that `context.peer()` reports.
+
+    One thread writes (the supervisor's), any thread may look up: each operation is
+    one step on a dict. `hold` is a descriptor of the named socket; as long as it is
+    open nobody can bind the name, even if the bridge's process is killed, so it is
+    closed only after the entry is gone.
+    """
+
+    __slots__ = ("_by_connection", "_by_name")
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, PeerFacts] = {}
+        self._by_connection: dict[int, tuple[str, int]] = {}
+
+    def lookup(self, peer: str) -> PeerFacts | None:
+        """Return who has the name `peer`, or None: then the call must be refused."""
+        return self._by_name.get(peer)
+
+    def connections(self) -> list[tuple[str, PeerFacts]]:
+        """Return all names with their peers, as of now."""
+        return [*self._by_name.items()]
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def add(self, connection: int, name: str, facts: PeerFacts, hold: int) -> bool:
+        """Take a connection in; False, and no change, if number or name is taken."""
+        if connection in self._by_connection or name in self._by_name:
+            return False
+        self._by_connection[connection] = (name, hold)
+        self._by_name[name] = facts
+        return True
+
+    def remove(self, connection: int) -> None:
+        """Forget a connection, then let go of its name."""
+        entry = self._by_connection.pop(connection, None)
+        if entry is not None:
+            del self._by_name[entry[0]]
+            os.close(entry[1])
+
+    def numbers_of(self, names: frozenset[str]) -> list[int]:
+        """Return the connections that have these names."""
+        return [
+            number
+            for number, (name, _) in [*self._by_connection.items()]
+            if name in names
+        ]
+
+    def clear(self) -> None:
+        """Forget everything: the bridge is gone."""
+        self._by_name.clear()
+        while self._by_connection:
+            _, (_, hold) = self._by_connection.popitem()
+            os.close(hold)

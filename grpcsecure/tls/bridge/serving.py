@@ -1,0 +1,63 @@
+"""A listener inside the bridge: its socket, and the context for the next handshake."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.tls.bridge.context import build_context
+from grpcsecure.tls.bridge.reactor import Deadlines
+
+if TYPE_CHECKING:
+    import socket
+
+    from OpenSSL import SSL
+
+    from grpcsecure.tls.bridge.handshake import Handshake
+    from grpcsecure.tls.bridge.material import BridgeMaterial
+    from grpcsecure.tls.bridge.messages import ListenOrder
+
+__all__ = ["ReadyMaterial", "ServedListener"]
+
+
+class ReadyMaterial:
+    """Material whose context is built: what a swap assigns."""
+
+    __slots__ = ("context", "generation", "has_client_ca")
+
+    def __init__(self, context: SSL.Context, material: BridgeMaterial) -> None:
+        self.context = context
+        self.generation = material.generation
+        self.has_client_ca = material.client_ca is not None
+
+
+class ServedListener:
+    """What accepts, and with which settings and material."""
+
+    __slots__ = ("_ready", "deadlines", "inner_path", "name", "settings", "sock")
+
+    def __init__(self, order: ListenOrder, sock: socket.socket) -> None:
+        self.name = order.listener
+        self.settings = order.settings
+        self.inner_path = order.inner_path
+        self.sock = sock
+        self.deadlines: Deadlines[Handshake] = Deadlines(
+            order.settings.handshake_timeout, lambda handshake: handshake.expire()
+        )
+        self._ready: ReadyMaterial | None = None
+
+    def build(self, material: BridgeMaterial) -> ReadyMaterial:
+        """Build what `use` takes.
+
+        Raises:
+            ContextError: the material is no good.
+        """
+        return ReadyMaterial(build_context(self.settings, material), material)
+
+    def use(self, ready: ReadyMaterial) -> None:
+        """Let the next handshakes use it; those under way keep theirs."""
+        self._ready = ready
+
+    @property
+    def ready(self) -> ReadyMaterial | None:
+        """What is in force, None before the first."""
+        return self._ready

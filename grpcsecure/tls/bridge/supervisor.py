@@ -1,0 +1,377 @@
+"""The launcher's side: starts a bridge, watches it, starts it again, gives up.
+
+The listening sockets stay open here, so clients that come while no bridge runs wait
+in the kernel's queue. Invariant: when a bridge is gone, so are all of its peers.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from grpcsecure.tls.bridge import messages
+from grpcsecure.tls.bridge.hosts import ProcessHost
+from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
+from grpcsecure.tls.bridge.registry import Registry
+from grpcsecure.tls.bridge.wire import Channel, Frame, FrameKind, ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from grpcsecure.model.listener import TlsSettings
+    from grpcsecure.tls.bridge.facts import Refusal
+    from grpcsecure.tls.bridge.hosts import Host, RunningBridge
+    from grpcsecure.tls.material import Material
+
+__all__ = ["Bridge", "BridgeError", "BridgeListener", "BridgeObserver"]
+
+#: Seconds until a bridge must serve, or have taken new material.
+_START_TIMEOUT = 30.0
+_SWAP_TIMEOUT = 30.0
+
+#: Seconds a bridge gets to end by itself once it is told to.
+_STOP_TIMEOUT = 5.0
+
+#: Waits before a restart, and how many in a row before giving up; a bridge that
+#: served for `_STABLE` seconds starts the count anew.
+_BACKOFF = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 5.0)
+_STABLE = 60.0
+
+#: Seconds a bridge may leave our orders unread before it counts as stuck.
+_SEND_TIMEOUT = 10
+
+
+class BridgeError(Exception):
+    """The bridge does not serve, or did not take the material; in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeListener:
+    """One listener to serve: bound and listening `sock`, and the server's own socket.
+
+    `inner_path` is the unix socket on which the grpcio server of this listener
+    accepts, in a private directory (`inner.InnerDirectory`).
+    """
+
+    name: str
+    sock: socket.socket
+    inner_path: str
+    tls: TlsSettings
+    material: Material = field(repr=False)
+
+
+class BridgeObserver(Protocol):
+    """Hears what happens; called on the supervisor's thread, must not block it."""
+
+    def refused(self, refusal: Refusal) -> None:
+        """A handshake was refused."""
+
+    def died(self, reason: str, restart_in: float) -> None:
+        """The bridge ended unasked; every connection through it is gone."""
+
+    def restarted(self) -> None:
+        """A new bridge serves."""
+
+    def gave_up(self, reason: str) -> None:
+        """The bridge keeps dying and is not started again."""
+
+
+class Bridge:
+    """A bridge that is kept running. Methods may be called from any thread."""
+
+    def __init__(
+        self,
+        listeners: Sequence[BridgeListener],
+        observer: BridgeObserver,
+        *,
+        host: Host | None = None,
+    ) -> None:
+        self.peers = Registry()
+        self._listeners = {listener.name: listener for listener in listeners}
+        self._materials = {
+            listener.name: BridgeMaterial.of(listener.material)
+            for listener in listeners
+        }
+        self._observer = observer
+        self._host: Host = ProcessHost() if host is None else host
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._channel: Channel | None = None
+        self._running: RunningBridge | None = None
+        self._answers: dict[int, str | None] = {}
+        self._orders = 0
+        self._first_order = 0
+        self._ready = False
+        self._failure: str | None = None
+        self._drained = False
+        self._stopping = False
+        self._ended = threading.Event()
+        self._wake = threading.Event()
+        # The kernel sends PR_SET_PDEATHSIG when this very thread ends.
+        self._thread = threading.Thread(
+            target=self._supervise, name="grpcsecure-bridge-supervisor", daemon=True
+        )
+
+    @property
+    def pid(self) -> int | None:
+        """The bridge's process, None while there is none or it is a thread."""
+        running = self._running
+        return None if running is None else running.pid
+
+    def start(self) -> None:
+        """Start the bridge and wait until it accepts connections.
+
+        Raises:
+            BridgeError: it does not; nothing is left running.
+        """
+        self._thread.start()
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._ready or self._failure is not None, _START_TIMEOUT
+            )
+            failure = None if self._ready else self._failure or "it did not start"
+        if failure is not None:
+            self.stop()
+            raise BridgeError(failure)
+
+    def replace(self, materials: Mapping[str, Material]) -> None:
+        """Use other material for the next handshakes, on all its listeners at once.
+
+        Raises:
+            BridgeError: a context could not be built; everything stays as it was.
+        """
+        new = {name: BridgeMaterial.of(each) for name, each in materials.items()}
+        with self._changed:
+            if self._channel is None:
+                # Between two bridges: the next one starts with it.
+                self._materials.update(new)
+                return
+            order = self._send_material(new)
+            channel = self._channel
+            answered = self._changed.wait_for(
+                lambda: order in self._answers or self._channel is not channel,
+                _SWAP_TIMEOUT,
+            )
+            reason = self._answers.pop(order, None)
+            if not answered:
+                reason = "the bridge does not answer"
+            if reason is None:
+                self._materials.update(new)
+        if reason is not None:
+            raise BridgeError(reason)
+
+    def close(self, peers: Collection[str]) -> None:
+        """Close the connections that have these names, with a TLS close_notify."""
+        with self._changed:
+            numbers = self.peers.numbers_of(frozenset(peers))
+            if numbers:
+                self._send(messages.write_ids(FrameKind.CLOSE, numbers))
+
+    def drain(self) -> None:
+        """Accept no more; open connections go on until server or client end them."""
+        with self._changed:
+            self._stopping = True
+            self._wake.set()
+            self._send(Frame(FrameKind.DRAIN))
+
+    def stop(self, timeout: float = 0.0) -> None:
+        """End the bridge, after waiting `timeout` seconds for a drain to finish."""
+        with self._changed:
+            self._stopping = True
+            self._changed.wait_for(
+                lambda: self._drained or self._channel is None, timeout
+            )
+            self._send(Frame(FrameKind.STOP))
+            self._wake.set()
+        if self._thread.ident is not None:
+            self._ended.wait(_STOP_TIMEOUT)
+            running = self._running
+            if not self._ended.is_set() and running is not None:
+                running.kill()
+            self._thread.join(_STOP_TIMEOUT)
+        self.peers.clear()
+
+    # Sending; the lock is held.
+
+    def _send(self, frame: Frame, descriptor: int | None = None) -> None:
+        if self._channel is None:
+            return
+        try:
+            self._channel.queue(frame, descriptor)
+            taken = self._channel.flush()
+        except OSError:
+            taken = False
+        if not taken:
+            # Gone, or stuck: ended here so that reading notices it, in its own thread.
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._channel is not None:
+            with suppress(OSError):  # it is gone already
+                self._channel.sock.shutdown(socket.SHUT_RDWR)
+
+    def _send_material(self, materials: Mapping[str, BridgeMaterial]) -> int:
+        self._orders += 1
+        self._send(messages.write_material(self._orders, materials))
+        return self._orders
+
+    # The supervisor's thread.
+
+    def _supervise(self) -> None:
+        failures = 0
+        try:
+            while True:
+                reason, was_ready, lasted = self._run_once()
+                if self._stopping:
+                    return
+                failures = 0 if lasted >= _STABLE else failures
+                if not self._has_served(was_ready=was_ready, reason=reason):
+                    return
+                if failures >= len(_BACKOFF):
+                    self._observer.gave_up(reason)
+                    return
+                pause = _BACKOFF[failures]
+                failures += 1
+                self._observer.died(reason, pause)
+                if self._wake.wait(pause):
+                    return
+        finally:
+            self._ended.set()
+
+    def _has_served(self, *, was_ready: bool, reason: str) -> bool:
+        """Whether there is something to restart: a failed first start is `start`'s."""
+        with self._changed:
+            if was_ready or self._ready:
+                return True
+            self._failure = reason
+            self._changed.notify_all()
+            return False
+
+    def _run_once(self) -> tuple[str, bool, float]:
+        """Run one bridge to its end; say why it ended, if it served, and how long."""
+        began = time.monotonic()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            running = self._host.start(theirs)
+        except OSError as error:
+            ours.close()
+            return f"it could not be started: {error.strerror}", False, 0.0
+        channel = Channel(ours)
+        self._open(channel, running)
+        try:
+            reason = self._listen_to(channel)
+        finally:
+            self._shut(channel)
+        outcome = running.wait(_STOP_TIMEOUT)
+        if outcome is None:
+            running.kill()
+            outcome = running.wait(_STOP_TIMEOUT) or "stuck"
+        self._running = None
+        return reason or outcome, self._ready, time.monotonic() - began
+
+    def _open(self, channel: Channel, running: RunningBridge) -> None:
+        # Only sending has a deadline (socket(7)): a silent bridge is a quiet one.
+        channel.sock.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_TIMEOUT, 0)
+        )
+        with self._changed:
+            self._running = running
+            self._channel = channel
+            for listener in self._listeners.values():
+                order = messages.ListenOrder(
+                    listener.name, BridgeSettings.of(listener.tls), listener.inner_path
+                )
+                self._send(messages.write_listen(order), listener.sock.fileno())
+            self._first_order = self._send_material(self._materials)
+
+    def _shut(self, channel: Channel) -> None:
+        """Forget the peers first: after this their names may be bound by anybody."""
+        with self._changed:
+            self.peers.clear()
+            self._channel = None
+            channel.close()
+            self._answers.clear()
+            self._changed.notify_all()
+
+    def _listen_to(self, channel: Channel) -> str | None:
+        """Obey what the bridge reports until it ends; return its last words."""
+        greeted = False
+        try:
+            while True:
+                registered: list[int] = []
+                for frame, descriptor in channel.receive():
+                    if not greeted:
+                        messages.check_hello(frame)
+                        greeted = True
+                    elif frame.kind is FrameKind.FAILED:
+                        return messages.read_failed(frame)
+                    else:
+                        self._heed(frame, descriptor, registered)
+                if registered:
+                    with self._changed:
+                        self._send(messages.write_ids(FrameKind.REGISTERED, registered))
+        except ProtocolError as error:
+            running = self._running
+            if running is not None:
+                running.kill()
+            return f"it sent {error}"
+        except (EOFError, OSError):
+            return None
+
+    def _heed(
+        self, frame: Frame, descriptor: int | None, registered: list[int]
+    ) -> None:
+        kind = frame.kind
+        if kind is FrameKind.PEER:
+            self._register(messages.read_peer(frame), descriptor, registered)
+        elif kind is FrameKind.ENDED:
+            for number in messages.read_ids(frame):
+                self.peers.remove(number)
+        elif kind is FrameKind.REFUSED:
+            self._observer.refused(messages.read_refusal(frame))
+        elif kind in (FrameKind.SWAPPED, FrameKind.REJECTED):
+            self._answered(*messages.read_answer(frame))
+        elif kind is FrameKind.DRAINED:
+            with self._changed:
+                self._drained = True
+                self._changed.notify_all()
+        else:
+            raise ProtocolError(f"a {kind.name} frame")
+
+    def _register(
+        self,
+        message: messages.PeerMessage,
+        hold: int | None,
+        registered: list[int],
+    ) -> None:
+        if hold is None:
+            # Out of descriptors: without a hold on it the name is not safe.
+            with self._changed:
+                self._send(messages.write_ids(FrameKind.CLOSE, [message.connection]))
+            return
+        if not self.peers.add(message.connection, message.name, message.facts, hold):
+            os.close(hold)
+            raise ProtocolError("a connection that is there already")
+        registered.append(message.connection)
+
+    def _answered(self, order: int, reason: str | None) -> None:
+        with self._changed:
+            if order != self._first_order:
+                self._answers[order] = reason
+                self._changed.notify_all()
+                return
+            if reason is not None:
+                self._failure = reason
+                self._hang_up()
+                return
+            is_first = not self._ready
+            self._ready = True
+            self._changed.notify_all()
+        if not is_first:
+            self._observer.restarted()

@@ -1,0 +1,122 @@
+"""What a handshake found out about the client's certificate, and who decides.
+
+OpenSSL's final verdict is useless after a callback that lets everything pass: it says
+"ok" for a self-signed certificate too. So the first error is recorded as it comes by.
+Invariant: without a record that says otherwise, a certificate is not verified.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from OpenSSL import crypto
+
+from grpcsecure.tls.bridge.der import DerError
+from grpcsecure.tls.bridge.names import read_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from OpenSSL import SSL
+
+    from grpcsecure.tls.bridge.names import CertificateNames
+
+__all__ = ["HandshakeRecord", "error_text", "make_verify_callback"]
+
+#: Words for what OpenSSL does not check, or checks otherwise than BoringSSL.
+BAD_KEY_USAGE = "key usage bit incorrect"
+BAD_EXTENSION = "invalid or inconsistent certificate extension"
+
+
+class HandshakeRecord:
+    """What one handshake's callbacks saw; hangs on the connection as its app data."""
+
+    __slots__ = (
+        "alpn_offered",
+        "at_fault",
+        "error",
+        "error_depth",
+        "leaf_seen",
+        "offered",
+        "unusable",
+    )
+
+    def __init__(self) -> None:
+        #: The first X509_V_ERR of the chain and the depth it was found at.
+        self.error: int | None = None
+        self.error_depth = 0
+        #: Whether the chain was walked down to the client's own certificate.
+        self.leaf_seen = False
+        #: Why the certificate is refused in every mode, if it is.
+        self.unusable: str | None = None
+        #: Names of the certificate with the first error, or of the leaf.
+        self.at_fault: CertificateNames | None = None
+        self.alpn_offered = False
+        self.offered: list[bytes] = []
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether OpenSSL walked the whole chain and had nothing against it."""
+        return self.leaf_seen and self.error is None and self.unusable is None
+
+
+def make_verify_callback(
+    *, verifies: bool
+) -> Callable[[SSL.Connection, crypto.X509, int, int, int], bool]:
+    """Return the callback for a mode that verifies, or for one that only records.
+
+    Truth table, for each certificate of the chain from the anchor down to the leaf:
+
+        leaf unusable   error   verifies   handshake goes on
+        yes             any     any        no   (BoringSSL refuses these in all modes)
+        no              no      any        yes
+        no              yes     no         yes, and the first error is kept
+        no              yes     yes        no
+    """
+
+    def judge(
+        connection: SSL.Connection,
+        certificate: crypto.X509,
+        error: int,
+        depth: int,
+        ok: int,
+    ) -> bool:
+        record: HandshakeRecord = connection.get_app_data()
+        if not ok and record.error is None:
+            record.error = error
+            record.error_depth = depth
+            record.at_fault = _names_of(certificate)
+        if depth == 0 and not record.leaf_seen:
+            _look_at_leaf(record, certificate)
+        if record.unusable is not None:
+            return False
+        return bool(ok) or not verifies
+
+    return judge
+
+
+def _look_at_leaf(record: HandshakeRecord, certificate: crypto.X509) -> None:
+    record.leaf_seen = True
+    names = _names_of(certificate)
+    if names is None:
+        record.unusable = BAD_EXTENSION
+    elif not names.may_sign:
+        record.unusable = BAD_KEY_USAGE
+    if record.at_fault is None or record.unusable is not None:
+        record.at_fault = names
+
+
+def _names_of(certificate: crypto.X509) -> CertificateNames | None:
+    try:
+        return read_names(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
+    except DerError:
+        return None
+
+
+def error_text(code: int) -> str:
+    """Return OpenSSL's words for an X509_V_ERR number."""
+    # pyOpenSSL has no function for it, cryptography's bindings do.
+    from OpenSSL._util import ffi, lib
+
+    text: bytes = ffi.string(lib.X509_verify_cert_error_string(code))
+    return text.decode("ascii", "replace")

@@ -1,0 +1,216 @@
+"""Frames over a socketpair between launcher and bridge: bounded, and with descriptors.
+
+A frame is its length, a kind, a JSON object and binary blobs; some kinds carry one
+descriptor (SCM_RIGHTS, unix(7)). Invariant: what does not parse raises
+`ProtocolError`, and no blob is ever shown in an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+from array import array
+from collections import deque
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+__all__ = ["MAX_FRAME", "VERSION", "Channel", "Frame", "FrameKind", "ProtocolError"]
+
+#: Raised with each change of a frame's meaning; both ends must have the same.
+VERSION = 1
+
+#: Material with large revocation lists is the largest thing that is sent.
+MAX_FRAME = 64 * 1024 * 1024
+
+_HEADER = struct.Struct("!IBI")  # bytes after this field, kind, bytes of JSON
+_LENGTH = 4
+_CHUNK = 256 * 1024
+_MAX_DESCRIPTORS = 8
+
+
+class ProtocolError(Exception):
+    """The other end sent what it must not send."""
+
+
+class FrameKind(IntEnum):
+    """What a frame says. The launcher sends the first group, the bridge the second."""
+
+    LISTEN = 1
+    MATERIAL = 2
+    REGISTERED = 3
+    CLOSE = 4
+    DRAIN = 5
+    STOP = 6
+
+    HELLO = 32
+    SWAPPED = 33
+    REJECTED = 34
+    PEER = 35
+    ENDED = 36
+    REFUSED = 37
+    DRAINED = 38
+    FAILED = 39
+
+
+#: Kinds that come with a descriptor: a listening socket, a hold on a name.
+_WITH_DESCRIPTOR = frozenset({FrameKind.LISTEN, FrameKind.PEER})
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One message; blobs hold certificates and keys and are never shown."""
+
+    kind: FrameKind
+    fields: dict[str, object] = field(default_factory=dict)
+    blobs: tuple[bytes, ...] = field(default=(), repr=False)
+
+    def encode(self) -> bytes:
+        """Return the bytes of the frame.
+
+        Raises:
+            ProtocolError: the frame is larger than `MAX_FRAME`.
+        """
+        text = json.dumps(
+            {**self.fields, "blobs": [len(blob) for blob in self.blobs]}
+        ).encode()
+        size = _HEADER.size - _LENGTH + len(text) + sum(map(len, self.blobs))
+        if size > MAX_FRAME:
+            raise ProtocolError(f"a {self.kind.name} frame of {size} bytes")
+        return b"".join((_HEADER.pack(size, self.kind, len(text)), text, *self.blobs))
+
+
+class Channel:
+    """One end of the socketpair; blocking or not, as its socket is.
+
+    Not safe for two threads at once: the launcher's side has a lock around it.
+    """
+
+    __slots__ = ("_descriptors", "_incoming", "_limit", "_outgoing", "pending", "sock")
+
+    def __init__(self, sock: socket.socket, *, limit: int = MAX_FRAME) -> None:
+        self.sock = sock
+        #: Bytes queued and not yet taken by the kernel.
+        self.pending = 0
+        self._limit = limit
+        self._incoming = bytearray()
+        self._outgoing: deque[tuple[bytes, int | None]] = deque()
+        self._descriptors: deque[int | None] = deque()
+
+    def queue(self, frame: Frame, descriptor: int | None = None) -> None:
+        """Take `frame` for sending; a descriptor is duplicated and stays the caller's.
+
+        Duplicated because it may be closed, and its number be another's, before the
+        frame leaves.
+        """
+        data = frame.encode()
+        held = None if descriptor is None else os.dup(descriptor)
+        self._outgoing.append((data, held))
+        self.pending += len(data)
+
+    def flush(self) -> bool:
+        """Send what the kernel takes now; say whether nothing is left.
+
+        Raises:
+            OSError: the other end is gone.
+        """
+        while self._outgoing:
+            data, descriptor = self._outgoing[0]
+            try:
+                sent = self._send(data, descriptor)
+            except BlockingIOError:
+                return False
+            self._outgoing.popleft()
+            self.pending -= sent
+            if descriptor is not None:
+                os.close(descriptor)
+            if sent < len(data):
+                self._outgoing.appendleft((data[sent:], None))
+        return True
+
+    def _send(self, data: bytes, descriptor: int | None) -> int:
+        if descriptor is None:
+            return self.sock.send(data)
+        return socket.send_fds(self.sock, [data], [descriptor])
+
+    def receive(self) -> list[tuple[Frame, int | None]]:
+        """Return the frames that one read completes, with their descriptors.
+
+        Raises:
+            EOFError: the other end is closed.
+            ProtocolError: what came is no frame.
+            OSError: as of `recvmsg`, `BlockingIOError` included.
+        """
+        data, control, flags, _ = self.sock.recvmsg(
+            _CHUNK, socket.CMSG_LEN(_MAX_DESCRIPTORS * 4), socket.MSG_CMSG_CLOEXEC
+        )
+        self._take_descriptors(control, flags)
+        if not data:
+            raise EOFError
+        self._incoming += data
+        return self._split()
+
+    def _take_descriptors(
+        self, control: list[tuple[int, int, bytes]], flags: int
+    ) -> None:
+        found = array("i")
+        for level, kind, value in control:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                found.frombytes(value[: len(value) // 4 * 4])
+        self._descriptors.extend(found)
+        # Out of descriptors: the kernel drops it, the frame must not get the next one.
+        if flags & socket.MSG_CTRUNC and not found:
+            self._descriptors.append(None)
+
+    def _split(self) -> list[tuple[Frame, int | None]]:
+        frames: list[tuple[Frame, int | None]] = []
+        start = 0
+        while len(self._incoming) - start >= _HEADER.size:
+            size, kind, text = _HEADER.unpack_from(self._incoming, start)
+            if size > self._limit or text + _HEADER.size - _LENGTH > size:
+                raise ProtocolError(f"a frame of {size} bytes")
+            if len(self._incoming) - start < size + _LENGTH:
+                break
+            body = bytes(self._incoming[start + _HEADER.size : start + size + _LENGTH])
+            frame = _decode(kind, body[:text], body[text:])
+            frames.append((frame, self._descriptor_of(frame)))
+            start += size + _LENGTH
+        del self._incoming[:start]
+        return frames
+
+    def _descriptor_of(self, frame: Frame) -> int | None:
+        if frame.kind not in _WITH_DESCRIPTOR:
+            return None
+        if not self._descriptors:
+            raise ProtocolError(f"a {frame.kind.name} frame without its descriptor")
+        return self._descriptors.popleft()
+
+    def close(self) -> None:
+        """Close the socket and every descriptor on its way in or out."""
+        self.sock.close()
+        for _, descriptor in self._outgoing:
+            if descriptor is not None:
+                os.close(descriptor)
+        for descriptor in self._descriptors:
+            if descriptor is not None:
+                os.close(descriptor)
+        self._outgoing.clear()
+        self._descriptors.clear()
+
+
+def _decode(kind: int, text: bytes, rest: bytes) -> Frame:
+    try:
+        fields = json.loads(text)
+        sizes = fields.pop("blobs")
+        known = FrameKind(kind)
+        blobs: list[bytes] = []
+        offset = 0
+        for size in sizes:
+            blobs.append(rest[offset : offset + size])
+            offset += size
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise ProtocolError(f"a frame of kind {kind} that does not parse") from None
+    if offset != len(rest):
+        raise ProtocolError(f"a {known.name} frame whose blobs do not add up")
+    return Frame(known, fields, tuple(blobs))

@@ -1,0 +1,294 @@
+"""A grpcio server behind a bridge, as small as it can be, and clients to try it with.
+
+`BridgedServer` does what the real wiring does: an inner unix socket in a private
+directory, and an interceptor that refuses every call whose peer nobody registered.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, Queue
+from typing import TYPE_CHECKING
+
+import grpc
+
+from grpcsecure.model.listener import TlsSettings, TlsVersion
+from grpcsecure.model.modes import ClientCertificateMode
+from grpcsecure.tls.bridge.hosts import ProcessHost, ThreadHost
+from grpcsecure.tls.bridge.inner import InnerDirectory
+from grpcsecure.tls.bridge.supervisor import Bridge, BridgeListener
+from grpcsecure.tls.material import Material
+
+if TYPE_CHECKING:
+    from support.bridge_certs import Pair
+
+PATIENCE = 20
+HOSTS = {"process": ProcessHost, "thread": ThreadHost}
+ECHO = "/test.Echo/Unary"
+EVERY_SIZE = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+]
+
+
+def eventually(condition, *, what="the condition"):
+    """Wait until `condition()` is true; fail with `what` when patience runs out."""
+    deadline = time.monotonic() + PATIENCE
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come true"
+        pause.wait(0.01)
+
+
+class Observer:
+    """Keeps what the supervisor reports."""
+
+    def __init__(self):
+        self.refusals = Queue()
+        self.events = Queue()
+
+    def refused(self, refusal):
+        self.refusals.put(refusal)
+
+    def died(self, reason, restart_in):
+        self.events.put(("died", reason))
+
+    def restarted(self):
+        self.events.put(("restarted", ""))
+
+    def gave_up(self, reason):
+        self.events.put(("gave_up", reason))
+
+    def refusal(self):
+        """Return the next refusal."""
+        return self.refusals.get(timeout=PATIENCE)
+
+    def event(self):
+        """Return the name of the next event of the bridge's life."""
+        return self.events.get(timeout=PATIENCE)[0]
+
+    def is_quiet(self):
+        """Say whether no refusal waits to be read."""
+        try:
+            self.refusals.get_nowait()
+        except Empty:
+            return True
+        return False
+
+
+class _Guard(grpc.ServerInterceptor):
+    """Refuses calls of peers that are not in the registry, as the real one does."""
+
+    def __init__(self, server):
+        self._server = server
+
+    def intercept_service(self, continuation, details):
+        handler = continuation(details)
+        if handler is None:
+            return None
+        server = self._server
+
+        def refuse_strangers(behavior):
+            def call(request, context):
+                facts = server.bridge.peers.lookup(context.peer())
+                server.seen.append((context.peer(), facts))
+                if facts is None:
+                    context.abort(grpc.StatusCode.UNAUTHENTICATED, "stranger")
+                return behavior(request, context)
+
+            return call
+
+        if handler.response_streaming:
+            make, kind = grpc.unary_stream_rpc_method_handler, handler.unary_stream
+            if handler.request_streaming:
+                make, kind = (
+                    grpc.stream_stream_rpc_method_handler,
+                    handler.stream_stream,
+                )
+        else:
+            make, kind = grpc.unary_unary_rpc_method_handler, handler.unary_unary
+            if handler.request_streaming:
+                make, kind = grpc.stream_unary_rpc_method_handler, handler.stream_unary
+        return make(refuse_strangers(kind))
+
+
+def _handlers(server):
+    def unary(request, context):
+        del context
+        return request
+
+    def collect(requests, context):
+        del context
+        return str(sum(map(len, requests))).encode()
+
+    def pour(request, context):
+        del context
+        count, size = map(int, request.split())
+        yield from (b"x" * size for _ in range(count))
+
+    def chat(requests, context):
+        del context
+        yield from requests
+
+    def wait(request, context):
+        server.waiting.set()
+        server.release.wait(PATIENCE)
+        return request
+
+    make = grpc.unary_unary_rpc_method_handler
+    return grpc.method_handlers_generic_handler(
+        "test.Echo",
+        {
+            "Unary": make(unary),
+            "Wait": make(wait),
+            "Collect": grpc.stream_unary_rpc_method_handler(collect),
+            "Pour": grpc.unary_stream_rpc_method_handler(pour),
+            "Chat": grpc.stream_stream_rpc_method_handler(chat),
+        },
+    )
+
+
+def material(server, *, client_ca=(), crls=(), generation=1):
+    """Return a snapshot; `client_ca` are pairs whose certificates are trusted."""
+    return Material(
+        generation=generation,
+        certificate_chain=server.chain_pem,
+        private_key=server.key_pem,
+        client_ca=b"".join(pair.certificate_pem for pair in client_ca) or None,
+        crls=tuple(crls),
+        chain=(),
+    )
+
+
+def settings(mode, *, min_version=TlsVersion.TLS_1_2, timeout=10.0):
+    """Return the `tls` block of a listener; its paths are not looked at here."""
+    return TlsSettings(
+        certificate=Path("/server.pem"),
+        private_key=Path("/server.key"),
+        client_certificate=ClientCertificateMode(mode),
+        min_version=min_version,
+        handshake_timeout=timeout,
+    )
+
+
+def listen(address=("127.0.0.1", 0), family=socket.AF_INET, backlog=4096):
+    """Return a listening socket on any free port."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.bind(address)
+    sock.listen(backlog)
+    return sock
+
+
+class BridgedServer:
+    """A grpcio server whose listeners, a dict of (settings, material), are bridged."""
+
+    def __init__(self, listeners, *, host="process", options=(), sockets=None):
+        self.seen = []
+        self.waiting = threading.Event()
+        self.release = threading.Event()
+        self.observer = Observer()
+        self.directory = InnerDirectory()
+        self.sockets = sockets or {name: listen() for name in listeners}
+        self.server = grpc.server(
+            ThreadPoolExecutor(16),
+            interceptors=[_Guard(self)],
+            options=[*EVERY_SIZE, *options],
+        )
+        self.server.add_generic_rpc_handlers((_handlers(self),))
+        served = []
+        for number, (name, (tls, first)) in enumerate(listeners.items()):
+            path = self.directory.socket_path(number)
+            self.server.add_insecure_port(f"unix:{path}")
+            served.append(BridgeListener(name, self.sockets[name], path, tls, first))
+        self.inner_paths = {each.name: each.inner_path for each in served}
+        self.bridge = Bridge(served, self.observer, host=HOSTS[host]())
+        self.server.start()
+
+    def start(self):
+        self.bridge.start()
+        return self
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.release.set()
+        self.server.stop(0).wait()
+        self.bridge.stop()
+        for sock in self.sockets.values():
+            sock.close()
+        self.directory.close()
+
+    def port(self, name="public"):
+        """Return the port of a listener."""
+        return self.sockets[name].getsockname()[1]
+
+    def target(self, name="public"):
+        """Return the address to dial."""
+        return f"127.0.0.1:{self.port(name)}"
+
+
+@contextmanager
+def channel(target, authority: Pair, client: Pair | None = None, *, sends_issuers=True):
+    """A grpcio channel that trusts `authority` and presents `client`."""
+    chain = client and (client.chain_pem if sends_issuers else client.certificate_pem)
+    credentials = grpc.ssl_channel_credentials(
+        authority.certificate_pem, client and client.key_pem, chain
+    )
+    options = [
+        *EVERY_SIZE,
+        ("grpc.ssl_target_name_override", "localhost"),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_retries", 0),
+    ]
+    with grpc.secure_channel(target, credentials, options=options) as opened:
+        yield opened
+
+
+def call(opened, request=b"hello", method=ECHO):
+    """Make a unary call and return the answer."""
+    return opened.unary_unary(method)(request, timeout=PATIENCE)
+
+
+def try_call(target, authority, client=None, **options):
+    """Return None if a call succeeds, else its `RpcError`."""
+    with channel(target, authority, client, **options) as opened:
+        try:
+            assert call(opened) == b"hello"
+        except grpc.RpcError as error:
+            return error
+    return None
+
+
+def tls_context(authority, client=None, *, folder=None, alpn=("h2",), version=None):
+    """Return a context of Python's ssl, for clients that misbehave."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=authority.certificate_pem.decode())
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    if client is not None:
+        path = folder / "client.pem"
+        path.write_bytes(client.chain_pem + client.key_pem)
+        context.load_cert_chain(path)
+    if version is not None:
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+def tls_connect(port, context):
+    """Return a TLS connection to a port of the loopback."""
+    raw = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    try:
+        return context.wrap_socket(raw, server_hostname="localhost")
+    except BaseException:
+        raw.close()
+        raise

@@ -1,0 +1,176 @@
+"""Certificates of every kind a client may present, made in memory.
+
+`Authority` signs; `certificate()` takes what differs from a plain client certificate.
+Keys are P-256 and made once per name: making them is what takes the time.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from functools import cache
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+NOW = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
+DAY = dt.timedelta(days=1)
+PEM = serialization.Encoding.PEM
+DER = serialization.Encoding.DER
+
+_CA_USAGE = x509.KeyUsage(
+    digital_signature=True,
+    key_cert_sign=True,
+    crl_sign=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+LEAF_USAGE = x509.KeyUsage(
+    digital_signature=True,
+    key_cert_sign=False,
+    crl_sign=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+NO_SIGNATURE_USAGE = x509.KeyUsage(
+    digital_signature=False,
+    key_cert_sign=False,
+    crl_sign=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
+@cache
+def new_key(name: str) -> ec.EllipticCurvePrivateKey:
+    """Return the key called `name`, made on first use."""
+    del name
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def common_name(text: str) -> x509.Name:
+    """Return the name that is one CN."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A certificate with its key and the certificates to send after it."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+    issuers: tuple[x509.Certificate, ...] = ()
+
+    @property
+    def certificate_pem(self) -> bytes:
+        """The leaf alone."""
+        return self.certificate.public_bytes(PEM)
+
+    @property
+    def chain_pem(self) -> bytes:
+        """The leaf and what is sent after it."""
+        return b"".join(c.public_bytes(PEM) for c in (self.certificate, *self.issuers))
+
+    @property
+    def der(self) -> bytes:
+        """The leaf as DER."""
+        return self.certificate.public_bytes(DER)
+
+    @property
+    def key_pem(self) -> bytes:
+        """The key, PKCS #8, without a passphrase."""
+        return self.key.private_bytes(
+            PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+
+
+def certificate(
+    subject: x509.Name | str,
+    *,
+    issuer: Pair | None = None,
+    key: str | None = None,
+    signer: ec.EllipticCurvePrivateKey | None = None,
+    names: list[x509.GeneralName] | None = None,
+    extended: list[x509.ObjectIdentifier] | None = None,
+    usage: x509.KeyUsage | None = LEAF_USAGE,
+    is_ca: bool = False,
+    start: dt.datetime = NOW - DAY,
+    end: dt.datetime = NOW + 30 * DAY,
+    send: tuple[x509.Certificate, ...] = (),
+) -> Pair:
+    """Make a certificate; without an issuer it signs itself."""
+    name = common_name(subject) if isinstance(subject, str) else subject
+    own = new_key(key or name.rfc4514_string())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer.certificate.subject if issuer else name)
+        .public_key(own.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(end)
+        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(own.public_key()), critical=False
+        )
+    )
+    if usage is not None:
+        builder = builder.add_extension(usage, critical=True)
+    if extended:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
+    if names:
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName(names), critical=False
+        )
+    signing = signer or (issuer.key if issuer else own)
+    return Pair(
+        certificate=builder.sign(signing, hashes.SHA256()), key=own, issuers=send
+    )
+
+
+def authority(subject: str, *, issuer: Pair | None = None, **arguments: object) -> Pair:
+    """Make a CA certificate."""
+    return certificate(subject, issuer=issuer, is_ca=True, usage=_CA_USAGE, **arguments)
+
+
+def revocation_list(
+    issuer: Pair,
+    *revoked: Pair,
+    next_update: dt.datetime = NOW + 7 * DAY,
+) -> bytes:
+    """Return the DER of a CRL of `issuer`."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.certificate.subject)
+        .last_update(NOW - 2 * DAY)
+        .next_update(next_update)
+    )
+    for pair in revoked:
+        builder = builder.add_revoked_certificate(
+            x509.RevokedCertificateBuilder()
+            .serial_number(pair.certificate.serial_number)
+            .revocation_date(NOW - DAY)
+            .build()
+        )
+    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(DER)
+
+
+CLIENT_AUTH = [ExtendedKeyUsageOID.CLIENT_AUTH]
+SERVER_AUTH = [ExtendedKeyUsageOID.SERVER_AUTH]
+ANY_USAGE = [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]
