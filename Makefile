@@ -10,7 +10,7 @@ help:
 	@echo "make serve    the example server over TLS, with development certificates"
 	@echo "make test     the tests, with branch coverage"
 	@echo "make check    ruff, mypy --strict, docstrings"
-	@echo "make interop  the tests with clients of other languages (needs Go and Node)"
+	@echo "make interop  the tests with clients of other languages (needs Go, Node, openssl)"
 
 # One environment for all targets, made anew when the project file changes.
 $(VENV)/.made: pyproject.toml
@@ -32,6 +32,22 @@ test: $(VENV)/.made
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+# Clients that share no code with grpcio, in these versions, inside the checkout.
+GRPCURL := github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
+
+.tools/bin/grpcurl: Makefile
+	GOBIN=$(CURDIR)/.tools/bin go install $(GRPCURL)
+	@touch $@
+
+.tools/node/.made: tests/interop/node/package.json tests/interop/node/package-lock.json
+	mkdir -p .tools/node
+	cp $^ .tools/node/
+	cd .tools/node && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+interop: $(VENV)/.made .tools/bin/grpcurl .tools/node/.made
+	INTEROP=required $(BIN)/pytest tests/interop
+
 check: $(VENV)/.made
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,4 +68,4 @@ examples/helloworld/helloworld_pb2.py: examples/helloworld/helloworld.proto
 examples: examples/helloworld/helloworld_pb2.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-protoc build dist certs .coverage* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-protoc .tools build dist certs .coverage* .mypy_cache .pytest_cache .ruff_cache

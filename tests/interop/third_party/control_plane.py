@@ -1,0 +1,17 @@
+"""Envoy's discovery service, from the classes in `xds-protos`."""
+
+from envoy.service.discovery.v3.ads_pb2_grpc import AggregatedDiscoveryServiceServicer
+from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
+
+
+class ControlPlane(AggregatedDiscoveryServiceServicer):
+    """Knows no resources, and says so in ever newer versions."""
+
+    async def StreamAggregatedResources(self, request_iterator, context):
+        """Answer each request with an empty set of what it asks for."""
+        version = 0
+        async for request in request_iterator:
+            version += 1
+            yield DiscoveryResponse(
+                version_info=str(version), type_url=request.type_url
+            )
