@@ -54,20 +54,30 @@ class Observer:
         self.events = Queue()
 
     def refused(self, refusal):
+        """As of `BridgeObserver`."""
         self.refusals.put(refusal)
 
     def died(self, reason, restart_in):
+        """As of `BridgeObserver`."""
         self.events.put(("died", reason))
 
     def restarted(self):
+        """As of `BridgeObserver`."""
         self.events.put(("restarted", ""))
 
     def gave_up(self, reason):
+        """As of `BridgeObserver`."""
         self.events.put(("gave_up", reason))
 
-    def refusal(self):
-        """Return the next refusal."""
-        return self.refusals.get(timeout=PATIENCE)
+    def refusal(self, **fields):
+        """Return the next refusal that has these fields; those before are dropped.
+
+        A grpcio client may try a second time before it tells its caller.
+        """
+        while True:
+            refusal = self.refusals.get(timeout=PATIENCE)
+            if all(getattr(refusal, key) == value for key, value in fields.items()):
+                return refusal
 
     def event(self):
         """Return the name of the next event of the bridge's life."""
@@ -211,6 +221,7 @@ class BridgedServer:
         self.server.start()
 
     def start(self):
+        """Start the bridge."""
         self.bridge.start()
         return self
 
@@ -221,6 +232,7 @@ class BridgedServer:
         self.close()
 
     def close(self):
+        """Stop server and bridge."""
         self.release.set()
         self.server.stop(0).wait()
         self.bridge.stop()

@@ -6,6 +6,7 @@ Keys are P-256 and made once per name: making them is what takes the time.
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 from dataclasses import dataclass
 from functools import cache
@@ -74,6 +75,8 @@ class Pair:
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
     issuers: tuple[x509.Certificate, ...] = ()
+    #: What stands in for the key's PEM, if it is to be a wrong one.
+    key_text: bytes | None = None
 
     @property
     def certificate_pem(self) -> bytes:
@@ -93,6 +96,8 @@ class Pair:
     @property
     def key_pem(self) -> bytes:
         """The key, PKCS #8, without a passphrase."""
+        if self.key_text is not None:
+            return self.key_text
         return self.key.private_bytes(
             PEM,
             serialization.PrivateFormat.PKCS8,
@@ -169,6 +174,28 @@ def revocation_list(
             .build()
         )
     return builder.sign(issuer.key, hashes.SHA256()).public_bytes(DER)
+
+
+def forged_key(
+    victim: ec.EllipticCurvePrivateKey, thief: ec.EllipticCurvePrivateKey
+) -> bytes:
+    """Return a key that claims the victim's public half and signs as the thief.
+
+    What OpenSSL compares with the certificate is the public half alone.
+    """
+    plain = (
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+    secret, other = (
+        key.private_numbers().private_value.to_bytes(32, "big")
+        for key in (victim, thief)
+    )
+    der = victim.private_bytes(DER, *plain).replace(secret, other)
+    text = base64.encodebytes(der).decode()
+    return (
+        f"-----BEGIN EC PRIVATE KEY-----\n{text}-----END EC PRIVATE KEY-----\n".encode()
+    )
 
 
 CLIENT_AUTH = [ExtendedKeyUsageOID.CLIENT_AUTH]

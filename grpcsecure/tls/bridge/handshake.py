@@ -257,10 +257,12 @@ def _reason_of(error: Exception) -> str:
     if isinstance(error, SSL.SysCallError):
         return "unexpected end of the connection"
     details = error.args[0] if error.args else None
-    # pyOpenSSL: a list of (library, function, reason), the cause first.
-    if isinstance(details, list) and details:
-        return str(details[0][2] or details[0][0])
-    return type(error).__name__
+    if not isinstance(details, list) or not details:
+        return type(error).__name__
+    # pyOpenSSL: all of OpenSSL's queue as (library, function, reason). What TLS made
+    # of it comes last ("bad signature" after "provider signature failure").
+    reasons = [reason for library, _, reason in details if "SSL" in library]
+    return str(reasons[-1] if reasons else details[0][2])
 
 
 def _shown(name: bytes) -> str:

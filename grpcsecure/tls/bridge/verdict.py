@@ -23,6 +23,23 @@ if TYPE_CHECKING:
 
 __all__ = ["HandshakeRecord", "error_text", "make_verify_callback"]
 
+#: X509_V_ERR numbers in the words of OpenSSL 3.0: later ones have others, and what is
+#: said in a handshake must agree with what is said at a call.
+_WORDS = {
+    3: "unable to get certificate CRL",
+    9: "certificate is not yet valid",
+    10: "certificate has expired",
+    12: "CRL has expired",
+    18: "self-signed certificate",
+    19: "self-signed certificate in certificate chain",
+    20: "unable to get local issuer certificate",
+    21: "unable to verify the first certificate",
+    22: "certificate chain too long",
+    23: "certificate revoked",
+    26: "unsupported certificate purpose",
+    79: "invalid CA certificate",
+}
+
 #: Words for what OpenSSL does not check, or checks otherwise than BoringSSL.
 BAD_KEY_USAGE = "key usage bit incorrect"
 BAD_EXTENSION = "invalid or inconsistent certificate extension"
@@ -115,6 +132,8 @@ def _names_of(certificate: crypto.X509) -> CertificateNames | None:
 
 def error_text(code: int) -> str:
     """Return OpenSSL's words for an X509_V_ERR number."""
+    if code in _WORDS:
+        return _WORDS[code]
     # pyOpenSSL has no function for it, cryptography's bindings do.
     from OpenSSL._util import ffi, lib
 
