@@ -1,0 +1,12 @@
+"""Certificates for the tests of this folder."""
+
+from __future__ import annotations
+
+import pytest
+from support.certificates import make_specimens
+
+
+@pytest.fixture(scope="session", name="certificates")
+def _certificates(tmp_path_factory):
+    """A folder as `certs dev --broken` makes it."""
+    return make_specimens(tmp_path_factory.mktemp("certificates"))

@@ -1,0 +1,116 @@
+"""Reading files of key material, once and whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from grpcsecure.model.peer import Certificate
+from grpcsecure.tls.files import (
+    MAX_BYTES,
+    FileForm,
+    PemFile,
+    UnreadableFile,
+    read_files,
+)
+from grpcsecure.tls.pem import BrokenBlock
+
+
+def read(path):
+    """Read one file."""
+    return read_files([path])[path]
+
+
+def test_certificates_and_key_of_one_file_are_found(certificates, tmp_path):
+    """A certificate and its key may share a file, in either order."""
+    path = tmp_path / "both.pem"
+    path.write_bytes(
+        (certificates / "server.key").read_bytes()
+        + (certificates / "server.pem").read_bytes()
+    )
+    path.chmod(0o640)
+    content = read(path)
+    assert isinstance(content, PemFile)
+    assert content.permissions == 0o640
+    (certificate,) = content.certificates()
+    assert isinstance(certificate, Certificate)
+    assert content.key().label == "PRIVATE KEY"
+
+
+def test_certificate_that_cannot_be_parsed_is_a_broken_block(tmp_path):
+    """Good base64 of anything else is no certificate."""
+    path = tmp_path / "x.pem"
+    path.write_text("-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n")
+    assert read(path).certificates() == (
+        BrokenBlock(line=1, label="CERTIFICATE", problem="it is no X.509 certificate"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "form"),
+    [
+        (b"", FileForm.EMPTY),
+        (b" \n\t\n", FileForm.EMPTY),
+        (b"\x30\x82\x01\x00", FileForm.DER),
+        (b"hello", FileForm.OTHER),
+        (b"-----BEGIN X-----\n", FileForm.PEM),
+    ],
+)
+def test_form_is_seen_from_the_bytes(tmp_path, data, form):
+    """What a file looks like decides what its reader is told."""
+    (tmp_path / "x").write_bytes(data)
+    assert read(tmp_path / "x").form is form
+
+
+def test_missing_file_is_told_from_an_unreadable_one(tmp_path):
+    """A file that is not there, and a path that leads through a file."""
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    assert read(tmp_path / "none").is_missing
+    assert read(tmp_path / "file" / "x").is_missing
+    assert read(tmp_path / "dangling\0").is_missing
+    assert not read(tmp_path / "loop").is_missing
+    assert read(tmp_path) == UnreadableFile(reason="it is a directory")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_file_without_permission_is_unreadable(tmp_path):
+    """The reason is the system's own words."""
+    path = tmp_path / "x"
+    path.touch(0o000)
+    assert read(path) == UnreadableFile(reason="permission denied")
+
+
+def test_pipes_and_devices_do_not_hold_us_up(tmp_path):
+    """Nothing but a regular file is read: a FIFO would wait for ever."""
+    os.mkfifo(tmp_path / "fifo")
+    assert read(tmp_path / "fifo") == UnreadableFile(reason="it is not a regular file")
+
+
+def test_large_file_is_refused(tmp_path):
+    """Memory is bounded, whatever the path leads to."""
+    with (tmp_path / "x").open("wb") as stream:
+        stream.truncate(MAX_BYTES + 1)
+    assert read(tmp_path / "x") == UnreadableFile(reason="it is larger than 4 MiB")
+
+
+def descriptors():
+    """Count the descriptors that this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_no_descriptor_is_left_open(tmp_path):
+    """Reading leaks nothing, also when it fails."""
+    before = descriptors()
+    for _ in range(20):
+        read_files([tmp_path, tmp_path / "none", Path("/dev/null")])
+    assert descriptors() == before
+
+
+def test_repr_shows_nothing_of_a_key(certificates):
+    """A key file can be looked at in a debugger's log without harm."""
+    content = read(certificates / "server.key")
+    lines = (certificates / "server.key").read_text().splitlines()[1:-1]
+    assert not any(line in repr((content, content.key())) for line in lines)

@@ -1,0 +1,186 @@
+"""Certificates to plain values."""
+
+from __future__ import annotations
+
+import ipaddress
+import subprocess
+import warnings
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from grpcsecure.errors import CertificateError
+from grpcsecure.model.peer import Certificate
+from grpcsecure.tls.peer import parse_certificate, parse_pem_certificates
+
+KEY = ec.generate_private_key(ec.SECP256R1())
+START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+DER = serialization.Encoding.DER
+
+
+def certificate(*, subject=(), names=(), key=KEY):
+    """Return the DER of a self-signed certificate."""
+    name = x509.Name(
+        x509.NameAttribute(oid, value, _type=kind, _validate=False)
+        for oid, value, kind in subject
+    )
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(0x4F9A)
+        .not_valid_before(START)
+        .not_valid_after(START + timedelta(days=1))
+    )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
+    return builder.sign(KEY, hashes.SHA256()).public_bytes(DER)
+
+
+def cn(value, kind=x509.name._ASN1Type.UTF8String):
+    """Return a common name of any type and length."""
+    return (NameOID.COMMON_NAME, value, kind)
+
+
+def unit(value):
+    """Return an organizational unit."""
+    kind = x509.name._ASN1Type.UTF8String
+    return (NameOID.ORGANIZATIONAL_UNIT_NAME, value, kind)
+
+
+def test_every_field_is_what_the_certificate_says():
+    """Names, dates, serial number and units come out as they went in."""
+    parsed = parse_certificate(
+        certificate(
+            subject=[unit("Ops"), unit("Night, shift"), cn("billing")],
+            names=[
+                x509.DNSName("billing.example"),
+                x509.DNSName("*.billing.example"),
+                x509.UniformResourceIdentifier("spiffe://corp.example/billing"),
+                x509.RFC822Name("ops@corp.example"),
+                x509.IPAddress(ipaddress.ip_address("10.0.0.7")),
+                x509.IPAddress(ipaddress.ip_address("::1")),
+                x509.RegisteredID(NameOID.COMMON_NAME),
+            ],
+        )
+    )
+    assert parsed.subject == parsed.issuer == r"CN=billing,OU=Night\, shift,OU=Ops"
+    assert parsed.common_name == "billing"
+    assert parsed.organizational_units == ("Ops", "Night, shift")
+    assert parsed.serial_number == 0x4F9A
+    assert parsed.not_before == START
+    assert parsed.not_after == START + timedelta(days=1)
+    assert parsed.dns == ("billing.example", "*.billing.example")
+    assert parsed.uris == ("spiffe://corp.example/billing",)
+    assert parsed.spiffe_id == "spiffe://corp.example/billing"
+    assert parsed.emails == ("ops@corp.example",)
+    assert parsed.ips == ("10.0.0.7", "::1")
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256R1, ec.SECP521R1])
+def test_digests_are_those_of_openssl(tmp_path, curve):
+    """People copy fingerprints from `openssl`: the digests have to agree."""
+    der = certificate(key=ec.generate_private_key(curve()))
+    (tmp_path / "c.der").write_bytes(der)
+    inform = ["openssl", "x509", "-inform", "der", "-in", tmp_path / "c.der", "-noout"]
+    shown = subprocess.check_output([*inform, "-fingerprint", "-sha256"], text=True)
+    pem = subprocess.check_output([*inform, "-pubkey"])
+    info = subprocess.check_output(
+        ["openssl", "pkey", "-pubin", "-outform", "der"], input=pem
+    )
+    digest = subprocess.check_output(["openssl", "dgst", "-sha256", "-c"], input=info)
+    parsed = parse_certificate(der)
+    assert parsed.fingerprint == "sha256:" + shown.strip().partition("=")[2].lower()
+    assert parsed.public_key == "sha256:" + digest.decode().split()[-1].lower()
+
+
+ODD = {
+    "empty subject": {"subject": []},
+    "NUL in the common name": {"subject": [cn("good.example\0.evil.example")]},
+    "200 SANs": {"names": [x509.DNSName(f"h{i}.example") for i in range(200)]},
+    "10,000 characters": {"names": [x509.DNSName("a" * 10_000)]},
+    "a common name that is too long": {"subject": [cn("x" * 10_000)]},
+    "NUL in a SAN": {"names": [x509.DNSName("good.example\0.evil.example")]},
+    "empty SAN": {"names": [x509.DNSName("")]},
+}
+
+
+@pytest.mark.parametrize("arguments", ODD.values(), ids=ODD)
+@pytest.mark.filterwarnings("ignore:Attribute's length")
+def test_odd_names_are_kept_as_they_are(arguments):
+    """Names that no CA should sign are neither cut nor normalised."""
+    der = certificate(**arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parsed = parse_certificate(der)
+    assert parsed.dns == tuple(name.value for name in arguments.get("names", ()))
+    if "subject" in arguments:
+        names = [value for _, value, _ in arguments["subject"]]
+        assert parsed.common_name == (names[0] if names else None)
+
+
+def test_first_of_several_common_names_counts():
+    """With several, it is the one that gRPC names too."""
+    parsed = parse_certificate(certificate(subject=[cn("first"), cn("second")]))
+    assert parsed.common_name == "first"
+
+
+def test_name_that_is_not_utf8_is_an_error_of_ours():
+    """Bytes that are no text make no name."""
+    der = certificate(subject=[cn("abcdef")]).replace(
+        b"abcdef", b"\xff\xfe\xfd\xfc\xfb\xfa"
+    )
+    with pytest.raises(CertificateError):
+        parse_certificate(der)
+
+
+@pytest.mark.parametrize("der", [b"", b"0", b"\x30\x03\x02\x01\x05", b"\xff" * 100])
+def test_garbage_is_an_error_of_ours(der):
+    """What is no certificate at all raises nothing but `CertificateError`."""
+    with pytest.raises(CertificateError):
+        parse_certificate(der)
+
+
+GOOD = certificate(
+    subject=[unit("Ops"), cn("billing")],
+    names=[x509.DNSName("a.example"), x509.IPAddress(ipaddress.ip_address("::1"))],
+)
+
+
+@settings(
+    max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+@given(st.integers(0, len(GOOD) - 1), st.binary(min_size=1, max_size=4))
+def test_damaged_certificate_is_read_or_refused(position, damage):
+    """However a certificate is damaged, the outcome is values or our own error."""
+    der = GOOD[:position] + damage + GOOD[position + len(damage) :]
+    with suppress(CertificateError):
+        assert isinstance(parse_certificate(der), Certificate)
+
+
+def test_values_are_kept_by_their_bytes():
+    """A connection's certificate is parsed once, not at every call."""
+    assert parse_certificate(GOOD) is parse_certificate(bytes(bytearray(GOOD)))
+    assert parse_certificate.cache_info().maxsize is not None
+
+
+def test_repr_leaves_the_bytes_out():
+    """A log line with a certificate stays readable."""
+    assert "der=" not in repr(parse_certificate(GOOD))
+
+
+def test_pem_of_auth_context_is_parsed():
+    """Leaf and chain come as PEM; a broken one is an error, not an empty chain."""
+    pem = x509.load_der_x509_certificate(GOOD).public_bytes(serialization.Encoding.PEM)
+    assert parse_pem_certificates(pem + pem) == (GOOD, GOOD)
+    assert parse_pem_certificates(b"") == ()
+    with pytest.raises(CertificateError):
+        parse_pem_certificates(pem + pem[:-10])
