@@ -46,6 +46,7 @@ def explain_syntax(
     """
     lines = split_lines(source.text)
     place, at_end = _clip(lines, place or opened or (0, 0))
+    opened = _clip(lines, opened)[0] if opened else None
     pasted = _find_pasted(lines, place[0])
     if pasted is not None:
         return kinds.PASTED_KEY(
@@ -76,11 +77,11 @@ def _span(source: Source, place: Position) -> Span:
 def _find_pasted(lines: list[str], last: int) -> Position | None:
     """Return where PEM text begins that the line `last` belongs to."""
     for number in range(last, -1, -1):
-        column = lines[number].find("-----BEGIN")
-        if column >= 0:
-            return number, column
-        if "-----END" in lines[number] and number < last:
+        begin = lines[number].rfind("-----BEGIN")
+        if number < last and lines[number].rfind("-----END") > begin:
             return None
+        if begin >= 0:
+            return number, begin
     return None
 
 
