@@ -74,15 +74,18 @@ def is_self_signed(certificate: Certificate) -> bool:
 
 
 def has_issued(issuer: Certificate, certificate: Certificate) -> bool:
-    """Whether `issuer` signed `certificate`, by its name and its key."""
+    """Whether `issuer` signed `certificate`, by its name and its key.
+
+    Signatures with MD5 and SHA-1 are not verified; for those the name decides.
+    """
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
     loaded, signer = load_x509(certificate.der), load_x509(issuer.der)
+    if weak_digest(certificate) is not None:
+        return bool(loaded.issuer == signer.subject)
     try:
         loaded.verify_directly_issued_by(signer)
-    except UnsupportedAlgorithm:
-        return bool(loaded.issuer == signer.subject)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 

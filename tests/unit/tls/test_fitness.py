@@ -1,0 +1,153 @@
+"""What a certificate can be used for, on certificates that `openssl` made."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from grpcsecure.errors import CertificateError
+from grpcsecure.tls import fitness
+from grpcsecure.tls.fitness import KeySupport
+from grpcsecure.tls.peer import parse_certificate, parse_pem_certificates
+
+
+@pytest.fixture(name="make")
+def _make(tmp_path):
+    """A function that has `openssl` make a self-signed certificate."""
+
+    def make(*options, key="ec:P-256", extensions=()):
+        kind, _, parameter = key.partition(":")
+        newkey = [f"{kind}:{parameter}" if kind == "rsa" else kind]
+        if kind == "ec":
+            newkey += ["-pkeyopt", f"ec_paramgen_curve:{parameter}"]
+        added = [part for text in extensions for part in ("-addext", text)]
+        out = ["-keyout", tmp_path / "k.pem", "-out", tmp_path / "c.pem"]
+        command = ["openssl", "req", "-x509", "-nodes", "-subj", "/CN=x", "-newkey"]
+        subprocess.run(
+            [*command, *newkey, *added, *options, *out], check=True, capture_output=True
+        )
+        return parse_certificate(
+            *parse_pem_certificates((tmp_path / "c.pem").read_bytes())
+        )
+
+    return make
+
+
+def load(certificates, name):
+    """Return the certificates of a specimen."""
+    data = (certificates / f"{name}.pem").read_bytes()
+    return [parse_certificate(der) for der in parse_pem_certificates(data)]
+
+
+@pytest.mark.parametrize(
+    ("key", "support", "words"),
+    [
+        ("rsa:1024", KeySupport.WEAK, "RSA 1024"),
+        ("rsa:2048", KeySupport.FULL, "RSA 2048"),
+        ("rsa-pss", KeySupport.NONE, "RSA-PSS 2048"),
+        ("ec:secp224r1", KeySupport.NONE, "EC secp224r1"),
+        ("ec:P-256", KeySupport.FULL, "EC secp256r1"),
+        ("ec:P-384", KeySupport.FULL, "EC secp384r1"),
+        ("ec:P-521", KeySupport.NOT_BY_GRPC_CLIENTS, "EC secp521r1"),
+        ("ec:secp256k1", KeySupport.NONE, "EC secp256k1"),
+        ("ed25519", KeySupport.NOT_BY_GRPC_CLIENTS, "Ed25519"),
+        ("ed448", KeySupport.NONE, "Ed448"),
+    ],
+)
+def test_support_of_a_key_is_that_of_grpc(make, key, support, words):
+    """The table was measured on gRPC core; every kind is named in words."""
+    certificate = make(key=key)
+    assert fitness.key_support(certificate) is support
+    assert fitness.describe_key(certificate) == words
+
+
+def test_curve_spelt_out_is_not_supported(make):
+    """Explicit curve parameters look like P-256 and are refused by BoringSSL."""
+    certificate = make("-pkeyopt", "ec_param_enc:explicit")
+    assert fitness.key_support(certificate) is KeySupport.NONE
+    assert "explicit" in fitness.describe_key(certificate)
+
+
+@pytest.mark.parametrize(
+    ("digest", "weak"), [("sha1", "sha1"), ("sha256", None), ("sha512", None)]
+)
+def test_weak_digest_is_named(make, digest, weak):
+    """SHA-1 is found by name, the usual ones are not."""
+    assert fitness.weak_digest(make(f"-{digest}")) == weak
+
+
+def test_ed25519_signature_has_no_digest(make):
+    """A signature without a separate digest is not a weak one."""
+    assert fitness.weak_digest(make(key="ed25519")) is None
+
+
+@pytest.mark.parametrize(
+    ("extensions", "is_ca"),
+    [
+        (["basicConstraints=critical,CA:TRUE"], True),
+        (["basicConstraints=critical,CA:TRUE", "keyUsage=keyCertSign"], True),
+        (["basicConstraints=critical,CA:TRUE", "keyUsage=digitalSignature"], False),
+        (["basicConstraints=CA:FALSE"], False),
+    ],
+)
+def test_ca_is_what_may_sign(make, extensions, is_ca):
+    """Both basicConstraints and keyUsage have to allow it."""
+    assert fitness.is_ca(make(extensions=extensions)) is is_ca
+
+
+@pytest.mark.parametrize("digest", ["sha1", "sha256"])
+def test_self_signed_is_seen_whatever_the_digest(make, digest):
+    """A library that refuses SHA-1 does not hide that a certificate is a root."""
+    assert fitness.is_self_signed(make(f"-{digest}"))
+
+
+def test_issuer_is_told_by_its_signature(certificates):
+    """A name alone makes nobody an issuer."""
+    (ca,) = load(certificates, "ca")
+    (client,) = load(certificates, "client")
+    (other,) = load(certificates, "broken/client-other-ca")
+    leaf, intermediate = load(certificates, "broken/client-intermediate")
+    assert fitness.has_issued(ca, client)
+    assert fitness.has_issued(ca, intermediate)
+    assert fitness.has_issued(intermediate, leaf)
+    assert not fitness.has_issued(ca, leaf)
+    assert not fitness.has_issued(ca, other)
+    assert not fitness.is_self_signed(client)
+    assert fitness.is_self_signed(ca)
+
+
+def test_same_name_with_another_key_is_no_issuer(make):
+    """Two CAs of one name are told apart."""
+    one, other = make(), make()
+    assert one.subject == other.issuer
+    assert not fitness.has_issued(one, other)
+
+
+@pytest.mark.parametrize(
+    ("extension", "allowed"),
+    [
+        ("extendedKeyUsage=serverAuth", True),
+        ("extendedKeyUsage=clientAuth,serverAuth", True),
+        ("extendedKeyUsage=clientAuth", False),
+        ("extendedKeyUsage=anyExtendedKeyUsage", False),
+        ("subjectKeyIdentifier=hash", True),
+    ],
+)
+def test_server_purpose_is_that_of_openssl(make, extension, allowed):
+    """Without the extension all is allowed; `any` is not what OpenSSL asks for."""
+    assert fitness.allows_server_auth(make(extensions=[extension])) is allowed
+
+
+def test_signed_timestamps_tell_a_public_ca(make):
+    """Only certificates of public CAs carry them; ours do not."""
+    assert not fitness.is_from_public_ca(make())
+    # An empty list of timestamps, RFC 6962, 3.3.
+    extension = "1.3.6.1.4.1.11129.2.4.2=DER:04:02:00:00"
+    assert fitness.is_from_public_ca(make(extensions=[extension]))
+
+
+def test_garbage_raises_our_own_error():
+    """A certificate that was not parsed before is still met with our error."""
+    with pytest.raises(CertificateError):
+        fitness.load_x509(b"garbage")
