@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import listeners as kinds
 from grpcsecure.diagnostics.model import Label
-from grpcsecure.model.listener import Engine, TlsVersion
+from grpcsecure.model.listener import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,32 +54,30 @@ def _check_client_ca(
         )
 
 
+#: Why engine `grpc` cannot do it, by the key that asks for it.
+_BEYOND_GRPC = {
+    "client_certificate": "Python's grpcio cannot serve this mode",
+    "crl": "grpcio's servers know no revocation lists",
+    "min_version": "grpcio's servers accept TLS 1.2 as well",
+}
+
+
 def _check_engine(
     document: Document, listener: Listener, tls: TlsSettings
 ) -> Iterator[Finding]:
-    path = ("listeners", listener.name, "tls")
-    if tls.engine is Engine.BRIDGE:
-        yield kinds.ENGINE_CANNOT(
-            "engine `bridge` is not available in this version",
-            span=document.place(*path, "engine"),
-            label="only `grpc` is",
-            help="remove `engine`, or set it to `auto`",
-        )
+    if tls.engine is not Engine.GRPC:
         return
-    if not tls.client_certificate.traits.in_grpcio:
-        yield kinds.MODE_UNAVAILABLE(
-            f"`{tls.client_certificate.value}` is not available in this version",
-            span=document.place(*path, "client_certificate"),
-            label="Python's grpcio cannot serve this mode",
-            notes=[
-                "a neighbouring mode would ask or check less: none is taken instead"
-            ],
-            help="use `dont_request` or `require_and_verify`",
-        )
-    if tls.min_version is TlsVersion.TLS_1_3:
+    path = ("listeners", listener.name, "tls")
+    for key in tls.bridge_keys:
         yield kinds.ENGINE_CANNOT(
-            "engine `grpc` cannot refuse TLS 1.2",
-            span=document.place(*path, "min_version"),
-            label="grpcio's servers accept TLS 1.2 and 1.3",
-            help="use `TLSv1.2`",
+            f"engine `grpc` cannot serve `{key}` of listener `{listener.name}`",
+            span=document.place(*path, key),
+            label=_BEYOND_GRPC[key],
+            secondary=[
+                Label(
+                    span=document.place(*path, "engine"),
+                    text="terminates TLS with grpcio itself",
+                )
+            ],
+            help="use `engine: auto`, which takes the bridge for it",
         )

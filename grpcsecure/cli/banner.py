@@ -81,7 +81,12 @@ def _listener(server: Server, listener: Listener, now: datetime) -> Iterator[str
     if listener.tls is None:
         yield f"{head}  plaintext"
     else:
-        yield f"{head}  {listener.tls.client_certificate.value}  engine grpc  TLS 1.2+"
+        tls = listener.tls
+        version = tls.min_version.value.removeprefix("TLSv")
+        yield (
+            f"{head}  {tls.client_certificate.value}"
+            f"  engine {tls.engine_in_use.value}  TLS {version}+"
+        )
         yield from _material(listener.tls, server.materials[listener.name], now)
     if listener.services is not None:
         yield f"{_INDENT}only {', '.join(listener.services)}"

@@ -18,8 +18,6 @@ from grpcsecure.cli.options import config_or_default, profile_option
 from grpcsecure.errors import ConfigError, ExitCode, StartupError
 
 if TYPE_CHECKING:
-    from signal import Signals
-
     from grpcsecure.cli.console import Console
     from grpcsecure.server.app import Server
 
@@ -150,11 +148,11 @@ class _Session:
                 self._ready_file, json.dumps(fields, indent=2, default=str) + "\n"
             )
 
-    def _drain(self, signal: Signals) -> None:
+    def _drain(self, reason: str) -> None:
         _LOGGER.info(
             "server.draining",
             extra={
-                "signal": signal.name,
+                "reason": reason,
                 "grace": self._server.config.server.shutdown_grace,
             },
         )

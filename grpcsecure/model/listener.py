@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from grpcsecure.model.modes import ClientCertificateMode
@@ -140,6 +141,26 @@ class TlsSettings:
     engine: Engine = Engine.AUTO
     handshake_timeout: float = 10.0
 
+    @property
+    def bridge_keys(self) -> tuple[str, ...]:
+        """The keys whose values only the bridge can serve."""
+        return tuple(key for key, needs in _NEEDS_BRIDGE.items() if needs(self))
+
+    @property
+    def engine_in_use(self) -> Engine:
+        """The engine that terminates TLS: `auto` takes grpcio's own where it can."""
+        if self.engine is not Engine.AUTO:
+            return self.engine
+        return Engine.BRIDGE if self.bridge_keys else Engine.GRPC
+
+
+#: What grpcio's own TLS cannot do, by the key that asks for it.
+_NEEDS_BRIDGE: dict[str, Callable[[TlsSettings], bool]] = {
+    "client_certificate": lambda tls: not tls.client_certificate.traits.in_grpcio,
+    "crl": lambda tls: bool(tls.crl),
+    "min_version": lambda tls: tls.min_version is TlsVersion.TLS_1_3,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
@@ -152,3 +173,8 @@ class Listener:
     address: Address
     tls: TlsSettings | None
     services: tuple[str, ...] | None = None
+
+    @property
+    def is_bridged(self) -> bool:
+        """Whether the bridge terminates its TLS."""
+        return self.tls is not None and self.tls.engine_in_use is Engine.BRIDGE

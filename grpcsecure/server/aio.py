@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
-from grpcsecure.server.assembly import bind_listener
 from grpcsecure.server.handlers import AsyncioInterceptor
+from grpcsecure.server.ports import Ports
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -31,6 +31,7 @@ class AsyncioRuntime:
     def __init__(self, assembly: Assembly) -> None:
         self._assembly = assembly
         self._servers: list[grpc.aio.Server] = []
+        self._ports = Ports(assembly)
         self._health: Any = None
         self._pool: ThreadPoolExecutor | None = None
         self._stops: list[asyncio.Future[None]] = []
@@ -47,15 +48,21 @@ class AsyncioRuntime:
         addresses = {}
         try:
             for listener in self._assembly.config.listeners:
-                server = self._server(listener, registrations)
-                addresses[listener.name] = bind_listener(
-                    server, listener, self._assembly.materials.get(listener.name)
-                )
+                view = self._assembly.view(listener)
+                server = self._server(listener, view, registrations)
+                addresses[listener.name] = self._ports.bind(server, listener, view)
         except BaseException:
             self._servers.clear()  # what is bound is free again
+            self._ports.close()
             raise
         for server in self._servers:
             await server.start()
+        try:
+            await asyncio.to_thread(self._ports.open)
+        except BaseException:
+            await self.cut()
+            await asyncio.to_thread(self._ports.close)
+            raise
         return addresses
 
     async def _built_in(self) -> list[Registration]:
@@ -68,12 +75,11 @@ class AsyncioRuntime:
         return [(add_HealthServicer_to_server, self._health)]
 
     def _server(
-        self, listener: Any, registrations: list[Registration]
+        self, listener: Any, view: Any, registrations: list[Registration]
     ) -> grpc.aio.Server:
         settings = self._assembly.config.server
         if self._pool is None:
             self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
-        view = self._assembly.view(listener)
         server = grpc.aio.server(
             interceptors=[
                 AsyncioInterceptor(view, self._pool),
@@ -93,6 +99,7 @@ class AsyncioRuntime:
         """
         if self._health is not None:
             await self._health.drain()
+        self._ports.drain()
         # gRPC's own grace would cut without telling; ours cuts when it is over.
         self._stops = [
             asyncio.ensure_future(server.stop(threading.TIMEOUT_MAX))
@@ -101,6 +108,7 @@ class AsyncioRuntime:
         _, running = await asyncio.wait(self._stops, timeout=grace)
         if running:
             await self.cut()
+        await asyncio.to_thread(self._ports.close)
         if self._pool is not None:
             self._pool.shutdown(wait=False)
         return not self._cut

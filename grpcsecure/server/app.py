@@ -23,7 +23,7 @@ from grpcsecure.server.loading import load_config
 from grpcsecure.server.service_checks import check_together, pick_runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from typing_extensions import Self
@@ -98,6 +98,9 @@ class Server:
         self._background: ThreadsRuntime | LoopRuntime | None = None
         self._on_loop: AsyncioRuntime | None = None
         self._interval: float | None = None
+        #: Called with the reason, on another thread, if the server can no longer serve
+        #: all of its listeners; it is then time to stop it.
+        self.on_failure: Callable[[str], None] | None = None
         self.report = report
         self.addresses: dict[str, str] = {}
 
@@ -196,6 +199,10 @@ class Server:
         await self._on_loop.stop(self._grace(None))
         self._on_loop = None
 
+    def _failed(self, reason: str) -> None:
+        if self.on_failure is not None:
+            self.on_failure(reason)
+
     def _grace(self, grace: float | None) -> float:
         return self.config.server.shutdown_grace if grace is None else grace
 
@@ -214,6 +221,7 @@ class Server:
             services=self._services,
             materials=self._materials,
             interceptors=self._interceptors,
+            on_failure=self._failed,
         )
         return assembly, pick_runtime(self.config.server, self._services)
 

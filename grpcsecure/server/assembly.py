@@ -1,7 +1,7 @@
 """One grpc server per listener, all sharing the same servicers.
 
-What both runtimes have in common: which services a listener serves, the options of
-its server, and binding its address so that a failure says what is wrong.
+What both runtimes have in common: which services a listener serves, what its calls
+know of it, and the options of its server.
 """
 
 from __future__ import annotations
@@ -9,10 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from grpcsecure.model.listener import TcpAddress
-from grpcsecure.server.bind import bind
 from grpcsecure.server.context import ListenerView
-from grpcsecure.tls.native import NativeCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,10 +19,14 @@ if TYPE_CHECKING:
     from grpcsecure.server.services import LoadedService
     from grpcsecure.tls.material import Material
 
-__all__ = ["Assembly", "Registration", "bind_listener"]
+__all__ = ["Assembly", "Registration", "Selected"]
 
 #: A function that registers a servicer with a server, and that servicer.
 Registration = tuple["Callable[[Any, Any], object]", object]
+
+
+def _ignore(_reason: str) -> None:
+    """For callers that read the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,8 @@ class Assembly:
     services: tuple[LoadedService, ...]
     materials: Mapping[str, Material]
     interceptors: tuple[Any, ...] = ()
+    #: Told in words if the server can no longer serve all of its listeners.
+    on_failure: Callable[[str], None] = _ignore
 
     def construct(self) -> Iterator[Registration]:
         """Create every servicer, once for all listeners.
@@ -57,6 +60,10 @@ class Assembly:
 
     def view(self, listener: Listener) -> ListenerView:
         """What the listener's calls know of it."""
+        if listener.tls is not None and listener.is_bridged:
+            from grpcsecure.server.bridged import BridgedView
+
+            return BridgedView(listener.name, listener.tls.client_certificate)
         mode = listener.tls.client_certificate if listener.tls else None
         return ListenerView(listener.name, mode)
 
@@ -114,24 +121,3 @@ class Selected:
         """Pass on the methods of a service that is served here."""
         if self._serves(service_name):
             self._server.add_registered_method_handlers(service_name, method_handlers)
-
-
-def bind_listener(server: Any, listener: Listener, material: Material | None) -> str:
-    """Bind `listener` and return its real address, port 0 resolved.
-
-    Raises:
-        BindError: the address cannot be listened on; the message says why.
-    """
-    if listener.tls is None:
-        port = bind(listener, server.add_insecure_port)
-    else:
-        assert material is not None  # noqa: S101 - the checks made one for each TLS listener
-        credentials = NativeCredentials(
-            material, listener.tls.client_certificate
-        ).credentials
-        port = bind(
-            listener, lambda target: server.add_secure_port(target, credentials)
-        )
-    if isinstance(listener.address, TcpAddress):
-        return str(TcpAddress(listener.address.host, port))
-    return str(listener.address)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.model.listener import Address, Listener
 
-__all__ = ["bind"]
+__all__ = ["bind", "refuse_live_socket"]
 
 
 def bind(listener: Listener, add_port: Callable[[str], int]) -> int:
@@ -31,7 +31,7 @@ def bind(listener: Listener, add_port: Callable[[str], int]) -> int:
     """
     address = listener.address
     if isinstance(address, UnixAddress):
-        _refuse_live_socket(listener, address)
+        refuse_live_socket(listener, address)
     try:
         return add_port(str(address))
     except RuntimeError as error:
@@ -43,7 +43,7 @@ def bind(listener: Listener, add_port: Callable[[str], int]) -> int:
         ) from error
 
 
-def _refuse_live_socket(listener: Listener, address: UnixAddress) -> None:
+def refuse_live_socket(listener: Listener, address: UnixAddress) -> None:
     """Refuse a path where somebody listens: gRPC would take it over without a word."""
     path = os.fspath(address.path)
     try:

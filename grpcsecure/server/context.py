@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from grpcsecure.model.modes import ClientCertificateMode
     from grpcsecure.model.peer import Peer
 
-__all__ = ["AsyncioContext", "CallContext", "ListenerView", "peer"]
+__all__ = ["REFUSED", "AsyncioContext", "CallContext", "ListenerView", "admit", "peer"]
+
+#: What a caller is told that nobody vouches for; the reason is in the log.
+REFUSED = (grpc.StatusCode.UNAUTHENTICATED, "not authenticated")
 
 
 class ListenerView:
@@ -32,6 +35,10 @@ class ListenerView:
     def __init__(self, name: str, mode: ClientCertificateMode | None) -> None:
         self.name = name
         self._mode = mode  # None: plaintext
+
+    def find(self, context: Any) -> Any:
+        """Return what can be asked who calls; None refuses the call."""
+        return context
 
     def peer(self, context: Any) -> Peer:
         """Judge the peer of `context` by what holds now, not at the handshake."""
@@ -53,12 +60,34 @@ class CallContext:
     Like grpcio's own, it takes attributes: interceptors hand on what they found out.
     """
 
-    def __init__(self, context: Any, view: ListenerView) -> None:
+    def __init__(self, context: Any, view: ListenerView, caller: Any) -> None:
         self._context = context
         self._grpcsecure_view = view
+        self._grpcsecure_caller = caller
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
+
+    def _asked(self) -> Any:
+        """Return what knows the caller: grpcio's context, or the bridge's facts."""
+        return self._grpcsecure_caller
+
+    def peer(self) -> str:
+        """Return the client's address, as grpcio spells it."""
+        address: str = self._asked().peer()
+        return address
+
+    def peer_identities(self) -> Any:
+        """Return the names of the client, or None."""
+        return self._asked().peer_identities()
+
+    def peer_identity_key(self) -> Any:
+        """Return the property that `peer_identities` come from, or None."""
+        return self._asked().peer_identity_key()
+
+    def auth_context(self) -> Any:
+        """Return the properties of the connection."""
+        return self._asked().auth_context()
 
 
 class AsyncioContext(CallContext):
@@ -68,8 +97,8 @@ class AsyncioContext(CallContext):
     who called ends the process. This one raises instead.
     """
 
-    def __init__(self, context: Any, view: ListenerView) -> None:
-        super().__init__(context, view)
+    def __init__(self, context: Any, view: ListenerView, caller: Any) -> None:
+        super().__init__(context, view, caller)
         self._over = False
 
     def __enter__(self) -> Self:
@@ -90,27 +119,19 @@ class AsyncioContext(CallContext):
         """Note that the call is over."""
         self._over = True
 
-    def _live(self) -> Any:
-        if self._over:
+    def _asked(self) -> Any:
+        caller = super()._asked()
+        if self._over and caller is self._context:
             raise RuntimeError("the call is over: ask its context while it runs")
-        return self._context
+        return caller
 
-    def peer(self) -> str:
-        """Return the client's address, as grpcio spells it."""
-        address: str = self._live().peer()
-        return address
 
-    def peer_identities(self) -> Any:
-        """Return the names of the client, or None."""
-        return self._live().peer_identities()
-
-    def peer_identity_key(self) -> Any:
-        """Return the property that `peer_identities` come from, or None."""
-        return self._live().peer_identity_key()
-
-    def auth_context(self) -> Any:
-        """Return the properties of the connection."""
-        return self._live().auth_context()
+async def admit(context: Any, view: ListenerView) -> Any:
+    """Return what knows the caller; a call of nobody ends here, under asyncio."""
+    caller = view.find(context)
+    if caller is None:
+        await context.abort(*REFUSED)
+    return caller
 
 
 # `isinstance(context, grpc.ServicerContext)` stays true, as in plain grpcio.

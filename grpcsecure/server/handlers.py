@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from grpcsecure.server.context import AsyncioContext, CallContext
+from grpcsecure.server.context import REFUSED, AsyncioContext, CallContext, admit
 from grpcsecure.server.plain import as_coroutine
 from grpcsecure.server.recorder import behaviour_of, is_coroutine
 
@@ -102,7 +102,10 @@ def _rebuild(handler: Any, behaviour: Behaviour) -> Any:
 def _threads(behaviour: Behaviour, view: ListenerView) -> Behaviour:
     # `callback` is there for behaviours in grpcio's experimental non-blocking style.
     def call(argument: Any, context: Any, *callback: Any) -> Any:
-        return behaviour(argument, CallContext(context, view), *callback)
+        caller = view.find(context)
+        if caller is None:
+            context.abort(*REFUSED)
+        return behaviour(argument, CallContext(context, view, caller), *callback)
 
     for name in ("experimental_non_blocking", "experimental_thread_pool"):
         if hasattr(behaviour, name):
@@ -123,7 +126,8 @@ def _coroutine(
     behaviour: Callable[..., Awaitable[Any]], view: ListenerView
 ) -> Behaviour:
     async def call(argument: Any, context: Any) -> Any:
-        with AsyncioContext(context, view) as ours:
+        caller = await admit(context, view)
+        with AsyncioContext(context, view, caller) as ours:
             return await behaviour(argument, ours)
 
     return call
@@ -131,7 +135,8 @@ def _coroutine(
 
 def _async_stream(behaviour: Behaviour, view: ListenerView) -> Behaviour:
     async def call(argument: Any, context: Any) -> AsyncIterator[Any]:
-        with AsyncioContext(context, view) as ours:
+        caller = await admit(context, view)
+        with AsyncioContext(context, view, caller) as ours:
             responses = behaviour(argument, ours)
             if inspect.isawaitable(responses):  # it writes to the context itself
                 await responses

@@ -29,17 +29,21 @@ def run(
     server: Server,
     *,
     on_ready: Callable[[], None],
-    on_drain: Callable[[signal.Signals], None],
+    on_drain: Callable[[str], None],
     on_cut: Callable[[], None],
 ) -> ExitCode:
     """Serve until a signal, then drain; return OK, or CUT if calls were cut.
 
+    A server that can no longer serve all of its listeners drains too, and CANNOT is
+    returned. `on_drain` is told the signal's name, or what failed.
+
     Raises:
         StartupError: the server could not start.
     """
-    # A SimpleQueue may be filled from a signal handler: its put is reentrant. None
-    # says that the drain is over.
-    received: SimpleQueue[signal.Signals | None] = SimpleQueue()
+    # A SimpleQueue may be filled from a signal handler: its put is reentrant. Text is
+    # what failed, None says that the drain is over.
+    received: SimpleQueue[signal.Signals | str | None] = SimpleQueue()
+    server.on_failure = received.put
     before = {
         number: signal.signal(
             number, lambda number, _frame: received.put(signal.Signals(number))
@@ -52,9 +56,11 @@ def run(
         notify_systemd("READY=1")
         first = received.get()
         assert first is not None  # noqa: S101 - the drain has not begun
-        on_drain(first)
+        failed = isinstance(first, str)
+        on_drain(first if isinstance(first, str) else first.name)
         notify_systemd("STOPPING=1")
-        return _drain(server, received, on_cut)
+        code = _drain(server, received, on_cut)
+        return ExitCode.CANNOT if failed else code
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -62,7 +68,7 @@ def run(
 
 def _drain(
     server: Server,
-    received: SimpleQueue[signal.Signals | None],
+    received: SimpleQueue[signal.Signals | str | None],
     on_cut: Callable[[], None],
 ) -> ExitCode:
     """Stop in a thread, so that this one hears the second signal."""
@@ -75,9 +81,10 @@ def _drain(
             received.put(None)
 
     threading.Thread(target=stop, name="grpcsecure-drain", daemon=True).start()
-    while received.get() is not None:
-        on_cut()
-        server.cut()
+    while (event := received.get()) is not None:
+        if isinstance(event, signal.Signals):
+            on_cut()
+            server.cut()
     return ExitCode.OK if finished == [True] else ExitCode.CUT
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from grpcsecure.server.context import AsyncioContext
+from grpcsecure.server.context import AsyncioContext, admit
 from grpcsecure.server.recorder import behaviour_of
 
 if TYPE_CHECKING:
@@ -35,14 +35,15 @@ def as_coroutine(
     """Return an async behaviour that runs the plain one of `handler` in `pool`."""
     behaviour = behaviour_of(handler)
 
-    def prepare(argument: Any, context: Any) -> tuple[PlainContext, Any]:
+    async def prepare(argument: Any, context: Any) -> tuple[PlainContext, Any]:
+        caller = await admit(context, view)
         loop = asyncio.get_running_loop()
         if handler.request_streaming:
             argument = _requests(context, loop)
-        return PlainContext(context, view, loop), argument
+        return PlainContext(context, view, caller, loop), argument
 
     async def unary(argument: Any, context: Any) -> Any:
-        plain, argument = prepare(argument, context)
+        plain, argument = await prepare(argument, context)
         with plain:
             run = copy_context().run
             return await asyncio.wrap_future(
@@ -50,7 +51,7 @@ def as_coroutine(
             )
 
     async def stream(argument: Any, context: Any) -> AsyncIterator[Any]:
-        plain, argument = prepare(argument, context)
+        plain, argument = await prepare(argument, context)
         with plain:
             async for response in _iterate(lambda: behaviour(argument, plain), pool):
                 yield response
@@ -105,9 +106,13 @@ class PlainContext(AsyncioContext):
     """
 
     def __init__(
-        self, context: Any, view: ListenerView, loop: asyncio.AbstractEventLoop
+        self,
+        context: Any,
+        view: ListenerView,
+        caller: Any,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
-        super().__init__(context, view)
+        super().__init__(context, view, caller)
         self._loop = loop
         self._lock = threading.RLock()
 

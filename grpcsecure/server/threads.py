@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from grpcsecure.server.assembly import bind_listener
 from grpcsecure.server.handlers import ThreadsInterceptor
+from grpcsecure.server.ports import Ports
 
 if TYPE_CHECKING:
     from grpcsecure.server.assembly import Assembly, Registration
@@ -27,6 +27,7 @@ class ThreadsRuntime:
     def __init__(self, assembly: Assembly) -> None:
         self._assembly = assembly
         self._servers: list[grpc.Server] = []
+        self._ports = Ports(assembly)
         self._health: Any = None
         self._pool: ThreadPoolExecutor | None = None
         self._stopped: list[threading.Event] = []
@@ -43,15 +44,21 @@ class ThreadsRuntime:
         addresses = {}
         try:
             for listener in self._assembly.config.listeners:
-                server = self._server(listener, registrations)
-                addresses[listener.name] = bind_listener(
-                    server, listener, self._assembly.materials.get(listener.name)
-                )
+                view = self._assembly.view(listener)
+                server = self._server(listener, view, registrations)
+                addresses[listener.name] = self._ports.bind(server, listener, view)
         except BaseException:
             self._servers.clear()  # what is bound is free again
+            self._ports.close()
             raise
         for server in self._servers:
             server.start()
+        try:
+            self._ports.open()
+        except BaseException:
+            self.cut()
+            self._ports.close()
+            raise
         return addresses
 
     def _built_in(self) -> list[Registration]:
@@ -62,11 +69,12 @@ class ThreadsRuntime:
         self._health = ThreadsHealth(self._assembly.service_names())
         return [(add_HealthServicer_to_server, self._health)]
 
-    def _server(self, listener: Any, registrations: list[Registration]) -> grpc.Server:
+    def _server(
+        self, listener: Any, view: Any, registrations: list[Registration]
+    ) -> grpc.Server:
         settings = self._assembly.config.server
         if self._pool is None:
             self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
-        view = self._assembly.view(listener)
         server = grpc.server(
             self._pool,
             interceptors=[ThreadsInterceptor(view), *self._assembly.interceptors],
@@ -85,12 +93,14 @@ class ThreadsRuntime:
         """
         if self._health is not None:
             self._health.drain()
+        self._ports.drain()
         deadline = monotonic() + grace
         # gRPC's own grace would cut without telling; ours cuts when it is over.
         self._stopped = [server.stop(threading.TIMEOUT_MAX) for server in self._servers]
         for event in self._stopped:
             if not event.wait(max(0.0, deadline - monotonic())):
                 self.cut()
+        self._ports.close()
         if self._pool is not None:
             self._pool.shutdown(wait=False)
         return not self._cut

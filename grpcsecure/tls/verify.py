@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from grpcsecure.model.modes import ClientCertificateMode
     from grpcsecure.model.peer import Peer
 
-__all__ = ["judge", "why_unverified"]
+__all__ = ["judge", "read_presented", "why_unverified"]
 
 _LEAF = "x509_pem_cert"
 _CHAIN = "x509_pem_cert_chain"
@@ -114,15 +114,29 @@ def _present(leaf: bytes, chain: bytes) -> _Presented:
 
 
 def _parse(leaf: bytes, chain: bytes) -> _Presented:
-    from grpcsecure.tls.peer import parse_certificate, parse_pem_certificates
+    from grpcsecure.tls.peer import parse_pem_certificates
 
     try:
         (der,) = parse_pem_certificates(leaf)
-        return _Presented(parse_certificate(der), parse_pem_certificates(chain))
+        ders = parse_pem_certificates(chain)
     except (CertificateError, ValueError) as error:
-        # gRPC accepted what we cannot read. Somebody did present a certificate, so
-        # this is no anonymous peer; it has no name, and no date on which it counts.
         return _Presented(_unreadable(leaf), problem=str(error))
+    certificate, problem = read_presented(der)
+    return _Presented(certificate, ders, problem)
+
+
+def read_presented(der: bytes) -> tuple[Certificate, str | None]:
+    """Return a certificate that passed a handshake, and why it is unreadable, or None.
+
+    TLS may accept what we cannot read. Somebody did present a certificate, so this is
+    no anonymous peer; it has no name, and no date on which it counts.
+    """
+    from grpcsecure.tls.peer import parse_certificate
+
+    try:
+        return parse_certificate(der), None
+    except CertificateError as error:
+        return _unreadable(der), str(error)
 
 
 _cached_parse = lru_cache(maxsize=_CACHE_SIZE)(_parse)

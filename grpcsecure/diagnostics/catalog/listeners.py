@@ -1,4 +1,4 @@
-"""GS3xx: TLS settings and listeners."""
+"""GS3xx: TLS settings and listeners. GS301 is retired."""
 
 from __future__ import annotations
 
@@ -10,20 +10,10 @@ __all__ = [
     "LONG_SOCKET_PATH",
     "MISSING_CLIENT_CA",
     "MODE_NOT_VERIFYING",
-    "MODE_UNAVAILABLE",
     "PLAINTEXT_EXPOSED",
     "REFLECTION_OPEN",
     "UNUSED_CLIENT_CA",
 ]
-
-MODE_UNAVAILABLE = Kind(
-    code="GS301",
-    name="mode-unavailable",
-    severity=Severity.ERROR,
-    what="This version cannot serve the client-certificate mode as gRPC means it.",
-    why="A mode is never mapped to a neighbour: the server would ask for more, or check"
-    " less, than its file says.",
-)
 
 MISSING_CLIENT_CA = Kind(
     code="GS302",

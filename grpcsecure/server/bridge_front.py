@@ -1,0 +1,186 @@
+"""The bridge in front of the listeners that need it: their sockets, and its process.
+
+The launcher owns the listening sockets, so that clients wait rather than fail while a
+bridge that died is started again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from grpcsecure.errors import BindError, StartupError
+from grpcsecure.model.listener import TcpAddress
+from grpcsecure.server.bind import refuse_live_socket
+from grpcsecure.tls.bridge.inner import InnerDirectory
+from grpcsecure.tls.bridge.supervisor import Bridge, BridgeError, BridgeListener
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from grpcsecure.model.listener import Listener
+    from grpcsecure.server.bridged import BridgedView
+    from grpcsecure.tls.bridge.facts import Refusal
+    from grpcsecure.tls.material import Material
+
+__all__ = ["BridgeFront"]
+
+_LOGGER = logging.getLogger("grpcsecure.bridge")
+
+#: Connections that may wait for the bridge; the system's own limit is lower mostly.
+_BACKLOG = 4096
+
+#: Seconds for the bridge to say goodbye to its clients once the server has drained.
+_FAREWELL = 2.0
+
+
+class BridgeFront:
+    """Listening sockets outside, private sockets inside, and the bridge between them.
+
+    Args:
+        on_failure: told once, in words, if the bridge keeps dying: from then on nothing
+            is served through it.
+    """
+
+    def __init__(self, on_failure: Callable[[str], None]) -> None:
+        self._on_failure = on_failure
+        self._directory = InnerDirectory()
+        self._listeners: list[BridgeListener] = []
+        self._views: list[BridgedView] = []
+        self._socket_files: list[str] = []
+        self._bridge: Bridge | None = None
+
+    def bind(
+        self,
+        listener: Listener,
+        material: Material,
+        view: BridgedView,
+        add_insecure_port: Callable[[str], int],
+    ) -> str:
+        """Bind both sides of `listener`; return the address that clients dial.
+
+        Raises:
+            BindError: the address cannot be listened on; the message says why.
+        """
+        assert listener.tls is not None  # noqa: S101 - only TLS listeners are bridged
+        inner = self._directory.socket_path(len(self._listeners))
+        add_insecure_port(f"unix:{inner}")
+        outer = self._open(listener)
+        self._listeners.append(
+            BridgeListener(listener.name, outer, inner, listener.tls, material)
+        )
+        self._views.append(view)
+        if isinstance(listener.address, TcpAddress):
+            return str(TcpAddress(listener.address.host, outer.getsockname()[1]))
+        return str(listener.address)
+
+    def _open(self, listener: Listener) -> socket.socket:
+        try:
+            if isinstance(listener.address, TcpAddress):
+                return _open_tcp(listener.address)
+            refuse_live_socket(listener, listener.address)
+            path = os.fspath(listener.address.path)
+            opened = _open_unix(path)
+            self._socket_files.append(path)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise BindError(
+                f"listener `{listener.name}` cannot listen on {listener.address}:"
+                f" {reason}"
+            ) from error
+        return opened
+
+    def start(self) -> None:
+        """Start the bridge and wait until it serves.
+
+        Raises:
+            StartupError: it does not.
+        """
+        bridge = Bridge(self._listeners, self)
+        for view in self._views:
+            view.registry = bridge.peers
+        self._bridge = bridge
+        try:
+            bridge.start()
+        except BridgeError as error:
+            raise StartupError(f"the TLS bridge did not start: {error}") from error
+
+    def drain(self) -> None:
+        """Accept no more connections; the server ends the open ones."""
+        if self._bridge is not None:
+            self._bridge.drain()
+
+    def stop(self) -> None:
+        """End the bridge and remove what it left on disk; harmless twice."""
+        if self._bridge is not None:
+            self._bridge.stop(_FAREWELL)
+        for listener in self._listeners:
+            listener.sock.close()
+        for path in self._socket_files:
+            with suppress(OSError):
+                os.unlink(path)  # noqa: PTH108 - str in, str out
+        self._socket_files.clear()
+        self._directory.close()
+
+    # What the supervisor tells, on a thread of its own.
+
+    def refused(self, refusal: Refusal) -> None:
+        """Log a refused handshake: who, why, and by which certificate."""
+        fields: dict[str, object] = {
+            "listener": refusal.listener,
+            "address": refusal.address,
+            "reason": refusal.reason,
+        }
+        if refusal.subject is not None:
+            fields |= {"subject": refusal.subject, "issuer": refusal.issuer}
+        if refusal.left_out:
+            fields["left_out"] = refusal.left_out
+        _LOGGER.warning("handshake.refused", extra=fields)
+
+    def died(self, reason: str, restart_in: float) -> None:
+        """Log that the bridge is gone, and every connection through it."""
+        _LOGGER.error(
+            "bridge.died", extra={"reason": reason, "restart_in": f"{restart_in}s"}
+        )
+
+    def restarted(self) -> None:
+        """Log that a new bridge serves."""
+        _LOGGER.warning("bridge.restarted")
+
+    def gave_up(self, reason: str) -> None:
+        """Log that it is over, and have the server end rather than serve half."""
+        _LOGGER.critical("bridge.gave_up", extra={"reason": reason})
+        self._on_failure(f"the TLS bridge keeps dying: {reason}")
+
+
+def _open_tcp(address: TcpAddress) -> socket.socket:
+    """Listen as gRPC does: a wildcard of either family takes both."""
+    if address.is_wildcard and socket.has_dualstack_ipv6():
+        return socket.create_server(
+            ("::", address.port),
+            family=socket.AF_INET6,
+            backlog=_BACKLOG,
+            dualstack_ipv6=True,
+        )
+    found = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    # Of `localhost` and its like the IPv4 address, which is what most clients try.
+    family, _, _, _, target = min(found, key=lambda each: each[0] != socket.AF_INET)
+    return socket.create_server(target, family=family, backlog=_BACKLOG)
+
+
+def _open_unix(path: str) -> socket.socket:
+    with suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108 - a dead socket: the caller looked
+    opened = socket.socket(socket.AF_UNIX)
+    try:
+        opened.bind(path)
+        opened.listen(_BACKLOG)
+    except OSError:
+        opened.close()
+        raise
+    return opened
