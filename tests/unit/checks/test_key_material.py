@@ -1,0 +1,222 @@
+"""Findings about key material that the usual specimens do not have."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from support.certificates import make_specimens
+from support.file_checks import (
+    LATER,
+    NOW,
+    A,
+    C,
+    K,
+    check,
+    listener,
+    specimen,
+)
+
+from grpcsecure.devcerts import Profile, Validity, issue, parse_server
+from grpcsecure.devcerts.credentials import CA_USAGE, SERVER_AUTH
+
+
+@pytest.fixture(scope="module", name="folder")
+def _folder(tmp_path_factory):
+    """A folder with `certs/`, as `certs dev certs --broken` makes it."""
+    folder = tmp_path_factory.mktemp("files")
+    make_specimens(folder / "certs")
+    return folder
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o644])
+def test_open_key_is_found(folder, tmp_path, mode):
+    """A key that others may read or write is a warning, an error in production."""
+    path = tmp_path / "open.key"
+    path.write_bytes((folder / "certs/server.key").read_bytes())
+    path.chmod(mode)
+    ((finding, place),) = check(folder, listener(private_key=path))
+    assert (finding.code, finding.is_error) == ("GS227", False)
+    assert finding.kind.production
+    assert f"its mode is {mode:04o}" in finding.message
+    assert place.startswith("private_key:")
+
+
+@pytest.mark.parametrize("name", ["expiring", "self-signed"])
+def test_findings_for_production_are_marked(folder, name):
+    """What is fine at a desk becomes an error with `production: true`."""
+    ((finding, _),) = check(folder, listener(**specimen(name)))
+    assert finding.kind.production
+
+
+@pytest.mark.parametrize(
+    ("days", "codes"),
+    [
+        (-1, ["GS212", "GS215"]),
+        (22, []),
+        (24, ["GS213", "GS213"]),
+        (31, ["GS211", "GS215"]),
+    ],
+)
+def test_dates_are_those_of_the_moment_handed_in(folder, days, codes):
+    """The same files are fine, expiring, or out of date, by the clock alone."""
+    found = check(folder, now=NOW + timedelta(days=days))
+    assert sorted(finding.code for finding, _ in found) == codes
+
+
+def openssl(*arguments, **options):
+    """Run `openssl`."""
+    return subprocess.run(
+        ["openssl", *map(str, arguments)], check=True, capture_output=True, **options
+    )
+
+
+@pytest.fixture(name="made")
+def _made(tmp_path):
+    """A function that makes a server certificate signed by a CA of `openssl`."""
+
+    def make(*, digest="sha256", newkey=("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
+        ca, key = tmp_path / "ca.pem", tmp_path / "ca.key"
+        if not ca.exists():
+            openssl(
+                *(
+                    "req",
+                    "-x509",
+                    "-newkey",
+                    "rsa:2048",
+                    "-nodes",
+                    "-subj",
+                    "/CN=old CA",
+                ),
+                *("-keyout", key, "-out", ca, "-sha1"),
+            )
+        request = tmp_path / "s.csr"
+        openssl(
+            *("req", "-newkey", *newkey, "-nodes", "-subj", "/CN=s"),
+            *("-keyout", tmp_path / "s.key", "-out", request),
+            *("-addext", "subjectAltName=DNS:localhost"),
+        )
+        openssl(
+            *("x509", "-req", "-in", request, "-CA", ca, "-CAkey", key),
+            *(
+                "-CAcreateserial",
+                f"-{digest}",
+                "-days",
+                "30",
+                "-copy_extensions",
+                "copy",
+            ),
+            *("-out", tmp_path / "s.pem"),
+        )
+        return {C: tmp_path / "s.pem", K: tmp_path / "s.key", A: ca}
+
+    return make
+
+
+def test_sha1_signature_is_found(folder, made):
+    """A leaf signed with SHA-1 is an error; its root's own signature is nobody's."""
+    settings = made(digest="sha1")
+    chain = settings[C].read_bytes() + settings[A].read_bytes()
+    settings[C].write_bytes(chain)
+    ((finding, _),) = check(folder, listener(**settings), now=LATER)
+    assert (finding.code, finding.is_error) == ("GS223", True)
+    assert "`CN=s` in" in finding.message
+    assert finding.message.endswith("is signed with SHA1")
+
+
+@pytest.mark.parametrize(
+    ("newkey", "words"),
+    [
+        (("ec", "-pkeyopt", "ec_paramgen_curve:secp256k1"), "EC secp256k1"),
+        (("ed448",), "Ed448"),
+    ],
+)
+def test_key_that_grpc_cannot_serve_is_found(folder, made, newkey, words):
+    """What gRPC would call a failed bind has its own words."""
+    ((finding, place),) = check(folder, listener(**made(newkey=newkey)), now=LATER)
+    assert (finding.code, finding.is_error) == ("GS224", True)
+    assert words in finding.label
+    assert place.startswith("certificate:")
+
+
+def test_request_in_place_of_a_certificate_is_named(folder, made, tmp_path):
+    """Somebody named the request that should have gone to the CA."""
+    settings = made() | {C: tmp_path / "s.csr"}
+    ((finding, _),) = check(folder, listener(**settings), now=LATER)
+    assert finding.code == "GS204"
+    assert "holds a certificate signing request, not a certificate" in finding.message
+    assert "send it to the CA" in finding.help
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-----BEGIN PRIVATE KEY-----\nQUJD\n-----END PRIVATE KEY-----\n",
+        "-----BEGIN EC PRIVATE KEY-----\nMAMCAQU=\n-----END EC PRIVATE KEY-----\n",
+    ],
+)
+def test_key_that_is_none_is_a_broken_block(folder, tmp_path, text):
+    """Good base64 under the name of a key is not yet a key."""
+    path = tmp_path / "x.key"
+    path.touch(0o600)
+    path.write_text(text)
+    ((finding, _),) = check(folder, listener(private_key=path))
+    assert finding.code == "GS206"
+    assert "no private key" in finding.message
+
+
+def test_certificate_that_belongs_to_no_chain_is_found(folder, tmp_path):
+    """Something else that was appended by mistake is named."""
+    path = tmp_path / "s.pem"
+    certs = folder / "certs"
+    path.write_bytes(
+        (certs / "server.pem").read_bytes()
+        + (certs / "ca.pem").read_bytes()
+        + (certs / "broken/client-self-signed.pem").read_bytes()
+    )
+    ((finding, _),) = check(folder, listener(certificate=path))
+    assert finding.code == "GS209"
+    assert "`CN=self-signed`, which signed nothing in it" in finding.message
+
+
+def test_missing_intermediate_is_found_among_the_client_cas(folder, tmp_path):
+    """A leaf alone is incomplete if the config itself knows its signer as no root."""
+    chain = (folder / "certs/broken/server-chain.pem").read_text()
+    parts = re.findall("-----BEGIN.*?END CERTIFICATE-----\n", chain, re.DOTALL)
+    (tmp_path / "leaf.pem").write_text(parts[0])
+    (tmp_path / "intermediate.pem").write_text(parts[1])
+    settings = specimen("chain") | {C: tmp_path / "leaf.pem"}
+    assert check(folder, listener(**settings)) == []
+    settings[A] = tmp_path / "intermediate.pem"
+    ((finding, _),) = check(folder, listener(**settings))
+    assert finding.code == "GS210"
+
+
+def test_expired_root_in_a_chain_is_ballast(folder, tmp_path):
+    """Clients take their own copy of a root: the one in the file harms nobody."""
+    past = Validity(NOW - timedelta(days=30), NOW - timedelta(days=1))
+    usage = {"usage": CA_USAGE, "purposes": (), "is_ca": True}
+    root = issue(Profile(subject="old root", validity=past, **usage))
+    profile = Profile(
+        subject="s",
+        validity=Validity.of(30, now=NOW),
+        names=(parse_server("localhost"),),
+        purposes=(SERVER_AUTH,),
+    )
+    leaf = issue(profile, issuer=root).with_chain(root.certificate)
+    (tmp_path / "s.pem").write_bytes(leaf.certificate_pem)
+    (tmp_path / "s.key").touch(0o600)
+    (tmp_path / "s.key").write_bytes(leaf.key_pem)
+    settings = {C: tmp_path / "s.pem", K: tmp_path / "s.key"}
+    assert check(folder, listener(**settings)) == []
+
+
+def test_large_bundle_is_checked_in_no_time(folder, tmp_path):
+    """A bundle of thousands of certificates takes a moment, not minutes."""
+    path = tmp_path / "bundle.pem"
+    path.write_bytes((folder / "certs/ca.pem").read_bytes() * 3000)
+    started = datetime.now(timezone.utc)
+    assert check(folder, listener(client_ca=path)) == []
+    assert datetime.now(timezone.utc) - started < timedelta(seconds=10)
