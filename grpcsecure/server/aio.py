@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
@@ -15,7 +16,9 @@ from grpcsecure.server.ports import Ports
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from grpcsecure.model.listener import Listener
     from grpcsecure.server.assembly import Assembly, Registration
+    from grpcsecure.server.context import ListenerView
 
 __all__ = ["AsyncioRuntime", "LoopRuntime"]
 
@@ -23,6 +26,9 @@ _T = TypeVar("_T")
 
 #: How long the handlers of cut calls get to notice, in seconds.
 _CUT_PATIENCE = 2.0
+
+#: How long gRPC may take to say that nothing runs, in seconds, whatever the grace.
+_IDLE_PATIENCE = 0.5
 
 
 class AsyncioRuntime:
@@ -44,17 +50,23 @@ class AsyncioRuntime:
             BindError: an address cannot be listened on; nothing listens then.
             Exception: whatever the user's own code raises; nothing listens then.
         """
-        registrations = [*self._assembly.construct(), *await self._built_in()]
+        registrations = [
+            *self._assembly.construct(on_asyncio=True),
+            *await self._built_in(),
+        ]
+        listeners = self._assembly.config.listeners
         addresses = {}
         try:
-            for listener in self._assembly.config.listeners:
+            for listener in listeners:
                 view = self._assembly.view(listener)
-                server = self._server(listener, view, registrations)
+                server = self._server(listener, view)
                 addresses[listener.name] = self._ports.bind(server, listener, view)
         except BaseException:
-            self._servers.clear()  # what is bound is free again
-            self._ports.close()
+            await self._release()
+            await asyncio.to_thread(self._ports.close)
             raise
+        for server, listener in zip(self._servers, listeners, strict=True):
+            self._assembly.register(server, listener, registrations, on_asyncio=True)
         for server in self._servers:
             await server.start()
         try:
@@ -65,6 +77,16 @@ class AsyncioRuntime:
             raise
         return addresses
 
+    async def _release(self) -> None:
+        """Free what is bound, which gRPC does for a server that has run only.
+
+        Nothing is registered yet: whoever calls in between finds nothing.
+        """
+        for server in self._servers:
+            await server.start()
+            await server.stop(None)
+        self._servers.clear()
+
     async def _built_in(self) -> list[Registration]:
         if not self._assembly.config.server.health:
             return []
@@ -74,9 +96,7 @@ class AsyncioRuntime:
         await self._health.start()
         return [(add_HealthServicer_to_server, self._health)]
 
-    def _server(
-        self, listener: Any, view: Any, registrations: list[Registration]
-    ) -> grpc.aio.Server:
+    def _server(self, listener: Listener, view: ListenerView) -> grpc.aio.Server:
         settings = self._assembly.config.server
         if self._pool is None:
             self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
@@ -89,7 +109,6 @@ class AsyncioRuntime:
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         )
         self._servers.append(server)
-        self._assembly.register(server, listener, registrations, on_asyncio=True)
         return server
 
     async def stop(self, grace: float) -> bool:
@@ -105,7 +124,7 @@ class AsyncioRuntime:
             asyncio.ensure_future(server.stop(threading.TIMEOUT_MAX))
             for server in self._servers
         ]
-        _, running = await asyncio.wait(self._stops, timeout=grace)
+        _, running = await asyncio.wait(self._stops, timeout=max(grace, _IDLE_PATIENCE))
         if running:
             await self.cut()
         await asyncio.to_thread(self._ports.close)
@@ -115,7 +134,7 @@ class AsyncioRuntime:
 
     async def cut(self) -> None:
         """End all calls now."""
-        self._cut = not all(stop.done() for stop in self._stops)
+        self._cut |= not all(stop.done() for stop in self._stops)
         stops = [asyncio.ensure_future(server.stop(None)) for server in self._servers]
         await asyncio.wait([*stops, *self._stops], timeout=_CUT_PATIENCE)
 
@@ -127,6 +146,7 @@ class LoopRuntime:
         self._runtime = AsyncioRuntime(assembly)
         self._loop: asyncio.AbstractEventLoop
         self._end: asyncio.Event
+        self._cutting: asyncio.Future[None]  # a task lives as long as it is known
         self._ready = threading.Event()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._main()),
@@ -157,8 +177,12 @@ class LoopRuntime:
         return finished
 
     def cut(self) -> None:
-        """End all calls now."""
-        self._call(self._runtime.cut())
+        """End all calls soon; a `stop` that waits in another thread returns."""
+        with suppress(RuntimeError):  # the loop has ended: there are none
+            self._loop.call_soon_threadsafe(self._begin_cut)
+
+    def _begin_cut(self) -> None:
+        self._cutting = asyncio.ensure_future(self._runtime.cut())
 
     def _call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

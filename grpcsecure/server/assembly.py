@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from grpcsecure.errors import StartupError
 from grpcsecure.server.context import ListenerView
+from grpcsecure.server.services import record_created
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,14 +42,21 @@ class Assembly:
     #: Told in words if the server can no longer serve all of its listeners.
     on_failure: Callable[[str], None] = _ignore
 
-    def construct(self) -> Iterator[Registration]:
+    def construct(self, *, on_asyncio: bool) -> Iterator[Registration]:
         """Create every servicer, once for all listeners.
 
         Raises:
-            StartupError: the user's own code raised.
+            StartupError: the user's own code raised, or what it made does not serve.
         """
         for service in self.services:
             servicer = service.construct()
+            methods = record_created(service.entry, service.register, servicer)
+            coroutine = next((m.name for m in methods if m.is_coroutine), None)
+            if coroutine is not None and not on_asyncio:
+                raise StartupError(
+                    f"`{service.entry.servicer}` made a servicer with the coroutine"
+                    f" `{coroutine}`, which threads cannot call"
+                )
             for register in service.register:
                 yield register, servicer
 

@@ -33,7 +33,7 @@ def bind(listener: Listener, add_port: Callable[[str], int]) -> int:
     if isinstance(address, UnixAddress):
         refuse_live_socket(listener, address)
     try:
-        return add_port(str(address))
+        return add_port(_target(address))
     except RuntimeError as error:
         reason = _why_not(address)
         if reason is None and listener.tls is not None:
@@ -41,6 +41,12 @@ def bind(listener: Listener, add_port: Callable[[str], int]) -> int:
         raise BindError(
             f"listener `{listener.name}` cannot listen on {address}: {reason or error}"
         ) from error
+
+
+def _target(address: Address) -> str:
+    """Return what gRPC is to bind: `unix:` is a URI, where % begins an escape."""
+    text = str(address)
+    return text.replace("%", "%25") if isinstance(address, UnixAddress) else text
 
 
 def refuse_live_socket(listener: Listener, address: UnixAddress) -> None:

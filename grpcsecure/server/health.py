@@ -33,6 +33,7 @@ class ThreadsHealth(health.HealthServicer):
     def __init__(self, services: Iterable[str]) -> None:
         super().__init__()
         self._watches: set[_Watch] = set()
+        self._drained = False
         for service in services:
             self.set(service, HealthCheckResponse.SERVING)
 
@@ -43,10 +44,14 @@ class ThreadsHealth(health.HealthServicer):
         watch = _Watch(send_response_callback)
         self._watches.add(watch)
         context.add_callback(lambda: self._watches.discard(watch))
-        return super().Watch(request, context, watch)
+        answer = super().Watch(request, context, watch)
+        if self._drained:  # it waited for a thread while the drain began
+            watch(None)
+        return answer
 
     def drain(self) -> None:
         """Tell everybody NOT_SERVING, for good, and end the watches."""
+        self._drained = True
         self.enter_graceful_shutdown()
         for watch in tuple(self._watches):
             watch(None)

@@ -15,7 +15,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.diagnostics.catalog import services as kinds
-from grpcsecure.diagnostics.model import quote
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.errors import StartupError
 from grpcsecure.server.recorder import Method, record
@@ -34,6 +33,7 @@ __all__ = [
     "add_import_paths",
     "find_register_functions",
     "load_service",
+    "record_created",
 ]
 
 Register = Any  # Callable[[servicer, server], None], but generated code is untyped
@@ -75,19 +75,24 @@ class LoadedService:
             return self.target
         try:
             return self.target(**self.entry.arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise StartupError(
                 f"`{self.entry.servicer}` raised {type(error).__name__}"
                 " when it was created"
             ) from error
 
     def settled(self) -> LoadedService:
-        """The same service with its methods known: an opaque factory is called.
+        """The same service with its methods known as they are.
+
+        What a factory returns may be more than its annotation says. If it may decide
+        that threads are no good, it is called before the runtime is chosen.
 
         Raises:
             StartupError: the factory raised, or returned something that cannot serve.
         """
-        if self.methods is not None:
+        if self.methods is not None and (
+            not self.is_factory or any(method.is_coroutine for method in self.methods)
+        ):
             return self
         servicer = self.construct()
         registers = self.register or find_register_functions(type(servicer))
@@ -101,12 +106,33 @@ class LoadedService:
             target=servicer,
             is_created=True,
             register=registers,
-            methods=tuple(
-                method
-                for register in registers
-                for method in record(register, servicer)
-            ),
+            methods=record_created(self.entry, registers, servicer),
         )
+
+    @property
+    def is_factory(self) -> bool:
+        """Whether only calling it tells for certain what it serves."""
+        return not (self.is_created or inspect.isclass(self.target))
+
+
+def record_created(
+    entry: ServiceEntry, registers: Iterable[Register], servicer: object
+) -> tuple[Method, ...]:
+    """Return the methods of a servicer as it was created.
+
+    Raises:
+        StartupError: a register function does not fit it.
+    """
+    methods: list[Method] = []
+    for register in registers:
+        try:
+            methods.extend(record(register, servicer))
+        except Exception as error:
+            raise StartupError(
+                f"`{_name_of(register)}` does not fit what `{entry.servicer}` returned"
+                f" ({type(servicer).__name__}): {error}"
+            ) from error
+    return tuple(methods)
 
 
 def add_import_paths(paths: Iterable[Path]) -> None:
@@ -307,17 +333,20 @@ def _methods(
     return tuple(methods)
 
 
+def _name_of(register: Register) -> str:
+    return str(getattr(register, "__name__", type(register).__name__))
+
+
 def _register_error(
     entry: ServiceEntry, register: Register, error: Exception | None
 ) -> _ServiceError:
-    name = getattr(register, "__name__", quote(register))
     reason = (
         f"raised {type(error).__name__}: {error}" if error else "registered no method"
     )
     return _ServiceError(
         kinds.REGISTER_FAILED,
         "register" if entry.register else "servicer",
-        f"`{name}` {reason}",
+        f"`{_name_of(register)}` {reason}",
         label="does not fit the servicer",
         help="name the generated `add_…Servicer_to_server` function of the service",
     )
@@ -333,8 +362,12 @@ def _remarks(service: LoadedService) -> Iterable[ServiceProblem]:
             help="annotate the factory with the class it returns",
         )
         return
+    # A factory may promise the generated class itself, and return what implements it.
+    is_promise = service.is_factory and not any(
+        method.is_implemented for method in service.methods
+    )
     for method in service.methods:
-        if not method.is_implemented:
+        if not (method.is_implemented or is_promise):
             yield ServiceProblem(
                 kind=kinds.UNIMPLEMENTED_METHOD,
                 key="servicer",

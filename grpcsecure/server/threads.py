@@ -13,12 +13,17 @@ from grpcsecure.server.handlers import ThreadsInterceptor
 from grpcsecure.server.ports import Ports
 
 if TYPE_CHECKING:
+    from grpcsecure.model.listener import Listener
     from grpcsecure.server.assembly import Assembly, Registration
+    from grpcsecure.server.context import ListenerView
 
 __all__ = ["ThreadsRuntime"]
 
 #: How long the handlers of cut calls get to notice, in seconds.
 _CUT_PATIENCE = 2.0
+
+#: How long gRPC may take to say that nothing runs, in seconds, whatever the grace.
+_IDLE_PATIENCE = 0.5
 
 
 class ThreadsRuntime:
@@ -40,17 +45,23 @@ class ThreadsRuntime:
             BindError: an address cannot be listened on; nothing listens then.
             Exception: whatever the user's own code raises; nothing listens then.
         """
-        registrations = [*self._assembly.construct(), *self._built_in()]
+        registrations = [
+            *self._assembly.construct(on_asyncio=False),
+            *self._built_in(),
+        ]
+        listeners = self._assembly.config.listeners
         addresses = {}
         try:
-            for listener in self._assembly.config.listeners:
+            for listener in listeners:
                 view = self._assembly.view(listener)
-                server = self._server(listener, view, registrations)
+                server = self._server(listener, view)
                 addresses[listener.name] = self._ports.bind(server, listener, view)
         except BaseException:
-            self._servers.clear()  # what is bound is free again
+            self._release()
             self._ports.close()
             raise
+        for server, listener in zip(self._servers, listeners, strict=True):
+            self._assembly.register(server, listener, registrations, on_asyncio=False)
         for server in self._servers:
             server.start()
         try:
@@ -61,6 +72,16 @@ class ThreadsRuntime:
             raise
         return addresses
 
+    def _release(self) -> None:
+        """Free what is bound, which gRPC does for a server that has run only.
+
+        Nothing is registered yet: whoever calls in between finds nothing.
+        """
+        for server in self._servers:
+            server.start()
+            server.stop(0).wait(_CUT_PATIENCE)
+        self._servers.clear()
+
     def _built_in(self) -> list[Registration]:
         if not self._assembly.config.server.health:
             return []
@@ -69,9 +90,7 @@ class ThreadsRuntime:
         self._health = ThreadsHealth(self._assembly.service_names())
         return [(add_HealthServicer_to_server, self._health)]
 
-    def _server(
-        self, listener: Any, view: Any, registrations: list[Registration]
-    ) -> grpc.Server:
+    def _server(self, listener: Listener, view: ListenerView) -> grpc.Server:
         settings = self._assembly.config.server
         if self._pool is None:
             self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
@@ -82,7 +101,6 @@ class ThreadsRuntime:
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         )
         self._servers.append(server)
-        self._assembly.register(server, listener, registrations, on_asyncio=False)
         return server
 
     def stop(self, grace: float) -> bool:
@@ -94,7 +112,7 @@ class ThreadsRuntime:
         if self._health is not None:
             self._health.drain()
         self._ports.drain()
-        deadline = monotonic() + grace
+        deadline = monotonic() + max(grace, _IDLE_PATIENCE)
         # gRPC's own grace would cut without telling; ours cuts when it is over.
         self._stopped = [server.stop(threading.TIMEOUT_MAX) for server in self._servers]
         for event in self._stopped:
@@ -107,6 +125,6 @@ class ThreadsRuntime:
 
     def cut(self) -> None:
         """End all calls now."""
-        self._cut = not all(event.is_set() for event in self._stopped)
+        self._cut |= not all(event.is_set() for event in self._stopped)
         for event in [server.stop(0) for server in self._servers]:
             event.wait(_CUT_PATIENCE)
