@@ -68,7 +68,7 @@ def _explain_unknown_keys(
         home = home_of(key)
         guess = did_you_mean(key, missing) or did_you_mean(key, known)
         if home is not None:
-            guess = f"belongs in {quote(_spell_home(home, path))}"
+            guess = f"belongs {at(_spell_home(home, path))}"
         listed = known
         if guess and len(known) > _FEW + 1:
             listed = [*known[:_FEW], "…"]
@@ -81,13 +81,12 @@ def _explain_unknown_keys(
         )
 
 
-def _spell_home(home: tuple[str, ...], path: Path) -> str:
-    """Spell where a key belongs, with the names of where it stands."""
-    spelled = [
-        str(path[i]) if step == "<name>" and home[:i] == path[:i] else step
-        for i, step in enumerate(home[: len(path)])
-    ]
-    return dotted((*spelled, *home[len(path) :])) or "the top level"
+def _spell_home(home: tuple[str, ...], path: Path) -> Path:
+    """Return where a key belongs, with the names of where it stands."""
+    return tuple(
+        path[i] if step == "<name>" and home[:i] == path[:i] and i < len(path) else step
+        for i, step in enumerate(home)
+    )
 
 
 def _explain_missing_keys(

@@ -109,8 +109,10 @@ def _advise_type(node: Node | None, types: list[str], part: Schema) -> str | Non
         return "give it a value, or remove the key"
     if "array" in types:
         return "write a list: `[…]`, or one `- …` a line"
+    if "object" in types:
+        return "write `key: value` under it"
     if not isinstance(node, Scalar):
-        return None
+        return "write a single value"
     if isinstance(node.value, str):
         return _advise_unquoting(node, types)
     if "string" in types:

@@ -33,7 +33,7 @@ _CONSTANTS: dict[str, Value] = {
 }
 
 #: First characters of everything but text; all other text needs no further look.
-_SUSPECTS = frozenset("+-.0123456789<=FNOTYfnoty~")
+_SUSPECTS = frozenset("+-.0123456789=FNOTYfnoty~")
 
 #: https://yaml.org/spec/1.2.2/#1032-tag-resolution
 _NUMBER = re.compile(
@@ -47,10 +47,11 @@ _PARSERS: dict[str, Callable[[str], Value]] = {
     "float": float,
 }
 
-#: https://yaml.org/type/bool.html; PyYAML leaves y and n out, others do not.
+#: https://yaml.org/type/bool.html without y and n, which hardly a parser implements,
+#: and which are good names of coordinates.
 _LEGACY_BOOL = frozenset(
     word
-    for lower in ("y", "n", "yes", "no", "on", "off", "true", "false")
+    for lower in ("yes", "no", "on", "off", "true", "false")
     for word in (lower, lower.capitalize(), lower.upper())
 )
 

@@ -105,6 +105,8 @@ class _Expander:
         before = len(self.findings)
         has_variable = from_environ = False
         for match in _REFERENCE.finditer(node.text):
+            if len(self.findings) >= MAX_FINDINGS:
+                return node
             parts.append(node.text[end : match.start()])
             end = match.end()
             if match[0] == "$$":
@@ -140,17 +142,13 @@ class _Expander:
         self._report_unset(node, match, name, word, is_empty=value is not None)
         return "", False
 
-    def _report(self, finding: Finding) -> None:
-        if len(self.findings) < MAX_FINDINGS:
-            self.findings.append(finding)
-
     def _checked(
         self, value: str, name: str, node: Scalar, match: re.Match[str]
     ) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            self._report(
+            self.findings.append(
                 kinds.UNUSABLE_VARIABLE(
                     f"the variable {quote(name)} is not UTF-8 text",
                     span=self._place(node, match),
@@ -162,7 +160,7 @@ class _Expander:
 
     def _refuse_size(self, node: Scalar) -> str:
         if not any(f.kind is kinds.UNUSABLE_VARIABLE for f in self.findings):
-            self._report(
+            self.findings.append(
                 kinds.UNUSABLE_VARIABLE(
                     "the values of the variables are larger than 8 MiB in all",
                     span=node.span,
@@ -186,7 +184,7 @@ class _Expander:
     def _check_reading(self, node: Scalar, text: str, value: object) -> None:
         """Report numbers and words that parsers disagree on, without showing them."""
         if isinstance(value, int | float) and not is_usable_number(value):
-            self._report(
+            self.findings.append(
                 kinds.UNUSABLE_NUMBER(
                     f"{quote(node.text)} becomes a number beyond 64 bits",
                     span=node.span,
@@ -195,7 +193,7 @@ class _Expander:
             )
         legacy = describe_legacy(text)
         if legacy is not None:
-            self._report(
+            self.findings.append(
                 kinds.AMBIGUOUS_SCALAR(
                     f"the value of {quote(node.text)} is read differently by YAML 1.1"
                     " and YAML 1.2",
@@ -215,7 +213,7 @@ class _Expander:
         is_empty: bool,
     ) -> None:
         state = "empty" if is_empty else "not set"
-        self._report(
+        self.findings.append(
             kinds.UNSET_VARIABLE(
                 f"the variable {quote(name)} is {state}",
                 span=self._place(node, match),
@@ -238,7 +236,7 @@ class _Expander:
             label = "a `:` is missing after the name"
         else:
             label = "no name of a variable"
-        self._report(
+        self.findings.append(
             kinds.MALFORMED_VARIABLE(
                 "a `${` begins no variable",
                 span=self._place(node, match),

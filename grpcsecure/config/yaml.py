@@ -34,8 +34,8 @@ __all__ = ["MAX_DEPTH", "MAX_FINDINGS", "MAX_NODES", "parse_yaml"]
 #: Levels of nesting; the deepest config there is has ten.
 MAX_DEPTH = 64
 
-#: Values and keys, with every alias replaced: ten times a config of 10,000 lines.
-MAX_NODES = 400_000
+#: Values and keys, with every alias replaced: five times a config of 10,000 lines.
+MAX_NODES = 200_000
 
 #: More mistakes than this are one mistake, repeated.
 MAX_FINDINGS = 1000

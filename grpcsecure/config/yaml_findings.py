@@ -151,7 +151,7 @@ def ambiguous_scalar(text: str, value: object, legacy: str, span: Span) -> Findi
     now = "text" if isinstance(value, str) else "a number"
     advice = f'quote it: "{text[:_MAX_REPEATED]}"'
     if legacy == "a boolean":
-        meant = str(text.lower() in ("y", "yes", "on")).lower()
+        meant = str(text.lower() in ("yes", "on")).lower()
         advice += f"; a boolean is written `{meant}`"
     elif "number" in legacy or now == "a number":
         advice += ", or write the number in plain decimal digits"

@@ -1,4 +1,4 @@
-"""Configs as text for tests, and what came of them in a form that is easy to compare."""
+"""Configs as text for tests, and what came of them, easy to compare."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from grpcsecure.config.scalars import describe_legacy, is_usable_number, resolve
         ("1_000", "1_000"), ("1:30", "1:30"), ("0b1", "0b1"), ("0o8", "0o8"),
         ("1.2.3", "1.2.3"), (".", "."), ("-", "-"), ("+", "+"), ("e3", "e3"),
         ("127.0.0.1:8443", "127.0.0.1:8443"), ("2001-01-01", "2001-01-01"),
-        ("-0x1", "-0x1"), ("²", "²"), ("١", "١"),
+        ("-0x1", "-0x1"), ("²", "²"), ("\u0661", "\u0661"),
     ],
 )  # fmt: skip
 def test_plain_scalar_has_its_value_in_the_core_schema(text, value):
@@ -61,7 +61,6 @@ def test_other_numbers_are_not(value):
     ("text", "legacy"),
     [
         ("off", "a boolean"), ("On", "a boolean"), ("YES", "a boolean"),
-        ("y", "a boolean"), ("N", "a boolean"),
         ("0777", "an octal number"), ("007", "an octal number"),
         ("1:30", "a number of base 60"), ("1:30.5", "a number of base 60"),
         ("1_000", "a number without the `_`"), ("1_0.5", "a number without the `_`"),
@@ -79,7 +78,7 @@ def test_what_yaml_1_1_reads_differently_is_described(text, legacy):
 @pytest.mark.parametrize(
     "text",
     [
-        "", "~", "null", "true", "False", "1", "-1", "+1", "0", "1.2", ".5", "1.5e+3",
+        "", "~", "null", "true", "y", "N", "False", "1", "-1", "+1", "0", "1.2", ".5", "1.5e+3",
         "0x1F", ".inf", ".nan", "text", "TLSv1.2", "127.0.0.1", "127.0.0.1:8443",
         "0.0.0.0:8443", "30s", "500us", "none", "nobody", "online", "yesterday", "::1",
         "9f:86", "1.2.3", "2001-01", "certs/server.pem", "../x", "-----BEGIN",

@@ -1,4 +1,4 @@
-"""YAML to nodes: values, places, and everything that YAML offers and a config refuses."""
+"""YAML to nodes: values, places, and all that YAML offers and a config refuses."""
 
 from __future__ import annotations
 
@@ -156,7 +156,6 @@ def test_what_a_config_refuses_is_a_finding_at_its_place(findings, text, expecte
         "0o17",
         "2001-01-01",
         "1e3",
-        "y",
         "NO",
         "08",
     ],
@@ -245,11 +244,10 @@ def test_depth_counts_what_aliases_stand_for(findings):
 def test_alias_bomb_is_refused_before_it_grows(findings):
     """Nine lines for a billion values cost nothing."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
-    for i in range(1, 10):
-        lines.append(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]")
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
     begun = time.process_time()
     assert findings("\n".join(lines)) == [
-        "6:20 GS120 the config has more than 400,000 values"
+        "6:10 GS120 the config has more than 200,000 values"
     ]
     assert time.process_time() - begun < 1
 

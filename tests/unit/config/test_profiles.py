@@ -1,0 +1,189 @@
+"""Profiles: RFC 7396 with places."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.configs import GOOD, JSON, brief, parse, source
+
+from grpcsecure.config.profiles import merge_patch, profile_names
+from grpcsecure.config.tree import Node, find, plain
+from grpcsecure.config.yaml import parse_yaml
+from grpcsecure.errors import UsageError
+
+
+def node(value: object) -> Node:
+    """Return the tree of a value, below the root's key `it`."""
+    root, findings = parse_yaml(source(json.dumps({"it": value}, ensure_ascii=False)))
+    assert root is not None
+    assert brief(findings) == []
+    return root.entries["it"].value
+
+
+#: RFC 7396, appendix A: original, patch, result.
+RFC_7396 = [
+    ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+    ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+    ({"a": "b"}, {"a": None}, {}),
+    ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+    ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+    ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+    ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+    ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+    (["a", "b"], ["c", "d"], ["c", "d"]),
+    ({"a": "b"}, ["c"], ["c"]),
+    ({"a": "foo"}, None, None),
+    ({"a": "foo"}, "bar", "bar"),
+    ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+    ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
+    ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+]
+
+
+@pytest.mark.parametrize(("target", "patch", "expected"), RFC_7396)
+def test_examples_of_the_rfc(target, patch, expected):
+    """RFC 7396, appendix A, all of it."""
+    assert plain(merge_patch(node(target), node(patch))) == expected
+
+
+def reference(target: object, patch: object) -> object:
+    """RFC 7396, section 2, as it is written there."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = reference(result.get(name), value)
+    return result
+
+
+#: Values without floats, whose spelling could be ambiguous, and without halves.
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 9) | st.sampled_from(["a", "b"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from("abcd"), inner, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+@given(VALUES, VALUES)
+def test_merging_is_the_algorithm_of_the_rfc(target, patch):
+    """For any two values."""
+    assert plain(merge_patch(node(target), node(patch))) == reference(target, patch)
+
+
+@given(VALUES, VALUES)
+def test_merging_twice_changes_nothing(target, patch):
+    """A patch says what is, not what to do."""
+    once = merge_patch(node(target), node(patch))
+    assert plain(merge_patch(once, node(patch))) == plain(once)
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), VALUES))
+def test_empty_patch_changes_nothing(target):
+    """`dev: {}` is the file as it is."""
+    assert plain(merge_patch(node(target), node({}))) == target
+
+
+def test_values_keep_their_places():
+    """A wrong value from a profile is shown in the profile."""
+    root, _ = parse_yaml(source("a: {b: 1, c: 2}\np:\n  a:\n    c: 3\n    d: 4\n"))
+    assert root is not None
+    merged = merge_patch(root, root.entries["p"].value)
+    lines = {
+        path: tuple(span.line for span in find(merged, path))
+        for path in [("a",), ("a", "b"), ("a", "c"), ("a", "d")]
+    }
+    assert lines == {("a",): (1, 1), ("a", "b"): (1, 1), ("a", "c"): (4, 4)} | {
+        ("a", "d"): (5, 5)
+    }
+
+
+def test_order_is_that_of_the_file():
+    """Rules are asked in file order; what a profile adds comes last."""
+    merged = merge_patch(node({"a": 1, "b": 2}), node({"c": 3, "a": 4}))
+    value = plain(merged)
+    assert isinstance(value, dict)
+    assert list(value) == ["a", "b", "c"]
+
+
+def test_names_are_in_the_order_of_the_file():
+    """`--all-profiles` runs them so."""
+    root, _ = parse_yaml(source("profiles: {dev: {}, ci: {}, prod: {}}"))
+    assert root is not None
+    assert profile_names(root) == ("dev", "ci", "prod")
+
+
+@pytest.mark.parametrize(
+    ("profiles", "message"),
+    [
+        ("", "no profile `prdo`: the config has no profiles"),
+        ("profiles: 3", "no profile `prdo`: the config has no profiles"),
+        ("profiles: {dev: {}, prod: {}}", "no profile `prdo`; did you mean `prod`?"),
+        (
+            "profiles: {dev: {}, ci: {}}",
+            "no profile `prdo`; the config has `dev`, `ci`",
+        ),
+    ],
+)
+def test_unknown_profile_is_a_usage_error(profiles, message):
+    """It is the command that is wrong, not the file."""
+    with pytest.raises(UsageError) as caught:
+        parse(GOOD + profiles, profile="prdo")
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("profiles", "expected"),
+    [
+        ("dev: {version: 1}", ["11:18 GS131 the profile `dev` changes `version`"]),
+        ("dev: {profiles: {}}", ["11:18 GS131 the profile `dev` changes `profiles`"]),
+        ("dev: {version: null}", ["11:18 GS131 the profile `dev` changes `version`"]),
+        ("dev: 3", ["11:12 GS105 the profile `dev` is no mapping"]),
+        ("dev: ", ["11:12 GS105 the profile `dev` is no mapping"]),
+        ("dev: {server: {threads: '${NO}'}}",
+         ["11:37 GS109 the variable `NO` is not set"]),
+        ("dev: {server: {treads: 1}}",
+         ["11:27 GS102 unknown key `treads` in `server`"]),
+        ("dev: {listeners: null}",
+         ["1:1 GS104 missing key `listeners` at the top level"]),
+    ],
+)  # fmt: skip
+def test_mistake_in_a_profile_is_found_in_the_profile(profiles, expected):
+    """At its own line and column."""
+    parsed = parse(f"{GOOD}profiles: {{{profiles}}}", profile="dev")
+    assert brief(parsed.findings) == expected
+
+
+def test_other_profiles_are_left_alone():
+    """Their variables are set elsewhere, and their mistakes have their own run."""
+    text = f"{GOOD}profiles: {{dev: {{}}, prod: {{server: {{threads: '${{NO}}'}}}}}}"
+    assert parse(text, profile="dev").findings == ()
+    assert parse(text).findings == ()
+    assert brief(parse(text, profile="prod").findings) == [
+        "11:47 GS109 the variable `NO` is not set"
+    ]
+
+
+def test_variable_cannot_remove_a_key():
+    """An empty variable in a profile leaves no listener without its CA."""
+    text = GOOD + (
+        "      client_ca: ca.pem\n"
+        "profiles:\n  dev:\n    listeners: {public: {tls: {client_ca: '${NO:-}'}}}\n"
+    )
+    parsed = parse(text, profile="dev")
+    assert [finding.code for finding in parsed.findings] == ["GS106"]
+
+
+@given(JSON)
+def test_any_profile_is_applied_or_has_findings(value):
+    """Whatever stands under `profiles`, nothing raises but the usage error."""
+    text = GOOD + "profiles: " + json.dumps({"dev": value}, ensure_ascii=True)
+    parse(text, profile="dev")

@@ -1,0 +1,277 @@
+"""`${VAR}` in values: what replaces it, and what is wrong where nothing can."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.configs import YAMLISH, brief, source, underlined
+
+from grpcsecure.config import variables
+from grpcsecure.config.tree import Mapping, Node, Scalar, find, plain
+from grpcsecure.config.variables import expand_variables
+from grpcsecure.config.yaml import parse_yaml
+
+ENVIRON = {
+    "PORT": "8443",
+    "ON": "true",
+    "NAME": "greeter",
+    "EMPTY": "",
+    "NOTHING": "null",
+    "TREE": "{a: 1}",
+    "LINES": "a: 1\nb: [2]",
+    "DOLLAR": "${PORT}",
+}
+
+
+def expand(text: str) -> tuple[Node, list[str]]:
+    """Expand the values of a YAML text; return the tree and the findings in short."""
+    root, findings = parse_yaml(source(text))
+    assert root is not None
+    assert brief(findings) == []
+    node, findings = expand_variables(root, source=source(text), environ=ENVIRON)
+    return node, brief(findings)
+
+
+def value(scalar: str) -> object:
+    """Return what becomes of one value."""
+    node, findings = expand(f"a: {scalar}\n")
+    assert findings == []
+    assert isinstance(node, Mapping)
+    result = node.entries["a"].value
+    assert isinstance(result, Scalar)
+    return result.value
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("${NAME}", "greeter"), ("x-${NAME}-y", "x-greeter-y"),
+        ("${NAME}${NAME}", "greetergreeter"), ("'${NAME}'", "greeter"),
+        ("${PORT}", 8443), ("'${PORT}'", "8443"), ('"${PORT}"', "8443"),
+        ("0.0.0.0:${PORT}", "0.0.0.0:8443"), ("1${PORT}", 18443),
+        ("${ON}", True), ("'${ON}'", "true"),
+        ("${NO:-x}", "x"), ("${NO:-}", ""), ("${EMPTY:-x}", "x"),
+        ("${NAME:-x}", "greeter"),
+        ("${NO:-80}", 80), ("${NO:-a b: c}".replace(": ", ":"), "a b:c"),
+        ("${NO:-$$}", "$"), ("'${NO:-a:-b}'", "a:-b"), ("${NAME:?no name}", "greeter"),
+        ("${EMPTY}", ""), ("${NOTHING}", "null"), ("${NO:-null}", "null"),
+        ("${TREE}", "{a: 1}"), ("${LINES}", "a: 1\nb: [2]"), ("${DOLLAR}", "${PORT}"),
+        ("$$", "$"), ("$${PORT}", "${PORT}"), ("$$$$", "$$"), ("$$${PORT}", "$8443"),
+        ("$", "$"), ("$PORT", "$PORT"), ("a$b", "a$b"), ("^x$", "^x$"), ("}", "}"),
+    ],
+)  # fmt: skip
+def test_value_is_replaced(written, expected):
+    """Text is never parsed again, but an unquoted scalar is read as one."""
+    if written == "}":
+        written = "'}'"
+    result = value(written)
+    assert result == expected
+    assert type(result) is type(expected)
+
+
+@pytest.mark.parametrize("written", ["${EMPTY}", "${NOTHING}", "${NO:-}", "${NO:-~}"])
+def test_variable_never_makes_a_null(written):
+    """In a profile, null removes what the file says; a variable must not be able to."""
+    assert isinstance(value(written), str)
+
+
+def test_keys_are_not_replaced():
+    """A name that depends on the environment could not be looked up in the file."""
+    node, findings = expand("'${NAME}': 1\n")
+    assert (plain(node), findings) == ({"${NAME}": 1}, [])
+
+
+def test_block_and_folded_text_is_replaced():
+    """All forms of text are text."""
+    node, findings = expand("a: |\n  x ${NAME}\nb: >-\n  y\n  ${PORT}\n")
+    assert (plain(node), findings) == ({"a": "x greeter\n", "b": "y 8443"}, [])
+
+
+def test_values_from_the_environment_are_marked():
+    """Whoever prints a value knows that it may be a secret; a default is none."""
+    node, _ = expand("a: ${NAME}\nb: ${NO:-x}\nc: $$\nd: [x, 'y${PORT}']\n")
+    assert isinstance(node, Mapping)
+    marked = {
+        text: scalar.from_variable
+        for text, scalar in (
+            (str(s.value), s)
+            for path in [("a",), ("b",), ("c",), ("d", 0), ("d", 1)]
+            for s in [_scalar(node, path)]
+        )
+    }
+    assert marked == {"greeter": True, "x": False, "$": False, "y8443": True} | {
+        "x": False
+    }
+
+
+def _scalar(node: Node, path: tuple[str | int, ...]) -> Scalar:
+    for step in path:
+        node = (
+            node.entries[str(step)].value
+            if isinstance(node, Mapping)
+            else node.items[int(step)]  # type: ignore[union-attr]
+        )
+    assert isinstance(node, Scalar)
+    return node
+
+
+def test_places_stay_those_of_the_file():
+    """However long the replaced text is."""
+    text = "a: ${NAME}\nb: 1\n"
+    node, _ = expand(text)
+    _, span = find(node, ("a",))
+    assert (span.line, span.column, span.end_column) == (1, 4, 11)
+
+
+def test_what_has_no_variables_is_the_same_object():
+    """Nothing is copied for nothing."""
+    root, _ = parse_yaml(source("a: [1, {b: c}]\nd: ${NAME}\n"))
+    assert root is not None
+    node, _ = expand_variables(root, source=source(""), environ=ENVIRON)
+    assert isinstance(node, Mapping)
+    assert node.entries["a"].value is root.entries["a"].value
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: ${NO}", ["1:4 GS109 the variable `NO` is not set"]),
+        ("a: x${NO}y${NO2}",
+         ["1:5 GS109 the variable `NO` is not set",
+          "1:11 GS109 the variable `NO2` is not set"]),
+        ("a:\n  - 'b ${NO}'", ["2:8 GS109 the variable `NO` is not set"]),
+        ("a: $${NO} ${NO}", ["1:11 GS109 the variable `NO` is not set"]),
+        ("a: |\n  x\n  y ${NO}\n", ["3:5 GS109 the variable `NO` is not set"]),
+        ("a: >\n  x $$\n  y\n  ${NO}\n", ["4:3 GS109 the variable `NO` is not set"]),
+        ('a: "x\\n ${NO}"', ["1:9 GS109 the variable `NO` is not set"]),
+        ("a: 'it''s ${NO}'", ["1:11 GS109 the variable `NO` is not set"]),
+        ('a: "\\x24 ${NO}"', ["1:4 GS109 the variable `NO` is not set"]),
+        ("a: &b x ${NO}", ["1:9 GS109 the variable `NO` is not set"]),
+        ("a: ${EMPTY:?}", ["1:4 GS109 the variable `EMPTY` is empty"]),
+        ("a: ${NO:?}", ["1:4 GS109 the variable `NO` is not set"]),
+        ("a: &b [x, '${NO}']\nc: *b\nd: [*b, *b]",
+         ["1:12 GS109 the variable `NO` is not set"]),
+        ("a: ${", ["1:4 GS110 a `${` begins no variable"]),
+        ("a: ${}", ["1:4 GS110 a `${` begins no variable"]),
+        ("a: ${1A}", ["1:4 GS110 a `${` begins no variable"]),
+        ("a: ${A B}", ["1:4 GS110 a `${` begins no variable"]),
+        ("a: ${A-b}", ["1:4 GS110 a `${` begins no variable"]),
+        ("a: ${A?b}", ["1:4 GS110 a `${` begins no variable"]),
+        ("a: ${A:+b}", ["1:4 GS110 a `${` begins no variable"]),
+        ("a: ${A:}", ["1:4 GS110 a `${` begins no variable"]),
+        ("a: ${NO:-${NAME}}", ["1:4 GS110 a `${` begins no variable"]),
+        ("a: x ${NO} ${", ["1:6 GS109 the variable `NO` is not set",
+                          "1:12 GS110 a `${` begins no variable"]),
+        ("a: ${O:-off}",
+         [("1:4 GS108 the value of `${O:-off}` is read differently by YAML 1.1 and"
+           " YAML 1.2")]),
+        ("a: ${O:-.inf}",
+         ["1:4 GS126 `${O:-.inf}` becomes a number beyond 64 bits"]),
+    ],
+)  # fmt: skip
+def test_finding_is_at_the_dollar(text, expected):
+    """All of a file's variables are looked at, each has its own place."""
+    assert expand(text)[1] == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "label"),
+    [
+        ("${A", "`}` is missing"),
+        ("${A:-${B}}", "variables cannot be nested"),
+        ("${A-b}", "a `:` is missing after the name"),
+        ("${1}", "no name of a variable"),
+    ],
+)
+def test_label_says_what_is_malformed(written, label):
+    """The help has the three forms, the label what is wrong with this one."""
+    text = f"a: '{written}'"
+    root, _ = parse_yaml(source(text))
+    assert root is not None
+    _, [finding] = expand_variables(root, source=source(text), environ={})
+    assert finding.label == label
+    assert "${VAR:-default}" in (finding.help or "")
+
+
+def test_message_of_the_file_is_the_label():
+    """`${VAR:?message}` is how the author of a config speaks to its user."""
+    text = "a: ${DB:?ask the database team\u200b}"
+    root, _ = parse_yaml(source(text))
+    assert root is not None
+    _, [finding] = expand_variables(root, source=source(text), environ={})
+    assert finding.label == "ask the database team\\u200b"
+    assert underlined(text, finding) == text[3:]
+
+
+def test_value_of_a_variable_is_in_no_finding():
+    """Secrets come through the environment."""
+    for secret in ("0777123", "9" * 40, "2001-01-01"):
+        text = "a: ${SECRET}"
+        root, _ = parse_yaml(source(text))
+        assert root is not None
+        _, [finding] = expand_variables(
+            root, source=source(text), environ={"SECRET": secret}
+        )
+        shown = (finding.message, finding.label, finding.help, finding.notes)
+        assert secret not in repr(shown)
+
+
+def test_variable_that_is_no_text_is_a_finding():
+    """An environment may hold any bytes."""
+    text = "a: ${X}"
+    root, _ = parse_yaml(source(text))
+    assert root is not None
+    _, findings = expand_variables(
+        root,
+        source=source(text),
+        environ={"X": b"\xff".decode(errors="surrogateescape")},
+    )
+    assert brief(findings) == ["1:4 GS111 the variable `X` is not UTF-8 text"]
+
+
+def test_large_variable_used_often_is_refused():
+    """A megabyte a thousand times over is never built."""
+    text = "a: [" + "'${X}'," * 1000 + "]"
+    root, _ = parse_yaml(source(text))
+    assert root is not None
+    _, findings = expand_variables(
+        root, source=source(text), environ={"X": "x" * 1024 * 1024}
+    )
+    assert brief(findings) == [
+        "1:61 GS111 the values of the variables are larger than 8 MiB in all"
+    ]
+
+
+def test_many_unset_variables_take_little_time():
+    """The place of each is found without reading the file again."""
+    text = "a: '" + "${X}" * 200_000 + "'"
+    root, _ = parse_yaml(source(text))
+    assert root is not None
+    begun = time.process_time()
+    _, findings = expand_variables(root, source=source(text), environ={})
+    assert len(findings) == variables.MAX_FINDINGS
+    assert time.process_time() - begun < 5
+
+
+@given(YAMLISH, st.dictionaries(st.sampled_from("AB"), st.text(max_size=9)))
+def test_any_text_is_expanded_or_has_findings(text, environ):
+    """Nothing raises; without findings, no value is a null that was none before."""
+    root, _ = parse_yaml(source(text))
+    if root is None:
+        return
+    node, findings = expand_variables(root, source=source(text), environ=environ)
+    if not findings:
+        assert _shape(plain(node)) == _shape(plain(root))
+    for finding in findings:
+        assert finding.span is not None
+
+
+def _shape(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _shape(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_shape(inner) for inner in value]
+    return value is None
