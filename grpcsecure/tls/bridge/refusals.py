@@ -28,6 +28,11 @@ _REASONS: tuple[tuple[str, RefusalKind, str | None], ...] = (
         RefusalKind.NO_CERTIFICATE,
         "no client certificate",
     ),
+    (
+        "ASN1 lib",
+        RefusalKind.BAD_CERTIFICATE,
+        "a certificate that does not parse",
+    ),
     ("bad signature", RefusalKind.BAD_CERTIFICATE, None),
     (
         "unsupported protocol",

@@ -1,0 +1,329 @@
+"""A bridged peer looks like a native one: compared with grpcio, byte for byte."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509 import ObjectIdentifier
+from cryptography.x509.name import _ASN1Type
+from support.bridge import (
+    BridgedServer,
+    eventually,
+    listen,
+    material,
+    settings,
+    tls_connect,
+    tls_context,
+    try_call,
+)
+from support.bridge_certs import (
+    CLIENT_AUTH,
+    DAY,
+    NOW,
+    Pair,
+    authority,
+    certificate,
+    common_name,
+    new_key,
+)
+
+from grpcsecure.tls.bridge.auth_context import (
+    auth_context,
+    peer_identities,
+    peer_identity_key,
+)
+from grpcsecure.tls.bridge.facts import RefusalKind
+
+ORDINARY_TYPES = [
+    *(f"2.5.4.{number}" for number in (*range(3, 55), 65, 72, 97)),
+    *(
+        f"0.9.2342.19200300.100.1.{number}"
+        for number in (1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 20, 21, 25, 37, 38, 40, 41)
+    ),
+    *(f"0.9.2342.19200300.100.1.{number}" for number in (42, 43, 45, 48)),
+    *(f"1.2.840.113549.1.9.{number}" for number in (1, 2, 7, 8, 20)),
+    "1.3.6.1.4.1.311.17.1",
+    "1.3.6.1.4.1.1466.344",
+    "1.3.6.1.4.1.311.60.2.1.3",
+    "1.2.3.4.5",
+]
+
+
+def _text(oid, value, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd values are what they are for
+        return x509.NameAttribute(
+            ObjectIdentifier(oid), value, _validate=False, **options
+        )
+
+
+def _of_type(name, text):
+    return x509.Name([_text("2.5.4.3", text, _type=getattr(_ASN1Type, name))])
+
+
+SUBJECTS = {
+    "all types": x509.Name([_text(oid, "vw") for oid in ORDINARY_TYPES]),
+    "empty": x509.Name([]),
+    "specials": x509.Name(
+        [_text("2.5.4.10", '#Org, Inc;<>\\"+='), _text("2.5.4.7", " spaced # ")]
+    ),
+    "not ASCII": common_name("Bäyérn €😀\x01\x7f"),
+    "NUL": common_name("admin\0.example"),
+    "two CNs": x509.Name([_text("2.5.4.3", "first"), _text("2.5.4.3", "second")]),
+    "several per RDN": x509.Name(
+        [
+            x509.RelativeDistinguishedName(
+                [_text("2.5.4.3", "b"), _text("2.5.4.10", "o")]
+            ),
+            x509.RelativeDistinguishedName([_text("2.5.4.11", "u")]),
+        ]
+    ),
+    "BMPString": _of_type("BMPString", "é€"),
+    "UniversalString": _of_type("UniversalString", "é€"),
+    "T61String": _of_type("T61String", "é"),
+    "IA5String": _of_type("IA5String", "plain"),
+    "PrintableString": _of_type("PrintableString", "plain"),
+    "NumericString": _of_type("NumericString", "123"),
+    "long": x509.Name([_text("2.5.4.3", "n" * 3000)]),
+}
+
+dns, uri, email = x509.DNSName, x509.UniformResourceIdentifier, x509.RFC822Name
+ALTERNATIVE_NAMES = {
+    "every kind": [
+        email("m@x.example"),
+        dns("a.example"),
+        dns("b.example"),
+        uri("spiffe://corp.example/ns/prod"),
+        x509.IPAddress(ipaddress.ip_address("10.0.0.1")),
+        x509.IPAddress(ipaddress.ip_address("2001:db8::1:0:0:1")),
+        x509.RegisteredID(ObjectIdentifier("1.2.3.4")),
+        x509.DirectoryName(common_name("directory")),
+        x509.OtherName(ObjectIdentifier("1.2.3"), b"\x0c\x03abc"),
+    ],
+    "other only": [x509.RegisteredID(ObjectIdentifier("1.2.3"))],
+    "SPIFFE": [uri("spiffe://corp.example/sa/billing")],
+    "two URIs": [uri("spiffe://corp.example/x"), uri("https://corp.example")],
+    "SPIFFE without path": [uri("spiffe://corp.example/")],
+    "SPIFFE, long domain": [uri("spiffe://" + "d" * 256 + "/x")],
+    "SPIFFE, too long": [uri("spiffe://d/" + "x" * 2040)],
+    "NULs": [dns("a\0b"), uri("spiffe://a/b\0c"), email("x\0y@z")],
+    "many": [dns(f"n{number}.example") for number in range(200)],
+}
+
+
+def _with_raw_names(issuer, raw):
+    """Return a certificate whose alternative names are `raw`, whatever that is."""
+    key = new_key("raw")
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(common_name("raw"))
+        .issuer_name(issuer.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(77)
+        .not_valid_before(NOW - DAY)
+        .not_valid_after(NOW + DAY)
+        .add_extension(
+            x509.UnrecognizedExtension(ObjectIdentifier("2.5.29.17"), raw), False
+        )
+    )
+    return Pair(certificate=builder.sign(issuer.key, hashes.SHA256()), key=key)
+
+
+class Native:
+    """grpcio's own TLS, with the same CA, telling what its servicers see."""
+
+    def __init__(self, ca, server, address="127.0.0.1:0"):
+        self.seen = []
+        self.server = grpc.server(ThreadPoolExecutor(2))
+
+        def look(request, context):
+            self.seen.append(
+                (
+                    context.auth_context(),
+                    context.peer_identity_key(),
+                    context.peer_identities(),
+                    context.peer(),
+                )
+            )
+            return request
+
+        self.server.add_generic_rpc_handlers(
+            (
+                grpc.method_handlers_generic_handler(
+                    "test.Echo",
+                    {"Unary": grpc.unary_unary_rpc_method_handler(look)},
+                ),
+            )
+        )
+        self.credentials = grpc.ssl_server_credentials(
+            [(server.key_pem, server.chain_pem)], ca.certificate_pem, True
+        )
+        self.anonymous = grpc.ssl_server_credentials(
+            [(server.key_pem, server.chain_pem)]
+        )
+        self.port = self.server.add_secure_port("127.0.0.1:0", self.credentials)
+        self.open_port = self.server.add_secure_port(address, self.anonymous)
+        self.server.start()
+
+
+class World(NamedTuple):
+    """A CA, and the two servers to compare."""
+
+    ca: Pair
+    native: Native
+    bridged: BridgedServer
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Both engines with the same certificates."""
+    ca = authority("test CA")
+    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
+    native = Native(ca, pair)
+    listeners = {
+        "public": (
+            settings("require_and_verify"),
+            material(pair, client_ca=[ca]),
+        ),
+        "open": (settings("dont_request"), material(pair)),
+    }
+    with BridgedServer(listeners, host="thread") as bridged:
+        yield World(ca, native, bridged)
+    native.server.stop(0).wait()
+
+
+def compare(world, client):
+    """Assert that both engines show `client` in the same way."""
+    world.native.seen.clear()
+    world.bridged.seen.clear()
+    assert try_call(f"127.0.0.1:{world.native.port}", world.ca, client) is None
+    assert try_call(world.bridged.target(), world.ca, client) is None
+    [(expected, key, identities, _)] = world.native.seen
+    [(_, facts)] = world.bridged.seen
+    properties = auth_context(facts)
+    assert list(properties.items()) == list(expected.items())
+    assert peer_identity_key(properties) == key
+    found = peer_identities(properties)
+    assert (found and list(found)) == (identities and list(identities))
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_subject_is_rendered_as_grpcio_does(world, subject):
+    """Whatever is in a subject, auth_context has grpcio's bytes for it."""
+    compare(world, certificate(SUBJECTS[subject], issuer=world.ca, key=subject))
+
+
+@pytest.mark.parametrize("names", ALTERNATIVE_NAMES)
+def test_alternative_names_are_those_of_grpcio(world, names):
+    """Every kind of SAN gives the properties, order and values that grpcio gives."""
+    compare(
+        world,
+        certificate("n", issuer=world.ca, names=ALTERNATIVE_NAMES[names], key="san"),
+    )
+
+
+@pytest.mark.parametrize("raw", [b"\x30\x06\x82\x04caf\xe9", b"\x30\x00"], ids=repr)
+def test_odd_alternative_names_are_those_of_grpcio(world, raw):
+    """Names that are not ASCII, and an empty list of names, are shown as grpcio does."""
+    compare(world, _with_raw_names(world.ca, raw))
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\x30\x05\x87\x03\x01\x02\x03", b"\x30\x03\x82\x05a"], ids=repr
+)
+def test_names_that_do_not_parse_are_refused_by_both(world, raw):
+    """A certificate with broken names opens no connection, natively or bridged."""
+    client = _with_raw_names(world.ca, raw)
+    assert try_call(f"127.0.0.1:{world.native.port}", world.ca, client)
+    assert try_call(world.bridged.target(), world.ca, client)
+    assert world.bridged.observer.refusal(kind=RefusalKind.BAD_CERTIFICATE)
+
+
+def test_name_of_a_type_that_x520_does_not_allow_is_refused(world):
+    """Where OpenSSL does not read a subject that BoringSSL does, nobody gets in."""
+    client = certificate(_of_type("VisibleString", "x"), issuer=world.ca, key="v")
+    assert try_call(world.bridged.target(), world.ca, client)
+    assert world.bridged.observer.refusal(reason="a certificate that does not parse")
+
+
+def test_chain_is_reported_without_the_leaf(world):
+    """The further certificates a client sent are in the chain property, and only they."""
+    middle = authority("middle", issuer=world.ca)
+    client = certificate(
+        "c",
+        issuer=middle,
+        extended=CLIENT_AUTH,
+        send=(middle.certificate, world.ca.certificate),
+    )
+    compare(world, client)
+
+
+def test_anonymous_peer_is_that_of_grpcio(world):
+    """Without a certificate there are the same properties and no identity."""
+    world.native.seen.clear()
+    world.bridged.seen.clear()
+    assert try_call(f"127.0.0.1:{world.native.open_port}", world.ca) is None
+    assert try_call(world.bridged.target("open"), world.ca) is None
+    [(expected, key, identities, _)] = world.native.seen
+    [(_, facts)] = world.bridged.seen
+    assert list(auth_context(facts).items()) == list(expected.items())
+    assert key is peer_identity_key(auth_context(facts)) is None
+    assert identities is peer_identities(auth_context(facts)) is None
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "dual", "unix"])
+def test_peer_address_is_spelled_as_grpcio_does(world, tmp_path, address):
+    """peer() has the client's real address in gRPC's spelling, but for its port."""
+    if address == "unix":
+        sock = listen(str(tmp_path / "b.sock"), socket.AF_UNIX)
+        native_at = f"unix:{tmp_path / 'n.sock'}"
+        bridged_at = f"unix:{tmp_path / 'b.sock'}"
+    elif address == "127.0.0.1":
+        sock = listen()
+        native_at = "127.0.0.1:0"
+    else:
+        sock = listen(("::1" if address == "::1" else "::", 0), socket.AF_INET6)
+        native_at = f"[{'::1' if address == '::1' else '::'}]:0"
+    dial = {"127.0.0.1": "127.0.0.1", "::1": "[::1]", "dual": "127.0.0.1"}
+    pair = certificate("localhost", issuer=world.ca, names=[dns("localhost")])
+    native = Native(world.ca, pair, native_at)
+    if address != "unix":
+        native_at = f"{dial[address]}:{native.open_port}"
+        bridged_at = f"{dial[address]}:{sock.getsockname()[1]}"
+    with BridgedServer(
+        {"public": (settings("dont_request"), material(pair))},
+        host="thread",
+        sockets={"public": sock},
+    ) as bridged:
+        assert try_call(native_at, world.ca) is None
+        assert try_call(bridged_at, world.ca) is None
+    native.server.stop(0).wait()
+
+    def without_port(text):
+        return text if address == "unix" else text.rpartition(":")[0]
+
+    assert without_port(bridged.seen[0][1].address) == without_port(native.seen[0][3])
+
+
+def test_tls_1_2_and_the_name_asked_for_are_reported(world, tmp_path):
+    """The TLS version, group and SNI of a connection are those it was made with."""
+    context = tls_context(world.ca, version=ssl.TLSVersion.TLSv1_2)
+    context.set_ecdh_curve("prime256v1")
+    with tls_connect(world.bridged.port("open"), context):
+        eventually(lambda: len(world.bridged.bridge.peers))
+        [(_, facts)] = world.bridged.bridge.peers.connections()
+    assert (facts.tls_version, facts.group, facts.server_name) == (
+        "TLSv1.2",
+        "P-256",
+        "localhost",
+    )
+    assert not facts.resumed
