@@ -27,7 +27,15 @@ _DEFAULT_CLIENT = "spiffe:spiffe://grpcsecure.test/client"
 _MAX_DAYS = 398
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  grpcsecure certs dev certs
+  grpcsecure certs dev --help
+
+\b
+Exit codes: 0 good, 2 could not do the job.""",
+)
 def certs() -> None:
     """Make and look at certificates."""
 

@@ -124,8 +124,7 @@ def write_files(directory: Path, files: Iterable[DevFile], *, force: bool) -> No
             _refuse_existing(targets)
         for file, target in zip(files, targets, strict=True):
             target.parent.mkdir(parents=True, exist_ok=True)
-            staged.append(target.with_name(f".{target.name}.{os.getpid()}.new"))
-            _write_new(staged[-1], file)
+            _stage(target.with_name(f".{target.name}.{os.getpid()}.new"), file, staged)
         for source, target in zip(staged, targets, strict=True):
             if not force:
                 _reserve(target)
@@ -147,10 +146,14 @@ def _refuse_existing(targets: list[Path]) -> None:
             raise FileExistsError(None, "it is there already", str(target))
 
 
-def _write_new(path: Path, file: DevFile) -> None:
-    """Write a file that nobody but us can have had open before."""
+def _stage(path: Path, file: DevFile, staged: list[Path]) -> None:
+    """Write a file that nobody but us can have had open before.
+
+    It is in `staged` from the moment that it is ours to remove.
+    """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, _KEY_MODE)
+    staged.append(path)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(file.data)
         os.fchmod(stream.fileno(), file.mode)
