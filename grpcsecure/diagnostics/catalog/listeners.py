@@ -55,7 +55,7 @@ ADDRESS_CONFLICT = Kind(
     why="Only one of them can listen there. A wildcard address takes every address of"
     " its port, in IPv4 and IPv6 alike.",
     bad="listeners:\n  a: {address: '127.0.0.1:8443', plaintext: true}\n"
-    "  b: {address: '0.0.0.0:8443', plaintext: true}",
+    "  b: {address: '127.0.0.1:8443', plaintext: true}",
     good="listeners:\n  a: {address: '127.0.0.1:8443', plaintext: true}\n"
     "  b: {address: '127.0.0.1:8444', plaintext: true}",
 )

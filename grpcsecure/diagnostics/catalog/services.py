@@ -68,7 +68,7 @@ UNKNOWN_SERVICE = Kind(
     severity=Severity.ERROR,
     what="A listener names a service that nobody provides.",
     why="The listener would serve less than its file says.",
-    bad="listeners: {public: {services: [helloworld.Greetr]}}",
+    bad="listeners: {public: {services: [helloworld.Greeter, helloworld.Greetr]}}",
     good="listeners: {public: {services: [helloworld.Greeter]}}",
 )
 
