@@ -90,13 +90,11 @@ def _follow(chain: Sequence[Certificate]) -> tuple[list[Certificate], bool]:
 def _is_signed_by_intermediate(
     certificate: Certificate, known: Iterable[Certificate]
 ) -> bool:
-    from grpcsecure.tls.fitness import has_issued, is_from_public_ca, is_self_signed
+    from grpcsecure.tls.fitness import has_issued, is_from_public_ca
 
-    signers = [
-        entry
-        for entry in known
-        if entry.subject == certificate.issuer and has_issued(entry, certificate)
-    ]
-    if signers:
-        return not any(is_self_signed(entry) for entry in signers)
-    return is_from_public_ca(certificate)
+    named = [entry for entry in known if entry.subject == certificate.issuer]
+    if not named:
+        return is_from_public_ca(certificate)
+    if any(entry.issuer == entry.subject for entry in named):
+        return False  # a root, and roots need not be sent
+    return any(has_issued(entry, certificate) for entry in named)
