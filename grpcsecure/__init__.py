@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from grpcsecure.server.app import Server, load
     from grpcsecure.server.context import peer
 
-    __version__: str
+# Written here, not asked of importlib.metadata, whose import takes as long as YAML's.
+__version__ = "0.1.0"
 
 __all__ = [
     "AnonymousPeer",
@@ -76,10 +77,6 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Load a public name from its home on first use (PEP 562)."""
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("grpcsecure")
     for home, names in _HOMES.items():
         if name in names:
             from importlib import import_module

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import platform
-from importlib.metadata import version
+import sys
 from typing import TYPE_CHECKING
+
+from grpcsecure import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ def banner_fields(server: Server, *, elapsed: float) -> dict[str, object]:
     `elapsed` is in seconds; `ready_ms` is in milliseconds.
     """
     return {
-        "version": version("grpcsecure"),
+        "version": __version__,
         "pid": os.getpid(),
         "config": server.report.subject,
         "profile": server.report.profile,
@@ -59,7 +60,7 @@ def render_banner(
     profile = f" (profile {server.report.profile})" if server.report.profile else ""
     yield (
         f"grpcsecure {fields['version']}  pid {fields['pid']}"
-        f"  python {platform.python_version()}  grpcio {version('grpcio')}"
+        f"  python {sys.version.split()[0]}  grpcio {server.grpc_version}"
     )
     yield f"config    {server.report.subject}{profile}"
     counts = [

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from grpcsecure import __version__
 from grpcsecure.cli.console import Console
 from grpcsecure.errors import ExitCode, GrpcSecureError
 
@@ -68,7 +69,7 @@ def _no_such_command(name: str) -> str:
 @click.option(
     "-v", "--verbose", is_flag=True, help="Show the traceback of an internal error."
 )
-@click.version_option(package_name="grpcsecure", message="%(prog)s %(version)s")
+@click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def cli(context: click.Context, *, color: str, quiet: bool, verbose: bool) -> None:
     """Secure gRPC servers in Python from one config file."""

@@ -119,6 +119,13 @@ class Server:
         """The key material of each TLS listener, by its name."""
         return self._materials
 
+    @property
+    def grpc_version(self) -> str:
+        """The version of the grpcio that serves."""
+        from grpc import __version__
+
+        return __version__
+
     def start(self) -> None:
         """Create the servicers, bind every listener, serve; all of it or nothing.
 
