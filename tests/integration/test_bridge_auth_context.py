@@ -233,7 +233,7 @@ def test_alternative_names_are_those_of_grpcio(world, names):
 
 @pytest.mark.parametrize("raw", [b"\x30\x06\x82\x04caf\xe9", b"\x30\x00"], ids=repr)
 def test_odd_alternative_names_are_those_of_grpcio(world, raw):
-    """Names that are not ASCII, and an empty list of names, are shown as grpcio does."""
+    """Names that are not ASCII, and no names at all, are shown as grpcio does."""
     compare(world, _with_raw_names(world.ca, raw))
 
 
@@ -256,7 +256,7 @@ def test_name_of_a_type_that_x520_does_not_allow_is_refused(world):
 
 
 def test_chain_is_reported_without_the_leaf(world):
-    """The further certificates a client sent are in the chain property, and only they."""
+    """The chain property has the further certificates a client sent, and only them."""
     middle = authority("middle", issuer=world.ca)
     client = certificate(
         "c",

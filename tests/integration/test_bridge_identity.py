@@ -1,0 +1,232 @@
+"""Nobody speaks under somebody else's name, and names go with their connections."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+
+import grpc
+import pytest
+from cryptography import x509
+from support.bridge import (
+    ECHO,
+    HOSTS,
+    PATIENCE,
+    BridgedServer,
+    call,
+    channel,
+    eventually,
+    material,
+    settings,
+    tls_connect,
+    tls_context,
+)
+from support.bridge_certs import CLIENT_AUTH, authority, certificate
+
+pytestmark = pytest.mark.skipif(
+    os.uname().sysname != "Linux", reason="abstract names are Linux's"
+)
+
+
+@pytest.fixture(scope="module")
+def ca():
+    """The CA of server and clients."""
+    return authority("test CA")
+
+
+@pytest.fixture(scope="module")
+def client(ca):
+    """A trusted client."""
+    return certificate("client", issuer=ca, extended=CLIENT_AUTH)
+
+
+@pytest.fixture(params=HOSTS)
+def server(request, ca):
+    """A bridged server that wants trusted clients, bridged in each kind of host."""
+    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
+    tls = settings("require_and_verify"), material(pair, client_ca=[ca])
+    with BridgedServer({"public": tls}, host=request.param) as running:
+        yield running
+
+
+def inner_call(path):
+    """Call over the inner socket without a bridge; return the status code."""
+    with grpc.insecure_channel(f"unix:{path}") as opened:
+        try:
+            call(opened)
+        except grpc.RpcError as error:
+            return error.code()
+    return grpc.StatusCode.OK
+
+
+def test_foreign_connection_to_the_inner_socket_makes_no_call(server):
+    """A connection that did not come through the bridge is nobody, and is refused."""
+    path = server.inner_paths["public"]
+    assert inner_call(path) is grpc.StatusCode.UNAUTHENTICATED
+    assert server.seen == [("unix:", None)]
+
+
+class Impostor:
+    """Passes a plaintext gRPC client on to the inner socket, bound to a chosen name."""
+
+    def __init__(self, name, path):
+        self.back = socket.socket(socket.AF_UNIX)
+        try:
+            self.back.bind(name)
+            self.back.connect(path)
+        except OSError:
+            self.back.close()
+            raise
+        self.front = socket.create_server(("127.0.0.1", 0))
+        self.target = f"127.0.0.1:{self.front.getsockname()[1]}"
+        self.thread = Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self):
+        accepted, _ = self.front.accept()
+        with accepted:
+            other = Thread(target=self._copy, args=(self.back, accepted), daemon=True)
+            other.start()
+            self._copy(accepted, self.back)
+            other.join(PATIENCE)
+
+    @staticmethod
+    def _copy(source, sink):
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def status(self):
+        """Make a call and return its status code."""
+        with grpc.insecure_channel(self.target) as opened:
+            try:
+                call(opened)
+            except grpc.RpcError as error:
+                return error.code()
+        return grpc.StatusCode.OK
+
+    def close(self):
+        """End both sides."""
+        self.thread.join(PATIENCE)
+        self.front.close()
+        self.back.close()
+
+
+def test_live_name_cannot_be_taken_a_second_time(server, ca, client):
+    """A process of the same user that copies a live name cannot bind it."""
+    with channel(server.target(), ca, client) as opened:
+        call(opened)
+        [(name, _)] = server.bridge.peers.connections()
+        copied = "\0" + name.removeprefix("unix-abstract:")
+        with pytest.raises(OSError, match=r"in use") as refused:
+            Impostor(copied, server.inner_paths["public"])
+        assert refused.value.errno == errno.EADDRINUSE
+
+
+def test_name_of_a_connection_that_ended_is_worth_nothing(server, ca, client):
+    """Once a connection has ended its name can be bound, and opens nothing."""
+    with channel(server.target(), ca, client) as opened:
+        call(opened)
+        [(name, _)] = server.bridge.peers.connections()
+    eventually(lambda: not server.bridge.peers)
+    assert server.bridge.peers.lookup(name) is None
+    impostor = Impostor(
+        "\0" + name.removeprefix("unix-abstract:"), server.inner_paths["public"]
+    )
+    assert impostor.status() is grpc.StatusCode.UNAUTHENTICATED
+    impostor.close()
+
+
+def test_name_stays_taken_until_the_registry_has_forgotten_it(server, ca, client):
+    """The launcher holds a name itself: it is never free while it is registered."""
+    with channel(server.target(), ca, client) as opened:
+        call(opened)
+        [(name, _)] = server.bridge.peers.connections()
+        [(_, hold)] = server.bridge.peers._by_connection.values()
+        held = socket.socket(fileno=os.dup(hold))
+        assert (
+            held.getsockname() == b"\0" + name.removeprefix("unix-abstract:").encode()
+        )
+        held.close()
+
+
+def test_inner_directory_is_private(server):
+    """Nobody but its owner can reach the server's socket."""
+    directory = Path(server.directory.path)
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert directory.stat().st_uid == os.getuid()
+
+
+def test_names_are_unguessable(server, ca, client):
+    """Each connection has 128 fresh random bits in its name."""
+    names = set()
+    for _ in range(5):
+        with channel(server.target(), ca, client) as opened:
+            call(opened)
+            names.update(name for name, _ in server.bridge.peers.connections())
+        eventually(lambda: not server.bridge.peers)
+    assert len(names) == 5
+    assert all(
+        re.fullmatch(r"unix-abstract:grpcsecure-[0-9a-f]{32}", name) for name in names
+    )
+
+
+def test_connections_leave_nothing_behind(server, ca, client, tmp_path):
+    """After many connections, good and bad, descriptors and registry are as before."""
+    pids = [os.getpid(), *([server.bridge.pid] if server.bridge.pid else [])]
+
+    def descriptors():
+        return [len([*Path(f"/proc/{pid}/fd").iterdir()]) for pid in pids]
+
+    with channel(server.target(), ca, client) as opened:
+        call(opened)
+    eventually(lambda: not server.bridge.peers)
+    context = tls_context(ca, client, folder=tmp_path)
+    stranger = tls_context(ca)
+
+    def connect_in_all_ways():
+        for _ in range(20):
+            tls_connect(server.port(), context).close()
+            socket.create_connection(("127.0.0.1", server.port())).close()
+            with suppress(OSError), tls_connect(server.port(), stranger) as refused:
+                refused.recv(1)
+
+    connect_in_all_ways()
+    eventually(lambda: not server.bridge.peers)
+    before = descriptors()
+    connect_in_all_ways()
+    eventually(
+        lambda: all(
+            now <= then for now, then in zip(descriptors(), before, strict=True)
+        ),
+        what="the number of descriptors before",
+    )
+    assert len(server.bridge.peers) == 0
+    assert server.bridge.peers._by_connection == {}
+
+
+def test_peer_is_known_before_its_first_call(server, ca, client):
+    """However fast a client calls after its handshake, it is in the registry."""
+    for _ in range(20):
+        with channel(server.target(), ca, client) as opened:
+            call(opened, method=ECHO)
+    assert len(server.seen) == 20
+    assert all(facts is not None and facts.verified for _, facts in server.seen)
+
+
+def test_call_outlives_its_entry_only_as_a_refusal(server, ca, client):
+    """A connection closed by order takes its entry along, at once."""
+    with channel(server.target(), ca, client) as opened:
+        future = opened.unary_unary("/test.Echo/Wait").future(b"", timeout=PATIENCE)
+        assert server.waiting.wait(PATIENCE)
+        [(name, _)] = server.bridge.peers.connections()
+        server.bridge.close([name])
+        assert future.exception().code() is grpc.StatusCode.UNAVAILABLE
+        eventually(lambda: server.bridge.peers.lookup(name) is None)
+        server.release.set()
