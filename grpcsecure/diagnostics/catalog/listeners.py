@@ -54,10 +54,10 @@ ADDRESS_CONFLICT = Kind(
     what="Two listeners have the same address.",
     why="Only one of them can listen there. A wildcard address takes every address of"
     " its port, in IPv4 and IPv6 alike.",
-    bad="listeners:\n  a: {address: '127.0.0.1:8443', plaintext: true}\n"
-    "  b: {address: '127.0.0.1:8443', plaintext: true}",
-    good="listeners:\n  a: {address: '127.0.0.1:8443', plaintext: true}\n"
-    "  b: {address: '127.0.0.1:8444', plaintext: true}",
+    bad="listeners:\n  a: {address: '127.0.0.1:9001', plaintext: true}\n"
+    "  b: {address: '127.0.0.1:9001', plaintext: true}",
+    good="listeners:\n  a: {address: '127.0.0.1:9001', plaintext: true}\n"
+    "  b: {address: '127.0.0.1:9002', plaintext: true}",
 )
 
 LONG_SOCKET_PATH = Kind(
