@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format coverage examples interop clean
+.PHONY: help serve certs test check format examples interop clean
 
 help:
 	@echo "make serve    the example server over TLS, with development certificates"
@@ -19,10 +19,12 @@ $(VENV)/.made: pyproject.toml
 	$(BIN)/pip install --quiet --editable . --group test --group check
 	@touch $@
 
-certs/ca.pem: | $(VENV)/.made
-	$(BIN)/grpcsecure -q certs dev certs
+# Development certificates live for 30 days.
+certs: $(VENV)/.made
+	@if [ ! -e certs/ca.pem ] || [ -n "$$(find certs/ca.pem -mtime +25)" ]; then \
+		$(BIN)/grpcsecure -q certs dev certs --force; fi
 
-serve: $(VENV)/.made certs/ca.pem
+serve: certs
 	@$(BIN)/grpcsecure serve configs/quickstart.yaml \
 		--client-command "$(BIN)/python examples/client.py {public} --ca certs/ca.pem"
 
