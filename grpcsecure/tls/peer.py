@@ -92,6 +92,7 @@ def _odd_errors() -> tuple[type[Exception], ...]:
         ValueError,
         TypeError,
         OverflowError,
+        LookupError,
         NotImplementedError,
         UnsupportedAlgorithm,
         x509.DuplicateExtension,

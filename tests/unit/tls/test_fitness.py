@@ -66,7 +66,9 @@ def test_curve_spelt_out_is_not_supported(make):
     """Explicit curve parameters look like P-256 and are refused by BoringSSL."""
     certificate = make("-pkeyopt", "ec_param_enc:explicit")
     assert fitness.key_support(certificate) is KeySupport.NONE
-    assert "explicit" in fitness.describe_key(certificate)
+    # Old versions of `cryptography` do not load such a key.
+    words = fitness.describe_key(certificate)
+    assert words in ("EC secp256r1 (explicit parameters)", "unknown")
 
 
 @pytest.mark.parametrize(
