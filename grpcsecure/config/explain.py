@@ -204,6 +204,7 @@ _EXPLAIN: dict[str, Explain] = {
     "enum": values.explain_choice,
     "const": values.explain_choice,
     "pattern": values.explain_pattern,
+    "maxLength": values.explain_pattern,
     "minItems": values.explain_empty,
     "minProperties": values.explain_empty,
     "minimum": values.explain_range,
