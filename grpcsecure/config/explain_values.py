@@ -50,6 +50,11 @@ _TYPES = {
     "array": "a list",
 }
 
+_COLLECTIONS = {
+    "array": "write a list: `[…]`, or one `- …` a line",
+    "object": "write `key: value` under it",
+}
+
 #: How much of a value a help repeats.
 _MAX_REPEATED = 40
 
@@ -107,17 +112,14 @@ def _describe(node: Node | None) -> str:
 def _advise_type(node: Node | None, types: list[str], part: Schema) -> str | None:
     if isinstance(node, Scalar) and node.value is None:
         return "give it a value, or remove the key"
-    if "array" in types:
-        return "write a list: `[…]`, or one `- …` a line"
-    if "object" in types:
-        return "write `key: value` under it"
+    for name, advice in _COLLECTIONS.items():
+        if name in types:
+            return advice
     if not isinstance(node, Scalar):
         return "write a single value"
     if isinstance(node.value, str):
         return _advise_unquoting(node, types)
-    if "string" in types:
-        return _advise_quoting(node, part)
-    return _advise_writing(types)
+    return _advise_quoting(node, part) if "string" in types else _advise_writing(types)
 
 
 def _advise_writing(types: list[str]) -> str | None:
@@ -161,7 +163,7 @@ def explain_choice(error: SchemaError, root: Mapping, path: Path) -> Iterator[Fi
 
 
 def explain_pattern(error: SchemaError, root: Mapping, path: Path) -> Iterator[Finding]:
-    """Explain `pattern`: text of another form, or a key pasted in place of its path."""
+    """Explain `pattern`, `maxLength`: another form, or a key in place of its path."""
     node = node_at(root, path)
     if isinstance(node, Scalar) and "-----BEGIN" in node.text:
         yield kinds.PASTED_KEY(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from support.configs import GOOD, brief, parse, patched, underlined
 
 from grpcsecure.config.schema_file import load_schema
-from grpcsecure.diagnostics.model import Finding
+
+if TYPE_CHECKING:
+    from grpcsecure.diagnostics.model import Finding
 
 #: Places are those of the patch, which stands at line 13, column 5.
 CASES = [
@@ -132,8 +136,10 @@ def test_mistake_is_one_finding_at_its_place(patch, expected):
         "listeners: {public: {plaintext: false}}",
         "listeners: {public: {address: '[::1]:0'}}",
         "listeners: {public: {address: 'unix:run/greeter.sock'}}",
-        "listeners: {public: {tls: {client_certificate:"
-        " GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE}}}",
+        (
+            "listeners: {public: {tls: {client_certificate:"
+            " GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE}}}"
+        ),
         "listeners: {public: {tls: {engine: bridge, min_version: TLSv1.3}}}",
         "listeners: {public: {tls: {client_certificate: require_but_dont_verify}}}",
         "server: {channel_options: {grpc.max_receive_message_length: -1, a: b}}",
@@ -267,8 +273,10 @@ listeners:
     "patch",
     [
         PASTED,
-        "listeners: {public: {tls: {private_key:"
-        " '-----BEGIN PRIVATE KEY----- MIIEsecret'}}}",
+        (
+            "listeners: {public: {tls: {private_key:"
+            " '-----BEGIN PRIVATE KEY----- MIIEsecret'}}}"
+        ),
         "listeners: {public: {tls: {private_key: '${KEY}'}}}",
         "server: {import_paths: ['-----BEGIN EC PRIVATE KEY----- MIIEsecret']}",
     ],
@@ -309,6 +317,14 @@ def test_long_value_is_not_shown():
     assert finding.message == "invalid value for `listeners.public.address`"
 
 
+def test_endless_path_is_not_shown():
+    """It is longer than the system allows, and no path at all."""
+    finding = one(f"server: {{import_paths: ['{'a' * 5000}']}}")
+    assert brief([finding]) == [
+        "13:29 GS106 invalid value for `server.import_paths[0]`"
+    ]
+
+
 def test_value_of_private_key_is_never_shown():
     """Whatever was pasted there."""
     finding = one('listeners: {public: {tls: {private_key: "MIIEsecret\\n"}}}')
@@ -334,7 +350,8 @@ def test_all_findings_of_the_phase_come_at_once():
 def test_value_that_aliases_share_is_one_finding():
     """It is written once, so it is wrong once."""
     text = GOOD + (
-        "  b: &b {address: 'c:1', plaintext: true, services: ['x y']}\n  c: *b\n  d: *b\n"
+        "  b: &b {address: 'c:1', plaintext: true, services: ['x y']}\n"
+        "  c: *b\n  d: *b\n"
     )
     found = parse(text).findings
     assert [finding.code for finding in found] == ["GS106"]
@@ -355,7 +372,8 @@ def test_every_keyword_of_the_schema_has_words():
     from grpcsecure.config.explain import _EXPLAIN
 
     annotations = {
-        "$schema", "$id", "$ref", "$defs", "title", "description", "default", "examples",
+        "$schema", "$id", "$ref", "$defs",
+        "title", "description", "default", "examples",
     }  # fmt: skip
     structure = {"properties", "items", "propertyNames", "if", "then", "else"}
 

@@ -78,7 +78,8 @@ def test_what_yaml_1_1_reads_differently_is_described(text, legacy):
 @pytest.mark.parametrize(
     "text",
     [
-        "", "~", "null", "true", "y", "N", "False", "1", "-1", "+1", "0", "1.2", ".5", "1.5e+3",
+        "", "~", "null", "true", "y", "N",
+        "False", "1", "-1", "+1", "0", "1.2", ".5", "1.5e+3",
         "0x1F", ".inf", ".nan", "text", "TLSv1.2", "127.0.0.1", "127.0.0.1:8443",
         "0.0.0.0:8443", "30s", "500us", "none", "nobody", "online", "yesterday", "::1",
         "9f:86", "1.2.3", "2001-01", "certs/server.pem", "../x", "-----BEGIN",

@@ -55,18 +55,16 @@ def value(scalar: str) -> object:
         ("${ON}", True), ("'${ON}'", "true"),
         ("${NO:-x}", "x"), ("${NO:-}", ""), ("${EMPTY:-x}", "x"),
         ("${NAME:-x}", "greeter"),
-        ("${NO:-80}", 80), ("${NO:-a b: c}".replace(": ", ":"), "a b:c"),
+        ("${NO:-80}", 80), ("${NO:-a b:c}", "a b:c"),
         ("${NO:-$$}", "$"), ("'${NO:-a:-b}'", "a:-b"), ("${NAME:?no name}", "greeter"),
         ("${EMPTY}", ""), ("${NOTHING}", "null"), ("${NO:-null}", "null"),
         ("${TREE}", "{a: 1}"), ("${LINES}", "a: 1\nb: [2]"), ("${DOLLAR}", "${PORT}"),
         ("$$", "$"), ("$${PORT}", "${PORT}"), ("$$$$", "$$"), ("$$${PORT}", "$8443"),
-        ("$", "$"), ("$PORT", "$PORT"), ("a$b", "a$b"), ("^x$", "^x$"), ("}", "}"),
+        ("$", "$"), ("$PORT", "$PORT"), ("a$b", "a$b"), ("^x$", "^x$"),
     ],
 )  # fmt: skip
 def test_value_is_replaced(written, expected):
     """Text is never parsed again, but an unquoted scalar is read as one."""
-    if written == "}":
-        written = "'}'"
     result = value(written)
     assert result == expected
     assert type(result) is type(expected)
@@ -93,18 +91,14 @@ def test_block_and_folded_text_is_replaced():
 def test_values_from_the_environment_are_marked():
     """Whoever prints a value knows that it may be a secret; a default is none."""
     node, _ = expand("a: ${NAME}\nb: ${NO:-x}\nc: $$\nd: [x, 'y${PORT}']\n")
-    assert isinstance(node, Mapping)
-    marked = {
-        text: scalar.from_variable
-        for text, scalar in (
-            (str(s.value), s)
-            for path in [("a",), ("b",), ("c",), ("d", 0), ("d", 1)]
-            for s in [_scalar(node, path)]
-        )
-    }
-    assert marked == {"greeter": True, "x": False, "$": False, "y8443": True} | {
-        "x": False
-    }
+    paths: list[tuple[str | int, ...]] = [("a",), ("b",), ("c",), ("d", 0), ("d", 1)]
+    assert [_scalar(node, path).from_variable for path in paths] == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
 def _scalar(node: Node, path: tuple[str | int, ...]) -> Scalar:

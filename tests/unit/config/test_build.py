@@ -1,0 +1,183 @@
+"""From a tree that fits the schema to the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.configs import FOLDER, GOOD, brief, parse, patched
+
+from grpcsecure.model.listener import (
+    Engine,
+    Listener,
+    TcpAddress,
+    TlsSettings,
+    TlsVersion,
+    UnixAddress,
+)
+from grpcsecure.model.modes import ClientCertificateMode
+from grpcsecure.model.server import (
+    ImportPath,
+    Runtime,
+    ServerConfig,
+    ServerSettings,
+    ServiceEntry,
+)
+
+FULL = """\
+version: 1
+production: true
+services:
+  - servicer: shop.orders:Orders.Public
+    with: {greeting: Hello, limits: [1, 2.5, null], deep: {a: true}}
+    register: shop_pb2_grpc:add_OrdersServicer_to_server
+  - servicer: b:B
+server:
+  runtime: asyncio
+  threads: 64
+  switch_interval: 5ms
+  max_concurrent_rpcs: 1000
+  shutdown_grace: 1.5m
+  import_paths: [../src, /opt/lib]
+  reflection: true
+  health: false
+  channel_options: {grpc.max_receive_message_length: 4194304, grpc.b: text, grpc.c: 1.0}
+  error_detail: none
+listeners:
+  public:
+    address: "[::]:8443"
+    tls:
+      certificate: certs/server.pem
+      private_key: /run/keys/server.key
+      client_certificate: GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+      client_ca: ../ca.pem
+      min_version: TLSv1.3
+      engine: bridge
+      handshake_timeout: 500ms
+  probes:
+    address: unix:run/probes.sock
+    plaintext: true
+    services: [grpc.health.v1.Health]
+"""
+
+
+def test_every_key_reaches_the_model():
+    """With its unit, its path resolved, and its enum."""
+    document = parse(FULL).document
+    assert document is not None
+    assert document.config == ServerConfig(
+        production=True,
+        services=(
+            ServiceEntry(
+                servicer=ImportPath("shop.orders", "Orders.Public"),
+                arguments={
+                    "greeting": "Hello",
+                    "limits": [1, 2.5, None],
+                    "deep": {"a": True},
+                },
+                register=ImportPath("shop_pb2_grpc", "add_OrdersServicer_to_server"),
+            ),
+            ServiceEntry(servicer=ImportPath("b", "B")),
+        ),
+        server=ServerSettings(
+            runtime=Runtime.ASYNCIO,
+            threads=64,
+            switch_interval=0.005,
+            max_concurrent_rpcs=1000,
+            shutdown_grace=90.0,
+            import_paths=(FOLDER / "../src", Path("/opt/lib")),
+            reflection=True,
+            health=False,
+            channel_options=(
+                ("grpc.max_receive_message_length", 4194304),
+                ("grpc.b", "text"),
+                ("grpc.c", 1),
+            ),
+        ),
+        listeners=(
+            Listener(
+                name="public",
+                address=TcpAddress("::", 8443),
+                tls=TlsSettings(
+                    certificate=FOLDER / "certs/server.pem",
+                    private_key=Path("/run/keys/server.key"),
+                    client_certificate=ClientCertificateMode.REQUIRE_AND_VERIFY,
+                    client_ca=FOLDER / "../ca.pem",
+                    min_version=TlsVersion.TLS_1_3,
+                    engine=Engine.BRIDGE,
+                    handshake_timeout=0.5,
+                ),
+            ),
+            Listener(
+                name="probes",
+                address=UnixAddress(FOLDER / "run/probes.sock"),
+                tls=None,
+                services=("grpc.health.v1.Health",),
+            ),
+        ),
+    )
+
+
+def test_what_is_not_written_has_the_defaults_of_the_model():
+    """The smallest config."""
+    document = parse(GOOD).document
+    assert document is not None
+    assert document.config.server == ServerSettings()
+    assert document.config.production is False
+    assert document.config.services[0].arguments == {}
+
+
+def test_plaintext_false_is_tls():
+    """Saying so changes nothing."""
+    document = patched("listeners: {public: {plaintext: false}}").document
+    assert document is not None
+    assert document.config.listeners[0].tls is not None
+
+
+def test_listeners_are_in_the_order_of_the_file():
+    """The banner and the logs show them so."""
+    document = patched("listeners: {a: {address: 'x:1', plaintext: true}}").document
+    assert document is not None
+    assert [listener.name for listener in document.config.listeners] == ["public", "a"]
+
+
+@pytest.mark.parametrize(
+    ("patch", "expected"),
+    [
+        ("listeners: {public: {address: 'a:65536'}}",
+         "13:35 GS106 invalid value `a:65536` for `listeners.public.address`"),
+        ("listeners: {public: {address: '[::1::]:80'}}",
+         "13:35 GS106 invalid value `[::1::]:80` for `listeners.public.address`"),
+        ("services: [{servicer: 'a:1b'}]",
+         "13:27 GS106 invalid value `a:1b` for `services[0].servicer`"),
+        ("services: [{servicer: 'a:b', register: 'a:é-ö'}]",
+         "13:44 GS106 invalid value `a:é-ö` for `services[0].register`"),
+        ("server: {shutdown_grace: 8785h}",
+         "13:30 GS106 invalid value `8785h` for `server.shutdown_grace`"),
+    ],
+)  # fmt: skip
+def test_what_only_a_parser_sees_is_a_finding(patch, expected):
+    """The schema's patterns are coarser than what they stand for."""
+    parsed = patched(patch)
+    assert brief(parsed.findings) == [expected]
+    assert parsed.failed == "schema"
+    assert parsed.document is None
+
+
+def test_words_of_foreign_parsers_are_not_repeated():
+    """`ipaddress` would repeat the value, which may come from a variable."""
+    parsed = patched("listeners: {public: {address: '${A}'}}", {"A": "[::12345]:1"})
+    [finding] = parsed.findings
+    assert finding.message == "invalid value for `listeners.public.address`"
+    assert finding.label == "comes from a variable"
+    assert "12345" not in repr((finding.label, finding.help, finding.notes))
+
+
+@given(st.integers(0, 10**9), st.sampled_from(["us", "ms", "s", "m", "h", "d"]))
+def test_any_duration_is_a_timer_or_a_finding(count, unit):
+    """Timers of the interpreter overflow beyond 292 years."""
+    parsed = patched(f"server: {{shutdown_grace: {count}{unit}}}")
+    if parsed.document is not None:
+        assert 0 <= parsed.document.config.server.shutdown_grace <= 366 * 86400

@@ -1,0 +1,171 @@
+"""`--print-config`: complete, marked, readable again, and without secrets."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from support.configs import FOLDER, GOOD, JSON, brief, parse
+
+from grpcsecure.config.effective import render_effective
+from grpcsecure.config.load import Document, parse_config
+from grpcsecure.config.source import Source
+from grpcsecure.config.tree import plain
+
+
+def document(text: str, profile: str | None = None, **environ: str) -> Document:
+    """Return the document of a config without mistakes."""
+    parsed = parse(text, profile=profile, environ=environ)
+    assert brief(parsed.findings) == []
+    assert parsed.document is not None
+    return parsed.document
+
+
+def again(text: str) -> Document:
+    """Parse what was rendered, from the same folder."""
+    parsed = parse_config(Source("again", FOLDER, text), profile=None, environ={})
+    assert brief(parsed.findings) == []
+    assert parsed.document is not None
+    return parsed.document
+
+
+def test_screen():
+    """Everything that holds, with the defaults marked."""
+    text = GOOD + (
+        "server: {import_paths: [../src], channel_options: {grpc.a: 1}}\n"
+        "profiles: {dev: {server: {reflection: true}}}\n"
+    )
+    assert (
+        render_effective(document(text, "dev"))
+        == """\
+# effective config of server.yaml, profile dev
+version: 1
+production: false  # default
+services:
+  - servicer: greeter:Greeter
+server:
+  runtime: auto  # default
+  threads: 16  # default
+  switch_interval: 500us  # default
+  shutdown_grace: 30s  # default
+  import_paths:
+    - ../src
+  reflection: true
+  health: true  # default
+  channel_options:
+    grpc.a: 1
+  error_detail: none  # default
+listeners:
+  public:
+    address: 127.0.0.1:8443
+    tls:
+      certificate: certs/server.pem
+      private_key: certs/server.key
+      client_certificate: dont_request
+      min_version: TLSv1.2  # default
+      engine: auto  # default
+      handshake_timeout: 10s  # default
+    plaintext: false  # default
+"""
+    )
+
+
+def test_block_of_defaults_is_marked_as_a_whole():
+    """A config without `server` has one all the same."""
+    assert "\nserver:  # default\n  runtime: auto  # default\n" in render_effective(
+        document(GOOD)
+    )
+
+
+def with_(arguments: str) -> str:
+    """Return the good config with arguments for its servicer."""
+    return GOOD.replace(
+        "greeter:Greeter\n", f"greeter:Greeter\n    with: {arguments}\n"
+    )
+
+
+def test_reads_back_as_the_same_config():
+    """Wherever nothing is redacted."""
+    text = with_(
+        "{a: ['1', 'true', 'off', '1:30', ~, 1.0e+300, {}, [], ''],"
+        " b: {c: 'x: y', d: ' # e', f: '- g', h: \"i\\n\\t\\0\\u2028\\U0001F600\"},"
+        " j: '$$ $${K} %', l: '-----', m: [[1], [{n: [o]}]]}"
+    )
+    first = document(text)
+    second = again(render_effective(first))
+    assert second.config == first.config
+    assert plain(second.tree)["services"] == plain(first.tree)["services"]
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "c"]), JSON))
+def test_any_arguments_read_back_as_the_same(arguments):
+    """Whatever a servicer is given."""
+    text = json.dumps(arguments).replace("$", "$$")
+    parsed = parse(with_(text))
+    assume(parsed.document is not None)
+    assert parsed.document is not None
+    rendered = render_effective(parsed.document)
+    assume("<redacted>" not in rendered)
+    assert again(rendered).config == parsed.document.config
+    assert all(line.isprintable() for line in rendered.split("\n"))
+
+
+PEM = "-----BEGIN PRIVATE KEY----- MIIEsecret"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "{greeting: '${X}'}",
+        "{greeting: ['x', 'a ${X} b']}",
+        "{greeting: {deep: [{er: '${X}'}]}}",
+        "{password: hunter2}",
+        "{db_password: hunter2}",
+        "{API_KEY: hunter2}",
+        "{key: hunter2}",
+        "{accessToken: hunter2}",
+        "{client_secret: {value: [hunter2]}}",
+        "{credentials: [hunter2]}",
+        "{auth: {user: hunter2}}",
+        "{database_url: 'postgres://u:hunter2@db'}",
+        f"{{greeting: '{PEM} hunter2'}}",
+        f"{{greeting: {{'{PEM} hunter2': 1}}}}",
+    ],
+)
+def test_what_may_be_a_secret_is_redacted(arguments):
+    """By where it came from, by its name, or by what it looks like."""
+    rendered = render_effective(document(with_(arguments), X="hunter2"))
+    assert "hunter2" not in rendered
+    assert "secret" not in rendered.replace("client_secret", "")
+    assert '"<redacted>"' in rendered
+
+
+def test_default_of_a_variable_is_shown():
+    """It is written in the file."""
+    rendered = render_effective(document(with_("{greeting: '${NO:-Hello}'}")))
+    assert "greeting: Hello\n" in rendered
+
+
+def test_variables_elsewhere_are_shown():
+    """An address is no secret, and what one asks `--print-config` for."""
+    text = GOOD.replace("127.0.0.1:8443", "127.0.0.1:${PORT}")
+    assert "address: 127.0.0.1:9000\n" in render_effective(document(text, PORT="9000"))
+
+
+def test_pem_is_redacted_anywhere():
+    """Also in a place that takes any text."""
+    text = GOOD + f"server: {{channel_options: {{grpc.x: '{PEM}'}}}}\n"
+    assert "MIIE" not in render_effective(document(text))
+
+
+def test_name_of_the_file_cannot_break_out_of_the_comment():
+    """File names may have line breaks in them."""
+    parsed = parse_config(
+        Source("a\nversion: 2", FOLDER, GOOD), profile=None, environ={}
+    )
+    assert parsed.document is not None
+    assert render_effective(parsed.document).startswith(
+        "# effective config of a?version: 2\n"
+    )
