@@ -27,6 +27,8 @@ from grpcsecure.tls.bridge.stream import Scratch
 from grpcsecure.tls.bridge.wire import Channel, Frame, FrameKind, ProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from grpcsecure.tls.bridge.facts import PeerFacts
     from grpcsecure.tls.bridge.stream import TlsStream
 
@@ -84,7 +86,10 @@ class _Waiting:
 class Engine:
     """All state of one bridge; `run` until the launcher stops it or goes away."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(
+        self, control: socket.socket, *, trim_heap: Callable[[], None] | None = None
+    ) -> None:
+        self._trim_heap = trim_heap
         control.setblocking(False)
         self._control = Channel(control)
         self._reactor = Reactor()
@@ -448,7 +453,10 @@ class Engine:
             if self._refusals.is_behind:
                 self._chores.add(chore)
         else:
-            self._swollen = {pipe for pipe in self._swollen if not pipe.trim()}
+            swollen = {pipe for pipe in self._swollen if not pipe.trim()}
+            if self._trim_heap is not None and len(swollen) < len(self._swollen):
+                self._trim_heap()
+            self._swollen = swollen
             if self._swollen:
                 self._chores.add(chore)
 

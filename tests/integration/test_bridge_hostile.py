@@ -1,0 +1,376 @@
+"""Clients that do it wrong, by mistake or on purpose: each costs only itself."""
+
+from __future__ import annotations
+
+import random
+import socket
+import ssl
+import struct
+import subprocess
+import time
+from contextlib import ExitStack, suppress
+from shutil import which
+
+import pytest
+from cryptography import x509
+from support.bridge import (
+    HOSTS,
+    PATIENCE,
+    BridgedServer,
+    call,
+    channel,
+    eventually,
+    material,
+    settings,
+    tls_connect,
+    tls_context,
+    try_call,
+)
+from support.bridge_certs import (
+    CLIENT_AUTH,
+    DAY,
+    NOW,
+    SERVER_AUTH,
+    authority,
+    certificate,
+)
+from support.bridge_garbage import handshake_with_garbage
+
+from grpcsecure.tls.bridge.facts import RefusalKind
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+
+
+@pytest.fixture(scope="module")
+def ca():
+    """The CA of server and clients."""
+    return authority("test CA")
+
+
+@pytest.fixture(scope="module")
+def client(ca):
+    """A trusted client."""
+    return certificate("client", issuer=ca, extended=CLIENT_AUTH)
+
+
+@pytest.fixture(params=HOSTS, scope="module")
+def server(request, ca):
+    """A listener for everybody, one for trusted clients, one that is impatient."""
+    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
+    trusted = material(pair, client_ca=[ca])
+    listeners = {
+        "public": (settings("require_and_verify"), trusted),
+        "open": (settings("dont_request"), material(pair)),
+        "any": (settings("require_but_dont_verify"), trusted),
+        "impatient": (settings("dont_request", timeout=0.3), material(pair)),
+    }
+    with BridgedServer(listeners, host=request.param) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def others_go_on(server, ca, client):
+    """Whatever happens, an open connection and new ones are served afterwards."""
+    with channel(server.target(), ca, client) as opened:
+        call(opened)
+        yield
+        call(opened)
+    assert try_call(server.target(), ca, client) is None
+
+
+def connect(server, name):
+    """Return a plain connection to a listener."""
+    return socket.create_connection(("127.0.0.1", server.port(name)), timeout=PATIENCE)
+
+
+def read_to_end(connection):
+    """Read until the other end closes or resets."""
+    with suppress(ConnectionError):
+        while connection.recv(65536):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (PREFACE, "plaintext HTTP/2 preface on a TLS port"),
+        (b"GET / HTTP/1.1\r\n\r\n", "plaintext HTTP/1 request on a TLS port"),
+        (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n", "PROXY protocol header on a TLS port"),
+        (b"\0" * 100, "bytes that are not TLS"),
+        (b"\x80\x2e\x01\x03\x01" + bytes(40), "bytes that are not TLS"),
+    ],
+)
+def test_what_is_no_tls_is_named(server, data, reason):
+    """A client that speaks something else is refused, and the log says what it was."""
+    with connect(server, "open") as connection:
+        connection.sendall(data)
+        read_to_end(connection)
+    refusal = server.observer.refusal(kind=RefusalKind.PLAINTEXT, reason=reason)
+    assert refusal.address.startswith("ipv4:127.0.0.1:")
+    assert refusal.listener == "open"
+
+
+def test_random_bytes_end_their_own_connection(server):
+    """Noise, with and without a TLS record's first byte, is refused each time."""
+    noise = random.Random(7)
+    for number in range(40):
+        with connect(server, "open") as connection:
+            connection.sendall(
+                (b"\x16\x03\x01" if number % 2 else b"") + noise.randbytes(300)
+            )
+            connection.shutdown(socket.SHUT_WR)
+            read_to_end(connection)
+
+
+ALERTS = {
+    "no certificate": "certificate required",
+    "stranger": "unknown ca",
+    "server only": "unsupported certificate",
+    "expired": "certificate expired",
+}
+
+
+@pytest.mark.parametrize("what", ALERTS)
+def test_refused_client_gets_the_alert_that_says_why(server, ca, tmp_path, what):
+    """The client's own error names the reason (RFC 8446, section 6.2)."""
+    clients = {
+        "no certificate": None,
+        "stranger": certificate("x", issuer=authority("stranger")),
+        "server only": certificate("y", issuer=ca, extended=SERVER_AUTH),
+        "expired": certificate("z", issuer=ca, start=NOW - 2 * DAY, end=NOW - DAY),
+    }
+    context = tls_context(ca, clients[what], folder=tmp_path)
+    with (
+        pytest.raises(ssl.SSLError, match=ALERTS[what]),
+        tls_connect(server.port(), context) as connection,
+    ):
+        connection.recv(1)
+
+
+@pytest.mark.parametrize("alpn", [None, ("http/1.1",)], ids=["none", "http/1.1"])
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_client_without_h2_gets_its_alert(server, ca, alpn, version):
+    """ALPN is mandatory: without h2 the alert is no_application_protocol."""
+    context = tls_context(ca, alpn=alpn, version=ssl.TLSVersion[version])
+    with pytest.raises(ssl.SSLError, match="no application protocol"):
+        tls_connect(server.port("open"), context)
+    refusal = server.observer.refusal(kind=RefusalKind.NO_H2)
+    assert refusal.reason == "no ALPN h2: the client offered " + (
+        "http/1.1" if alpn else "no ALPN"
+    )
+
+
+def test_client_without_alpn_and_another_group_gets_its_alert(server, ca):
+    """A HelloRetryRequest on the way makes no difference."""
+    command = [
+        *("openssl", "s_client", "-connect", server.target("open"), "-tls1_3"),
+        *("-groups", "ffdhe2048:P-384", "-servername", "localhost"),
+    ]
+    done = subprocess.run(command, input=b"", capture_output=True, check=False)
+    assert b"no application protocol" in done.stderr
+    assert server.observer.refusal(kind=RefusalKind.NO_H2)
+
+
+def test_old_tls_is_refused(server, ca):
+    """TLS 1.1 gets the alert protocol_version, and the log says so."""
+    command = [
+        *("openssl", "s_client", "-connect", server.target("open"), "-tls1_1"),
+        *("-cipher", "DEFAULT@SECLEVEL=0", "-alpn", "h2"),
+    ]
+    done = subprocess.run(command, input=b"", capture_output=True, check=False)
+    assert b"protocol version" in done.stderr
+    reason = "TLS version too old for this listener"
+    assert server.observer.refusal(reason=reason)
+
+
+def client_hello(ca):
+    """Return the bytes of a good ClientHello."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = tls_context(ca).wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 1.0], ids=["silent", "half", "no answer"])
+def test_handshake_that_stalls_is_ended(server, ca, part):
+    """Whatever a client holds back, its handshake ends at the deadline."""
+    hello = client_hello(ca)
+    with connect(server, "impatient") as connection:
+        connection.sendall(hello[: int(len(hello) * part)])
+        began = time.monotonic()
+        read_to_end(connection)
+        assert time.monotonic() - began < 5
+    refusal = server.observer.refusal(kind=RefusalKind.TIMEOUT)
+    assert refusal.reason.endswith("after 0.3s")
+
+
+def test_client_hello_byte_by_byte_is_served(server, ca):
+    """Slow is not wrong: a hello in single bytes leads to a connection."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = tls_context(ca).wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with connect(server, "open") as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                for byte in outgoing.read():
+                    connection.sendall(bytes([byte]))
+                incoming.write(connection.recv(65536))
+        assert tls.selected_alpn_protocol() == "h2"
+
+
+def test_silent_connections_stall_nobody(server, ca, client):
+    """A thousand clients that say nothing leave others as fast as they were."""
+    with ExitStack() as stack:
+        for _ in range(1000):
+            stack.enter_context(connect(server, "open"))
+        for _ in range(10):
+            began = time.monotonic()
+            assert try_call(server.target(), ca, client) is None
+            assert time.monotonic() - began < 2
+
+
+def test_reset_in_the_middle_ends_one_connection(server, ca, client, tmp_path):
+    """A client that resets, before, in and after its handshake, harms nobody."""
+    context = tls_context(ca, client, folder=tmp_path)
+    hello = client_hello(ca)
+    linger = struct.pack("ii", 1, 0)
+    for part in (b"", hello[:50], hello):
+        with connect(server, "public") as connection:
+            connection.sendall(part)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    with tls_connect(server.port(), context) as connection:
+        connection.sendall(PREFACE)
+        connection.recv(9)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    eventually(lambda: len(server.bridge.peers) <= 1)
+
+
+def test_oversized_chain_is_refused(server, ca, tmp_path):
+    """A chain of more than 100 KiB is not even parsed."""
+    bulk = certificate("bulk", issuer=ca, names=[x509.DNSName("x" * 60000)]).certificate
+    client = certificate("c", issuer=ca, send=(bulk, bulk))
+    context = tls_context(ca, client, folder=tmp_path)
+    with suppress(OSError), tls_connect(server.port("any"), context) as connection:
+        connection.recv(1)
+    assert server.observer.refusal(reason="a message that is too large")
+
+
+def test_large_names_are_served(server, ca, tmp_path):
+    """A name of 10,000 characters is odd and no reason to refuse."""
+    client = certificate("big", issuer=ca, names=[x509.DNSName("x" * 10000)])
+    context = tls_context(ca, client, folder=tmp_path)
+    with tls_connect(server.port(), context) as connection:
+        connection.sendall(PREFACE)
+        assert connection.recv(9)[3:4] == b"\x04"
+
+
+def test_garbage_instead_of_a_certificate_is_refused(server, ca):
+    """DER that is none is refused with one line, also where nothing is verified."""
+    handshake_with_garbage(server.port("any"), b"\x30\x03\x02\x01\x05")
+    refusal = server.observer.refusal(listener="any")
+    assert refusal.kind in (RefusalKind.BAD_CERTIFICATE, RefusalKind.PROTOCOL)
+
+
+def s_client(server, *options):
+    """Start `openssl s_client` on the open listener, its input a pipe."""
+    command = ["openssl", "s_client", "-connect", server.target("open"), "-alpn", "h2"]
+    return subprocess.Popen(
+        [*command, *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+needs_openssl = pytest.mark.skipif(which("openssl") is None, reason="needs openssl")
+
+
+@needs_openssl
+def test_renegotiation_is_refused(server):
+    """TLS 1.2 renegotiation asked for by the client is not done."""
+    with s_client(server, "-tls1_2") as process:
+        out, _ = process.communicate(b"R\n", timeout=PATIENCE)
+    assert b"RENEGOTIATING" in out
+    assert b"no renegotiation" in out
+
+
+@needs_openssl
+def test_sessions_are_resumed_only_where_no_certificate_is_asked_for(
+    server, ca, client, tmp_path
+):
+    """A listener that asks for a certificate never takes a session up again."""
+    pem = tmp_path / "client.pem"
+    pem.write_bytes(client.chain_pem + client.key_pem)
+    for name, version in (
+        (name, version) for name in ("open", "public") for version in ("2", "3")
+    ):
+        context = tls_context(ca, version=ssl.TLSVersion[f"TLSv1_{version}"])
+        context.load_cert_chain(pem)
+        sessions = []
+        reused = []
+        for _ in range(2):
+            raw = socket.create_connection(("127.0.0.1", server.port(name)))
+            with context.wrap_socket(
+                raw,
+                server_hostname="localhost",
+                session=sessions[-1] if sessions else None,
+            ) as connection:
+                connection.sendall(PREFACE)
+                connection.recv(9)
+                sessions.append(connection.session)
+                reused.append(connection.session_reused)
+        assert reused == [False, name == "open"]
+
+
+def test_flood_of_tiny_records_slows_nobody(server, ca, client):
+    """Records of one byte cost their sender's share and no more."""
+    raw = connect(server, "open")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = tls_context(ca).wrap_bio(incoming, outgoing, server_hostname="localhost")
+    while True:
+        try:
+            tls.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            raw.sendall(outgoing.read())
+            incoming.write(raw.recv(65536))
+    tls.write(PREFACE)
+    for _ in range(50_000):
+        tls.write(b"\0")
+    flood = outgoing.read()
+    raw.setblocking(False)
+    latencies = []
+    with channel(server.target(), ca, client) as opened, raw:
+        call(opened)
+        while flood and len(latencies) < 200:
+            with suppress(BlockingIOError):
+                try:
+                    flood = flood[raw.send(flood) :]
+                except ConnectionError:
+                    break
+            began = time.monotonic()
+            call(opened)
+            latencies.append(time.monotonic() - began)
+    assert sorted(latencies)[len(latencies) // 2] < 0.1
+
+
+def test_refusals_are_counted_when_they_are_too_many(server):
+    """A flood of refusals is a few lines with a count, and none is lost."""
+    while not server.observer.is_quiet():
+        pass
+    for _ in range(60):
+        with connect(server, "open") as connection:
+            connection.sendall(b"SSH-2.0-x\r\n")
+            read_to_end(connection)
+    counted = 0
+    events = 0
+    while counted < 60:
+        refusal = server.observer.refusal(reason="SSH on a TLS port")
+        events += 1
+        counted += 1 + refusal.left_out
+    assert counted == 60
+    assert events < 40
