@@ -7,6 +7,7 @@ which is when the launcher ends, however that happens.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -38,6 +39,10 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, signal.SIG_IGN)
     _end_with(parent)
     _raise_descriptor_limit()
+    # What is loaded now stays; the rest dies by reference counts, so that looking for
+    # cycles can wait until there are many more new objects than by default.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     engine = Engine(control, trim_heap=_heap_trimmer())
     last_words = Channel(control.dup())
     try:

@@ -109,12 +109,15 @@ class Engine:
         self._swollen: set[Pipe] = set()
         self._draining = False
         self._paused = False
-        self._answers: Deadlines[_Waiting] = Deadlines(_ANSWER, self._not_answered)
-        self._retries: Deadlines[_Waiting] = Deadlines(_RETRY, self._connect)
-        self._chores: Deadlines[str] = Deadlines(_HOUSEKEEPING, self._do_chores)
-        self._reactor.add_deadlines(self._answers)
-        self._reactor.add_deadlines(self._retries)
-        self._reactor.add_deadlines(self._chores)
+        self._answers: Deadlines[_Waiting] = Deadlines(
+            self._reactor, _ANSWER, self._not_answered
+        )
+        self._retries: Deadlines[_Waiting] = Deadlines(
+            self._reactor, _RETRY, self._connect
+        )
+        self._chores: Deadlines[str] = Deadlines(
+            self._reactor, _HOUSEKEEPING, self._do_chores
+        )
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._capacity = max(1, (soft - _RESERVE) // _PER_CLIENT)
 
@@ -200,9 +203,8 @@ class Engine:
             raise ProtocolError("a listener without its socket")
         sock = socket.socket(fileno=descriptor)
         sock.setblocking(False)
-        listener = ServedListener(order, sock)
+        listener = ServedListener(order, sock, self._reactor)
         self._listeners[order.listener] = listener
-        self._reactor.add_deadlines(listener.deadlines)
 
     def _swap(self, frame: Frame) -> None:
         """Build every context first, then assign them all: all or nothing."""
@@ -394,7 +396,7 @@ class Engine:
     def _report_refusal(self, refusal: Refusal) -> None:
         self._refusals.add(refusal)
         if self._refusals.is_behind:
-            self._chores.add("refusals")
+            self._chores.add_if_absent("refusals")
 
     def _drop_handshake(self, handshake: Handshake) -> None:
         self._handshakes.discard(handshake)
@@ -429,8 +431,7 @@ class Engine:
     def pipe_swelled(self, pipe: Pipe) -> None:
         """Look at it again when it may be idle."""
         self._swollen.add(pipe)
-        if not self._chores.next():
-            self._chores.add("memory")
+        self._chores.add_if_absent("memory")
 
     def linger(self, client: socket.socket, stream: TlsStream) -> None:
         """Let the client read what waits for it."""

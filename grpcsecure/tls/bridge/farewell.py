@@ -45,10 +45,12 @@ class Farewells:
         self._reactor = reactor
         self._scratch = scratch
         self._closed = closed
-        self._flushing: Deadlines[_Farewell] = Deadlines(_FLUSH_TIMEOUT, self._close)
-        self._draining: Deadlines[_Farewell] = Deadlines(_DRAIN_TIMEOUT, self._close)
-        reactor.add_deadlines(self._flushing)
-        reactor.add_deadlines(self._draining)
+        self._flushing: Deadlines[_Farewell] = Deadlines(
+            reactor, _FLUSH_TIMEOUT, self._close
+        )
+        self._draining: Deadlines[_Farewell] = Deadlines(
+            reactor, _DRAIN_TIMEOUT, self._close
+        )
         self._all: set[_Farewell] = set()
 
     def __len__(self) -> int:

@@ -8,6 +8,7 @@ it does in Python's grpcio, which hands it on as a C string.
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from grpcsecure.tls.bridge.der import DerError, parse_certificate, read_all
@@ -92,6 +93,11 @@ _SHORT_NAMES = {
 }
 
 
+#: Certificates kept parsed, and the size of those: a megabyte at most.
+_CACHE_SIZE = 256
+_MAX_CACHED = 4 * 1024
+
+
 class CertificateNames(NamedTuple):
     """What a leaf says about itself; `alternative` is (property, value) in its order.
 
@@ -112,6 +118,11 @@ def read_names(der: bytes) -> CertificateNames:
     Raises:
         DerError: a part does not parse; gRPC core refuses such a certificate too.
     """
+    # Most clients come back with the certificate they had.
+    return _read_often(der) if len(der) <= _MAX_CACHED else _read(der)
+
+
+def _read(der: bytes) -> CertificateNames:
     fields = parse_certificate(der)
     return CertificateNames(
         subject=render_name(fields.subject),
@@ -120,6 +131,9 @@ def read_names(der: bytes) -> CertificateNames:
         alternative=tuple(_alternative_names(fields)),
         may_sign=_may_sign(fields),
     )
+
+
+_read_often = lru_cache(_CACHE_SIZE)(_read)
 
 
 def _may_sign(fields: CertificateFields) -> bool:

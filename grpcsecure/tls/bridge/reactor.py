@@ -10,7 +10,7 @@ from __future__ import annotations
 import select
 import time
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -24,8 +24,6 @@ OUT = select.POLLOUT
 #: Seconds of deferred work per turn, after the first step, which always runs. One
 #: step with a signature takes about this long.
 _BUDGET = 0.0005
-
-_MAX_EVENTS = 256
 
 _Item = TypeVar("_Item", bound="Hashable")
 
@@ -59,35 +57,42 @@ class Deadlines(Generic[_Item]):
     that deleted items leave at its front.
     """
 
-    __slots__ = ("_expired", "_items", "timeout")
+    __slots__ = ("_active", "_expired", "_items", "timeout")
 
-    def __init__(self, timeout: float, expired: Callable[[_Item], None]) -> None:
+    def __init__(
+        self, reactor: Reactor, timeout: float, expired: Callable[[_Item], None]
+    ) -> None:
         self.timeout = timeout
+        self._active = reactor.active_deadlines
         self._expired = expired
         self._items: OrderedDict[_Item, float] = OrderedDict()
 
     def add(self, item: _Item) -> None:
         """Start the item's time, anew if it is running."""
+        if not self._items:
+            self._active.append(self)
         self._items.pop(item, None)
         self._items[item] = time.monotonic() + self.timeout
 
+    def add_if_absent(self, item: _Item) -> None:
+        """Start the item's time unless it is running."""
+        if item not in self._items:
+            self.add(item)
+
     def discard(self, item: _Item) -> None:
         """Forget the item."""
-        self._items.pop(item, None)
+        if self._items.pop(item, None) is not None and not self._items:
+            self._active.remove(self)
 
-    def next(self) -> float | None:
-        """Return when the first item expires (monotonic clock)."""
-        for deadline in self._items.values():
-            return deadline
-        return None
+    def next(self) -> float:
+        """Return when the first item expires (monotonic clock); there must be one."""
+        return next(iter(self._items.values()))
 
     def expire(self, now: float) -> None:
         """Call for, and forget, every item whose time is up."""
-        while self._items:
-            item, deadline = next(iter(self._items.items()))
-            if deadline > now:
-                return
-            del self._items[item]
+        while self._items and self.next() <= now:
+            item = next(iter(self._items))
+            self.discard(item)
             self._expired(item)
 
     def __len__(self) -> int:
@@ -101,7 +106,8 @@ class Reactor:
         self._poller: _Poller = select.epoll() if hasattr(select, "epoll") else _Poll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._masks: dict[int, int] = {}
-        self._deadlines: list[Deadlines[object]] = []
+        #: Those that have items: most turns of a busy bridge have none to look at.
+        self.active_deadlines: list[Deadlines[Any]] = []
         self._deferred: deque[Callable[[], None]] = deque()
 
     def watch(self, fd: int, mask: int, handler: Callable[[int], None]) -> None:
@@ -137,14 +143,6 @@ class Reactor:
         """Run `work` once, when a turn's budget allows it."""
         self._deferred.append(work)
 
-    def add_deadlines(self, deadlines: Deadlines[_Item]) -> None:
-        """Let `deadlines` expire in time."""
-        self._deadlines.append(deadlines)  # type: ignore[arg-type]  # items only go back to their own
-
-    def remove_deadlines(self, deadlines: Deadlines[_Item]) -> None:
-        """Forget `deadlines`."""
-        self._deadlines.remove(deadlines)  # type: ignore[arg-type]  # items only go back to their own
-
     def turn(self) -> None:
         """Wait for something to do and do one turn of it."""
         handlers = self._handlers
@@ -155,18 +153,18 @@ class Reactor:
                 handler(mask)
         if self._deferred:
             self._run_deferred()
-        self._expire()
+        if self.active_deadlines:
+            self._expire()
 
     def _timeout(self) -> float | None:
         if self._deferred:
             return 0
-        first = min(
-            (at for each in self._deadlines if (at := each.next()) is not None),
-            default=None,
-        )
+        if not self.active_deadlines:
+            return None
+        first = min(each.next() for each in self.active_deadlines)
         # A millisecond late rather than early: epoll rounds, and an early wake-up
         # would find nothing to do and come back at once.
-        return None if first is None else max(0.0, first - time.monotonic() + 0.001)
+        return max(0.0, first - time.monotonic() + 0.001)
 
     def _run_deferred(self) -> None:
         end = time.perf_counter() + _BUDGET
@@ -177,10 +175,9 @@ class Reactor:
 
     def _expire(self) -> None:
         now = time.monotonic()
-        for deadlines in self._deadlines:
-            first = deadlines.next()
-            if first is not None and first <= now:
-                deadlines.expire(now)
+        # A copy: whatever expires may add to others, or be the last of its own.
+        for deadlines in [*self.active_deadlines]:
+            deadlines.expire(now)
 
     def close(self) -> None:
         """Forget everything; the descriptors stay their owners'."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from grpcsecure.tls.bridge.handshake import Handshake
     from grpcsecure.tls.bridge.material import BridgeMaterial
     from grpcsecure.tls.bridge.messages import ListenOrder
+    from grpcsecure.tls.bridge.reactor import Reactor
 
 __all__ = ["ReadyMaterial", "ServedListener"]
 
@@ -35,13 +36,17 @@ class ServedListener:
 
     __slots__ = ("_ready", "deadlines", "inner_path", "name", "settings", "sock")
 
-    def __init__(self, order: ListenOrder, sock: socket.socket) -> None:
+    def __init__(
+        self, order: ListenOrder, sock: socket.socket, reactor: Reactor
+    ) -> None:
         self.name = order.listener
         self.settings = order.settings
         self.inner_path = order.inner_path
         self.sock = sock
         self.deadlines: Deadlines[Handshake] = Deadlines(
-            order.settings.handshake_timeout, lambda handshake: handshake.expire()
+            reactor,
+            order.settings.handshake_timeout,
+            lambda handshake: handshake.expire(),
         )
         self._ready: ReadyMaterial | None = None
 
