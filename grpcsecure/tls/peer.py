@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import warnings
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ __all__ = [
     "load_x509",
     "parse_certificate",
     "parse_pem_certificates",
+    "reading",
     "subject_public_key_info",
 ]
 
@@ -56,14 +58,8 @@ def parse_certificate(der: bytes) -> Certificate:
         CertificateError: it is no X.509 certificate, or its names cannot be read.
     """
     loaded = load_x509(der)
-    try:
-        with _QUIET, warnings.catch_warnings():
-            # Of a common name with 65 characters, for one. It is a client's; nobody
-            # here could do anything about it.
-            warnings.simplefilter("ignore")
-            return _read(der, loaded)
-    except _odd_errors() as error:
-        raise CertificateError("the certificate cannot be read") from error
+    with reading("the certificate cannot be read"):
+        return _read(der, loaded)
 
 
 def load_x509(der: bytes) -> X509Certificate:
@@ -74,12 +70,26 @@ def load_x509(der: bytes) -> X509Certificate:
     """
     from cryptography.x509 import load_der_x509_certificate
 
+    with reading("it is no X.509 certificate"):
+        return load_der_x509_certificate(der)
+
+
+@contextmanager
+def reading(problem: str) -> Iterator[None]:
+    """Turn whatever `cryptography` raises for odd bytes into one error, `problem`.
+
+    Its warnings, as about a common name with 65 characters, are of no use: the bytes
+    are somebody else's, and nobody here could do anything about them.
+
+    Raises:
+        CertificateError: something was raised.
+    """
     try:
         with _QUIET, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return load_der_x509_certificate(der)
+            yield
     except _odd_errors() as error:
-        raise CertificateError("it is no X.509 certificate") from error
+        raise CertificateError(problem) from error
 
 
 @lru_cache(maxsize=1)

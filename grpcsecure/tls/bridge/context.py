@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from OpenSSL import SSL, crypto
 
 from grpcsecure.model.listener import TlsVersion
@@ -64,9 +64,10 @@ class NoH2Error(Exception):
 def build_context(settings: BridgeSettings, material: BridgeMaterial) -> SSL.Context:
     """Return the context for the next handshakes of a listener.
 
-    With CRLs, every certificate of a client's chain must be known not to be revoked:
-    a missing, expired or foreign CRL counts as "not verified" (X509_V_FLAG_CRL_CHECK
-    with CRL_CHECK_ALL).
+    With CRLs, every certificate of a client's chain must be known not to be revoked
+    (CRL_CHECK_ALL: a revoked intermediate counts like a revoked leaf): a missing,
+    expired or foreign CRL is "not verified". Only the client CAs themselves need none;
+    they are trusted because they are listed.
 
     Raises:
         ContextError: the material is no good; the reason is in words.
@@ -136,15 +137,19 @@ def _trust(
     flags = SSL.VERIFY_PEER
     if mode.requires:
         flags |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-    context.set_verify(flags, make_verify_callback(verifies=mode.verifies))
+    pem = material.client_ca
+    authorities = [] if pem is None else x509.load_pem_x509_certificates(pem)
+    anchors = (each.public_bytes(Encoding.DER) for each in authorities if material.crls)
+    callback = make_verify_callback(verifies=mode.verifies, anchors=frozenset(anchors))
+    context.set_verify(flags, callback)
     context.set_verify_depth(_MAX_DEPTH)
     store = context.get_cert_store()
     if store is None:
         raise ValueError("no certificate store")
     # The purpose needs no setting: OpenSSL checks clients for "ssl_client".
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN | _TRUSTED_FIRST)
-    if material.client_ca is not None:
-        _add_authorities(context, store, material.client_ca)
+    if authorities:
+        _add_authorities(context, store, authorities)
     elif mode.verifies:
         raise ValueError("a verifying mode without a client CA")
     for crl in material.crls:
@@ -155,8 +160,9 @@ def _trust(
         )
 
 
-def _add_authorities(context: SSL.Context, store: crypto.X509Store, pem: bytes) -> None:
-    authorities = x509.load_pem_x509_certificates(pem)
+def _add_authorities(
+    context: SSL.Context, store: crypto.X509Store, authorities: list[x509.Certificate]
+) -> None:
     for authority in authorities:
         store.add_cert(crypto.X509.from_cryptography(authority))
     names = {authority.subject.public_bytes(): authority for authority in authorities}

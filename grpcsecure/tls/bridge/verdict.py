@@ -27,8 +27,10 @@ __all__ = ["HandshakeRecord", "error_text", "make_verify_callback"]
 #: said in a handshake must agree with what is said at a call.
 _WORDS = {
     3: "unable to get certificate CRL",
+    8: "CRL signature failure",
     9: "certificate is not yet valid",
     10: "certificate has expired",
+    11: "CRL is not yet valid",
     12: "CRL has expired",
     18: "self-signed certificate",
     19: "self-signed certificate in certificate chain",
@@ -39,6 +41,10 @@ _WORDS = {
     26: "unsupported certificate purpose",
     79: "invalid CA certificate",
 }
+
+#: X509_V_ERR_UNABLE_TO_GET_CRL, _CRL_SIGNATURE_FAILURE, _UNABLE_TO_GET_CRL_ISSUER:
+#: there is no CRL for a certificate, or only one by somebody unknown.
+_NO_CRL = frozenset({3, 8, 33})
 
 #: Words for what OpenSSL does not check, or checks otherwise than BoringSSL.
 BAD_KEY_USAGE = "key usage bit incorrect"
@@ -78,7 +84,7 @@ class HandshakeRecord:
 
 
 def make_verify_callback(
-    *, verifies: bool
+    *, verifies: bool, anchors: frozenset[bytes] = frozenset()
 ) -> Callable[[SSL.Connection, crypto.X509, int, int, int], bool]:
     """Return the callback for a mode that verifies, or for one that only records.
 
@@ -89,6 +95,14 @@ def make_verify_callback(
         no              no      any        yes
         no              yes     no         yes, and the first error is kept
         no              yes     yes        no
+
+    A client CA without a CRL of its own is no error. OpenSSL, with CRL_CHECK_ALL,
+    wants one for an intermediate too that is trusted as it stands, where nobody trusts
+    whoever would have signed it.
+
+    Args:
+        verifies: whether a certificate with an error is refused.
+        anchors: the client CAs (DER) if there are CRLs.
     """
 
     def judge(
@@ -99,6 +113,8 @@ def make_verify_callback(
         ok: int,
     ) -> bool:
         record: HandshakeRecord = connection.get_app_data()
+        if not ok and error in _NO_CRL and _der_of(certificate) in anchors:
+            ok = 1
         if not ok and record.error is None:
             record.error = error
             record.error_depth = depth
@@ -125,9 +141,13 @@ def _look_at_leaf(record: HandshakeRecord, certificate: crypto.X509) -> None:
 
 def _names_of(certificate: crypto.X509) -> CertificateNames | None:
     try:
-        return read_names(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
+        return read_names(_der_of(certificate))
     except DerError:
         return None
+
+
+def _der_of(certificate: crypto.X509) -> bytes:
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
 
 
 def error_text(code: int) -> str:
