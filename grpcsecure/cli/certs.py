@@ -50,7 +50,7 @@ Examples:
 
 \b
 KIND is one of spiffe, uri, dns, email, ip, common_name, organizational_unit.
---broken makes DIR/broken: expired, of another CA, for another purpose, …
+--broken makes DIR/broken: expired, revoked, of another CA, …
 
 \b
 Exit codes: 0 written, 2 nothing written (a file is there already, a bad name).""",

@@ -15,6 +15,7 @@ from grpcsecure.devcerts.credentials import (
 )
 from grpcsecure.devcerts.files import DevFile, make_files, write_files
 from grpcsecure.devcerts.names import ClientName, parse_client, parse_server
+from grpcsecure.devcerts.revocation import make_crl
 
 __all__ = [
     "ClientName",
@@ -24,6 +25,7 @@ __all__ = [
     "Validity",
     "issue",
     "make_authority",
+    "make_crl",
     "make_files",
     "parse_client",
     "parse_server",

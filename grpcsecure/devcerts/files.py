@@ -19,6 +19,7 @@ from grpcsecure.devcerts.credentials import (
     issue,
     make_authority,
 )
+from grpcsecure.devcerts.revocation import make_revocations
 from grpcsecure.devcerts.specimens import Specimens
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def make_files(
         files += _pair(name, issue(profile, issuer=authority))
     if broken:
         files += _broken(Specimens(authority, names=names, now=now, days=days))
+        for name, data in make_revocations(authority, now=now, days=days):
+            files.append(DevFile(f"broken/{name}", data))
     return files
 
 

@@ -279,7 +279,7 @@ def test_repr_shows_no_key(tmp_path):
 
 
 def test_specimens_have_the_rows_of_the_table(tmp_path):
-    """Each kind of client in the table of modes that has a certificate is there."""
+    """Each kind of client in the table of modes is there, and a revoked one."""
     names = {path.stem for path in make_specimens(tmp_path).rglob("client*.pem")}
     assert names == {"client"} | {
         f"client-{row}"
@@ -293,6 +293,7 @@ def test_specimens_have_the_rows_of_the_table(tmp_path):
             "no-signature",
             "not-yet-valid",
             "other-ca",
+            "revoked",
             "self-signed",
             "server-eku",
             "wrong-key",
