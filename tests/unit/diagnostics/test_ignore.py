@@ -252,7 +252,7 @@ def test_comment_that_names_nothing_is_told(comment, said):
         ("GS999", max(CATALOG)),
         ("gs310", "GS311"),
         ("reflection-opne", "reflection-open"),
-        ("GS3l3", "GS313"),
+        ("GS3l3", "GS303"),
         ("everything", "GS311"),
     ],
 )
