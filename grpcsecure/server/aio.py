@@ -134,7 +134,8 @@ class AsyncioRuntime:
 
     async def cut(self) -> None:
         """End all calls now."""
-        self._cut |= not all(stop.done() for stop in self._stops)
+        stopped = [stop.done() for stop in self._stops]
+        self._cut |= not (stopped and all(stopped))
         stops = [asyncio.ensure_future(server.stop(None)) for server in self._servers]
         await asyncio.wait([*stops, *self._stops], timeout=_CUT_PATIENCE)
 

@@ -125,6 +125,7 @@ class ThreadsRuntime:
 
     def cut(self) -> None:
         """End all calls now."""
-        self._cut |= not all(event.is_set() for event in self._stopped)
+        stopped = [event.is_set() for event in self._stopped]
+        self._cut |= not (stopped and all(stopped))
         for event in [server.stop(0) for server in self._servers]:
             event.wait(_CUT_PATIENCE)
