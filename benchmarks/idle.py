@@ -1,0 +1,133 @@
+"""What idle connections cost, and what connections that are gone have left behind.
+
+    python benchmarks/idle.py [--quick]
+
+For both engines: the memory of thousands of idle connections, per connection and after
+they have closed; then four times as many opened and closed, and what is held before
+and after: descriptors, names in the registry, memory, files.
+"""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from served import Served, make_certificates
+from tls_clients import Held
+from verdicts import options, print_machine
+
+if TYPE_CHECKING:
+    from processes import Usage
+
+_ENGINES = ("grpc", "bridge")
+
+#: What a server has allocated once in its life (threads, caches) is not growth.
+_WARM_UP = 200
+
+#: How long a server may take to give back what closed connections held.
+_PATIENCE = 15.0
+
+_TOLERANCE = 1.1
+
+
+def raise_descriptor_limit(connections: int) -> None:
+    """Let this process and its children have what so many connections need.
+
+    Raises:
+        SystemExit: the system does not allow it.
+    """
+    # The launcher of the bridge: one for the call, one that keeps the name taken.
+    needed = 2 * connections + 1000
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise SystemExit(
+            f"{needed} descriptors are needed, {hard} allowed (ulimit -Hn)"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def settle(server: Served, start: Usage) -> Usage:
+    """Wait until the server holds no more than at the start, or for long enough."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        now = server.usage()
+        same = now.descriptors <= start.descriptors and now.registered == 0
+        if same and now.memory <= start.memory * _TOLERANCE:
+            return now
+        if time.monotonic() > end:
+            return now
+        time.sleep(0.25)
+
+
+def measure_idle(server: Served, held: Held, connections: int) -> None:
+    """Print what so many idle connections cost."""
+    held.churn(_WARM_UP)
+    start = settle(server, server.usage())
+    held.open(connections)
+    time.sleep(2)  # the bridge looks for memory to give back once a second
+    full = server.usage()
+    held.close()
+    after = settle(server, start)
+    each = (full.memory - start.memory) / connections
+    extra = (full.descriptors - start.descriptors) / connections
+    print(
+        f"{server.engine:6}  {connections} idle connections: {each / 1024:.1f} KiB and"
+        f" {extra:.0f} descriptors each; memory {_mib(start)} -> {_mib(full)} ->"
+        f" {_mib(after)}, closed / start {after.memory / start.memory:.2f}"
+        f"  goal <= {_TOLERANCE:.2f}  {_verdict(after, start)}"
+    )
+
+
+def measure_churn(server: Served, held: Held, connections: int) -> None:
+    """Print what is left of so many connections opened and closed."""
+    start = server.usage()
+    began = time.monotonic()
+    held.churn(connections)
+    seconds = time.monotonic() - began
+    after = settle(server, start)
+    print(
+        f"{server.engine:6}  {connections} opened and closed in {seconds:.0f} s:"
+        f" memory {_mib(start)} -> {_mib(after)}"
+        f" ({after.memory / start.memory:.2f}), descriptors {start.descriptors} ->"
+        f" {after.descriptors}, registry {start.registered} -> {after.registered},"
+        f" files {start.files} -> {after.files}  goal: no growth"
+        f"  {_verdict(after, start)}"
+    )
+
+
+def _mib(usage: Usage) -> str:
+    return f"{usage.memory / 2**20:.1f} MiB"
+
+
+def _verdict(after: Usage, start: Usage) -> str:
+    grown = [
+        name
+        for name, now, before in zip(after._fields, after, start, strict=True)
+        if now > before * (_TOLERANCE if name == "memory" else 1)
+    ]
+    return "MISSED: " + ", ".join(grown) if grown else "ok"
+
+
+def main() -> None:
+    """Measure one engine after the other, each in a fresh server."""
+    chosen = options(__doc__).parse_args()
+    idle, churned = (500, 1000) if chosen.quick else (5_000, 20_000)
+    raise_descriptor_limit(idle)
+    print_machine()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        certificates = make_certificates(folder / "certs")
+        for engine in _ENGINES:
+            with (
+                Served(folder, certificates, engine=engine) as server,
+                Held(server.port, certificates) as held,
+            ):
+                measure_idle(server, held, idle)
+                measure_churn(server, held, churned)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Servers as users start them: `python -m grpcsecure serve CONFIG`, on either engine.
+
+One object per server: where it listens, and what all of its processes, the bridge's
+included, cost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from processes import Usage, cpu_seconds, family, usage
+from typing_extensions import Self
+
+__all__ = ["Certificates", "Served", "make_certificates"]
+
+_PATIENCE = 30.0
+
+_HERE = Path(__file__).parent
+_ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join([str(_HERE.parent / "examples"), str(_HERE)]),
+}
+
+_SERVICERS = {
+    "threads": "plain_greeter:Greeter",
+    "asyncio": "plain_greeter:AsyncGreeter",
+}
+
+_CONFIG = """\
+version: 1
+services:
+  - servicer: {servicer}
+server:
+  runtime: {runtime}
+  switch_interval: {switch_interval}
+listeners:
+  public:
+    address: {address}
+"""
+
+_TLS = """\
+    tls:
+      certificate: {certificates.server}
+      private_key: {certificates.server_key}
+      client_certificate: {mode}
+      client_ca: {certificates.ca}
+      engine: {engine}
+"""
+
+
+class Certificates(NamedTuple):
+    """Paths of one CA and what it signed, all ECDSA P-256."""
+
+    ca: Path
+    server: Path
+    server_key: Path
+    client: Path
+    client_key: Path
+
+
+def make_certificates(folder: Path) -> Certificates:
+    """Make them in `folder`, as `grpcsecure certs dev` does."""
+    subprocess.run(
+        [sys.executable, "-m", "grpcsecure", "-q", "certs", "dev", str(folder)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    names = ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")
+    return Certificates(*(folder / name for name in names))
+
+
+class Served:
+    """One `grpcsecure serve`, until `stop` or the end of a `with` block.
+
+    Args:
+        engine: `grpc`, `bridge`, or `plaintext` for a listener without TLS.
+        address: `unix:/path`, or an address of the loopback.
+    """
+
+    def __init__(  # noqa: PLR0913 - all by name, the keys of a config
+        self,
+        folder: Path,
+        certificates: Certificates,
+        *,
+        engine: str,
+        mode: str = "require_and_verify",
+        runtime: str = "threads",
+        servicer: str | None = None,
+        switch_interval: str = "500us",
+        address: str = "127.0.0.1:0",
+    ) -> None:
+        self.engine = engine
+        text = _CONFIG.format(
+            servicer=servicer or _SERVICERS[runtime],
+            runtime=runtime,
+            switch_interval=switch_interval,
+            address=address,
+        )
+        if engine == "plaintext":
+            text += "    plaintext: true\n"
+        else:
+            text += _TLS.format(certificates=certificates, mode=mode, engine=engine)
+        name = f"{engine}-{mode}-{runtime}-{switch_interval}"
+        config = folder / f"{name}.yaml"
+        config.write_text(text)
+        self._log_path = folder / f"{name}.log"
+        self.address = self._start(config, folder / f"{name}.ready")
+
+    def _start(self, config: Path, ready: Path) -> str:
+        ready.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "grpcsecure", "serve", str(config)]
+        with self._log_path.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, "--ready-file", str(ready)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_ENVIRONMENT,
+            )
+        deadline = time.monotonic() + _PATIENCE
+        while not ready.exists():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise SystemExit(f"no server:\n{self._log_path.read_text()}")
+            time.sleep(0.01)
+        facts: dict[str, dict[str, str]] = json.loads(ready.read_text())
+        return facts["addresses"]["public"]
+
+    @property
+    def port(self) -> int:
+        """The port of the loopback."""
+        return int(self.address.rpartition(":")[2])
+
+    @property
+    def log(self) -> str:
+        """What the server has said so far."""
+        return self._log_path.read_text()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End it and wait until it has ended; harmless twice."""
+        self._process.terminate()
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    @property
+    def pids(self) -> list[int]:
+        """The launcher and, behind it, its children."""
+        return family(self._process.pid)
+
+    def cpu_seconds(self) -> float:
+        """User and system time of all its processes so far."""
+        return cpu_seconds(self.pids)
+
+    def usage(self) -> Usage:
+        """What all its processes hold now."""
+        return usage(self.pids)

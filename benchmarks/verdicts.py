@@ -1,0 +1,104 @@
+"""What a benchmark prints: the machine, and a line with the goal per comparison."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Comparison", "options", "p99", "print_machine"]
+
+
+def options(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with what all scripts take."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a short run, to see that it works"
+    )
+    return parser
+
+
+def print_machine() -> None:
+    """Say what this runs on; the OpenSSL is the bridge's, and the flooding clients'."""
+    from cryptography.hazmat.backends.openssl import backend
+
+    print(
+        f"{len(os.sched_getaffinity(0))} cores, {platform.platform()},"
+        f" Python {platform.python_version()}, grpcio {version('grpcio')},"
+        f" {backend.openssl_version_text()}; load {os.getloadavg()[0]:.1f}"
+    )
+
+
+def p99(values: Sequence[float]) -> float:
+    """Return the value that one in a hundred is above."""
+    return sorted(values)[int(len(values) * 0.99)]
+
+
+class Comparison:
+    """Values of two, taken by turns, so that the noise of the machine hits both.
+
+    Args:
+        title: what is measured.
+        form: how a value is printed, e.g. `"{:.0f}/s"`.
+        scale: what values are multiplied by to be printed.
+        at_least: the least ratio of ours to theirs that is good enough.
+        at_most: the highest one.
+    """
+
+    def __init__(  # noqa: PLR0913 - all by name, a line of a table
+        self,
+        title: str,
+        form: str,
+        *,
+        scale: float = 1.0,
+        at_least: float | None = None,
+        at_most: float | None = None,
+        names: tuple[str, str] = ("grpc", "bridge"),
+    ) -> None:
+        self._title = title
+        self._form = form
+        self._scale = scale
+        self._at_least = at_least
+        self._at_most = at_most
+        self._values: dict[str, list[float]] = {name: [] for name in names}
+
+    def add(self, name: str, value: float) -> None:
+        """Take what one of them did in the round that is running."""
+        self._values[name].append(value)
+
+    def of(self, name: str) -> float:
+        """Return the median of one of them."""
+        return statistics.median(self._values[name])
+
+    @property
+    def ratio(self) -> float:
+        """Ours to theirs: the median of the rounds' ratios."""
+        theirs, ours = self._values.values()
+        return statistics.median(
+            mine / other for mine, other in zip(ours, theirs, strict=True)
+        )
+
+    def show(self) -> None:
+        """Print both medians, the ratio and the goal."""
+        shown = "  ".join(
+            f"{name} {self._form.format(self.of(name) * self._scale):>10}"
+            for name in self._values
+        )
+        print(f"{self._title:44} {shown}  ratio {self.ratio:5.2f}{self._goal()}")
+
+    def _goal(self) -> str:
+        if self._at_least is not None:
+            met = self.ratio >= self._at_least
+            return f"  goal >= {self._at_least:.2f}  {'ok' if met else 'MISSED'}"
+        if self._at_most is not None:
+            met = self.ratio <= self._at_most
+            return f"  goal <= {self._at_most:.2f}  {'ok' if met else 'MISSED'}"
+        return ""
