@@ -1,6 +1,8 @@
+# Scripts, whose functions are read where they are called.
+# ruff: noqa: ANN001, ANN201, ANN202, D103
 """Bulk through the bridge against grpcio's own TLS, in one run: MB/s and the ratio.
 
-    python benchmarks/bridge_bulk.py [--rounds 5] [--runtime threads]
+python benchmarks/bridge_bulk.py [--rounds 5] [--runtime threads]
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ async def once(server, work):
         return size / (time.perf_counter() - began) / 1e6
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runtime", choices=("threads", "asyncio"))

@@ -1,3 +1,5 @@
+# Scripts, whose functions are read where they are called.
+# ruff: noqa: ANN001, ANN002, ANN201, ANN202, ANN204
 """What the bridge's benchmarks share: certificates, servers, a load generator."""
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ def certificates():
 class Server:
     """One server process, and the process of its bridge."""
 
-    def __init__(self, folder, engine, runtime, *, switch_interval=0.0005, cores=None):
+    def __init__(
+        self, folder, engine, runtime, *, switch_interval=0.0005, cores=None
+    ) -> None:
         self.folder = folder
         self.engine = engine
         self._popen = subprocess.Popen(
@@ -83,7 +87,7 @@ class Server:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def memory(self):
-        """Private and shared-by-two memory (PSS) of the server and its bridge, bytes."""
+        """Proportional set size of the server and its bridge, in bytes."""
         total = 0
         for pid in self.pids:
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
@@ -96,21 +100,26 @@ class Server:
         make = grpc.aio if aio else grpc
         if self.engine == "plaintext":
             return make.insecure_channel(self.target, options=OPTIONS)
-        read = lambda name: (self.folder / name).read_bytes()
+
+        def read(name):
+            return (self.folder / name).read_bytes()
+
         credentials = grpc.ssl_channel_credentials(
             read("ca.pem"), read("client.key"), read("client.pem")
         )
         return make.secure_channel(self.target, credentials, options=OPTIONS)
 
 
-async def unary_load(server, connections, streams, seconds, *, method="Echo", data=b"x" * 64):
+async def unary_load(  # noqa: PLR0913 - a load has many sides
+    server, connections, streams, seconds, *, method="Echo", data=b"x" * 64
+):
     """Return calls per second and all latencies."""
     channels = [server.channel() for _ in range(connections)]
     calls = [channel.unary_unary(f"/bench.B/{method}") for channel in channels]
     await asyncio.gather(*(call(data) for call in calls))
     latencies = []
 
-    async def worker(call, end):
+    async def worker(call, end) -> None:
         while True:
             began = time.perf_counter()
             if began >= end:

@@ -1,3 +1,5 @@
+# Scripts, whose functions are read where they are called.
+# ruff: noqa: ANN001, ANN201, ANN202, D102, D103
 """A server for the bridge's benchmarks: the same handlers behind either engine.
 
 Started by `bridge_load.Server`; prints its port and serves until its input ends.
@@ -32,20 +34,20 @@ OPTIONS = [
 class Observer:
     """Refusals and deaths do not happen here."""
 
-    def refused(self, refusal):
+    def refused(self, refusal) -> None:
         print(refusal, file=sys.stderr)
 
-    def died(self, reason, restart_in):
+    def died(self, reason, restart_in) -> None:
         print(reason, restart_in, file=sys.stderr)
 
-    def restarted(self):
+    def restarted(self) -> None:
         pass
 
-    def gave_up(self, reason):
+    def gave_up(self, reason) -> None:
         print(reason, file=sys.stderr)
 
 
-def spin(seconds):
+def spin(seconds) -> None:
     """Burn CPU while holding the interpreter lock."""
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -62,7 +64,7 @@ def plain_handlers():
         for _ in range(count):
             yield chunk
 
-    def burn(request, _context):
+    def burn(request, _context) -> bytes:
         spin(float(request))
         return b""
 
@@ -80,7 +82,7 @@ def loop_handlers():
     async def echo(request, _context):
         return request
 
-    async def sink(_request, _context):
+    async def sink(_request, _context) -> bytes:
         return b""
 
     async def source(request, _context):
@@ -150,11 +152,11 @@ def add_port(server, options, directory):
     return server.add_secure_port("127.0.0.1:0", credentials), None
 
 
-def announce(port, bridge):
+def announce(port, bridge) -> None:
     print(port, bridge.pid if bridge else 0, flush=True)
 
 
-def serve_threads(options, directory):
+def serve_threads(options, directory) -> None:
     server = grpc.server(ThreadPoolExecutor(16), options=OPTIONS)
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("bench.B", plain_handlers()),)
@@ -168,7 +170,7 @@ def serve_threads(options, directory):
         bridge.stop()
 
 
-async def serve_loop(options, directory):
+async def serve_loop(options, directory) -> None:
     server = grpc.aio.server(options=OPTIONS)
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("bench.B", loop_handlers()),)
@@ -182,7 +184,7 @@ async def serve_loop(options, directory):
         bridge.stop()
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--engine", choices=("grpc", "bridge", "plaintext"))
     parser.add_argument("--runtime", choices=("threads", "asyncio"))

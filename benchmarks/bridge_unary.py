@@ -1,3 +1,5 @@
+# Scripts, whose functions are read where they are called.
+# ruff: noqa: ANN001, D103
 """Unary calls through the bridge against grpcio's own TLS, in one run.
 
     python benchmarks/bridge_unary.py [--seconds 2] [--rounds 5]
@@ -18,7 +20,7 @@ from bridge_load import Server, certificates, unary_load
 SHAPES = ((1, 1), (10, 10), (100, 1))
 
 
-def measure(folder, runtime, shape, options, cores):
+def measure(folder, runtime, shape, options, cores) -> None:
     results = {"grpc": [], "bridge": []}
     latency = {"grpc": [], "bridge": []}
     cpu = {"grpc": [], "bridge": []}
@@ -51,7 +53,7 @@ def measure(folder, runtime, shape, options, cores):
     )
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--rounds", type=int, default=5)

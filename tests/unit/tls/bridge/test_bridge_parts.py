@@ -1,0 +1,169 @@
+"""The bridge's small parts, each by itself."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+from support.bridge_certs import certificate
+
+from grpcsecure.tls.bridge.address import render_address
+from grpcsecure.tls.bridge.der import DerError, parse_certificate
+from grpcsecure.tls.bridge.facts import PeerFacts, Refusal, RefusalKind
+from grpcsecure.tls.bridge.inner import InnerDirectory, open_inner, release_inner
+from grpcsecure.tls.bridge.names import read_names
+from grpcsecure.tls.bridge.reactor import IN, Deadlines, Reactor
+from grpcsecure.tls.bridge.refusals import RefusalLog, explain_first_bytes
+from grpcsecure.tls.bridge.registry import Registry
+
+
+@pytest.mark.parametrize(
+    ("family", "address", "text"),
+    [
+        (socket.AF_INET, ("127.0.0.1", 1234), "ipv4:127.0.0.1:1234"),
+        (socket.AF_INET6, ("::1", 1, 0, 0), "ipv6:%5B::1%5D:1"),
+        (socket.AF_INET6, ("::ffff:10.0.0.1", 1, 0, 0), "ipv4:10.0.0.1:1"),
+        (socket.AF_UNIX, "", "unix:"),
+        (socket.AF_UNIX, "/a b", "unix:/a%20b"),
+        (socket.AF_UNIX, b"\0name", "unix-abstract:name"),
+    ],
+)
+def test_address_is_in_grpcs_spelling(family, address, text):
+    """Each kind of address is written as C-core writes it."""
+    assert render_address(family, address) == text
+
+
+def test_any_change_to_a_certificate_parses_or_is_a_der_error():
+    """Damaged DER never raises anything but `DerError`."""
+    der = certificate("client").der
+    for position in range(len(der)):
+        for value in (0x00, 0x80, 0xFF, der[position] ^ 0x20):
+            damaged = der[:position] + bytes([value]) + der[position + 1 :]
+            try:
+                read_names(damaged)
+            except DerError:
+                continue
+    for length in range(len(der)):
+        with pytest.raises(DerError):
+            parse_certificate(der[:length])
+
+
+def facts(listener="public"):
+    """Return the facts of an anonymous peer."""
+    return PeerFacts(
+        listener=listener, address="unix:", generation=1, tls_version="TLSv1.3"
+    )
+
+
+def test_registry_holds_a_name_until_it_is_removed():
+    """An entry owns its descriptor, and closes it only after it is gone."""
+    registry = Registry()
+    read, write = os.pipe()
+    assert registry.add(1, "unix-abstract:a", facts(), write)
+    assert registry.lookup("unix-abstract:a") == facts()
+    os.fstat(write)
+    registry.remove(1)
+    assert registry.lookup("unix-abstract:a") is None
+    assert os.read(read, 1) == b""
+    registry.remove(1)
+    os.close(read)
+
+
+def test_registry_takes_no_name_twice():
+    """Neither a name nor a number is given to a second connection."""
+    registry = Registry()
+    hold = os.open(os.devnull, os.O_RDONLY)
+    assert registry.add(1, "a", facts(), hold)
+    assert not registry.add(2, "a", facts(), hold)
+    assert not registry.add(1, "b", facts(), hold)
+    assert registry.numbers_of(frozenset({"a", "b"})) == [1]
+    registry.clear()
+    assert len(registry) == 0
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(hold)
+
+
+def test_deadlines_expire_in_order():
+    """What was added first expires first; what was added again has more time."""
+    expired = []
+    reactor = Reactor()
+    deadlines = Deadlines(reactor, 0.02, expired.append)
+    for name in "abc":
+        deadlines.add(name)
+    deadlines.add("a")
+    deadlines.discard("b")
+    while len(expired) < 2:
+        reactor.turn()
+    assert expired == ["c", "a"]
+    assert reactor.active_deadlines == []
+    reactor.close()
+
+
+def test_reactor_serves_descriptors_before_deferred_work():
+    """Deferred work never keeps a ready descriptor waiting for more than its budget."""
+    order = []
+    reactor = Reactor()
+    ours, theirs = socket.socketpair()
+    reactor.watch(ours.fileno(), IN, lambda _: order.append("ready"))
+    theirs.send(b"x")
+
+    def step():
+        order.append("step")
+        if order.count("step") < 3:
+            reactor.defer(step)
+
+    reactor.defer(step)
+    while order.count("step") < 3:
+        reactor.turn()
+    assert order[0] == "ready"
+    reactor.change(ours.fileno(), 0)
+    reactor.forget(ours.fileno())
+    reactor.forget(ours.fileno())
+    reactor.close()
+    ours.close()
+    theirs.close()
+
+
+def refusal(kind=RefusalKind.TIMEOUT):
+    """Return a refusal."""
+    return Refusal(listener="a", address="unix:", kind=kind, reason="r")
+
+
+def test_rare_kinds_are_not_drowned():
+    """A flood of one kind leaves room for the others."""
+    reported = []
+    log = RefusalLog(reported.append)
+    for _ in range(1000):
+        log.add(refusal())
+    log.add(refusal(RefusalKind.BAD_CERTIFICATE))
+    assert len(reported) < 20
+    assert reported[-1].kind is RefusalKind.BAD_CERTIFICATE
+    assert log.is_behind
+
+
+@pytest.mark.parametrize("data", [b"\x16\x03\x01", b"\x16"])
+def test_tls_is_not_mistaken_for_plaintext(data):
+    """A TLS record's first byte needs no explanation."""
+    assert explain_first_bytes(data) is None
+
+
+def test_directory_is_private_and_goes_away():
+    """The inner directory has mode 0700 and leaves nothing behind."""
+    with InnerDirectory() as directory:
+        assert os.stat(directory.path).st_mode & 0o777 == 0o700  # noqa: PTH116
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(directory.socket_path(0))
+        sock.close()
+    assert not os.path.exists(directory.path)  # noqa: PTH110
+
+
+def test_names_on_paths_are_freed_with_their_connection(monkeypatch):
+    """Where there are no abstract names, the path goes away with the socket."""
+    monkeypatch.setattr("grpcsecure.tls.bridge.inner._HAS_ABSTRACT", False)
+    with InnerDirectory() as directory:
+        sock, name = open_inner(directory.socket_path(0))
+        path = name.removeprefix("unix:")
+        assert os.path.exists(path)  # noqa: PTH110
+        release_inner(sock, name)
+        assert not os.path.exists(path)  # noqa: PTH110

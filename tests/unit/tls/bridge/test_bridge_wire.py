@@ -1,0 +1,204 @@
+"""Frames and messages between launcher and bridge."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+
+import pytest
+
+from grpcsecure.model.listener import TlsVersion
+from grpcsecure.model.modes import ClientCertificateMode
+from grpcsecure.tls.bridge import messages
+from grpcsecure.tls.bridge.facts import PeerFacts, Refusal, RefusalKind
+from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
+from grpcsecure.tls.bridge.wire import (
+    MAX_FRAME,
+    Channel,
+    Frame,
+    FrameKind,
+    ProtocolError,
+)
+
+FACTS = PeerFacts(
+    listener="public",
+    address="ipv4:127.0.0.1:1",
+    generation=3,
+    certificate=b"leaf",
+    chain=(b"one", b"two"),
+    verified=True,
+    tls_version="TLSv1.3",
+    server_name="localhost",
+    group="X25519",
+)
+
+
+@pytest.fixture
+def ends():
+    """Both ends of a control channel."""
+    ours, theirs = socket.socketpair()
+    channels = Channel(ours), Channel(theirs)
+    yield channels
+    for channel in channels:
+        channel.close()
+
+
+def test_frames_arrive_as_they_were_sent(ends):
+    """Several frames in one read come out whole, in order, with their blobs."""
+    sent = [
+        Frame(FrameKind.CLOSE, {"ids": [1, 2]}),
+        Frame(FrameKind.MATERIAL, {"order": 1}, (b"", b"\0" * 1000)),
+        Frame(FrameKind.STOP),
+    ]
+    for frame in sent:
+        ends[0].queue(frame)
+    assert ends[0].flush()
+    assert [frame for frame, _ in ends[1].receive()] == sent
+
+
+def test_frame_in_pieces_is_put_together(ends):
+    """A frame may arrive byte by byte."""
+    frame = Frame(FrameKind.CLOSE, {"ids": [1]}, (b"blob",))
+    for byte in frame.encode()[:-1]:
+        ends[0].sock.send(bytes([byte]))
+        assert ends[1].receive() == []
+    ends[0].sock.send(frame.encode()[-1:])
+    assert ends[1].receive() == [(frame, None)]
+
+
+def test_descriptors_stay_with_their_frames(ends):
+    """Each frame that carries a descriptor gets its own, also in one go."""
+    pipes = [os.pipe() for _ in range(3)]
+    for number, (_, write) in enumerate(pipes):
+        frame = messages.write_peer(messages.PeerMessage(number, f"n{number}", FACTS))
+        ends[0].queue(frame, write)
+        ends[0].queue(Frame(FrameKind.ENDED, {"ids": []}))
+    assert ends[0].flush()
+    received = []
+    while len(received) < 6:
+        received += ends[1].receive()
+    for frame, descriptor in received:
+        if frame.kind is FrameKind.PEER:
+            number = messages.read_peer(frame).connection
+            os.write(descriptor, b"%d" % number)
+            os.close(descriptor)
+            assert os.read(pipes[number][0], 9) == b"%d" % number
+        else:
+            assert descriptor is None
+    for pair in pipes:
+        for descriptor in pair:
+            os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        struct.pack("!IBI", MAX_FRAME + 1, 1, 2),
+        struct.pack("!IBI", 7, 1, 100),
+        struct.pack("!IBI", 7, 1, 2) + b"[]",
+        struct.pack("!IBI", 7, 1, 2) + b"{}",
+        struct.pack("!IBI", 17, 99, 12) + b'{"blobs":[]}',
+        struct.pack("!IBI", 18, 4, 13) + b'{"blobs":[5]}',
+        struct.pack("!IBI", 17, 1, 12) + b'{"blobs":[]}',
+    ],
+    ids=["large", "text", "list", "empty", "kind", "blobs", "descriptor"],
+)
+def test_nonsense_is_a_protocol_error(ends, data):
+    """What is no frame is refused, and nothing of it is passed on."""
+    ends[0].sock.sendall(data)
+    with pytest.raises(ProtocolError):
+        ends[1].receive()
+
+
+def test_end_of_the_other_side_is_told(ends):
+    """A closed channel is an EOFError, once everything was read."""
+    ends[0].queue(Frame(FrameKind.STOP))
+    ends[0].flush()
+    ends[0].sock.shutdown(socket.SHUT_WR)
+    assert len(ends[1].receive()) == 1
+    with pytest.raises(EOFError):
+        ends[1].receive()
+
+
+def test_full_channel_keeps_the_rest(ends):
+    """A reader that is slow gets every byte later; the sender is not blocked."""
+    ends[0].sock.setblocking(False)
+    frame = Frame(FrameKind.MATERIAL, {"order": 1}, (b"x" * 3_000_000,))
+    ends[0].queue(frame)
+    assert not ends[0].flush()
+    assert ends[0].pending > 0
+    received = []
+    while not received:
+        received = ends[1].receive()
+        ends[0].flush()
+    assert received == [(frame, None)]
+    assert ends[0].pending == 0
+
+
+def test_every_message_survives_its_frame():
+    """What is written is what is read, field by field."""
+    assert messages.read_peer(
+        messages.write_peer(messages.PeerMessage(7, "unix:x", FACTS))
+    ) == messages.PeerMessage(7, "unix:x", FACTS)
+    refusal = Refusal(
+        listener="a",
+        address="unix:",
+        kind=RefusalKind.NO_H2,
+        reason="r",
+        verify_code=3,
+        left_out=4,
+    )
+    assert messages.read_refusal(messages.write_refusal(refusal)) == refusal
+    order = messages.ListenOrder(
+        "a",
+        BridgeSettings(
+            mode=ClientCertificateMode.REQUEST_AND_VERIFY,
+            min_version=TlsVersion.TLS_1_3,
+            handshake_timeout=2.5,
+        ),
+        "/inner",
+    )
+    assert messages.read_listen(messages.write_listen(order)) == order
+    material = BridgeMaterial(
+        generation=2, certificate_chain=b"c", private_key=b"k", crls=(b"1", b"2")
+    )
+    swap = messages.write_material(9, {"a": material, "b": material})
+    assert messages.read_material(swap) == (9, {"a": material, "b": material})
+    assert messages.read_answer(messages.write_swapped(1)) == (1, None)
+    assert messages.read_answer(messages.write_rejected(1, "no")) == (1, "no")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("id", "7"), ("id", True), ("verified", 1), ("name", None), ("code", "x")],
+)
+def test_peer_with_a_bad_field_is_refused(field, value):
+    """A field of the wrong type never becomes a fact."""
+    frame = messages.write_peer(messages.PeerMessage(7, "unix:x", FACTS))
+    bad = Frame(frame.kind, {**frame.fields, field: value}, frame.blobs)
+    with pytest.raises(ProtocolError):
+        messages.read_peer(bad)
+
+
+def test_verified_peer_has_a_certificate():
+    """A bridge that claims a verified peer without a certificate is not believed."""
+    frame = messages.write_peer(messages.PeerMessage(7, "unix:x", FACTS))
+    with pytest.raises(ProtocolError, match="contradicts"):
+        messages.read_peer(Frame(frame.kind, frame.fields, ()))
+
+
+def test_another_version_is_refused():
+    """Both ends must speak the same version."""
+    messages.check_hello(messages.write_hello())
+    with pytest.raises(ProtocolError, match="version"):
+        messages.check_hello(Frame(FrameKind.HELLO, {"version": 0}))
+
+
+def test_keys_do_not_show():
+    """No repr of what crosses has a byte of the key."""
+    material = BridgeMaterial(
+        generation=1, certificate_chain=b"chain", private_key=b"SECRET"
+    )
+    frame = messages.write_material(1, {"a": material})
+    assert "SECRET" not in repr(material) + repr(frame) + repr([frame])
