@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from OpenSSL import SSL, crypto
 
 from grpcsecure.model.listener import TlsVersion
-from grpcsecure.tls.bridge.verdict import make_verify_callback
+from grpcsecure.tls.bridge.verdict import ask_for_certificate
 
 if TYPE_CHECKING:
     from grpcsecure.model.modes import ClientCertificateMode
@@ -140,8 +140,9 @@ def _trust(
     pem = material.client_ca
     authorities = [] if pem is None else x509.load_pem_x509_certificates(pem)
     anchors = (each.public_bytes(Encoding.DER) for each in authorities if material.crls)
-    callback = make_verify_callback(verifies=mode.verifies, anchors=frozenset(anchors))
-    context.set_verify(flags, callback)
+    ask_for_certificate(
+        context, flags, verifies=mode.verifies, anchors=frozenset(anchors)
+    )
     context.set_verify_depth(_MAX_DEPTH)
     store = context.get_cert_store()
     if store is None:

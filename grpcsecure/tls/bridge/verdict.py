@@ -7,9 +7,10 @@ Invariant: without a record that says otherwise, a certificate is not verified.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from OpenSSL import crypto
+from OpenSSL import SSL, crypto
+from OpenSSL._util import ffi, lib
 
 from grpcsecure.tls.bridge.der import DerError
 from grpcsecure.tls.bridge.names import read_names
@@ -17,11 +18,9 @@ from grpcsecure.tls.bridge.names import read_names
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from OpenSSL import SSL
-
     from grpcsecure.tls.bridge.names import CertificateNames
 
-__all__ = ["HandshakeRecord", "error_text", "make_verify_callback"]
+__all__ = ["HandshakeRecord", "ask_for_certificate", "error_text"]
 
 #: X509_V_ERR numbers in the words of OpenSSL 3.0: later ones have others, and what is
 #: said in a handshake must agree with what is said at a call.
@@ -49,6 +48,10 @@ _NO_CRL = frozenset({3, 8, 33})
 #: Words for what OpenSSL does not check, or checks otherwise than BoringSSL.
 BAD_KEY_USAGE = "key usage bit incorrect"
 BAD_EXTENSION = "invalid or inconsistent certificate extension"
+
+#: The X509_V_ERR numbers that OpenSSL has the fitting alerts for: INVALID_PURPOSE is
+#: unsupported_certificate, CERT_REJECTED is bad_certificate (RFC 8446, section 6.2).
+_SAID_AS = {BAD_KEY_USAGE: 26, BAD_EXTENSION: 28}
 
 
 class HandshakeRecord:
@@ -83,8 +86,45 @@ class HandshakeRecord:
         return self.leaf_seen and self.error is None and self.unusable is None
 
 
-def make_verify_callback(
-    *, verifies: bool, anchors: frozenset[bytes] = frozenset()
+def ask_for_certificate(
+    context: SSL.Context,
+    flags: int,
+    *,
+    verifies: bool,
+    anchors: frozenset[bytes] = frozenset(),
+) -> None:
+    """Have `context` ask clients for a certificate, and judge what they present.
+
+    A callback of pyOpenSSL can refuse a certificate that OpenSSL has nothing against,
+    but not say why: the alert would be "internal error". So ours stands around it.
+
+    Args:
+        context: to be changed.
+        flags: for SSL_CTX_set_verify.
+        verifies: whether a certificate with an error is refused.
+        anchors: the client CAs (DER) if there are CRLs.
+    """
+    context.set_verify(flags, _make_callback(verifies=verifies, anchors=anchors))
+    judge: Any = context._verify_callback  # noqa: SLF001 - see above
+    index = lib.SSL_get_ex_data_X509_STORE_CTX_idx()
+
+    def judge_and_say(ok: int, store: Any) -> int:  # noqa: ANN401 - a pointer
+        goes_on: int = judge(ok, store)
+        if not goes_on:
+            ssl = lib.X509_STORE_CTX_get_ex_data(store, index)
+            connection = SSL.Connection._reverse_mapping[ssl]  # noqa: SLF001
+            unusable = connection.get_app_data().unusable
+            if unusable is not None:
+                lib.X509_STORE_CTX_set_error(store, _SAID_AS[unusable])
+        return goes_on
+
+    callback = ffi.callback("int (*)(int, X509_STORE_CTX *)", judge_and_say)
+    lib.SSL_CTX_set_verify(context._context, flags, callback)  # noqa: SLF001
+    context._verify_callback = callback  # noqa: SLF001 - it has to live as long
+
+
+def _make_callback(
+    *, verifies: bool, anchors: frozenset[bytes]
 ) -> Callable[[SSL.Connection, crypto.X509, int, int, int], bool]:
     """Return the callback for a mode that verifies, or for one that only records.
 
@@ -99,10 +139,6 @@ def make_verify_callback(
     A client CA without a CRL of its own is no error. OpenSSL, with CRL_CHECK_ALL,
     wants one for an intermediate too that is trusted as it stands, where nobody trusts
     whoever would have signed it.
-
-    Args:
-        verifies: whether a certificate with an error is refused.
-        anchors: the client CAs (DER) if there are CRLs.
     """
 
     def judge(
@@ -155,7 +191,5 @@ def error_text(code: int) -> str:
     if code in _WORDS:
         return _WORDS[code]
     # pyOpenSSL has no function for it, cryptography's bindings do.
-    from OpenSSL._util import ffi, lib
-
     text: bytes = ffi.string(lib.X509_verify_cert_error_string(code))
     return text.decode("ascii", "replace")
