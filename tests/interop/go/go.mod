@@ -1,0 +1,3 @@
+module grpcsecure.test/client
+
+go 1.21

@@ -1,0 +1,217 @@
+"""Three clients with three TLS libraries: grpcio (BoringSSL), openssl, and Go.
+
+Each makes what it can of a call, and says what it was told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING, NamedTuple
+
+import grpc
+from helloworld.helloworld_pb2 import HelloReply, HelloRequest
+from helloworld.helloworld_pb2_grpc import GreeterStub
+from support.interop_programs import ROOT, find_program
+from support.matrix_certs import mismatched_key_pem
+from support.services import PATIENCE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from grpcsecure.devcerts import Credential
+
+__all__ = ["GoClient", "GrpcioClient", "Heard", "OpensslClient", "Order"]
+
+METHOD = "/helloworld.Greeter/SayHello"
+
+#: RFC 8446, section 6: the number that openssl prints, and the words that Go has.
+_ALERTS = {
+    "handshake_failure": (40, "handshake failure"),
+    "bad_certificate": (42, "bad certificate"),
+    "unsupported_certificate": (43, "unsupported certificate"),
+    "certificate_expired": (45, "expired certificate"),
+    "certificate_unknown": (46, "unknown certificate"),
+    "unknown_ca": (48, "unknown certificate authority"),
+    "decrypt_error": (51, "error decrypting message"),
+    "protocol_version": (70, "protocol version not supported"),
+    "certificate_required": (116, "certificate required"),
+    "no_application_protocol": (120, "no application protocol"),
+}
+_BY_NUMBER = {number: name for name, (number, _) in _ALERTS.items()}
+_BY_WORDS = {words: name for name, (_, words) in _ALERTS.items()}
+
+
+class Order(NamedTuple):
+    """What a client is to do: call `address`, under a name that the servicer keeps."""
+
+    address: str
+    ca: bytes
+    name: str
+    credential: Credential | None = None
+    version: str = "TLSv1.3"
+    alpn: tuple[str, ...] = ("h2",)
+    #: Present the certificate only if the server's list of CAs has its issuer.
+    chooses: bool = False
+
+
+class Heard(NamedTuple):
+    """What a client was told."""
+
+    is_served: bool
+    #: The alert that the server sent, by its name in RFC 8446.
+    alert: str | None = None
+    #: What the client itself has to say.
+    text: str = ""
+    #: The message of the reply, from clients that make a whole call.
+    message: str | None = None
+    #: The client's own address, from clients that tell.
+    local: str | None = None
+    #: The number of acceptable CAs in the request for a certificate, if there was one.
+    acceptable: int | None = None
+
+
+class GrpcioClient:
+    """Makes a call with grpcio; offers every TLS version, and learns no alert."""
+
+    def call(self, order: Order) -> Heard:
+        """Make the call."""
+        own = order.credential
+        credentials = grpc.ssl_channel_credentials(
+            order.ca, own and own.key_pem, own and own.certificate_pem
+        )
+        options = [
+            ("grpc.ssl_target_name_override", "localhost"),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_retries", 0),
+        ]
+        with grpc.secure_channel(order.address, credentials, options) as channel:
+            try:
+                reply = GreeterStub(channel).SayHello(
+                    HelloRequest(name=order.name), timeout=PATIENCE
+                )
+            except grpc.RpcError as error:
+                return Heard(is_served=False, text=str(error))
+        return Heard(is_served=True, message=reply.message)
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+
+#: Connection preface, an empty SETTINGS frame, and one that is longer than allowed,
+#: which ends the connection (RFC 9113, sections 3.4 and 4.2): whoever is let in gets
+#: the server's SETTINGS first.
+_TALK = (
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\xff\xff\xff\x04\0\0\0\0\0"
+)
+_SETTINGS = 4
+
+
+class OpensslClient:
+    """Speaks HTTP/2 by hand through `openssl s_client`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._program = find_program("openssl")
+        self._folder = folder
+
+    def call(self, order: Order) -> Heard:
+        """Shake hands, begin to speak HTTP/2, and see whether the server does."""
+        connect = ("s_client", "-quiet", "-connect", order.address)
+        check = ("-servername", "localhost", "-verify_hostname", "localhost")
+        done = subprocess.run(
+            [self._program, *connect, *check, *self._options(order)],
+            input=_TALK,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        said = done.stderr.decode(errors="replace")
+        alert = re.search(r"SSL alert number (\d+)", said)
+        return Heard(
+            is_served=len(done.stdout) > 3 and done.stdout[3] == _SETTINGS,
+            alert=alert and _BY_NUMBER[int(alert[1])],
+            text=said,
+        )
+
+    def _options(self, order: Order) -> list[str]:
+        options = [f"-{order.version.lower().replace('v', '').replace('.', '_')}"]
+        options += ["-verify_return_error", "-CAfile", self._write("ca.pem", order.ca)]
+        if order.version == "TLSv1.1":
+            options += ["-cipher", "DEFAULT:@SECLEVEL=0"]
+        if order.alpn:
+            options += ["-alpn", ",".join(order.alpn)]
+        own = order.credential
+        if own is not None:
+            options += ["-cert", self._write("own.pem", own.certificate_pem)]
+            options += ["-cert_chain", self._write("own.pem", own.certificate_pem)]
+            options += ["-key", self._write("own.key", mismatched_key_pem(own))]
+        return options
+
+    def _write(self, name: str, data: bytes) -> str:
+        path = self._folder / name
+        path.write_bytes(data)
+        return str(path)
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+
+class GoClient:
+    """Makes calls with Go's `crypto/tls` and `net/http`; one process for all."""
+
+    def __init__(self, folder: Path) -> None:
+        program = folder / "client"
+        built = subprocess.run(
+            [find_program("go"), "build", "-o", program, "."],
+            cwd=ROOT / "tests/interop/go",
+            # What is installed and nothing else: no toolchain and no module is fetched.
+            env={**os.environ, "GOTOOLCHAIN": "local", "GOPROXY": "off"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert built.returncode == 0, built.stderr
+        self._process = subprocess.Popen(
+            [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def call(self, order: Order) -> Heard:
+        """Make the call."""
+        own = order.credential
+        asked = {
+            "Address": order.address,
+            "Version": 0x0301 + int(order.version[-1]),
+            "ALPN": order.alpn,
+            "CA": order.ca.decode(),
+            "Certificate": own.certificate_pem.decode() if own else "",
+            "Key": own.key_pem.decode() if own else "",
+            "Choose": order.chooses,
+            "Path": METHOD,
+            "Body": b64encode(
+                HelloRequest(name=order.name).SerializeToString()
+            ).decode(),
+        }
+        print(json.dumps(asked), file=self._process.stdin, flush=True)
+        answer = json.loads(self._process.stdout.readline())
+        _, remote, words = answer["Error"].partition("remote error: tls: ")
+        is_served = not answer["Error"] and answer["Status"] in ("", "0")
+        message = None
+        if answer["Body"]:
+            message = HelloReply.FromString(b64decode(answer["Body"])).message
+        return Heard(
+            is_served=is_served,
+            alert=_BY_WORDS[words] if remote else None,
+            text=f"{answer['Error']} {answer['Status']}",
+            message=message,
+            local=answer["Local"],
+            acceptable=answer["Acceptable"] if answer["Asked"] else None,
+        )
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.stdin.close()
+        self._process.wait(PATIENCE)
+        self._process.stdout.close()
