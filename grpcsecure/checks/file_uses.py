@@ -6,12 +6,12 @@ reported at the first place, with labels at the others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.tree import Mapping, Scalar
 from grpcsecure.diagnostics.lines import split_lines
 from grpcsecure.diagnostics.model import Label, quote
+from grpcsecure.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["FileUse", "FileUses", "gather_uses"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class FileUse:
     """A file in one role; `shown` is its path as the config writes it, in backticks."""
 
@@ -53,7 +53,7 @@ class FileUse:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class FileUses:
     """All files of a config, by role; `pairs` are a certificate and its key."""
 

@@ -6,7 +6,6 @@ environment: both are handed in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.build import build_config
@@ -20,6 +19,7 @@ from grpcsecure.config.schema import check_schema
 from grpcsecure.config.tree import Entry, Mapping, Node, find
 from grpcsecure.config.variables import expand_variables
 from grpcsecure.config.yaml import parse_yaml
+from grpcsecure.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as AbcMapping
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Document", "Parsed", "parse_config", "read_profile_names"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Document:
     """A config without errors, and where each of its values was written.
 
@@ -52,7 +52,7 @@ class Document:
         return find(self.tree, path)[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Parsed:
     """What came of a source: a document, or the phase that failed and why.
 

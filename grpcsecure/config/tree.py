@@ -6,8 +6,9 @@ points into the file the value came from, whatever happened to it on the way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from grpcsecure.frozen import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,7 @@ __all__ = ["Entry", "Mapping", "Node", "Path", "Scalar", "Sequence", "find", "pl
 Path = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Scalar:
     """A leaf. `text` is as written; `is_plain` says that it was not quoted.
 
@@ -36,7 +37,7 @@ class Scalar:
     from_variable: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Sequence:
     """A list of nodes."""
 
@@ -44,7 +45,7 @@ class Sequence:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Entry:
     """A value in a mapping, and the place of its key."""
 
@@ -52,7 +53,7 @@ class Entry:
     value: Node
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Mapping:
     """Named nodes, in file order."""
 

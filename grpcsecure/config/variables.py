@@ -7,7 +7,6 @@ shape of what went in; a variable changes the value of a scalar and nothing else
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.scalars import (
@@ -20,6 +19,7 @@ from grpcsecure.config.tree import Entry, Mapping, Node, Scalar, Sequence
 from grpcsecure.diagnostics.catalog import syntax as kinds
 from grpcsecure.diagnostics.lines import split_lines
 from grpcsecure.diagnostics.model import Span, quote
+from grpcsecure.frozen import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as AbcMapping

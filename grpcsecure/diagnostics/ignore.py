@@ -7,7 +7,6 @@ is no error in strict mode, and what production refuses cannot be ignored.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import CATALOG, tool
@@ -15,6 +14,7 @@ from grpcsecure.diagnostics.comments import find_ignore_comments
 from grpcsecure.diagnostics.model import Span, quote
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.errors import UsageError
+from grpcsecure.frozen import frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +35,7 @@ class Ignores:
         self.codes: tuple[str, ...] = tuple(dict.fromkeys(map(_known_code, names)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Draft:
     """A report before `make_reports`.
 
@@ -82,7 +82,7 @@ def make_reports(
     return tuple(reports)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class _Request:
     """One code that one comment, or the command line (no span), asks to ignore."""
 

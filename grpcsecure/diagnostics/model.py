@@ -7,9 +7,10 @@ private key; text from a file goes through `quote` first.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from grpcsecure.frozen import field, frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,7 +34,7 @@ class Severity(Enum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(kw_only=False)
 class Span:
     """A stretch of one file; lines and columns are 1-based, the end is exclusive."""
 
@@ -44,7 +45,7 @@ class Span:
     end_column: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Label:
     """A remark at a place."""
 
@@ -52,7 +53,7 @@ class Label:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Kind:
     """One row of the catalogue: everything that all findings of a code share.
 
@@ -93,7 +94,7 @@ class Kind:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Finding:
     """One reported problem."""
 
@@ -125,7 +126,7 @@ class Finding:
         return replace(self, severity=Severity.ERROR)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Report:
     """The findings of one config, in the order of their places.
 

@@ -6,10 +6,11 @@ others to find out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
+
+from grpcsecure.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,7 @@ class TlsVersion(Enum):
     TLS_1_3 = "TLSv1.3"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class TcpAddress:
     """A host (name, IPv4, or IPv6 without brackets) and a port, 0 for any free one."""
 
@@ -76,7 +77,7 @@ class TcpAddress:
             return False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class UnixAddress:
     """The path of a unix socket."""
 
@@ -128,7 +129,7 @@ def _parse_host(host: str) -> str:
     return host
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TlsSettings:
     """The `tls` block of a listener; paths are absolute, durations in seconds."""
 
@@ -162,7 +163,7 @@ _NEEDS_BRIDGE: dict[str, Callable[[TlsSettings], bool]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Listener:
     """An address with its TLS settings; `tls=None` is plaintext, said in so many words.
 

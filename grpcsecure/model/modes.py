@@ -7,8 +7,9 @@ https://grpc.github.io/grpc/core/grpc__security__constants_8h.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from grpcsecure.frozen import frozen
 
 __all__ = ["ClientCertificateMode", "ModeTraits"]
 
@@ -55,7 +56,7 @@ class ClientCertificateMode(Enum):
         raise ValueError(f"no client-certificate mode: {text!r}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class ModeTraits:
     """One row of the table of modes."""
 

@@ -6,9 +6,10 @@ name takes a `VerifiedPeer`, and handing it a claimed one is a type error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
+
+from grpcsecure.frozen import field, frozen
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,7 +35,7 @@ class PeerState(Enum):
     VERIFIED = "verified"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Certificate:
     """What an X.509 certificate (RFC 5280) says, as plain values.
 
@@ -77,7 +78,7 @@ class Certificate:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Peer:
     """The other end of a connection, as seen at one call.
 
@@ -102,14 +103,14 @@ class Peer:
         return self.state is PeerState.VERIFIED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class AnonymousPeer(Peer):
     """A peer that presented no certificate."""
 
     state = PeerState.ANONYMOUS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ClaimedPeer(Peer):
     """A peer whose certificate proves a key, and no name."""
 
@@ -119,7 +120,7 @@ class ClaimedPeer(Peer):
     unverified_reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class VerifiedPeer(Peer):
     """A peer whose certificate was verified, and still is in force."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from grpcsecure.frozen import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +30,7 @@ class Runtime(Enum):
     ASYNCIO = "asyncio"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class ImportPath:
     """`module:attribute`, the attribute possibly dotted."""
 
@@ -53,7 +54,7 @@ class ImportPath:
         return cls(module, attribute)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ServiceEntry:
     """One entry of `services`; `arguments` may hold secrets and are never printed."""
 
@@ -62,7 +63,7 @@ class ServiceEntry:
     register: ImportPath | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ServerSettings:
     """The `server` block, with its defaults; durations are in seconds."""
 
@@ -77,7 +78,7 @@ class ServerSettings:
     channel_options: tuple[tuple[str, int | str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ServerConfig:
     """A config that passed the schema: what `serve` serves."""
 

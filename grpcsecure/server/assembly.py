@@ -6,10 +6,10 @@ know of it, and the options of its server.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.errors import StartupError
+from grpcsecure.frozen import frozen
 from grpcsecure.server.context import ListenerView
 from grpcsecure.server.services import record_created
 
@@ -31,7 +31,7 @@ def _ignore(_reason: str) -> None:
     """For callers that read the log."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Assembly:
     """All that a runtime needs to start: checked, imported, nothing created yet."""
 

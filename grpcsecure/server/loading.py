@@ -7,7 +7,6 @@ is the last.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from grpcsecure.checks.tls_settings import check_tls_settings
 from grpcsecure.config.load import parse_config
 from grpcsecure.diagnostics.ignore import Draft
 from grpcsecure.diagnostics.model import Report
+from grpcsecure.frozen import field, frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -41,7 +41,7 @@ class Phase(Enum):
     SERVICES = "services"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Loaded:
     """What came of a source: findings, and all that could be loaded.
 
@@ -113,7 +113,7 @@ def load_config(
     return replace(loaded, not_run=tuple(phases[phases.index(loaded.failed) + 1 :]))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _Outcome:
     """What one phase adds."""
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from grpcsecure.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Method", "behaviour_of", "is_coroutine", "record"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Method:
     """One RPC method as its servicer implements it."""
 
@@ -66,7 +67,7 @@ class _Recorder:
             self.services.setdefault(service, {}).update(_look_up(handler, service))
 
 
-@dataclass(frozen=True)
+@frozen(kw_only=False)
 class _CallDetails:
     """What a generic handler asks of a call; `grpc.HandlerCallDetails` by shape."""
 

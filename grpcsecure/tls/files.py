@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
+from grpcsecure.frozen import field, frozen
 from grpcsecure.tls.pem import (
     CERTIFICATE_LABELS,
     ENCRYPTED_KEY_LABEL,
@@ -54,7 +54,7 @@ class FileForm(Enum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class UnreadableFile:
     """A file that could not be read, and why, in the words of a message."""
 
@@ -62,7 +62,7 @@ class UnreadableFile:
     is_missing: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PemFile:
     """A file's blocks, in their order; `permissions` are its mode bits (`0o640`)."""
 

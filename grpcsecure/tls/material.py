@@ -6,10 +6,10 @@ at the same bytes. Invariant: no repr, log or message ever shows the private key
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import KeyMaterialError
+from grpcsecure.frozen import field, frozen
 from grpcsecure.model.peer import Certificate
 from grpcsecure.tls.files import PemFile, read_files
 from grpcsecure.tls.pem import render_pem
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Material", "build_material", "load_material", "material_paths"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Material:
     """What one listener needs for TLS.
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from grpcsecure.frozen import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,7 +44,7 @@ _BOM = b"\xef\xbb\xbf"
 _MAX_LABEL = 40
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PemBlock:
     """A block as its label and its bytes; `line` is that of its BEGIN, from 1 on.
 
@@ -56,7 +57,7 @@ class PemBlock:
     is_encrypted: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BrokenBlock:
     """A block that cannot be read; `problem` says why, without any of its text."""
 

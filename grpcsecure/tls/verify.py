@@ -6,12 +6,12 @@ verified only if nothing at all speaks against it, now and not at the handshake.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
+from grpcsecure.frozen import frozen
 from grpcsecure.model.peer import (
     AnonymousPeer,
     Certificate,
@@ -94,7 +94,7 @@ def why_unverified(
     return certificate.why_not_in_force(now)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class _Presented:
     """A leaf and its chain as values; `problem` says why they are not."""
 

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +34,7 @@ from support.bridge_certs import (
     revocation_list,
 )
 
+from grpcsecure.frozen import replace
 from grpcsecure.tls.bridge.supervisor import BridgeError
 
 LOCALHOST = [x509.DNSName("localhost")]

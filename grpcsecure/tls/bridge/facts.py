@@ -5,13 +5,14 @@ Plain values, made in the bridge's process and read in the launcher's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
+
+from grpcsecure.frozen import field, frozen
 
 __all__ = ["PeerFacts", "Refusal", "RefusalKind"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PeerFacts:
     """What one handshake proved about the client of one connection.
 
@@ -56,7 +57,7 @@ class RefusalKind(Enum):
     INTERNAL = "internal"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Refusal:
     """One handshake that was refused, as one event.
 

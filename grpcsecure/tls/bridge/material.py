@@ -6,8 +6,9 @@ the bridge's process parses nothing it does not use.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from grpcsecure.frozen import field, frozen
 
 if TYPE_CHECKING:
     from grpcsecure.model.listener import TlsSettings, TlsVersion
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["BridgeMaterial", "BridgeSettings"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BridgeSettings:
     """What stays the same for a listener's life; the timeout is in seconds."""
 
@@ -35,7 +36,7 @@ class BridgeSettings:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BridgeMaterial:
     """Key material of one moment: PEM, the CRLs DER; never shown."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from grpcsecure.frozen import replace
 from grpcsecure.tls.bridge.facts import Refusal, RefusalKind
 from grpcsecure.tls.bridge.verdict import error_text
 

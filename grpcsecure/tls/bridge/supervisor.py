@@ -12,9 +12,9 @@ import struct
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from grpcsecure.frozen import field, frozen
 from grpcsecure.tls.bridge import messages
 from grpcsecure.tls.bridge.hosts import ProcessHost
 from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
@@ -51,7 +51,7 @@ class BridgeError(Exception):
     """The bridge does not serve, or did not take the material; in words."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class BridgeListener:
     """One listener to serve: bound and listening `sock`, and the server's own socket.
 

@@ -13,8 +13,9 @@ import socket
 import struct
 from array import array
 from collections import deque
-from dataclasses import dataclass, field
 from enum import IntEnum
+
+from grpcsecure.frozen import field, frozen
 
 __all__ = ["MAX_FRAME", "VERSION", "Channel", "Frame", "FrameKind", "ProtocolError"]
 
@@ -58,7 +59,7 @@ class FrameKind(IntEnum):
 _WITH_DESCRIPTOR = frozenset({FrameKind.LISTEN, FrameKind.PEER})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Frame:
     """One message; blobs hold certificates and keys and are never shown."""
 

@@ -6,13 +6,13 @@ import re
 import subprocess
 from concurrent import futures
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 import grpc
 import pytest
 from support.certificates import make_certificates
 
 from grpcsecure.errors import KeyMaterialError
+from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TlsSettings
 from grpcsecure.model.modes import ClientCertificateMode as Mode
 from grpcsecure.tls.material import load_material
