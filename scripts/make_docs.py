@@ -144,8 +144,8 @@ def _modes_matrix() -> Iterator[str]:
     yield ""
     yield "Measured on gRPC core; the same for TLS 1.2 and 1.3. The tests hold both"
     yield "engines to it, with clients on three TLS libraries: BoringSSL, OpenSSL and"
-    yield "Go's. [Client-certificate modes](modes.md) says which mode to take when. EKU is"
-    yield "the extended key usage, the CA file is the listener's `client_ca`."
+    yield "Go's. [Client-certificate modes](modes.md) says which mode to take when."
+    yield "EKU is the extended key usage, the CA file is the listener's `client_ca`."
     yield ""
     modes = [f"`{mode.value}`" for mode in ClientCertificateMode]
     yield from _row("the client presents", *modes)
@@ -160,8 +160,8 @@ def _modes_matrix() -> Iterator[str]:
     yield ""
     yield "The reason is in the log where the client is refused, and in the peer's"
     yield "`unverified_reason` where it is served all the same and the listener has a"
-    yield "`client_ca`. The alert is what the bridge sends; grpcio's own TLS sends none."
-    yield "The specimens are written by `grpcsecure certs dev --broken`, as"
+    yield "`client_ca`. The bridge sends the alert; grpcio's own TLS sends none. The"
+    yield "specimens are written by `grpcsecure certs dev --broken`, as"
     yield "`broken/client-NAME.pem`."
     yield ""
     yield from _row("the client presents", "reason", "TLS alert", "specimen")
