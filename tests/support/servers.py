@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -92,6 +93,10 @@ class Running:
         with grpc.insecure_channel(self.addresses[listener]) as channel:
             yield GreeterStub(channel)
 
+    def connect(self, listener="public"):
+        """A connection to the plaintext `listener`."""
+        return Connection(self.addresses[listener])
+
 
 @contextmanager
 def running(runtime, *entries, **options):
@@ -121,6 +126,36 @@ def failure(call):
     except grpc.RpcError as error:
         return error.code(), error.details()
     raise AssertionError(f"the call succeeded: {answer}")
+
+
+class Connection:
+    """A plaintext connection of its own that notices when the server drains."""
+
+    def __init__(self, address):
+        self._gone = threading.Event()
+        self._was_ready = False
+        # Channels to one address share connections unless they say otherwise.
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        self._channel = grpc.insecure_channel(address, options)
+        self.greeter = GreeterStub(self._channel)
+
+    def __enter__(self):
+        grpc.channel_ready_future(self._channel).result(PATIENCE)
+        self._channel.subscribe(self._notice)
+        return self
+
+    def __exit__(self, *_):
+        self._channel.close()
+
+    def _notice(self, state):
+        if state is grpc.ChannelConnectivity.READY:
+            self._was_ready = True
+        elif self._was_ready:
+            self._gone.set()
+
+    def wait_for_drain(self):
+        """Wait until the server says that it takes no more calls."""
+        assert self._gone.wait(PATIENCE)
 
 
 class Conversation:

@@ -24,6 +24,11 @@ class Custom(GreeterServicer):
         for name, method in methods.items():
             setattr(self, name, method)
 
+    @staticmethod
+    def make(make) -> Custom:
+        """Return what the function `make` makes."""
+        return make()
+
 
 class Gated(GreeterServicer):
     """Holds `SayHello` until `Chat` is told "open"; `Chat` answers what happened.
@@ -75,3 +80,15 @@ class GatedAio(GreeterServicer):
             if request.name == "open":
                 self._open.set()
             yield reply(request.name)
+
+
+class Raises(GreeterServicer):
+    """Cannot be created: raises the `error` that it is given."""
+
+    def __init__(self, error):
+        raise error
+
+
+def lying_factory() -> Gated:
+    """Return something else than it promises."""
+    return object()
