@@ -10,12 +10,13 @@ import errno
 import os
 import stat
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from grpcsecure.errors import CertificateError
 from grpcsecure.frozen import field, frozen
 from grpcsecure.tls.pem import (
     CERTIFICATE_LABELS,
+    CRL_LABEL,
     ENCRYPTED_KEY_LABEL,
     KEY_LABELS,
     BrokenBlock,
@@ -24,10 +25,12 @@ from grpcsecure.tls.pem import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from grpcsecure.model.peer import Certificate
+    from grpcsecure.tls.crl import RevocationList
 
 __all__ = [
     "MAX_BYTES",
@@ -38,10 +41,14 @@ __all__ = [
     "read_files",
 ]
 
-#: A bundle of every public CA has a quarter of a MiB.
+_T = TypeVar("_T")
+
+#: A bundle of every public CA has a quarter of a MiB, a list of 80,000 revoked
+#: certificates all of it.
 MAX_BYTES = 4 * 1024 * 1024
 
-#: The tag of a SEQUENCE, with which certificates, keys and PKCS #12 begin in DER.
+#: The tag of a SEQUENCE, with which certificates, keys, revocation lists and PKCS #12
+#: begin in DER.
 _DER_SEQUENCE = b"\x30"
 
 
@@ -64,19 +71,33 @@ class UnreadableFile:
 
 @frozen
 class PemFile:
-    """A file's blocks, in their order; `permissions` are its mode bits (`0o640`)."""
+    """A file's blocks, in their order; `permissions` are its mode bits (`0o640`).
+
+    `der` holds the bytes of a file that is binary, and is empty for all others.
+    """
 
     form: FileForm
     permissions: int
     blocks: tuple[PemBlock | BrokenBlock, ...] = field(repr=False)
+    der: bytes = field(default=b"", repr=False)
 
     def certificates(self) -> tuple[Certificate | BrokenBlock, ...]:
         """Return the certificates in it, and the blocks that should be one."""
-        return tuple(
-            _parse(block)
-            for block in self.blocks
-            if isinstance(block, BrokenBlock) or block.label in CERTIFICATE_LABELS
-        )
+        from grpcsecure.tls.peer import parse_certificate
+
+        return _parse_all(self.blocks, CERTIFICATE_LABELS, parse_certificate)
+
+    def revocation_lists(self) -> tuple[RevocationList | BrokenBlock, ...]:
+        """Return the revocation lists in it, and the blocks that should be one.
+
+        A binary file is one list, or none.
+        """
+        from grpcsecure.tls.crl import parse_crl
+
+        blocks = self.blocks
+        if self.form is FileForm.DER:
+            blocks = (PemBlock(label=CRL_LABEL, line=1, der=self.der),)
+        return _parse_all(blocks, {CRL_LABEL}, parse_crl)
 
     def key(self) -> PemBlock | None:
         """Return the block of the first private key in it, encrypted or not."""
@@ -90,13 +111,25 @@ class PemFile:
 FileContent = PemFile | UnreadableFile
 
 
-def _parse(block: PemBlock | BrokenBlock) -> Certificate | BrokenBlock:
-    from grpcsecure.tls.peer import parse_certificate
+def _parse_all(
+    blocks: Iterable[PemBlock | BrokenBlock],
+    labels: AbstractSet[str],
+    parse: Callable[[bytes], _T],
+) -> tuple[_T | BrokenBlock, ...]:
+    return tuple(
+        _parse(block, parse)
+        for block in blocks
+        if isinstance(block, BrokenBlock) or block.label in labels
+    )
 
+
+def _parse(
+    block: PemBlock | BrokenBlock, parse: Callable[[bytes], _T]
+) -> _T | BrokenBlock:
     if isinstance(block, BrokenBlock):
         return block
     try:
-        return parse_certificate(block.der)
+        return parse(block.der)
     except CertificateError as error:
         return BrokenBlock(line=block.line, label=block.label, problem=str(error))
 
@@ -145,4 +178,5 @@ def _understand(data: bytes, permissions: int) -> PemFile:
         form = FileForm.DER
     else:
         form = FileForm.OTHER
-    return PemFile(form=form, permissions=permissions, blocks=blocks)
+    der = data if form is FileForm.DER else b""
+    return PemFile(form=form, permissions=permissions, blocks=blocks, der=der)

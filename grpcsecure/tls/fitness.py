@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KeySupport",
+    "allows_crl_signing",
     "allows_server_auth",
     "allows_signing",
     "describe_key",
@@ -123,6 +124,14 @@ def allows_signing(certificate: Certificate) -> bool:
 
     usage = _extension(certificate, x509.KeyUsage)
     return usage is None or bool(usage.digital_signature)
+
+
+def allows_crl_signing(certificate: Certificate) -> bool:
+    """Whether its key may sign revocation lists; without the extension it may."""
+    from cryptography import x509
+
+    usage = _extension(certificate, x509.KeyUsage)
+    return usage is None or bool(usage.crl_sign)
 
 
 def is_from_public_ca(certificate: Certificate) -> bool:

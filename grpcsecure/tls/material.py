@@ -12,13 +12,14 @@ from grpcsecure.errors import KeyMaterialError
 from grpcsecure.frozen import field, frozen
 from grpcsecure.model.peer import Certificate
 from grpcsecure.tls.files import PemFile, read_files
-from grpcsecure.tls.pem import render_pem
+from grpcsecure.tls.pem import BrokenBlock, render_pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from grpcsecure.model.listener import TlsSettings
+    from grpcsecure.tls.crl import RevocationList
     from grpcsecure.tls.files import FileContent
 
 __all__ = ["Material", "build_material", "load_material", "material_paths"]
@@ -29,8 +30,8 @@ class Material:
     """What one listener needs for TLS.
 
     `certificate_chain`, `private_key` and `client_ca` are PEM as gRPC and OpenSSL
-    take them, `crls` are DER; `chain` and `client_cas` are the same certificates
-    parsed, the chain leaf first. `generation` counts up with each reload.
+    take them, `crls` are DER; `chain`, `client_cas` and `revocation_lists` are the same
+    things parsed, the chain leaf first. `generation` counts up with each reload.
     """
 
     generation: int
@@ -40,6 +41,7 @@ class Material:
     crls: tuple[bytes, ...] = field(default=(), repr=False)
     chain: tuple[Certificate, ...]
     client_cas: tuple[Certificate, ...] = ()
+    revocation_lists: tuple[RevocationList, ...] = ()
 
 
 def material_paths(tls: TlsSettings) -> Iterator[Path]:
@@ -48,6 +50,7 @@ def material_paths(tls: TlsSettings) -> Iterator[Path]:
     yield tls.private_key
     if tls.client_ca is not None:
         yield tls.client_ca
+    yield from tls.crl
 
 
 def load_material(tls: TlsSettings, *, generation: int) -> Material:
@@ -85,13 +88,16 @@ def build_material(
     cas: tuple[Certificate, ...] = ()
     if tls.client_ca is not None:
         cas = _certificates(files, tls.client_ca)
+    lists = tuple(crl for path in tls.crl for crl in _revocation_lists(files, path))
     return Material(
         generation=generation,
         certificate_chain=_render(chain),
         private_key=render_pem(block.label, [block.der]),
         client_ca=_render(cas) if cas else None,
+        crls=tuple(crl.der for crl in lists),
         chain=chain,
         client_cas=cas,
+        revocation_lists=lists,
     )
 
 
@@ -112,6 +118,25 @@ def _certificates(
         raise KeyMaterialError(f"`{path}` has a broken block")
     if not good:
         raise KeyMaterialError(f"`{path}` holds no certificate")
+    return good
+
+
+def _revocation_lists(
+    files: Mapping[Path, FileContent], path: Path
+) -> tuple[RevocationList, ...]:
+    """Return the revocation lists of a file: all of them, and at least one.
+
+    A list that OpenSSL would pass over must not be taken for one that is in force.
+    """
+    found = _pem(files, path).revocation_lists()
+    good = tuple(entry for entry in found if not isinstance(entry, BrokenBlock))
+    if len(good) < len(found):
+        raise KeyMaterialError(f"`{path}` has a broken block")
+    if not good:
+        raise KeyMaterialError(f"`{path}` holds no revocation list")
+    for entry in good:
+        if entry.limitation is not None:
+            raise KeyMaterialError(f"`{path}` cannot be used: {entry.limitation}")
     return good
 
 

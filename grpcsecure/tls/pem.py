@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CERTIFICATE_LABELS",
+    "CRL_LABEL",
     "ENCRYPTED_KEY_LABEL",
     "KEY_LABELS",
     "PARAMETER_LABELS",
@@ -29,6 +30,8 @@ __all__ = [
 
 #: The second is what OpenSSL called certificates long ago.
 CERTIFICATE_LABELS = frozenset({"CERTIFICATE", "X509 CERTIFICATE"})
+
+CRL_LABEL = "X509 CRL"
 
 #: PKCS #8, RFC 5915 and PKCS #1: the forms that OpenSSL and gRPC load.
 KEY_LABELS = frozenset({"PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"})
