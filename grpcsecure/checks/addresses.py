@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import listeners as kinds
@@ -54,4 +55,16 @@ def _overlap(one: Address, other: Address) -> bool:
     if one.port != other.port or one.port == 0:
         return False
     # gRPC listens on [::] for 0.0.0.0 too: a wildcard takes both families.
-    return one.host == other.host or one.is_wildcard or other.is_wildcard
+    return (
+        _canonical(one.host) == _canonical(other.host)
+        or one.is_wildcard
+        or other.is_wildcard
+    )
+
+
+def _canonical(host: str) -> str:
+    """Return one spelling for all those of an address: `::1` has many."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return host.lower()

@@ -9,6 +9,7 @@ from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.tls.files import FileForm, PemFile, UnreadableFile
 from grpcsecure.tls.pem import (
     CERTIFICATE_LABELS,
+    CRL_LABEL,
     ENCRYPTED_KEY_LABEL,
     KEY_LABELS,
     BrokenBlock,
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
     from grpcsecure.model.peer import Certificate
     from grpcsecure.tls.files import FileContent
 
-__all__ = ["check_certificate_file", "check_key_file", "describe_block"]
+__all__ = [
+    "check_certificate_file",
+    "check_crl_file",
+    "check_key_file",
+    "describe_block",
+]
 
 _REQUEST = "a certificate signing request"
 
@@ -40,13 +46,15 @@ _WORDS = {
     "PUBLIC KEY": "a public key",
     "RSA PUBLIC KEY": "a public key",
     "TRUSTED CERTIFICATE": "a certificate with OpenSSL's trust settings",
-    "X509 CRL": "a revocation list",
+    CRL_LABEL: "a revocation list",
 }
 
-#: What to do about a file that holds something else, by what it holds.
+#: What to do about a file that should be a certificate or a key and is something else,
+#: by what it holds.
 _REMEDIES = {
     "a certificate": "name the file of the key that the certificate was made with",
     "a private key": "name the certificate's file; `private_key` is for keys",
+    "a revocation list": "name another file; `crl` is for revocation lists",
     "an OpenSSH key": "make a key with `openssl genpkey`; OpenSSH has a format of its"
     " own",
     "a PKCS #7 bundle": "convert it with `openssl pkcs7 -print_certs`",
@@ -84,6 +92,31 @@ def check_key_file(use: FileUse, content: FileContent) -> Iterator[Finding]:
             yield _other_content(use, content, "private key")
 
 
+def check_crl_file(use: FileUse, content: FileContent) -> Iterator[Finding]:
+    """Find what keeps a file from being read as revocation lists, PEM or DER."""
+    if isinstance(content, UnreadableFile):
+        yield _unreadable(use, content)
+    elif content.form is FileForm.EMPTY:
+        yield _empty(use, "revocation list")
+    else:
+        found = content.revocation_lists()
+        broken = [entry for entry in found if isinstance(entry, BrokenBlock)]
+        if broken and content.form is FileForm.PEM:
+            yield _broken(use, broken, ())
+        elif broken or not found:
+            yield _no_revocation_list(use, content)
+
+
+def _no_revocation_list(use: FileUse, content: PemFile) -> Finding:
+    words = describe_block(content.blocks[0]) if content.blocks else "something else"
+    return use.report(
+        kinds.WRONG_CONTENT,
+        f"{use.shown} holds {words}, not a revocation list",
+        label="expected a revocation list, PEM or DER",
+        help="name the file of a revocation list; CAs publish them",
+    )
+
+
 def _unreadable(use: FileUse, content: UnreadableFile) -> Finding:
     if not content.is_missing:
         return use.report(
@@ -112,12 +145,7 @@ def _nearby(path: Path) -> str:
 
 def _no_pem(use: FileUse, content: PemFile, wanted: str, tool: str) -> Finding:
     if content.form is FileForm.EMPTY:
-        return use.report(
-            kinds.EMPTY_FILE,
-            f"{use.shown} is empty",
-            label=f"holds no {wanted}",
-            help=f"write the {wanted} into it",
-        )
+        return _empty(use, wanted)
     if content.form is FileForm.DER:
         return use.report(
             kinds.WRONG_CONTENT,
@@ -131,6 +159,15 @@ def _no_pem(use: FileUse, content: PemFile, wanted: str, tool: str) -> Finding:
         f"{use.shown} holds no PEM block",
         label=f"expected a {wanted}, beginning with `-----BEGIN`",
         help=f"name the file of the {wanted}",
+    )
+
+
+def _empty(use: FileUse, wanted: str) -> Finding:
+    return use.report(
+        kinds.EMPTY_FILE,
+        f"{use.shown} is empty",
+        label=f"holds no {wanted}",
+        help=f"write the {wanted} into it",
     )
 
 

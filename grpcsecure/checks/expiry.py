@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from grpcsecure.diagnostics.model import Finding
     from grpcsecure.model.peer import Certificate
 
-__all__ = ["check_ca_expiry", "check_server_expiry"]
+__all__ = ["check_ca_expiry", "check_server_expiry", "spell_span"]
 
 _SOON = timedelta(days=7)
 
@@ -41,14 +41,14 @@ def _check_dates(
         yield use.report(
             kinds.CERTIFICATE_EXPIRED,
             f"{name} expired on {certificate.not_after:%Y-%m-%d}",
-            label=f"expired {_span(now - certificate.not_after)} ago",
+            label=f"expired {spell_span(now - certificate.not_after)} ago",
             help="renew it; check the clock if that was done",
         )
     elif now < certificate.not_before:
         yield use.report(
             kinds.CERTIFICATE_NOT_YET_VALID,
             f"{name} is not valid before {certificate.not_before:%Y-%m-%d %H:%M} UTC",
-            label=f"valid in {_span(certificate.not_before - now)}",
+            label=f"valid in {spell_span(certificate.not_before - now)}",
             help="wait, or check the clock of this machine and of the CA",
         )
     else:
@@ -63,7 +63,7 @@ def _check_soon(
             kinds.EXPIRES_SOON,
             f"the certificate of {quote(certificate.subject)} in {use.shown} expires"
             f" on {certificate.not_after:%Y-%m-%d}",
-            label=f"expires in {_span(certificate.not_after - now)}",
+            label=f"expires in {spell_span(certificate.not_after - now)}",
             help="renew it",
         )
 
@@ -105,7 +105,7 @@ def _why_late(certificate: Certificate, now: datetime) -> str:
     )
 
 
-def _span(delta: timedelta) -> str:
+def spell_span(delta: timedelta) -> str:
     """Spell a duration in the one unit that people would use."""
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         count = int(delta.total_seconds() // size)

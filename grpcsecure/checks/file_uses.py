@@ -6,9 +6,10 @@ reported at the first place, with labels at the others.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
-from grpcsecure.config.tree import Mapping, Scalar
+from grpcsecure.config.tree import Mapping, Scalar, Sequence
 from grpcsecure.diagnostics.lines import split_lines
 from grpcsecure.diagnostics.model import Label, quote
 from grpcsecure.frozen import frozen
@@ -18,9 +19,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from grpcsecure.config.load import Document
+    from grpcsecure.config.tree import Node
+    from grpcsecure.config.tree import Path as KeyPath
     from grpcsecure.diagnostics.model import Finding, Kind, Span
+    from grpcsecure.model.listener import TlsSettings
 
-__all__ = ["FileUse", "FileUses", "gather_uses"]
+__all__ = ["FileUse", "FileUses", "RevocationUse", "gather_uses"]
+
+#: The keys of a `tls` block that name files.
+_ROLES = ("certificate", "private_key", "client_ca", "crl")
 
 
 @frozen
@@ -54,63 +61,130 @@ class FileUse:
 
 
 @frozen
+class RevocationUse:
+    """Client CAs with the files of their revocation lists, as some listeners have them.
+
+    `keys` are the places of those listeners' `crl`, `listeners` says how many they are.
+    """
+
+    client_ca: FileUse
+    crls: tuple[FileUse, ...]
+    keys: tuple[Span, ...]
+    listeners: int
+
+
+@frozen
 class FileUses:
-    """All files of a config, by role; `pairs` are a certificate and its key."""
+    """All files of a config, by role, and which of them belong together.
+
+    `pairs` are a certificate and its key. In `revocations` are only listeners that ask
+    for a certificate.
+    """
 
     certificates: tuple[FileUse, ...]
     private_keys: tuple[FileUse, ...]
     client_cas: tuple[FileUse, ...]
+    crls: tuple[FileUse, ...]
     pairs: tuple[tuple[FileUse, FileUse], ...]
+    revocations: tuple[RevocationUse, ...]
 
     @property
     def paths(self) -> Iterator[Path]:
         """Every file, some of them more than once."""
-        for use in (*self.certificates, *self.private_keys, *self.client_cas):
+        every = (self.certificates, self.private_keys, self.client_cas, self.crls)
+        for use in itertools.chain.from_iterable(every):
             yield use.path
 
 
 def gather_uses(document: Document) -> FileUses:
     """Return the files that the TLS listeners of `document` name."""
-    listeners = [x for x in document.config.listeners if x.tls is not None]
-    certificates: dict[Path, list[str]] = {}
-    private_keys: dict[Path, list[str]] = {}
-    client_cas: dict[Path, list[str]] = {}
-    pairs: dict[tuple[Path, Path], list[str]] = {}
-    for listener in listeners:
-        tls, name = listener.tls, listener.name
-        assert tls is not None  # noqa: S101 - for mypy
-        certificates.setdefault(tls.certificate, []).append(name)
-        private_keys.setdefault(tls.private_key, []).append(name)
-        pairs.setdefault((tls.certificate, tls.private_key), []).append(name)
-        if tls.client_ca is not None:
-            client_cas.setdefault(tls.client_ca, []).append(name)
+    gathered = _Gathered(document)
+    for listener in document.config.listeners:
+        if listener.tls is not None:
+            gathered.add(listener.name, listener.tls)
+    return gathered.uses()
 
-    def use(key: str, path: Path, names: list[str]) -> FileUse:
-        spans = (document.place("listeners", name, "tls", key) for name in names)
+
+class _Gathered:
+    """What the listeners name: keys by file, and listeners by files they combine."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._keys: dict[str, dict[Path, list[KeyPath]]] = {key: {} for key in _ROLES}
+        self._pairs: dict[tuple[Path, Path], list[str]] = {}
+        self._revocations: dict[tuple[Path, tuple[Path, ...]], list[str]] = {}
+
+    def add(self, name: str, tls: TlsSettings) -> None:
+        """Note the files of a listener."""
+        named: list[tuple[Path | None, KeyPath]] = [
+            (tls.certificate, ("certificate",)),
+            (tls.private_key, ("private_key",)),
+            (tls.client_ca, ("client_ca",)),
+            *((path, ("crl", index)) for index, path in enumerate(tls.crl)),
+        ]
+        for path, key in named:
+            if path is not None:
+                self._keys[str(key[0])].setdefault(path, []).append(_below(name, *key))
+        self._pairs.setdefault((tls.certificate, tls.private_key), []).append(name)
+        if tls.client_ca is not None and tls.crl and tls.client_certificate.asks:
+            combined = (tls.client_ca, tls.crl)
+            self._revocations.setdefault(combined, []).append(name)
+
+    def uses(self) -> FileUses:
+        """Return all of it."""
+        certificates, private_keys, client_cas, crls = (
+            tuple(itertools.starmap(self._use, self._keys[role].items()))
+            for role in _ROLES
+        )
+        return FileUses(
+            certificates=certificates,
+            private_keys=private_keys,
+            client_cas=client_cas,
+            crls=crls,
+            pairs=tuple(
+                (
+                    self._use(certificate, [_below(n, "certificate") for n in names]),
+                    self._use(private_key, [_below(n, "private_key") for n in names]),
+                )
+                for (certificate, private_key), names in self._pairs.items()
+            ),
+            revocations=tuple(
+                self._revocation(*files, names)
+                for files, names in self._revocations.items()
+            ),
+        )
+
+    def _revocation(
+        self, client_ca: Path, crls: tuple[Path, ...], names: list[str]
+    ) -> RevocationUse:
+        keys = (self._document.key(*_below(name, "crl")) for name in names)
+        return RevocationUse(
+            client_ca=self._use(client_ca, [_below(n, "client_ca") for n in names]),
+            crls=tuple(
+                self._use(path, [_below(name, "crl", index) for name in names])
+                for index, path in enumerate(crls)
+            ),
+            keys=tuple(dict.fromkeys(keys)),
+            listeners=len(names),
+        )
+
+    def _use(self, path: Path, keys: list[KeyPath]) -> FileUse:
+        spans = (self._document.place(*key) for key in keys)
         return FileUse(
             path=path,
-            shown=_written(document, names[0], key),
+            shown=_written(self._document, keys[0]),
             # Places that a YAML alias shares are one place.
             places=tuple(dict.fromkeys(spans)),
         )
 
-    return FileUses(
-        certificates=tuple(use("certificate", *item) for item in certificates.items()),
-        private_keys=tuple(use("private_key", *item) for item in private_keys.items()),
-        client_cas=tuple(use("client_ca", *item) for item in client_cas.items()),
-        pairs=tuple(
-            (
-                use("certificate", certificate, names),
-                use("private_key", private_key, names),
-            )
-            for (certificate, private_key), names in pairs.items()
-        ),
-    )
+
+def _below(listener: str, *key: str | int) -> KeyPath:
+    return ("listeners", listener, "tls", *key)
 
 
-def _written(document: Document, listener: str, key: str) -> str:
+def _written(document: Document, path: KeyPath) -> str:
     """Return the path as it stands in the file, with its variables unreplaced."""
-    node = _scalar(document, "listeners", listener, "tls", key)
+    node = _scalar(document.tree, path)
     if not node.from_variable:
         return quote(node.text)
     span = node.span
@@ -119,10 +193,12 @@ def _written(document: Document, listener: str, key: str) -> str:
     return quote(line[span.column - 1 : end].strip("\"'"))
 
 
-def _scalar(document: Document, *path: str) -> Scalar:
-    node = document.tree.entries[path[0]].value
-    for step in path[1:]:
-        assert isinstance(node, Mapping)  # noqa: S101 - the schema has seen to it
-        node = node.entries[step].value
+def _scalar(node: Node, path: KeyPath) -> Scalar:
+    for step in path:
+        if isinstance(node, Sequence) and isinstance(step, int):
+            node = node.items[step]
+        else:
+            assert isinstance(node, Mapping)  # noqa: S101 - the schema has seen to it
+            node = node.entries[str(step)].value
     assert isinstance(node, Scalar)  # noqa: S101 - likewise
     return node

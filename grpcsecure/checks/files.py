@@ -10,10 +10,20 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.checks.chain import check_chain
 from grpcsecure.checks.client_ca import check_client_ca
-from grpcsecure.checks.content import check_certificate_file, check_key_file
+from grpcsecure.checks.content import (
+    check_certificate_file,
+    check_crl_file,
+    check_key_file,
+)
 from grpcsecure.checks.expiry import check_ca_expiry, check_server_expiry
 from grpcsecure.checks.file_uses import gather_uses
 from grpcsecure.checks.key_pair import check_key, check_pair
+from grpcsecure.checks.revocation import (
+    check_crl_dates,
+    check_crl_kind,
+    check_crl_size,
+    check_revocation,
+)
 from grpcsecure.checks.server_certificate import (
     check_server_certificate,
     check_strength,
@@ -22,6 +32,7 @@ from grpcsecure.diagnostics.catalog import files as kinds
 from grpcsecure.model.peer import Certificate
 from grpcsecure.tls.files import PemFile, read_files
 from grpcsecure.tls.material import build_material
+from grpcsecure.tls.pem import BrokenBlock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +42,7 @@ if TYPE_CHECKING:
     from grpcsecure.checks.file_uses import FileUse, FileUses
     from grpcsecure.config.load import Document
     from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.tls.crl import RevocationList
     from grpcsecure.tls.files import FileContent
     from grpcsecure.tls.material import Material
     from grpcsecure.tls.pem import PemBlock
@@ -79,6 +91,7 @@ class _Inspection:
         self._now = now
         self._chains: dict[Path, tuple[Certificate, ...]] = {}
         self._keys: dict[Path, PemBlock] = {}
+        self._lists: dict[Path, tuple[RevocationList, ...]] = {}
         chains = [use for use in uses.certificates if self._read_certificates(use)]
         cas = [use for use in uses.client_cas if self._read_certificates(use)]
         for use in uses.private_keys:
@@ -93,6 +106,9 @@ class _Inspection:
                 self._check_chain(use)
         for use in cas:
             self._check_client_ca(use)
+        for use in uses.crls:
+            self._read_lists(use)
+        self._check_revocations(uses)
 
     def _read_certificates(self, use: FileUse) -> bool:
         """Whether the file holds certificates, all of them good."""
@@ -142,3 +158,23 @@ class _Inspection:
             *check_client_ca(use, cas),
             *check_ca_expiry(use, cas, self._now),
         ]
+
+    def _read_lists(self, use: FileUse) -> None:
+        content = self._files[use.path]
+        found = list(check_crl_file(use, content))
+        if isinstance(content, PemFile) and not found:
+            entries = content.revocation_lists()
+            lists = [entry for entry in entries if not isinstance(entry, BrokenBlock)]
+            self._lists[use.path] = tuple(lists)
+            found = list(check_crl_kind(use, lists))
+        self.findings += found
+
+    def _check_revocations(self, uses: FileUses) -> None:
+        self.findings += check_crl_size(uses.revocations, self._lists)
+        self.findings += check_crl_dates(
+            uses.crls, uses.revocations, self._lists, self._now
+        )
+        for revocation in uses.revocations:
+            cas = self._chains.get(revocation.client_ca.path)
+            if cas and all(use.path in self._lists for use in revocation.crls):
+                self.findings += check_revocation(revocation, cas, self._lists)

@@ -23,6 +23,7 @@ def check_tls_settings(document: Document) -> Iterator[Finding]:
     for listener in document.config.listeners:
         if listener.tls is not None:
             yield from _check_client_ca(document, listener, listener.tls)
+            yield from _check_crl(document, listener, listener.tls)
             yield from _check_engine(document, listener, listener.tls)
 
 
@@ -40,6 +41,7 @@ def _check_client_ca(
             help="add `client_ca` with the PEM file of the CAs that sign the clients",
         )
     if not mode.asks and tls.client_ca is not None:
+        neither = [Label(span=document.key(*path, "crl"), text="nor is this used")]
         yield kinds.UNUSED_CLIENT_CA(
             f"`client_ca` of listener `{listener.name}` is never used",
             span=document.key(*path, "client_ca"),
@@ -48,9 +50,37 @@ def _check_client_ca(
                 Label(
                     span=document.place(*path, "client_certificate"),
                     text="asks for no certificate",
-                )
+                ),
+                *(neither if tls.crl else ()),
             ],
             help="use `require_and_verify`, or remove `client_ca`",
+        )
+
+
+def _check_crl(
+    document: Document, listener: Listener, tls: TlsSettings
+) -> Iterator[Finding]:
+    """Find lists that nothing is checked against; with a CA, the CA has the finding."""
+    path = ("listeners", listener.name, "tls")
+    mode = tls.client_certificate
+    if not tls.crl or tls.client_ca is not None or mode.verifies:
+        return
+    place = document.place(*path, "client_certificate")
+    if mode.asks:
+        yield kinds.CRL_WITHOUT_CA(
+            f"listener `{listener.name}` has a `crl` without a `client_ca`",
+            span=document.key(*path, "crl"),
+            label="no CA is trusted whose certificates it could take back",
+            secondary=[Label(span=place, text="verifies nobody by itself")],
+            help="add `client_ca` with the PEM file of the CAs that sign the clients",
+        )
+    else:
+        yield kinds.UNUSED_CRL(
+            f"`crl` of listener `{listener.name}` is never used",
+            span=document.key(*path, "crl"),
+            label="no client is checked against it",
+            secondary=[Label(span=place, text="asks for no certificate")],
+            help="use `require_and_verify` with a `client_ca`, or remove `crl`",
         )
 
 

@@ -105,3 +105,14 @@ def _material(tls: TlsSettings, material: Material, now: datetime) -> Iterator[s
         signers = ", ".join(ca.subject for ca in material.client_cas)
         count = len(material.client_cas)
         yield f"{_INDENT}clients signed by {signers} ({count} CA{'s' * (count != 1)})"
+        yield from _revocation(material)
+
+
+def _revocation(material: Material) -> Iterator[str]:
+    """Say when clients begin to be refused if nobody fetches a new list."""
+    lists = material.revocation_lists
+    due = [crl.next_update for crl in lists if crl.next_update is not None]
+    if lists:
+        until = f", the next due by {min(due):%Y-%m-%d %H:%M} UTC" if due else ""
+        count = f"{len(lists)} revocation list{'s' * (len(lists) != 1)}"
+        yield f"{_INDENT}checked against {count}{until}"

@@ -6,6 +6,7 @@ from grpcsecure.diagnostics.model import Kind, Severity
 
 __all__ = [
     "ADDRESS_CONFLICT",
+    "CRL_WITHOUT_CA",
     "ENGINE_CANNOT",
     "LONG_SOCKET_PATH",
     "MISSING_CLIENT_CA",
@@ -13,6 +14,7 @@ __all__ = [
     "PLAINTEXT_EXPOSED",
     "REFLECTION_OPEN",
     "UNUSED_CLIENT_CA",
+    "UNUSED_CRL",
 ]
 
 MISSING_CLIENT_CA = Kind(
@@ -69,6 +71,30 @@ LONG_SOCKET_PATH = Kind(
     bad="listeners: {public: {address: 'unix:/tmp/" + "long/" * 25 + "s', tls: null,"
     " plaintext: true}}",
     good="listeners: {public: {address: 'unix:/tmp/s', tls: null, plaintext: true}}",
+)
+
+CRL_WITHOUT_CA = Kind(
+    code="GS307",
+    name="crl-without-ca",
+    severity=Severity.ERROR,
+    what="There are revocation lists, but no `client_ca`.",
+    why="A list says what a CA takes back. Where no CA is trusted, no certificate is"
+    " verified and no list is ever looked at.",
+    bad="listeners: {public: {tls:"
+    " {client_certificate: request_but_dont_verify, crl: [certs/broken/ca.crl]}}}",
+    good="listeners: {public: {tls: {client_certificate: request_but_dont_verify,"
+    " client_ca: certs/ca.pem, crl: [certs/broken/ca.crl]}}}",
+)
+
+UNUSED_CRL = Kind(
+    code="GS308",
+    name="unused-crl",
+    severity=Severity.WARNING,
+    what="There are revocation lists, but the mode never asks for a certificate.",
+    why="Whoever wrote it probably expects revoked clients to be kept out; none is.",
+    bad="listeners: {public: {tls: {crl: [certs/broken/ca.crl]}}}",
+    good="listeners: {public: {tls: {client_certificate: require_and_verify,"
+    " client_ca: certs/ca.pem, crl: [certs/broken/ca.crl]}}}",
 )
 
 REFLECTION_OPEN = Kind(

@@ -112,8 +112,6 @@ CASES = [
      ["13:5 GS003 `authorization` is not available in this version"]),
     ("server: {error_detail: full}",
      ["13:14 GS003 `server.error_detail` is not available in this version"]),
-    ("listeners: {public: {tls: {crl: [a.crl]}}}",
-     ["13:32 GS003 `listeners.public.tls.crl` is not available in this version"]),
 ]  # fmt: skip
 
 # GOOD has ten lines, then come `profiles:` and `it:`; patches begin at line 13.

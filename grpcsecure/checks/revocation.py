@@ -1,0 +1,212 @@
+"""Revocation lists: can they be used, are they current, and has each CA one.
+
+A client whose certificate no list speaks for is not verified. So a list that is missing
+or late shuts out every client of its CA, which is hard to see from the outside.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.checks.expiry import spell_span
+from grpcsecure.diagnostics.catalog import files as kinds
+from grpcsecure.diagnostics.model import Label, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from grpcsecure.checks.file_uses import FileUse, RevocationUse
+    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.model.peer import Certificate
+    from grpcsecure.tls.crl import RevocationList
+
+    Lists = Mapping[Path, Sequence[RevocationList]]
+
+__all__ = ["check_crl_dates", "check_crl_kind", "check_crl_size", "check_revocation"]
+
+#: All lists of all listeners cross to the bridge in one frame, which is bounded.
+_MAX_MIB = 32
+
+
+def check_crl_kind(use: FileUse, lists: Iterable[RevocationList]) -> Iterator[Finding]:
+    """Find lists of a kind that does not say whether a certificate is revoked."""
+    for crl in lists:
+        if crl.limitation is not None:
+            yield use.report(
+                kinds.UNSUPPORTED_CRL,
+                f"the revocation list of {quote(crl.issuer)} in {use.shown} cannot be"
+                " used",
+                label=crl.limitation,
+                help="name a complete list of that CA",
+            )
+
+
+def check_crl_size(
+    revocations: Iterable[RevocationUse], lists: Lists
+) -> Iterator[Finding]:
+    """Find more than the bridge takes; each listener has copies of its own."""
+    total = 0
+    for revocation in revocations:
+        size = sum(len(crl.der) for crl in _all_of(revocation, lists))
+        total += size * revocation.listeners
+        if total > _MAX_MIB << 20:
+            yield kinds.OVERSIZED_CRLS(
+                f"the revocation lists of all listeners have {total >> 20} MiB",
+                span=revocation.keys[0],
+                label=f"more than {_MAX_MIB} MiB up to here",
+                help="have the CA publish its list in parts, or drop expired"
+                " certificates from it",
+            )
+            return
+
+
+def check_crl_dates(
+    uses: Iterable[FileUse],
+    revocations: Sequence[RevocationUse],
+    lists: Lists,
+    now: datetime,
+) -> Iterator[Finding]:
+    """Find lists that are out of date or not valid yet, and have no current successor.
+
+    An old list beside a new one of the same CA does no harm: the new one counts.
+    """
+    needed = {
+        (use.path, crl.issuer)
+        for revocation in revocations
+        for use in revocation.crls
+        for crl in lists.get(use.path, ())
+        if crl.issuer not in _issuers_in_force(revocation, lists, now)
+    }
+    for use in uses:
+        for crl in lists.get(use.path, ()):
+            if (use.path, crl.issuer) in needed:
+                yield _late(use, crl, now)
+
+
+def _all_of(revocation: RevocationUse, lists: Lists) -> list[RevocationList]:
+    return [crl for use in revocation.crls for crl in lists.get(use.path, ())]
+
+
+def _issuers_in_force(
+    revocation: RevocationUse, lists: Lists, now: datetime
+) -> set[str]:
+    return {
+        crl.issuer
+        for crl in _all_of(revocation, lists)
+        if crl.why_not_in_force(now) is None
+    }
+
+
+def _late(use: FileUse, crl: RevocationList, now: datetime) -> Finding:
+    name = f"the revocation list of {quote(crl.issuer)} in {use.shown}"
+    if now < crl.this_update:
+        return use.report(
+            kinds.CRL_NOT_IN_FORCE,
+            f"{name} is not valid before {crl.this_update:%Y-%m-%d %H:%M} UTC",
+            label=f"valid in {spell_span(crl.this_update - now)}",
+            help="wait, or check the clock of this machine and of the CA",
+        )
+    assert crl.next_update is not None  # noqa: S101 - it would be in force
+    return use.report(
+        kinds.CRL_NOT_IN_FORCE,
+        f"{name} was to be replaced by {crl.next_update:%Y-%m-%d %H:%M} UTC",
+        label=f"out of date for {spell_span(now - crl.next_update)}",
+        help="fetch the current list of that CA; see why that was not done",
+    )
+
+
+def check_revocation(
+    revocation: RevocationUse, cas: Sequence[Certificate], lists: Lists
+) -> Iterator[Finding]:
+    """Find lists of other issuers than the client CAs, and CAs without a list.
+
+    Args:
+        revocation: client CAs and the files of lists that are for them.
+        cas: the certificates in the file of client CAs.
+        lists: the lists by their file.
+    """
+    strangers: list[RevocationList] = []
+    for use in revocation.crls:
+        unknown = []
+        for crl in lists[use.path]:
+            named = [ca for ca in cas if ca.subject == crl.issuer]
+            if not named:
+                unknown.append(crl)
+            elif not any(_vouches(ca, crl) for ca in named):
+                strangers.append(crl)
+                yield _untrusted(use, revocation.client_ca, named, crl)
+        if unknown:
+            yield _unknown(use, revocation.client_ca, unknown)
+    present = _all_of(revocation, lists)
+    # A CA whose only list is no good has had its finding.
+    names = {crl.issuer for crl in strangers}
+    bare = [ca for ca in cas if ca.subject not in names and _needs_one(ca, present)]
+    if bare:
+        yield _without(revocation, bare)
+
+
+def _vouches(ca: Certificate, crl: RevocationList) -> bool:
+    from grpcsecure.tls.crl import is_signed_by
+    from grpcsecure.tls.fitness import allows_crl_signing
+
+    return is_signed_by(crl, ca) and allows_crl_signing(ca)
+
+
+def _needs_one(ca: Certificate, lists: Iterable[RevocationList]) -> bool:
+    from grpcsecure.tls.fitness import is_ca
+
+    named = [crl for crl in lists if crl.issuer == ca.subject]
+    return is_ca(ca) and not any(_vouches(ca, crl) for crl in named)
+
+
+def _untrusted(
+    use: FileUse, client_ca: FileUse, named: list[Certificate], crl: RevocationList
+) -> Finding:
+    from grpcsecure.tls.crl import is_signed_by
+
+    name = f"the revocation list in {use.shown}"
+    place = Label(span=client_ca.places[0], text=f"trusts {quote(crl.issuer)}")
+    if any(is_signed_by(crl, ca) for ca in named):
+        return use.report(
+            kinds.UNTRUSTED_CRL,
+            f"{quote(crl.issuer)} may not sign {name}",
+            label="the keyUsage of its issuer lacks cRLSign",
+            secondary=[place],
+            help="have the CA issued again with cRLSign",
+        )
+    return use.report(
+        kinds.UNTRUSTED_CRL,
+        f"{quote(crl.issuer)} did not sign {name}",
+        label="bears its name, and the signature of another key",
+        secondary=[place],
+        help="fetch the list from that CA again",
+    )
+
+
+def _unknown(
+    use: FileUse, client_ca: FileUse, unknown: list[RevocationList]
+) -> Finding:
+    more = f", nor are {len(unknown) - 1} more" if len(unknown) > 1 else ""
+    return use.report(
+        kinds.UNKNOWN_CRL_ISSUER,
+        f"the issuer of the revocation list in {use.shown} is no client CA{more}",
+        label=f"is of {quote(unknown[0].issuer)}",
+        secondary=[Label(span=client_ca.places[0], text="does not hold that CA")],
+        notes=["it counts only for clients that send the certificate of that CA"],
+        help="remove it, or add that CA to `client_ca`",
+    )
+
+
+def _without(revocation: RevocationUse, bare: list[Certificate]) -> Finding:
+    more = f", nor of {len(bare) - 1} more" if len(bare) > 1 else ""
+    trusted = Label(span=revocation.client_ca.places[0], text="trusts that CA")
+    others = [Label(span=key, text="nor is it here") for key in revocation.keys[1:]]
+    return kinds.CA_WITHOUT_CRL(
+        f"there is no revocation list of the client CA {quote(bare[0].subject)}{more}",
+        span=revocation.keys[0],
+        label="what that CA signed cannot be verified",
+        secondary=[trusted, *others],
+        help="add the list of that CA, an empty one too, or remove it from `client_ca`",
+    )

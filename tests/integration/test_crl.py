@@ -1,0 +1,149 @@
+"""Revocation lists on the wire: from the config to the client's alert."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from cryptography.x509 import DNSName
+from support.bridge import BridgedServer, material, settings, try_call
+from support.bridge_certs import authority, certificate, revocation_list
+from support.crl_server import Infrastructure, serving
+
+import grpcsecure
+from grpcsecure.model.listener import Engine
+
+VERIFYING = ("require_and_verify", "request_and_verify")
+LENIENT = ("require_but_dont_verify", "request_but_dont_verify")
+
+#: What becomes of each client: None, or the alert (with its number in RFC 8446,
+#: section 6) and the reason.
+OUTCOMES = {
+    "good": None,
+    "below sound": None,
+    "below anchor": None,
+    "pinned": None,
+    "revoked": ("certificate revoked (44)", "certificate revoked"),
+    "revoked below sound": ("certificate revoked (44)", "certificate revoked"),
+    "revoked below anchor": ("certificate revoked (44)", "certificate revoked"),
+    "below taken back": ("certificate revoked (44)", "certificate revoked"),
+    "below listless": ("unknown ca (48)", "unable to get certificate CRL"),
+    "of bare": ("unknown ca (48)", "unable to get certificate CRL"),
+    "of late": ("certificate expired (45)", "CRL has expired"),
+    "of early": ("bad certificate (42)", "CRL is not yet valid"),
+    "stranger": ("unknown ca (48)", "self-signed certificate"),
+}
+
+#: Which certificate of the chain is at fault, where it is not the client's own.
+ABOVE = {"below taken back": ("CN=taken back", " (certificate 1 of the chain)")}
+
+
+@pytest.fixture(scope="module", name="server")
+def _server(tmp_path_factory):
+    infrastructure = Infrastructure(tmp_path_factory.mktemp("crl"))
+    with serving(infrastructure, *VERIFYING, *LENIENT) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _fresh_log(server):
+    server.refusals.clear()
+
+
+def test_bridge_is_taken_for_lists(server):
+    """`engine: auto` takes the bridge, which alone knows revocation lists."""
+    engines = {each.tls.engine_in_use for each in server.server.config.listeners}
+    assert engines == {Engine.BRIDGE}
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_verifying_mode_refuses_whom_no_list_vouches_for(server, name, version):
+    """The client gets the fitting alert, and the log has the reason in words."""
+    outcome = OUTCOMES[name]
+    alert = server.shake_hands("require_and_verify", name, version)
+    assert alert == (outcome and outcome[0])
+    if outcome is not None:
+        subject, suffix = ABOVE.get(name, (None, ""))
+        logged = server.refusals.next()
+        assert logged["listener"] == "require_and_verify"
+        assert logged["reason"] == outcome[1] + suffix
+        assert logged["levelname"] == "WARNING"
+        assert subject in (None, logged["subject"])
+        assert logged["address"].startswith("ipv4:127.0.0.1:")
+
+
+@pytest.mark.parametrize("mode", VERIFYING)
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_verifying_mode_serves_whom_its_list_vouches_for(server, name, mode):
+    """A call succeeds exactly for those who are verified."""
+    expected = "verified: None" if OUTCOMES[name] is None else None
+    assert server.ask(mode, name) == expected
+
+
+@pytest.mark.parametrize("mode", LENIENT)
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_other_modes_serve_everybody_and_say_why_not(server, name, mode):
+    """Where certificates are not verified, the peer is claimed, with the reason."""
+    outcome = OUTCOMES[name]
+    expected = "verified: None" if outcome is None else f"claimed: {outcome[1]}"
+    assert server.ask(mode, name) == expected
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+@pytest.mark.parametrize("mode", LENIENT)
+def test_other_modes_let_the_revoked_in(server, mode, version):
+    """In both versions of TLS, the handshake of a revoked client succeeds."""
+    assert server.shake_hands(mode, "revoked", version) is None
+
+
+def test_findings_foresee_who_is_refused(server):
+    """What `validate` warns of is what happens: no list, late, early, unknown CA."""
+    found = {
+        (finding.code, issuer)
+        for finding in server.server.report.findings
+        for issuer in re.findall(r"`CN=([^`]+)`", f"{finding.message} {finding.label}")
+        if finding.code in ("GS230", "GS231", "GS232")
+    }
+    assert found == {
+        *{("GS230", "parent"), ("GS230", "sound"), ("GS230", "taken back")},
+        *{("GS231", "late"), ("GS231", "early")},
+        ("GS232", "bare"),
+    }
+
+
+def test_list_is_counted_in_the_material(server):
+    """Several lists of a file are several, PEM and DER alike."""
+    for held in server.server.materials.values():
+        issuers = [crl.issuer for crl in held.revocation_lists]
+        assert issuers == [
+            *("CN=root", "CN=root", "CN=parent", "CN=sound"),
+            *("CN=taken back", "CN=anchor", "CN=late", "CN=early"),
+        ]
+        assert len(held.crls) == len(issuers)
+
+
+def test_server_does_not_start_with_a_list_that_is_none(tmp_path):
+    """A file that holds no list is an error before anything listens."""
+    infrastructure = Infrastructure(tmp_path)
+    config = infrastructure.config("require_and_verify")
+    infrastructure.write("sound.crl", infrastructure.root_pem)
+    with pytest.raises(grpcsecure.ConfigError, match="GS204"):
+        grpcsecure.load(config)
+
+
+@pytest.mark.parametrize("is_revoked", [False, True])
+def test_list_above_a_client_ca_only_revokes(is_revoked):
+    """The list of a client CA's own, unknown issuer counts only if that CA is on it."""
+    parent = authority("parent")
+    anchor = authority("anchor", issuer=parent)
+    ca = authority("server CA")
+    pair = certificate("localhost", issuer=ca, names=[DNSName("localhost")])
+    client = certificate("client", issuer=anchor)
+    above = revocation_list(parent, *([anchor] if is_revoked else []))
+    trusted = material(pair, client_ca=[anchor], crls=[revocation_list(anchor), above])
+    listeners = {"public": (settings("require_but_dont_verify"), trusted)}
+    with BridgedServer(listeners, host="thread") as bridged:
+        assert try_call(bridged.target(), ca, client) is None
+        reason = bridged.seen[0][1].unverified_reason
+    assert reason == ("certificate revoked" if is_revoked else None)

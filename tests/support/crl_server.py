@@ -1,0 +1,250 @@
+"""A public key infrastructure with revocation, and a server that goes by its lists."""
+
+from __future__ import annotations
+
+import logging
+import re
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import grpc
+from cryptography.hazmat.primitives.serialization import Encoding
+from helloworld.helloworld_pb2 import HelloRequest
+from helloworld.helloworld_pb2_grpc import GreeterServicer, GreeterStub
+from support.interop_programs import find_program, run
+from support.services import PATIENCE, reply
+
+import grpcsecure
+from grpcsecure.devcerts import (
+    Profile,
+    Validity,
+    issue,
+    make_authority,
+    make_crl,
+    parse_server,
+)
+from grpcsecure.devcerts.credentials import CA_USAGE, SERVER_AUTH, pem_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from grpcsecure.devcerts import Credential
+
+DAY = timedelta(days=1)
+NOW = datetime.now(timezone.utc)
+CURRENT = Validity(NOW - DAY, NOW + 30 * DAY)
+PAST = Validity(NOW - 7 * DAY, NOW - DAY)
+FUTURE = Validity(NOW + DAY, NOW + 30 * DAY)
+
+#: Length, type 4, no flags, stream 0 (RFC 9113, section 6.5): the server speaks HTTP/2.
+_SETTINGS_FRAME = re.compile(r"\0\0.\x04\0\0\0\0\0", re.DOTALL)
+_ALERT = re.compile(r"alert ([a-z ]+):.*SSL alert number (\d+)")
+
+
+def authority(name: str, issuer: Credential | None = None) -> Credential:
+    """Make a CA, a root unless there is an `issuer`."""
+    if issuer is None:
+        return make_authority(name, now=NOW, days=30)
+    profile = Profile(
+        subject=name, validity=CURRENT, purposes=(), usage=CA_USAGE, is_ca=True
+    )
+    return issue(profile, issuer=issuer)
+
+
+def client(name: str, issuer: Credential | None = None) -> Credential:
+    """Make a client, self-signed unless there is an `issuer`."""
+    return issue(Profile(subject=name, validity=CURRENT), issuer=issuer)
+
+
+def pem(*crls) -> bytes:
+    """Return lists as PEM, one after the other."""
+    return b"".join(crl.public_bytes(Encoding.PEM) for crl in crls)
+
+
+class Infrastructure:
+    """CAs, what they signed, and their lists, as files in `folder`.
+
+    Attributes:
+        clients: the clients by name, each with the chain that it sends.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        root = authority("root")
+        sound, taken_back, listless = (
+            authority(name, root) for name in ("sound", "taken back", "listless")
+        )
+        # Trusted as it stands: its own issuer is not a client CA, but has a list.
+        parent = authority("parent")
+        anchor = authority("anchor", parent)
+        bare, late, early = (authority(name) for name in ("bare", "late", "early"))
+        pinned = client("pinned")
+        self.clients = {
+            "good": client("good", root),
+            "revoked": client("revoked", root),
+            "below sound": client("x", sound).with_chain(sound.certificate),
+            "revoked below sound": client("y", sound).with_chain(sound.certificate),
+            "below taken back": client("x", taken_back).with_chain(
+                taken_back.certificate
+            ),
+            "below listless": client("x", listless).with_chain(listless.certificate),
+            "below anchor": client("x", anchor),
+            "revoked below anchor": client("y", anchor),
+            "of bare": client("x", bare),
+            "of late": client("x", late),
+            "of early": client("x", early),
+            "pinned": pinned,
+            "stranger": client("stranger"),
+        }
+        revoked = {
+            name: (self.clients[name].certificate,)
+            for name in ("revoked", "revoked below sound", "revoked below anchor")
+        }
+        trusted = (root, anchor, bare, late, early, pinned)
+        self.write("cas.pem", pem_of(*(each.certificate for each in trusted)))
+        roots = make_crl(
+            root, (*revoked["revoked"], taken_back.certificate), validity=CURRENT
+        )
+        # An old list of the root, which the newer one makes void.
+        old = make_crl(root, [self.clients["good"].certificate], validity=PAST)
+        self.write("several.crl", pem(old, roots, make_crl(parent, validity=CURRENT)))
+        sounds = make_crl(sound, revoked["revoked below sound"], validity=CURRENT)
+        self.write("sound.crl", sounds.public_bytes(Encoding.DER))
+        self.write("taken-back.crl", pem(make_crl(taken_back, validity=CURRENT)))
+        anchors = make_crl(anchor, revoked["revoked below anchor"], validity=CURRENT)
+        self.write("anchor.crl", pem(anchors))
+        self.write("late.crl", pem(make_crl(late, validity=PAST)))
+        self.write("early.crl", pem(make_crl(early, validity=FUTURE)))
+        self.crls = ("several", "sound", "taken-back", "anchor", "late", "early")
+        self._make_server(root)
+
+    def _make_server(self, root: Credential) -> None:
+        profile = Profile(
+            subject="server",
+            validity=CURRENT,
+            names=(parse_server("localhost"), parse_server("127.0.0.1")),
+            purposes=(SERVER_AUTH,),
+        )
+        server = issue(profile, issuer=root)
+        self.root_pem = pem_of(root.certificate)
+        self.write("root.pem", self.root_pem)
+        self.write("server.pem", server.certificate_pem)
+        self.write("server.key", server.key_pem).chmod(0o600)
+        for name, credential in self.clients.items():
+            self.write(f"{name}.pem", credential.certificate_pem)
+            self.write(f"{name}.key", credential.key_pem)
+
+    def write(self, name: str, data: bytes) -> Path:
+        """Write a file and return its path."""
+        path = self.folder / name
+        path.write_bytes(data)
+        return path
+
+    def config(self, *modes: str) -> Path:
+        """Write a config with a listener for each of `modes`, named like it."""
+        crls = ", ".join(f"{name}.crl" for name in self.crls)
+        lines = ["version: 1", "services:"]
+        lines += ["  - servicer: support.crl_server:Telling", "listeners:"]
+        for mode in modes:
+            lines += [f"  {mode}:", "    address: 127.0.0.1:0", "    tls:"]
+            lines += [
+                f"      {key}: {value}"
+                for key, value in {
+                    "certificate": "server.pem",
+                    "private_key": "server.key",
+                    "client_certificate": mode,
+                    "client_ca": "cas.pem",
+                    "crl": f"[{crls}]",
+                }.items()
+            ]
+        return self.write("server.yaml", "\n".join([*lines, ""]).encode())
+
+
+class Telling(GreeterServicer):
+    """Tells its callers what the server makes of them."""
+
+    def SayHello(self, request, context):
+        """Reply with the state, and the reason if there is one."""
+        peer = grpcsecure.peer(context)
+        return reply(f"{peer.state.value}: {peer.unverified_reason}")
+
+
+class Refusals(logging.Handler):
+    """Keeps the log records of refused handshakes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._records: SimpleQueue[logging.LogRecord] = SimpleQueue()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        if record.msg == "handshake.refused":
+            self._records.put(record)
+
+    def next(self) -> dict[str, object]:
+        """Wait for the next record and return its fields."""
+        return vars(self._records.get(timeout=PATIENCE))
+
+    def clear(self) -> None:
+        """Forget what there is."""
+        while not self._records.empty():
+            self._records.get()
+
+
+class CrlServer:
+    """A running server, and clients to try it with."""
+
+    def __init__(self, server, infrastructure: Infrastructure, refusals) -> None:
+        self._infrastructure = infrastructure
+        self.server = server
+        self.refusals = refusals
+
+    def ask(self, mode: str, name: str) -> str | None:
+        """Call as a client; return what the server makes of it, None if refused."""
+        own = self._infrastructure.clients[name]
+        credentials = grpc.ssl_channel_credentials(
+            self._infrastructure.root_pem, own.key_pem, own.certificate_pem
+        )
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+        address = self.server.addresses[mode]
+        with grpc.secure_channel(address, credentials, options) as channel:
+            try:
+                request = HelloRequest(name=name)
+                return GreeterStub(channel).SayHello(request, timeout=PATIENCE).message
+            except grpc.RpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+                return None
+
+    def shake_hands(self, mode: str, name: str, version: str) -> str | None:
+        """Shake hands with `openssl`; return the server's alert, None if let in."""
+        folder = self._infrastructure.folder
+        own = folder / f"{name}.pem"
+        said = run(
+            *(find_program("openssl"), "s_client", "-ign_eof", version),
+            *("-connect", self.server.addresses[mode], "-alpn", "h2"),
+            *("-CAfile", folder / "root.pem", "-verify_return_error"),
+            *("-cert", own, "-cert_chain", own, "-key", folder / f"{name}.key"),
+            stdin="what is not HTTP/2\r\n\r\n",
+        ).text
+        if _SETTINGS_FRAME.search(said):
+            return None
+        alert = _ALERT.search(said)
+        assert alert is not None, said
+        return f"{alert[1]} ({alert[2]})"
+
+
+@contextmanager
+def serving(infrastructure: Infrastructure, *modes: str) -> Iterator[CrlServer]:
+    """Serve the modes, each on a listener with its name."""
+    refusals = Refusals()
+    logger = logging.getLogger("grpcsecure.bridge")
+    logger.addHandler(refusals)
+    try:
+        with grpcsecure.load(infrastructure.config(*modes)) as server:
+            yield CrlServer(server, infrastructure, refusals)
+    finally:
+        logger.removeHandler(refusals)
