@@ -7,14 +7,17 @@ too. Servers are loaded from a config; the clients have three different TLS libr
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import ExitStack
 from itertools import product
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from support.matrix_certs import MatrixCertificates, make_matrix_certificates
 from support.mode_clients import GoClient, GrpcioClient, OpensslClient, Order
+from support.services import PATIENCE
 from support.witness import seen
 
 import grpcsecure
@@ -41,14 +44,14 @@ class Door(NamedTuple):
             f"{self.engine}-{self.mode.value}{'' if self.has_client_ca else '-no-ca'}"
         )
 
-    @property
-    def config(self) -> dict[str, object]:
-        """The listener in the config."""
+    def config(self, **settings: str) -> dict[str, object]:
+        """Return the listener as it is in the config."""
         tls = {
             "certificate": "server.pem",
             "private_key": "server.key",
             "client_certificate": self.mode.value,
             "engine": self.engine,
+            **settings,
         }
         if self.mode.asks and self.has_client_ca:
             tls["client_ca"] = "clients.pem"
@@ -73,26 +76,47 @@ class World(NamedTuple):
     addresses: dict[str, dict[str, str]]
 
 
+def serve(folder, listeners, *, runtime="threads"):
+    """Return the server of `listeners`, a dict as in a config, in files of `folder`."""
+    servicer = {"threads": "Witness", "asyncio": "WitnessAio"}[runtime]
+    config = {
+        "version": 1,
+        "services": [{"servicer": f"support.witness:{servicer}"}],
+        "server": {"runtime": runtime, "shutdown_grace": "1s"},
+        "listeners": listeners,
+    }
+    path = folder / f"{runtime}-{len(listeners)}.yaml"
+    path.write_text(json.dumps(config))
+    return grpcsecure.load(path)
+
+
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """A server with all the listeners for each runtime."""
+def certificates():
+    """The certificates of servers and clients."""
+    return make_matrix_certificates()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, certificates):
+    """A folder with the files that configs name."""
     folder = tmp_path_factory.mktemp("matrix")
-    certificates = make_matrix_certificates()
     certificates.write_server_files(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def world(folder, certificates):
+    """A server with all the listeners for each runtime."""
+    listeners = {str(door): door.config() for door in DOORS}
     with ExitStack() as running:
-        addresses = {}
-        for runtime, servicer in (("threads", "Witness"), ("asyncio", "WitnessAio")):
-            config = {
-                "version": 1,
-                "services": [{"servicer": f"support.witness:{servicer}"}],
-                "server": {"runtime": runtime, "shutdown_grace": "1s"},
-                "listeners": {str(door): door.config for door in DOORS},
-            }
-            path = folder / f"{runtime}.yaml"
-            path.write_text(json.dumps(config))
-            server = running.enter_context(grpcsecure.load(path))
-            addresses[runtime] = server.addresses
-        yield World(certificates, addresses)
+        servers = {
+            runtime: running.enter_context(serve(folder, listeners, runtime=runtime))
+            for runtime in ("threads", "asyncio")
+        }
+        yield World(
+            certificates,
+            {runtime: server.addresses for runtime, server in servers.items()},
+        )
 
 
 @pytest.fixture(scope="module")
@@ -242,3 +266,114 @@ def test_every_mode_refuses_clients_that_cannot_speak_grpc(
     assert not heard.is_served, heard.text
     if door.engine == "bridge":
         assert heard.alert == unfit.alert, heard.text
+
+
+class Log(logging.Handler):
+    """Keeps the bridge's log while the block runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.records = SimpleQueue()
+        self.emit = self.records.put
+
+    def __enter__(self):
+        logging.getLogger("grpcsecure.bridge").addHandler(self)
+        return self
+
+    def __exit__(self, *_):
+        logging.getLogger("grpcsecure.bridge").removeHandler(self)
+
+
+REQUIRE_AND_VERIFY = Door("bridge", ClientCertificateMode.REQUIRE_AND_VERIFY)
+REFUSED = [row for row in CLIENTS if not row.is_served_by(REQUIRE_AND_VERIFY.mode)]
+
+
+@pytest.fixture(scope="module")
+def listener_each(folder):
+    """A server with a listener for each refused row: log lines are limited by it."""
+    with serve(
+        folder, {row.name: REQUIRE_AND_VERIFY.config() for row in REFUSED}
+    ) as it:
+        yield it.addresses
+
+
+@pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.name)
+def test_refusal_is_logged_with_address_reason_and_certificate(
+    listener_each, certificates, clients, row
+):
+    """One line says who was refused, why, and which certificate was at fault."""
+    credential = certificates.clients[row.name]
+    with Log() as log:
+        ca = certificates.ca.certificate_pem
+        order = Order(listener_each[row.name], ca, row.name, credential)
+        local = clients("go").call(order).local
+        record = log.records.get(timeout=PATIENCE)
+    reason = row.reason
+    if row.depth:
+        reason += f" (certificate {row.depth} of the chain)"
+    assert record.getMessage() == "handshake.refused"
+    assert record.levelno == logging.WARNING
+    assert (record.listener, record.reason) == (row.name, reason)
+    assert record.address == f"ipv4:{local}"
+    if credential is None:
+        assert not hasattr(record, "subject")
+    elif row.depth == 0:
+        certificate = credential.certificate
+        assert record.subject == certificate.subject.rfc4514_string()
+        assert record.issuer == certificate.issuer.rfc4514_string()
+
+
+ASKING = [door for door in DOORS if door.engine == "bridge" and door.mode.asks]
+
+
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+@pytest.mark.parametrize("door", ASKING, ids=str)
+def test_bridge_names_the_acceptable_cas(world, clients, door, version):
+    """The request for a certificate lists the client CAs, as TLS intends."""
+    address = world.addresses["threads"][str(door)]
+    trusted = world.certificates.clients["trusted"]
+    ca = world.certificates.ca.certificate_pem
+    heard = clients("go").call(Order(address, ca, "list", trusted, version))
+    assert heard.acceptable == (4 if door.has_client_ca else 0)
+    seen("list")
+
+
+@pytest.mark.parametrize(
+    ("row", "state"),
+    [("trusted", PeerState.VERIFIED), ("other-ca", PeerState.ANONYMOUS)],
+)
+def test_client_that_chooses_by_the_list_sends_what_the_server_accepts(
+    world, clients, row, state
+):
+    """A client with a choice presents a certificate of a listed CA, or none."""
+    address = world.addresses["threads"]["bridge-request_and_verify"]
+    order = Order(
+        address,
+        world.certificates.ca.certificate_pem,
+        "choice",
+        world.certificates.clients[row],
+        chooses=True,
+    )
+    assert clients("go").call(order).is_served
+    [peer] = seen("choice")
+    assert peer.state is state
+
+
+@pytest.mark.parametrize("column", ["openssl", "go"])
+@pytest.mark.parametrize("mode", ClientCertificateMode, ids=lambda mode: mode.value)
+def test_min_version_refuses_older_clients_in_every_mode(
+    folder, certificates, clients, mode, column
+):
+    """With `min_version: TLSv1.3` a client of TLS 1.2 is refused, one of 1.3 served."""
+    door = Door("auto", mode)
+    with serve(folder, {"public": door.config(min_version="TLSv1.3")}) as server:
+        order = Order(
+            address=server.addresses["public"],
+            ca=certificates.ca.certificate_pem,
+            name="version",
+            credential=certificates.clients["trusted"],
+        )
+        refused = clients(column).call(order._replace(version="TLSv1.2"))
+        assert (refused.is_served, refused.alert) == (False, "protocol_version")
+        assert clients(column).call(order).is_served
+    seen("version")
