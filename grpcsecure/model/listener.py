@@ -64,7 +64,10 @@ class TcpAddress:
     @property
     def is_wildcard(self) -> bool:
         """Whether it takes connections on every interface."""
-        return self.host in ("0.0.0.0", "::")  # noqa: S104 - recognised, not bound
+        try:
+            return ip_address(self.host).is_unspecified
+        except ValueError:
+            return False
 
     @property
     def is_local(self) -> bool:

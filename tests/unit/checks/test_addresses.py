@@ -1,0 +1,114 @@
+"""Findings about where listeners listen: GS305 and GS306."""
+
+from __future__ import annotations
+
+import pytest
+from support.configs import brief, parse, underlined
+
+from grpcsecure.checks.addresses import check_addresses
+
+CONFIG = """\
+version: 1
+services: [{{servicer: 'greeter:Greeter'}}]
+listeners:
+  a: {{address: '{0}', plaintext: true}}
+  b: {{address: '{1}', plaintext: true}}
+"""
+
+
+def found(one, other):
+    """Return the text of a config with two addresses, and what is wrong with them."""
+    text = CONFIG.format(one, other)
+    document = parse(text).document
+    assert document is not None
+    return text, list(check_addresses(document))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("127.0.0.1:8443", "127.0.0.1:8443"),
+        ("127.0.0.1:8443", "0.0.0.0:8443"),
+        ("0.0.0.0:8443", "127.0.0.1:8443"),
+        ("[::]:8443", "127.0.0.1:8443"),
+        ("0.0.0.0:8443", "[::1]:8443"),
+        ("0.0.0.0:8443", "[::]:8443"),
+        ("[0:0::0]:8443", "[::1]:8443"),
+        ("[::1]:8443", "[0:0:0:0:0:0:0:1]:8443"),
+        ("localhost:8443", "LocalHost:8443"),
+        ("unix:/run/a.sock", "unix:/run/a.sock"),
+    ],
+)
+def test_shared_address_is_an_error_at_the_later_listener(one, other):
+    """Only one listener can have an address; a wildcard has those of both families."""
+    text, findings = found(one, other)
+    assert brief(findings) == [
+        f"5:16 GS305 `a` and `b` both listen on {_shown(text, findings)}"
+    ]
+    (finding,) = findings
+    assert underlined(text, finding) == f"'{other}'"
+    assert finding.label == "taken by `a`"
+    assert finding.secondary[0].span.line == 4
+
+
+def _shown(text, findings):
+    """Return the address as the message shows it: the listener's own."""
+    return parse(text).document.config.listeners[1].address
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("127.0.0.1:8443", "127.0.0.1:8444"),
+        ("127.0.0.1:8443", "[::1]:8443"),
+        ("127.0.0.1:8443", "127.0.0.2:8443"),
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("0.0.0.0:0", "[::]:0"),
+        ("unix:/run/a.sock", "unix:/run/b.sock"),
+        ("unix:/run/a.sock", "0.0.0.0:8443"),
+    ],
+)
+def test_different_addresses_are_fine(one, other):
+    """Another port, address, family or path is free; so is any number of port 0s."""
+    assert found(one, other)[1] == []
+
+
+def test_each_taken_address_is_reported_once():
+    """A third listener conflicts with the first, not with the first and the second."""
+    text = CONFIG.format("127.0.0.1:1", "127.0.0.1:1") + (
+        "  c: {address: '127.0.0.1:1', plaintext: true}\n"
+    )
+    document = parse(text).document
+    assert brief(check_addresses(document)) == [
+        "5:16 GS305 `a` and `b` both listen on 127.0.0.1:1",
+        "6:16 GS305 `a` and `c` both listen on 127.0.0.1:1",
+    ]
+
+
+class TestSocketPath:
+    """The kernel keeps 107 bytes of a socket's path."""
+
+    def test_longest_path_is_fine(self):
+        """A path of 107 bytes can be bound."""
+        path = "/run/" + "x" * 102
+        assert len(path) == 107
+        assert found(f"unix:{path}", "127.0.0.1:1")[1] == []
+
+    def test_longer_path_is_an_error(self):
+        """One byte more is refused, with the number that is there."""
+        _, findings = found("unix:/run/" + "x" * 103, "127.0.0.1:1")
+        assert brief(findings) == [
+            "4:16 GS306 the socket path of `a` has 108 bytes, at most 107 are allowed"
+        ]
+
+    def test_bytes_count_not_characters(self):
+        """Characters beyond ASCII take two bytes and more."""
+        _, findings = found("unix:/run/" + "ü" * 52, "127.0.0.1:1")
+        assert brief(findings) == [
+            "4:16 GS306 the socket path of `a` has 109 bytes, at most 107 are allowed"
+        ]
+
+    def test_relative_path_counts_from_the_root(self):
+        """What is bound is the path from the folder of the config file."""
+        _, findings = found("unix:" + "x" * 100, "127.0.0.1:1")
+        assert [finding.code for finding in findings] == ["GS306"]
