@@ -1,0 +1,122 @@
+"""Out of descriptors, or of room at the server: clients wait, and nobody is dropped."""
+
+from __future__ import annotations
+
+import resource
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from support.bridge import (
+    PATIENCE,
+    BridgedServer,
+    eventually,
+    material,
+    settings,
+    tls_context,
+    try_call,
+)
+from support.bridge_certs import authority, certificate
+
+
+@pytest.fixture(scope="module")
+def ca():
+    """The CA of the server."""
+    return authority("test CA")
+
+
+def bridged(ca, host, **options):
+    """Return a server that asks for nothing."""
+    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
+    tls = settings("dont_request", timeout=PATIENCE), material(pair)
+    return BridgedServer({"public": tls}, host=host, **options)
+
+
+def open_silent(stack, server, count):
+    """Open connections that say nothing."""
+    return [
+        stack.enter_context(socket.create_connection(("127.0.0.1", server.port())))
+        for _ in range(count)
+    ]
+
+
+def serve_late(ca, connection):
+    """Handshake on a connection that was not accepted at first."""
+    connection.settimeout(PATIENCE)
+    context = tls_context(ca)
+    with context.wrap_socket(connection, server_hostname="localhost") as tls:
+        assert tls.selected_alpn_protocol() == "h2"
+
+
+def test_full_bridge_accepts_again_when_a_client_leaves(ca, monkeypatch):
+    """At its limit the bridge leaves clients in the kernel's queue until one leaves."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64 + 2 * 4, 72))
+    with bridged(ca, "thread") as server, ExitStack() as stack:
+        silent = open_silent(stack, server, 4)
+        late = socket.create_connection(("127.0.0.1", server.port()))
+        silent[0].close()
+        serve_late(ca, late)
+
+
+def test_bridge_out_of_descriptors_goes_on_when_it_has_some(ca):
+    """EMFILE stops accepting and nothing else; the next close lets it go on."""
+    with bridged(ca, "process") as server, ExitStack() as stack:
+        descriptors = Path(f"/proc/{server.bridge.pid}/fd")
+        used = len([*descriptors.iterdir()])
+        limit = used + 4
+        resource.prlimit(server.bridge.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        silent = open_silent(stack, server, 10)
+        eventually(lambda: len([*descriptors.iterdir()]) >= limit - 1)
+        late = socket.create_connection(("127.0.0.1", server.port()))
+        for connection in silent:
+            connection.close()
+        serve_late(ca, late)
+        assert try_call(server.target(), ca) is None
+        assert server.observer.events.empty()
+
+
+def test_client_waits_for_room_in_the_servers_queue(ca, tmp_path):
+    """A full backlog of the server is a delay of its client, not a refusal."""
+    with bridged(ca, "thread") as server, ExitStack() as stack:
+        path = str(tmp_path / "full.sock")
+        backlog = stack.enter_context(socket.socket(socket.AF_UNIX))
+        backlog.bind(path)
+        backlog.listen(0)
+        backlog.settimeout(PATIENCE)
+        filler = stack.enter_context(socket.socket(socket.AF_UNIX))
+        filler.connect(path)
+        listeners = server.bridge._listeners
+        first = listeners["public"]
+        listeners["public"] = type(first)(
+            first.name, first.sock, path, first.tls, first.material
+        )
+        old = server.bridge._channel
+        server.bridge._hang_up()
+        assert server.observer.event() == "died"
+        assert server.observer.event() == "restarted"
+        assert server.bridge._channel is not old
+        client = stack.enter_context(
+            tls_context(ca).wrap_socket(
+                socket.create_connection(("127.0.0.1", server.port())),
+                server_hostname="localhost",
+            )
+        )
+        eventually(lambda: len(server.bridge.peers) == 1)
+        client.sendall(b"hello")
+        stack.enter_context(backlog.accept()[0])
+        inner = stack.enter_context(backlog.accept()[0])
+        inner.settimeout(PATIENCE)
+        assert inner.recv(5) == b"hello"
+
+
+def test_server_that_is_not_there_ends_its_clients(ca):
+    """When nobody listens behind the bridge, the refusal says that."""
+    with bridged(ca, "thread") as server:
+        Path(server.inner_paths["public"]).unlink()
+        assert try_call(server.target(), ca)
+        assert server.observer.refusal(
+            reason="the server is not there: No such file or directory"
+        )
+        eventually(lambda: not server.bridge.peers)
