@@ -18,7 +18,8 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 class Usage(NamedTuple):
     """What a server's processes hold at one moment."""
 
-    #: Bytes; what processes share is counted once (PSS).
+    #: Bytes of their own (anonymous pages, PSS). Not those of libraries: how much of
+    #: them is whose depends on who else runs.
     memory: int
     descriptors: int
     #: Connections that its registry knows: it keeps the name of each taken.
@@ -62,7 +63,7 @@ def usage(pids: list[int]) -> Usage:
 
 def _memory(pid: int) -> int:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith("Pss_Anon:"):
             return int(line.split()[1]) * 1024
     return 0
 

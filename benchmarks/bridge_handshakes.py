@@ -1,6 +1,6 @@
 """Handshakes through the bridge against grpcio's own TLS, in one run.
 
-    python benchmarks/handshakes.py [--quick] [--runtime asyncio]
+    python benchmarks/bridge_handshakes.py [--quick] [--runtime asyncio]
 
 Full TLS 1.3 handshakes with a client certificate per second; and what a flood of them
 does to the calls on a connection that is open already.
