@@ -96,6 +96,8 @@ class Peer:
     identities: frozenset[str] = frozenset()
     #: Why the peer is not verified, in words; None when it is, or is anonymous.
     unverified_reason: str | None = None
+    #: OpenSSL's number for that reason (X509_V_ERR), where it has one.
+    unverified_code: int | None = None
 
     @property
     def is_verified(self) -> bool:

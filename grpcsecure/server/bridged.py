@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from grpcsecure.model.peer import AnonymousPeer, ClaimedPeer, VerifiedPeer
 from grpcsecure.server.context import ListenerView
 from grpcsecure.tls.bridge import auth_context as native
-from grpcsecure.tls.verify import read_presented
+from grpcsecure.tls.verify import code_of, read_presented
 
 if TYPE_CHECKING:
     from grpcsecure.model.modes import ClientCertificateMode
@@ -78,10 +78,13 @@ class BridgedView(ListenerView):
 
 def _judge(facts: PeerFacts, listener: str, now: datetime) -> Peer:
     assert facts.certificate is not None  # noqa: S101 - the caller looked
-    certificate, reason = read_presented(facts.certificate)
-    if not facts.verified:
-        reason = facts.unverified_reason or reason or "not verified"
-    reason = reason or certificate.why_not_in_force(now)
+    certificate, problem = read_presented(facts.certificate)
+    if facts.verified:
+        reason = problem or certificate.why_not_in_force(now)
+        code = code_of(reason)
+    else:
+        reason = facts.unverified_reason or problem or "not verified"
+        code = facts.unverified_code
     if reason is None:
         return VerifiedPeer(
             listener=listener,
@@ -95,4 +98,5 @@ def _judge(facts: PeerFacts, listener: str, now: datetime) -> Peer:
         certificate=certificate,
         chain=facts.chain,
         unverified_reason=reason,
+        unverified_code=code,
     )

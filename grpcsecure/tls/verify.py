@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from grpcsecure.model.modes import ClientCertificateMode
     from grpcsecure.model.peer import Peer
 
-__all__ = ["judge", "read_presented", "why_unverified"]
+__all__ = ["code_of", "judge", "read_presented", "why_unverified"]
 
 _LEAF = "x509_pem_cert"
 _CHAIN = "x509_pem_cert_chain"
@@ -34,6 +34,9 @@ _CHAIN = "x509_pem_cert_chain"
 #: follows the leaf is whatever the peer likes to send.
 _CACHE_SIZE = 1024
 _MAX_CACHED = 16 * 1024
+
+#: The X509_V_ERR numbers of what a certificate's dates can have against it.
+_CODES = {"certificate is not yet valid": 9, "certificate has expired": 10}
 
 _LATEST = datetime.max.replace(tzinfo=timezone.utc)
 _EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
@@ -78,7 +81,13 @@ def judge(
         certificate=presented.certificate,
         chain=presented.chain,
         unverified_reason=reason,
+        unverified_code=code_of(reason),
     )
+
+
+def code_of(reason: str | None) -> int | None:
+    """Return OpenSSL's number for a reason that has to do with dates, else None."""
+    return None if reason is None else _CODES.get(reason)
 
 
 def why_unverified(

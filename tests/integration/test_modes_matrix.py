@@ -238,6 +238,9 @@ def check_peer(case, peer, credential):
         assert peer.unverified_reason == NOT_CHECKED
     else:
         assert peer.unverified_reason == case.row.reason
+    # Of chains that nobody checked, and of good ones, OpenSSL has nothing to say.
+    has_code = case.door.has_client_ca and case.row.reason is not None
+    assert (peer.unverified_code is not None) == has_code
     is_verified = case.door.has_client_ca and case.row.reason is None
     assert peer.state is (PeerState.VERIFIED if is_verified else PeerState.CLAIMED)
     assert peer.is_verified == is_verified

@@ -43,14 +43,20 @@ def test_expired_since_the_handshake_is_claimed(pem, client):
     """A connection, or a resumed session, does not outlive its certificate."""
     peer = at(client.not_after + timedelta(seconds=1), x509_pem_cert=pem)
     assert isinstance(peer, ClaimedPeer)
-    assert peer.unverified_reason == "certificate has expired"
+    assert (peer.unverified_reason, peer.unverified_code) == (
+        "certificate has expired",
+        10,
+    )
     assert peer.certificate == client
 
 
 def test_certificate_of_the_future_is_claimed(pem, client):
     """A clock that was set back does not keep a peer verified."""
     peer = at(client.not_before - timedelta(seconds=1), x509_pem_cert=pem)
-    assert peer.unverified_reason == "certificate is not yet valid"
+    assert (peer.unverified_reason, peer.unverified_code) == (
+        "certificate is not yet valid",
+        9,
+    )
 
 
 def test_chain_comes_along(pem, client, certificates):
