@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -95,6 +96,7 @@ def validate(  # noqa: PLR0913 - the options of the command
         all_profiles=all_profiles,
         last=_last_phase(syntax_only=syntax_only, no_services=no_services),
     )
+    sys.dont_write_bytecode = True  # nothing is written, nor for what is imported
     ignores = Ignores(ignore)
     for name in configs or (config_or_default(None),):
         run.check(name)

@@ -106,7 +106,7 @@ class BridgeFront:
         try:
             bridge.start()
         except BridgeError as error:
-            raise StartupError(f"the TLS bridge did not start: {error}") from error
+            raise StartupError(f"the TLS bridge did not start: {error}") from None
 
     def drain(self) -> None:
         """Accept no more connections; the server ends the open ones."""

@@ -39,20 +39,29 @@ def run(
 
     Raises:
         StartupError: the server could not start.
+        KeyboardInterrupt: a second signal came while it was starting.
     """
     # A SimpleQueue may be filled from a signal handler: its put is reentrant. Text is
     # what failed, None says that the drain is over.
     received: SimpleQueue[signal.Signals | str | None] = SimpleQueue()
     server.on_failure = received.put
-    before = {
-        number: signal.signal(
-            number, lambda number, _frame: received.put(signal.Signals(number))
-        )
-        for number in _SIGNALS
-    }
+    is_starting = True
+
+    def note(number: int, _frame: object) -> None:
+        # Nothing else ends a servicer that hangs while it is created.
+        if is_starting and not received.empty():
+            raise KeyboardInterrupt
+        received.put(signal.Signals(number))
+
+    before = {number: signal.signal(number, note) for number in _SIGNALS}
     try:
         server.start()
-        on_ready()
+        is_starting = False
+        try:
+            on_ready()
+        except BaseException:
+            server.stop(0)
+            raise
         notify_systemd("READY=1")
         first = received.get()
         assert first is not None  # noqa: S101 - the drain has not begun

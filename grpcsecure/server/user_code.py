@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 from traceback import TracebackException
@@ -12,7 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = ["user_traceback"]
 
-_OURS = str(Path(__file__).parent.parent) + os.sep
+#: Where frames come from that are on the way to the user's code only.
+_ON_THE_WAY = (
+    str(Path(__file__).parent.parent) + os.sep,
+    str(importlib.__file__),
+    "<frozen importlib",
+)
 
 
 def user_traceback(error: BaseException) -> str:
@@ -26,4 +32,4 @@ def user_traceback(error: BaseException) -> str:
 
 
 def _is_users(frame: FrameSummary) -> bool:
-    return not frame.filename.startswith(("<frozen importlib", _OURS))
+    return not frame.filename.startswith(_ON_THE_WAY)

@@ -8,6 +8,8 @@ import threading
 from helloworld.helloworld_pb2 import HelloReply
 from helloworld.helloworld_pb2_grpc import GreeterServicer
 
+from grpcsecure.server.lifecycle import notify_systemd
+
 #: Seconds after which something that should have happened is taken for broken.
 PATIENCE = 10.0
 
@@ -92,3 +94,11 @@ class Raises(GreeterServicer):
 def lying_factory() -> Gated:
     """Return something else than it promises."""
     return object()
+
+
+class Hangs(GreeterServicer):
+    """Is never created: tells the service manager that it hangs, and does."""
+
+    def __init__(self):
+        notify_systemd("STATUS=hanging")
+        threading.Event().wait()

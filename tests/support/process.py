@@ -1,0 +1,147 @@
+"""The command line as a process: run to its end, or served until a signal."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).parent.parent.parent
+
+#: Seconds that a process may take to get ready, or to end.
+PATIENCE = 30.0
+
+COMMAND = (sys.executable, "-m", "grpcsecure")
+
+
+def environment(**changes):
+    """Return this process's environment without what would steer ours."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("GRPCSECURE_", "NOTIFY_", "GRPC_"))
+        and name not in ("NO_COLOR", "FORCE_COLOR")
+    }
+    return {**kept, **changes}
+
+
+def run(*arguments, stdin="", cwd=None, **environ):
+    """Run the command to its end; return what came of it, output as text."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment(**environ),
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def write_config(path, servicer, *, listeners=None, **server):
+    """Write a config for one servicer, by default on a plaintext port."""
+    config = {
+        "version": 1,
+        "services": [
+            servicer if isinstance(servicer, dict) else {"servicer": servicer}
+        ],
+        "server": {
+            "import_paths": [str(ROOT / "examples"), str(ROOT / "tests")],
+            **server,
+        },
+        "listeners": listeners
+        or {"public": {"address": "127.0.0.1:0", "plaintext": True}},
+    }
+    path.write_text(json.dumps(config, indent=2) + "\n")
+    return path
+
+
+class Served:
+    """A `grpcsecure serve` that runs; its output is there once it has ended."""
+
+    def __init__(self, folder, arguments, *, prefix=(), stdin="", cwd=None, **environ):
+        self._folder = folder
+        self.ready_file = folder / "ready.json"
+        self._notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notified.bind(str(folder / "notify"))
+        command = [*prefix, *COMMAND, "serve", *map(str, arguments)]
+        (folder / "stdin").write_text(stdin)
+        with (
+            (folder / "stdin").open() as given,
+            (folder / "stdout").open("w") as stdout,
+            (folder / "stderr").open("w") as stderr,
+        ):
+            self.process = subprocess.Popen(
+                [*command, "--ready-file", str(self.ready_file)],
+                stdin=given,
+                stdout=stdout,
+                stderr=stderr,
+                cwd=cwd,
+                env=environment(NOTIFY_SOCKET=str(folder / "notify"), **environ),
+            )
+
+    def close(self):
+        """Kill what still runs."""
+        self.process.kill()
+        self.process.wait(PATIENCE)
+        self._notified.close()
+
+    def hears(self):
+        """Return the next thing that the process tells its service manager."""
+        pid = os.pidfd_open(self.process.pid)
+        try:
+            ready, _, _ = select.select([self._notified, pid], [], [], PATIENCE)
+        finally:
+            os.close(pid)
+        assert self._notified in ready, f"ended or silent: {self.stderr}"
+        return self._notified.recv(4096).decode()
+
+    @property
+    def addresses(self):
+        """The real addresses, by listener, from the ready file."""
+        return json.loads(self.ready_file.read_text())["addresses"]
+
+    @property
+    def stdout(self):
+        """What was written to stdout so far."""
+        return (self._folder / "stdout").read_text()
+
+    @property
+    def stderr(self):
+        """What was written to stderr so far."""
+        return (self._folder / "stderr").read_text()
+
+    def signal(self, number=signal.SIGTERM):
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def wait(self):
+        """Wait for the end; return the exit code."""
+        return self.process.wait(PATIENCE)
+
+
+@contextmanager
+def starting(*arguments, **options):
+    """Start `grpcsecure serve` with `arguments`; it is not ready yet."""
+    with TemporaryDirectory() as folder:  # a unix socket's path has to be short
+        served = Served(Path(folder), arguments, **options)
+        try:
+            yield served
+        finally:
+            served.close()
+
+
+@contextmanager
+def serving(*arguments, **options):
+    """Start `grpcsecure serve` with `arguments`, and wait until it is ready."""
+    with starting(*arguments, **options) as served:
+        assert served.hears() == "READY=1"
+        yield served
