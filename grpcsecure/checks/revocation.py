@@ -188,7 +188,7 @@ def _untrusted(
 def _unknown(
     use: FileUse, client_ca: FileUse, unknown: list[RevocationList]
 ) -> Finding:
-    more = f", nor are {len(unknown) - 1} more" if len(unknown) > 1 else ""
+    more = f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""
     return use.report(
         kinds.UNKNOWN_CRL_ISSUER,
         f"the issuer of the revocation list in {use.shown} is no client CA{more}",
@@ -200,7 +200,7 @@ def _unknown(
 
 
 def _without(revocation: RevocationUse, bare: list[Certificate]) -> Finding:
-    more = f", nor of {len(bare) - 1} more" if len(bare) > 1 else ""
+    more = f", and {len(bare) - 1} more" if len(bare) > 1 else ""
     trusted = Label(span=revocation.client_ca.places[0], text="trusts that CA")
     others = [Label(span=key, text="nor is it here") for key in revocation.keys[1:]]
     return kinds.CA_WITHOUT_CRL(

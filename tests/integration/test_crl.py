@@ -9,6 +9,7 @@ from cryptography.x509 import DNSName
 from support.bridge import BridgedServer, material, settings, try_call
 from support.bridge_certs import authority, certificate, revocation_list
 from support.crl_server import Infrastructure, serving
+from support.crl_specimens import endless_crl, large_crl
 
 import grpcsecure
 from grpcsecure.model.listener import Engine
@@ -41,13 +42,12 @@ ABOVE = {"below taken back": ("CN=taken back", " (certificate 1 of the chain)")}
 @pytest.fixture(scope="module", name="server")
 def _server(tmp_path_factory):
     infrastructure = Infrastructure(tmp_path_factory.mktemp("crl"))
-    with serving(infrastructure, *VERIFYING, *LENIENT) as server:
+    modes = {mode: mode for mode in (*VERIFYING, *LENIENT)}
+    # One of its own for tests that read the log: grpcio may try more than once.
+    modes["logged"] = "require_and_verify"
+    config = infrastructure.config_of(modes)
+    with serving(infrastructure, config) as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def _fresh_log(server):
-    server.refusals.clear()
 
 
 def test_bridge_is_taken_for_lists(server):
@@ -61,12 +61,11 @@ def test_bridge_is_taken_for_lists(server):
 def test_verifying_mode_refuses_whom_no_list_vouches_for(server, name, version):
     """The client gets the fitting alert, and the log has the reason in words."""
     outcome = OUTCOMES[name]
-    alert = server.shake_hands("require_and_verify", name, version)
+    alert = server.shake_hands("logged", name, version)
     assert alert == (outcome and outcome[0])
     if outcome is not None:
         subject, suffix = ABOVE.get(name, (None, ""))
-        logged = server.refusals.next()
-        assert logged["listener"] == "require_and_verify"
+        logged = server.refusals.next("logged")
         assert logged["reason"] == outcome[1] + suffix
         assert logged["levelname"] == "WARNING"
         assert subject in (None, logged["subject"])
@@ -147,3 +146,25 @@ def test_list_above_a_client_ca_only_revokes(is_revoked):
         assert try_call(bridged.target(), ca, client) is None
         reason = bridged.seen[0][1].unverified_reason
     assert reason == ("certificate revoked" if is_revoked else None)
+
+
+def test_server_starts_with_as_much_as_validate_allows(tmp_path):
+    """Eight listeners, each with a list of almost 4 MiB, work."""
+    infrastructure = Infrastructure(tmp_path)
+    infrastructure.write("large.crl", large_crl(infrastructure.root, 3_900_000))
+    infrastructure.crls = ("large",)
+    modes = {f"l{number}": "require_and_verify" for number in range(8)}
+    with serving(infrastructure, infrastructure.config_of(modes)) as server:
+        for listener in modes:
+            assert server.ask(listener, "good") == "verified: None"
+
+
+def test_list_without_a_next_one_is_in_force(tmp_path):
+    """What `validate` takes for current is current in a handshake."""
+    infrastructure = Infrastructure(tmp_path)
+    infrastructure.write("endless.crl", endless_crl(infrastructure.root))
+    infrastructure.crls = ("endless",)
+    config = infrastructure.config("require_and_verify")
+    with serving(infrastructure, config) as server:
+        assert server.ask("require_and_verify", "good") == "verified: None"
+        assert server.ask("require_and_verify", "below sound") is None

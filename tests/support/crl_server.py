@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import defaultdict
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from queue import SimpleQueue
@@ -28,7 +29,7 @@ from grpcsecure.devcerts import (
 from grpcsecure.devcerts.credentials import CA_USAGE, SERVER_AUTH, pem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from grpcsecure.devcerts import Credential
@@ -73,7 +74,7 @@ class Infrastructure:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        root = authority("root")
+        self.root = root = authority("root")
         sound, taken_back, listless = (
             authority(name, root) for name in ("sound", "taken back", "listless")
         )
@@ -145,11 +146,15 @@ class Infrastructure:
 
     def config(self, *modes: str) -> Path:
         """Write a config with a listener for each of `modes`, named like it."""
+        return self.config_of({mode: mode for mode in modes})
+
+    def config_of(self, modes: Mapping[str, str]) -> Path:
+        """Write a config with listeners by name, each with its mode."""
         crls = ", ".join(f"{name}.crl" for name in self.crls)
         lines = ["version: 1", "services:"]
         lines += ["  - servicer: support.crl_server:Telling", "listeners:"]
-        for mode in modes:
-            lines += [f"  {mode}:", "    address: 127.0.0.1:0", "    tls:"]
+        for name, mode in modes.items():
+            lines += [f"  {name}:", "    address: 127.0.0.1:0", "    tls:"]
             lines += [
                 f"      {key}: {value}"
                 for key, value in {
@@ -173,25 +178,22 @@ class Telling(GreeterServicer):
 
 
 class Refusals(logging.Handler):
-    """Keeps the log records of refused handshakes."""
+    """Keeps the log records of refused handshakes, by listener."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._records: SimpleQueue[logging.LogRecord] = SimpleQueue()
+        self._records: dict[str, SimpleQueue[logging.LogRecord]] = defaultdict(
+            SimpleQueue
+        )
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record."""
         if record.msg == "handshake.refused":
-            self._records.put(record)
+            self._records[vars(record)["listener"]].put(record)
 
-    def next(self) -> dict[str, object]:
-        """Wait for the next record and return its fields."""
-        return vars(self._records.get(timeout=PATIENCE))
-
-    def clear(self) -> None:
-        """Forget what there is."""
-        while not self._records.empty():
-            self._records.get()
+    def next(self, listener: str) -> dict[str, object]:
+        """Wait for the next record of a listener and return its fields."""
+        return vars(self._records[listener].get(timeout=PATIENCE))
 
 
 class CrlServer:
@@ -238,13 +240,13 @@ class CrlServer:
 
 
 @contextmanager
-def serving(infrastructure: Infrastructure, *modes: str) -> Iterator[CrlServer]:
-    """Serve the modes, each on a listener with its name."""
+def serving(infrastructure: Infrastructure, config: Path) -> Iterator[CrlServer]:
+    """Serve a config of `infrastructure` while the block runs."""
     refusals = Refusals()
     logger = logging.getLogger("grpcsecure.bridge")
     logger.addHandler(refusals)
     try:
-        with grpcsecure.load(infrastructure.config(*modes)) as server:
+        with grpcsecure.load(config) as server:
             yield CrlServer(server, infrastructure, refusals)
     finally:
         logger.removeHandler(refusals)
