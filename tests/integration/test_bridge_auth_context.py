@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import grpc
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.x509 import ObjectIdentifier
-from cryptography.x509.name import _ASN1Type
 from support.bridge import (
     BridgedServer,
     eventually,
@@ -27,13 +22,16 @@ from support.bridge import (
 )
 from support.bridge_certs import (
     CLIENT_AUTH,
-    DAY,
-    NOW,
     Pair,
     authority,
     certificate,
-    common_name,
-    new_key,
+)
+from support.odd_certificates import (
+    ALTERNATIVE_NAMES,
+    RAW_NAMES,
+    SUBJECTS,
+    name_of_type,
+    with_raw_names,
 )
 
 from grpcsecure.tls.bridge.auth_context import (
@@ -42,100 +40,6 @@ from grpcsecure.tls.bridge.auth_context import (
     peer_identity_key,
 )
 from grpcsecure.tls.bridge.facts import RefusalKind
-
-ORDINARY_TYPES = [
-    *(f"2.5.4.{number}" for number in (*range(3, 55), 65, 72, 97)),
-    *(
-        f"0.9.2342.19200300.100.1.{number}"
-        for number in (1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 20, 21, 25, 37, 38, 40, 41)
-    ),
-    *(f"0.9.2342.19200300.100.1.{number}" for number in (42, 43, 45, 48)),
-    *(f"1.2.840.113549.1.9.{number}" for number in (1, 2, 7, 8, 20)),
-    "1.3.6.1.4.1.311.17.1",
-    "1.3.6.1.4.1.1466.344",
-    "1.3.6.1.4.1.311.60.2.1.3",
-    "1.2.3.4.5",
-]
-
-
-def _text(oid, value, **options):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd values are what they are for
-        return x509.NameAttribute(
-            ObjectIdentifier(oid), value, _validate=False, **options
-        )
-
-
-def _of_type(name, text):
-    return x509.Name([_text("2.5.4.3", text, _type=getattr(_ASN1Type, name))])
-
-
-SUBJECTS = {
-    "all types": x509.Name([_text(oid, "vw") for oid in ORDINARY_TYPES]),
-    "empty": x509.Name([]),
-    "specials": x509.Name(
-        [_text("2.5.4.10", '#Org, Inc;<>\\"+='), _text("2.5.4.7", " spaced # ")]
-    ),
-    "not ASCII": common_name("Bäyérn €😀\x01\x7f"),
-    "NUL": common_name("admin\0.example"),
-    "two CNs": x509.Name([_text("2.5.4.3", "first"), _text("2.5.4.3", "second")]),
-    "several per RDN": x509.Name(
-        [
-            x509.RelativeDistinguishedName(
-                [_text("2.5.4.3", "b"), _text("2.5.4.10", "o")]
-            ),
-            x509.RelativeDistinguishedName([_text("2.5.4.11", "u")]),
-        ]
-    ),
-    "BMPString": _of_type("BMPString", "é€"),
-    "UniversalString": _of_type("UniversalString", "é€"),
-    "T61String": _of_type("T61String", "é"),
-    "IA5String": _of_type("IA5String", "plain"),
-    "PrintableString": _of_type("PrintableString", "plain"),
-    "NumericString": _of_type("NumericString", "123"),
-    "long": x509.Name([_text("2.5.4.3", "n" * 3000)]),
-}
-
-dns, uri, email = x509.DNSName, x509.UniformResourceIdentifier, x509.RFC822Name
-ALTERNATIVE_NAMES = {
-    "every kind": [
-        email("m@x.example"),
-        dns("a.example"),
-        dns("b.example"),
-        uri("spiffe://corp.example/ns/prod"),
-        x509.IPAddress(ipaddress.ip_address("10.0.0.1")),
-        x509.IPAddress(ipaddress.ip_address("2001:db8::1:0:0:1")),
-        x509.RegisteredID(ObjectIdentifier("1.2.3.4")),
-        x509.DirectoryName(common_name("directory")),
-        x509.OtherName(ObjectIdentifier("1.2.3"), b"\x0c\x03abc"),
-    ],
-    "other only": [x509.RegisteredID(ObjectIdentifier("1.2.3"))],
-    "SPIFFE": [uri("spiffe://corp.example/sa/billing")],
-    "two URIs": [uri("spiffe://corp.example/x"), uri("https://corp.example")],
-    "SPIFFE without path": [uri("spiffe://corp.example/")],
-    "SPIFFE, long domain": [uri("spiffe://" + "d" * 256 + "/x")],
-    "SPIFFE, too long": [uri("spiffe://d/" + "x" * 2040)],
-    "NULs": [dns("a\0b"), uri("spiffe://a/b\0c"), email("x\0y@z")],
-    "many": [dns(f"n{number}.example") for number in range(200)],
-}
-
-
-def _with_raw_names(issuer, raw):
-    """Return a certificate whose alternative names are `raw`, whatever that is."""
-    key = new_key("raw")
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(common_name("raw"))
-        .issuer_name(issuer.certificate.subject)
-        .public_key(key.public_key())
-        .serial_number(77)
-        .not_valid_before(NOW - DAY)
-        .not_valid_after(NOW + DAY)
-        .add_extension(
-            x509.UnrecognizedExtension(ObjectIdentifier("2.5.29.17"), raw), False
-        )
-    )
-    return Pair(certificate=builder.sign(issuer.key, hashes.SHA256()), key=key)
 
 
 class Native:
@@ -231,10 +135,10 @@ def test_alternative_names_are_those_of_grpcio(world, names):
     )
 
 
-@pytest.mark.parametrize("raw", [b"\x30\x06\x82\x04caf\xe9", b"\x30\x00"], ids=repr)
+@pytest.mark.parametrize("raw", RAW_NAMES.values(), ids=RAW_NAMES)
 def test_odd_alternative_names_are_those_of_grpcio(world, raw):
     """Names that are not ASCII, and no names at all, are shown as grpcio does."""
-    compare(world, _with_raw_names(world.ca, raw))
+    compare(world, with_raw_names(world.ca, raw))
 
 
 @pytest.mark.parametrize(
@@ -242,7 +146,7 @@ def test_odd_alternative_names_are_those_of_grpcio(world, raw):
 )
 def test_names_that_do_not_parse_are_refused_by_both(world, raw):
     """A certificate with broken names opens no connection, natively or bridged."""
-    client = _with_raw_names(world.ca, raw)
+    client = with_raw_names(world.ca, raw)
     assert try_call(f"127.0.0.1:{world.native.port}", world.ca, client)
     assert try_call(world.bridged.target(), world.ca, client)
     assert world.bridged.observer.refusal(kind=RefusalKind.BAD_CERTIFICATE)
@@ -250,7 +154,7 @@ def test_names_that_do_not_parse_are_refused_by_both(world, raw):
 
 def test_name_of_a_type_that_x520_does_not_allow_is_refused(world):
     """Where OpenSSL does not read a subject that BoringSSL does, nobody gets in."""
-    client = certificate(_of_type("VisibleString", "x"), issuer=world.ca, key="v")
+    client = certificate(name_of_type("VisibleString", "x"), issuer=world.ca, key="v")
     assert try_call(world.bridged.target(), world.ca, client)
     assert world.bridged.observer.refusal(reason="a certificate that does not parse")
 
@@ -294,7 +198,7 @@ def test_peer_address_is_spelled_as_grpcio_does(world, tmp_path, address):
         sock = listen(("::1" if address == "::1" else "::", 0), socket.AF_INET6)
         native_at = f"[{'::1' if address == '::1' else '::'}]:0"
     dial = {"127.0.0.1": "127.0.0.1", "::1": "[::1]", "dual": "127.0.0.1"}
-    pair = certificate("localhost", issuer=world.ca, names=[dns("localhost")])
+    pair = certificate("localhost", issuer=world.ca, names=[x509.DNSName("localhost")])
     native = Native(world.ca, pair, native_at)
     if address != "unix":
         native_at = f"{dial[address]}:{native.open_port}"
