@@ -8,7 +8,6 @@ launcher has confirmed its name, and the launcher is told before a name is free 
 from __future__ import annotations
 
 import errno
-import itertools
 import resource
 import socket
 from typing import TYPE_CHECKING
@@ -17,8 +16,9 @@ from grpcsecure.tls.bridge import messages
 from grpcsecure.tls.bridge.context import ContextError
 from grpcsecure.tls.bridge.facts import Refusal, RefusalKind
 from grpcsecure.tls.bridge.farewell import Farewells
+from grpcsecure.tls.bridge.handover import Handover
 from grpcsecure.tls.bridge.handshake import Handshake
-from grpcsecure.tls.bridge.inner import connect_inner, open_inner, release_inner
+from grpcsecure.tls.bridge.inner import release_inner
 from grpcsecure.tls.bridge.pipe import Pipe
 from grpcsecure.tls.bridge.reactor import IN, OUT, Deadlines, Reactor
 from grpcsecure.tls.bridge.refusals import RefusalLog
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from grpcsecure.tls.bridge.facts import PeerFacts
+    from grpcsecure.tls.bridge.handover import Waiting
     from grpcsecure.tls.bridge.stream import TlsStream
 
 __all__ = ["Engine", "LauncherGone"]
@@ -37,17 +38,11 @@ __all__ = ["Engine", "LauncherGone"]
 #: Connections accepted per listener and turn.
 _ACCEPTS = 16
 
-#: Seconds between attempts when the server's backlog is full, between looks at
-#: connections with memory to give back, and until the launcher must have answered.
-_RETRY = 0.01
+#: Seconds until what was put off is looked at again: accepting, memory, refusals.
 _HOUSEKEEPING = 1.0
-_ANSWER = 10.0
 
-#: Descriptors kept for everything that is not a client.
-_RESERVE = 64
-
-#: Two per client: its own, and the one towards the server.
-_PER_CLIENT = 2
+#: Descriptors that are no client's, and those of one: its own, and the server's.
+_RESERVE, _PER_CLIENT = 64, 2
 
 #: Bytes waiting for a launcher that does not read, beyond which no handshake is begun.
 _MAX_UNREAD = 8 * 1024 * 1024
@@ -61,26 +56,6 @@ class Stopped(Exception):  # noqa: N818 - an order, not an error
 
 class LauncherGone(Exception):  # noqa: N818 - raised by a signal handler
     """The launcher has died."""
-
-
-class _Waiting:
-    """A client between its handshake and its connection to the server."""
-
-    __slots__ = ("facts", "handshake", "inner", "name", "number")
-
-    def __init__(
-        self,
-        number: int,
-        handshake: Handshake,
-        facts: PeerFacts,
-        inner: socket.socket,
-        name: str,
-    ) -> None:
-        self.number = number
-        self.handshake = handshake
-        self.facts = facts
-        self.inner = inner
-        self.name = name
 
 
 class Engine:
@@ -102,19 +77,12 @@ class Engine:
         )
         self._listeners: dict[str, ServedListener] = {}
         self._handshakes: set[Handshake] = set()
-        self._waiting: dict[int, _Waiting] = {}
         self._pipes: dict[int, Pipe] = {}
         self._ended: list[int] = []
-        self._numbers = itertools.count(1)
         self._swollen: set[Pipe] = set()
         self._draining = False
         self._paused = False
-        self._answers: Deadlines[_Waiting] = Deadlines(
-            self._reactor, _ANSWER, self._not_answered
-        )
-        self._retries: Deadlines[_Waiting] = Deadlines(
-            self._reactor, _RETRY, self._connect
-        )
+        self._handover = Handover(self._reactor, self)
         self._chores: Deadlines[str] = Deadlines(
             self._reactor, _HOUSEKEEPING, self._do_chores
         )
@@ -145,8 +113,8 @@ class Engine:
 
     @property
     def inner_paths(self) -> list[str]:
-        """Where the server's sockets are, for tidying up after a launcher that died."""
-        return [listener.inner_path for listener in self._listeners.values()]
+        """Where the server's sockets are, to tidy up after a launcher that died."""
+        return [each.inner_path for each in self._listeners.values()]
 
     # The control channel.
 
@@ -183,7 +151,7 @@ class Engine:
         kind = frame.kind
         if kind is FrameKind.REGISTERED:
             for number in messages.read_ids(frame):
-                self._registered(number)
+                self._handover.registered(number)
         elif kind is FrameKind.CLOSE:
             for number in messages.read_ids(frame):
                 self._close_connection(number)
@@ -245,7 +213,7 @@ class Engine:
     def _client_count(self) -> int:
         return (
             len(self._handshakes)
-            + len(self._waiting)
+            + len(self._handover)
             + len(self._pipes)
             + len(self._farewells)
         )
@@ -309,40 +277,16 @@ class Engine:
     # From handshake to pipe.
 
     def handshake_done(self, handshake: Handshake, facts: PeerFacts) -> None:
-        """Take a name, and have it registered before it is used."""
+        """Let the server have it."""
         self._drop_handshake(handshake)
-        try:
-            inner, name = open_inner(handshake.listener.inner_path)
-        except OSError as error:
-            self._give_up(handshake, facts, f"no socket: {error.strerror}")
-            return
-        number = next(self._numbers)
-        waiting = _Waiting(number, handshake, facts, inner, name)
-        self._waiting[number] = waiting
-        self._answers.add(waiting)
-        self._tell(
-            messages.write_peer(messages.PeerMessage(number, name, facts)),
-            inner.fileno(),
-        )
+        self._handover.begin(handshake, facts)
 
-    def _registered(self, number: int) -> None:
-        waiting = self._waiting.get(number)
-        if waiting is not None:
-            self._connect(waiting)
+    def announce(self, message: messages.PeerMessage, hold: int) -> None:
+        """Have a name registered before it is used."""
+        self._tell(messages.write_peer(message), hold)
 
-    def _connect(self, waiting: _Waiting) -> None:
-        try:
-            connected = connect_inner(
-                waiting.inner, waiting.handshake.listener.inner_path
-            )
-        except OSError as error:
-            self._abandon(waiting, f"the server is not there: {error.strerror}")
-            return
-        if not connected:
-            self._retries.add(waiting)
-            return
-        del self._waiting[waiting.number]
-        self._answers.discard(waiting)
+    def connected(self, waiting: Waiting) -> None:
+        """Begin to pass bytes on."""
         pipe = Pipe(
             connection=waiting.number,
             client=waiting.handshake.client,
@@ -358,26 +302,11 @@ class Engine:
         self._pipes[waiting.number] = pipe
         pipe.start()
 
-    def _not_answered(self, waiting: _Waiting) -> None:
-        self._retries.discard(waiting)
-        self._abandon(waiting, f"the server did not answer within {_ANSWER:g}s")
-
-    def _abandon(self, waiting: _Waiting, reason: str) -> None:
-        del self._waiting[waiting.number]
-        self._answers.discard(waiting)
-        self._retries.discard(waiting)
-        self._end_name(waiting.number, waiting.inner, waiting.name)
-        self._give_up(waiting.handshake, waiting.facts, reason)
-
-    def _give_up(self, handshake: Handshake, facts: PeerFacts, reason: str) -> None:
-        self._report_refusal(
-            Refusal(
-                listener=facts.listener,
-                address=facts.address,
-                kind=RefusalKind.SERVER,
-                reason=reason,
-            )
-        )
+    def not_connected(
+        self, handshake: Handshake, facts: PeerFacts, reason: str
+    ) -> None:
+        """End a client that the server does not take."""
+        self._report(RefusalKind.SERVER, facts, reason)
         handshake.stream.say_goodbye()
         self._farewells.begin(handshake.client, handshake.stream)
 
@@ -392,6 +321,12 @@ class Engine:
         else:
             handshake.client.close()
             self._resume_accepting()
+
+    def _report(self, kind: RefusalKind, client: PeerFacts | Pipe, reason: str) -> None:
+        name, at = client.listener, client.address
+        self._report_refusal(
+            Refusal(listener=name, address=at, kind=kind, reason=reason)
+        )
 
     def _report_refusal(self, refusal: Refusal) -> None:
         self._refusals.add(refusal)
@@ -408,10 +343,11 @@ class Engine:
         """Have the name forgotten, then free it."""
         del self._pipes[pipe.connection]
         self._swollen.discard(pipe)
-        self._end_name(pipe.connection, pipe.inner, pipe.name)
+        self.end_name(pipe.connection, pipe.inner, pipe.name)
         self._resume_accepting()
 
-    def _end_name(self, number: int, inner: socket.socket, name: str) -> None:
+    def end_name(self, number: int, inner: socket.socket, name: str) -> None:
+        """Have a name forgotten, and let go of it."""
         # The launcher holds the name by a descriptor of its own until it has read
         # this, so closing ours at once frees nothing early.
         self._ended.append(number)
@@ -419,14 +355,7 @@ class Engine:
 
     def pipe_broke(self, pipe: Pipe, error: Exception) -> None:
         """Report a mistake of ours, which ends one connection and no other."""
-        self._report_refusal(
-            Refusal(
-                listener=pipe.listener,
-                address=pipe.address,
-                kind=RefusalKind.INTERNAL,
-                reason=f"internal error: {type(error).__name__}: {error}",
-            )
-        )
+        self._report(RefusalKind.INTERNAL, pipe, f"{type(error).__name__}: {error}")
 
     def pipe_swelled(self, pipe: Pipe) -> None:
         """Look at it again when it may be idle."""
@@ -442,9 +371,7 @@ class Engine:
         if pipe is not None:
             pipe.finish()
             return
-        waiting = self._waiting.get(number)
-        if waiting is not None:
-            self._abandon(waiting, "closed by the launcher")
+        self._handover.close_connection(number)
 
     def _do_chores(self, chore: str) -> None:
         if chore == "accept":
@@ -466,9 +393,7 @@ class Engine:
             pipe.abort()
         for handshake in self._handshakes:
             handshake.client.close()
-        for waiting in self._waiting.values():
-            release_inner(waiting.inner, waiting.name)
-            waiting.handshake.client.close()
+        self._handover.close()
         self._farewells.close()
         for listener in self._listeners.values():
             listener.sock.close()
