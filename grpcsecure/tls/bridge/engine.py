@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.tls.bridge.facts import PeerFacts
     from grpcsecure.tls.bridge.handover import Waiting
+    from grpcsecure.tls.bridge.serving import ReadyMaterial
     from grpcsecure.tls.bridge.stream import TlsStream
 
 __all__ = ["Engine", "LauncherGone"]
@@ -234,15 +235,15 @@ class Engine:
                 if error.errno in _OUT_OF_RESOURCES:
                     self._pause_accepting()
                 return
-            self._begin(client, address, listener)
+            self._begin(client, address, listener, ready)
 
     def _begin(
-        self, client: socket.socket, address: object, listener: ServedListener
+        self,
+        client: socket.socket,
+        address: object,
+        listener: ServedListener,
+        ready: ReadyMaterial,
     ) -> None:
-        ready = listener.ready
-        if ready is None:
-            client.close()
-            return
         client.setblocking(False)
         if client.family != socket.AF_UNIX:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
