@@ -117,8 +117,6 @@ class Engine:
         """Where the server's sockets are, to tidy up after a launcher that died."""
         return [each.inner_path for each in self._listeners.values()]
 
-    # The control channel.
-
     def _tell(self, frame: Frame, descriptor: int | None = None) -> None:
         self._control.queue(frame, descriptor)
         self._flush_control()
@@ -201,8 +199,6 @@ class Engine:
             self._reactor.forget(listener.sock.fileno())
             listener.sock.close()
 
-    # Accepting.
-
     def _start_accepting(self, listener: ServedListener) -> None:
         self._reactor.watch(
             listener.sock.fileno(),
@@ -275,8 +271,6 @@ class Engine:
             if listener.ready is not None and listener.sock.fileno() >= 0:
                 self._reactor.change(listener.sock.fileno(), mask)
 
-    # From handshake to pipe.
-
     def handshake_done(self, handshake: Handshake, facts: PeerFacts) -> None:
         """Let the server have it."""
         self._drop_handshake(handshake)
@@ -337,8 +331,6 @@ class Engine:
     def _drop_handshake(self, handshake: Handshake) -> None:
         self._handshakes.discard(handshake)
         handshake.listener.deadlines.discard(handshake)
-
-    # From pipe to nothing.
 
     def pipe_ended(self, pipe: Pipe) -> None:
         """Have the name forgotten, then free it."""
