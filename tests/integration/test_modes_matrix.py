@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from cryptography.hazmat.primitives import serialization
 from support.matrix_certs import MatrixCertificates, make_matrix_certificates
-from support.mode_clients import GoClient, GrpcioClient, OpensslClient, Order
+from support.mode_clients import Order
 from support.services import PATIENCE
 from support.witness import seen
 
@@ -117,27 +117,6 @@ def world(folder, certificates):
             certificates,
             {runtime: server.addresses for runtime, server in servers.items()},
         )
-
-
-@pytest.fixture(scope="module")
-def clients(tmp_path_factory):
-    """A function that returns the client of a column, started when first asked for."""
-    folder = tmp_path_factory.mktemp("clients")
-    makers = {
-        "grpcio": GrpcioClient,
-        "openssl": lambda: OpensslClient(folder),
-        "go": lambda: GoClient(folder),
-    }
-    made = {}
-
-    def client(column):
-        if column not in made:
-            made[column] = makers[column]()
-        return made[column]
-
-    yield client
-    for each in made.values():
-        each.close()
 
 
 class Case(NamedTuple):

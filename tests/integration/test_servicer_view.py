@@ -1,0 +1,346 @@
+"""A servicer cannot tell the engines apart: what its context says is the same in both.
+
+Every value is compared with what grpcio's own TLS gives for the same client, in both
+runtimes, and for plain methods under asyncio too.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from typing import NamedTuple
+
+import grpc
+import pytest
+from cryptography import x509
+from helloworld.helloworld_pb2 import HelloRequest
+from helloworld.helloworld_pb2_grpc import GreeterStub
+from support.bridge import eventually
+from support.bridge_certs import (
+    CLIENT_AUTH,
+    Pair,
+    authority,
+    certificate,
+)
+from support.mode_clients import Order
+from support.odd_certificates import (
+    ALTERNATIVE_NAMES,
+    RAW_NAMES,
+    SUBJECTS,
+    with_raw_names,
+)
+from support.onlookers import AioOnlooker, Onlooker, View, sights
+from support.services import PATIENCE
+
+import grpcsecure
+from grpcsecure import PeerState
+from grpcsecure.frozen import replace
+
+#: Runtime, servicer, interceptor.
+RUNTIMES = {
+    "threads": ("threads", "Viewer", Onlooker),
+    "asyncio": ("asyncio", "ViewerAio", AioOnlooker),
+    "plain methods on asyncio": ("asyncio", "Viewer", AioOnlooker),
+}
+ENGINES = ("grpc", "bridge")
+
+
+class World(NamedTuple):
+    """A CA, and the listeners of a server: engine and "mutual" or "open"."""
+
+    ca: Pair
+    addresses: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def ca():
+    """The CA of servers and clients."""
+    return authority("test CA")
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def runtime(request):
+    """Name of what runs the methods."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def world(ca, runtime, tmp_path_factory):
+    """A server of both engines, with an interceptor of the user's."""
+    folder = tmp_path_factory.mktemp("view")
+    names = [x509.DNSName("localhost"), x509.DNSName("other.example")]
+    pair = certificate("localhost", issuer=ca, names=names)
+    (folder / "server.pem").write_bytes(pair.chain_pem)
+    (folder / "server.key").write_bytes(pair.key_pem)
+    (folder / "server.key").chmod(0o600)
+    (folder / "ca.pem").write_bytes(ca.certificate_pem)
+    modes = {
+        "mutual": {
+            "client_certificate": "require_and_verify",
+            "client_ca": "ca.pem",
+        },
+        "open": {"client_certificate": "dont_request"},
+    }
+    which, servicer, interceptor = RUNTIMES[runtime]
+    files = {"certificate": "server.pem", "private_key": "server.key"}
+    config = {
+        "version": 1,
+        "services": [{"servicer": f"support.onlookers:{servicer}"}],
+        "server": {"runtime": which, "shutdown_grace": "1s"},
+        "listeners": {
+            f"{engine}-{kind}": {
+                "address": "127.0.0.1:0",
+                "tls": {**files, "engine": engine, **mode},
+            }
+            for engine in ENGINES
+            for kind, mode in modes.items()
+        },
+    }
+    (folder / "config.yaml").write_text(json.dumps(config))
+    server = grpcsecure.load(folder / "config.yaml", interceptors=[interceptor()])
+    with server:
+        yield World(ca, server.addresses)
+
+
+@contextmanager
+def greeter(world, listener, client=None, server_name="localhost"):
+    """Open a connection to `listener`, and close it again."""
+    chain = client and client.chain_pem
+    credentials = grpc.ssl_channel_credentials(
+        world.ca.certificate_pem, client and client.key_pem, chain
+    )
+    options = [
+        ("grpc.ssl_target_name_override", server_name),
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+    with grpc.secure_channel(
+        world.addresses[listener], credentials, options
+    ) as channel:
+        yield GreeterStub(channel)
+
+
+def ask(name):
+    """Return the request under `name`."""
+    return HelloRequest(name=name)
+
+
+def look(world, listener, client=None, **options):
+    """Make a unary call and return what was seen, of a connection that is over."""
+    with greeter(world, listener, client, **options) as stub:
+        stub.SayHello(ask(listener), timeout=PATIENCE)
+    return sights(listener)
+
+
+#: What older versions of grpcio do not tell; the bridge always does.
+NEWER = {
+    "ssl_requested_server_name",
+    "ssl_tls_version",
+    "ssl_negotiated_key_exchange_group",
+}
+
+
+def comparable(view, native):
+    """Return what is to be the same in both engines.
+
+    As text, so that types and order count; the verdict as it is too, since it hides some.
+    """
+    host, _, port = view.peer.rpartition(":")
+    assert port.isdecimal()
+    assert view.verdict.address == view.peer
+    verdict = replace(view.verdict, listener="", address="")
+    untold = NEWER - native.auth_context.keys()
+    properties = {k: v for k, v in view.auth_context.items() if k not in untold}
+    shown = view._replace(auth_context=properties, peer=host, verdict=verdict)
+    return repr(shown), verdict
+
+
+def assert_same(sights):
+    """Assert that all that was seen is the same; the first is native."""
+    native = sights[0].view
+    seen = [comparable(sight.view, native) for sight in sights]
+    assert seen == [seen[0]] * len(seen)
+    assert all(
+        sight.view.verdict.certificate == native.verdict.certificate for sight in sights
+    )
+
+
+def compare(world, kind, client=None, **options):
+    """Assert that servicer and interceptor see the same in both engines; return it."""
+    seen = [look(world, f"{engine}-{kind}", client, **options) for engine in ENGINES]
+    for each in seen:
+        assert [sight.by for sight in each] == ["interceptor", "servicer"]
+    native, bridged = seen
+    assert_same([*native, *bridged])
+    return bridged[-1].view
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_subject_is_shown_the_same(world, subject):
+    """Whatever is in a subject, both engines show servicers the same bytes of it."""
+    compare(
+        world,
+        "mutual",
+        certificate(SUBJECTS[subject], issuer=world.ca, key=subject),
+    )
+
+
+@pytest.mark.parametrize("names", ALTERNATIVE_NAMES)
+def test_alternative_names_are_shown_the_same(world, names):
+    """Every kind of SAN gives the same properties and identities in both engines."""
+    alternative = ALTERNATIVE_NAMES[names]
+    client = certificate("n", issuer=world.ca, names=alternative, key="san")
+    view = compare(world, "mutual", client)
+    assert view.identity_key == "x509_subject_alternative_name"
+    assert len(view.identities) == len(alternative)
+
+
+@pytest.mark.parametrize("raw", RAW_NAMES.values(), ids=RAW_NAMES)
+def test_odd_alternative_names_are_shown_the_same(world, raw):
+    """Names that are not ASCII, and none at all, are the same in both engines."""
+    compare(world, "mutual", with_raw_names(world.ca, raw))
+
+
+def test_client_without_names_is_identified_by_its_common_name(world):
+    """Without a SAN the identity is the common name, in both engines."""
+    client = certificate("billing", issuer=world.ca, extended=CLIENT_AUTH)
+    view = compare(world, "mutual", client)
+    assert (view.identity_key, view.identities) == ("x509_common_name", [b"billing"])
+    assert view.verdict.certificate.der == client.der
+
+
+@pytest.mark.parametrize("extra", [False, True], ids=["intermediate", "root too"])
+def test_sent_chain_is_shown_the_same(world, extra):
+    """The chain has what the client sent after its leaf, in both engines."""
+    middle = authority("middle", issuer=world.ca)
+    sent = (middle.certificate, *([world.ca.certificate] if extra else []))
+    client = certificate("c", issuer=middle, extended=CLIENT_AUTH, send=sent)
+    view = compare(world, "mutual", client)
+    assert len(view.verdict.chain) == len(sent)
+    assert "x509_pem_cert_chain" in view.auth_context
+
+
+def test_leaf_alone_has_no_chain(world):
+    """Without further certificates the property is not there, in both engines."""
+    view = compare(world, "mutual", certificate("alone", issuer=world.ca))
+    assert "x509_pem_cert_chain" not in view.auth_context
+    assert view.verdict.chain == ()
+
+
+def test_anonymous_client_is_shown_the_same(world):
+    """Without a certificate there is no identity, in both engines."""
+    view = compare(world, "open")
+    assert (view.identity_key, view.identities) == (None, None)
+    assert view.verdict.state is PeerState.ANONYMOUS
+    assert view.auth_context["security_level"] == [b"TSI_PRIVACY_AND_INTEGRITY"]
+
+
+def test_certificate_nobody_asked_for_is_not_shown(world):
+    """In `dont_request` a client with a certificate is as anonymous as any other."""
+    client = certificate("unasked", issuer=world.ca, extended=CLIENT_AUTH)
+    assert compare(world, "open", client).identities is None
+
+
+def test_name_asked_for_is_shown_the_same(world):
+    """The server name of the handshake (SNI) is the one the client dialled."""
+    view = compare(world, "open", server_name="other.example")
+    assert view.auth_context["ssl_requested_server_name"] == [b"other.example"]
+
+
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+def test_go_client_is_shown_the_same(world, clients, version):
+    """In TLS 1.2 as in 1.3, also to a certificate that is too large for a ticket.
+
+    grpcio's own server fails when it writes one of those (10,000 characters in a SAN)
+    into a session ticket; Go's client wants none.
+    """
+    client = certificate("c", issuer=world.ca, names=[x509.DNSName("n" * 10_000)])
+    seen = []
+    for engine in ENGINES:
+        address = world.addresses[f"{engine}-mutual"]
+        order = Order(address, world.ca.certificate_pem, engine, client, version)
+        assert clients("go").call(order).is_served
+        seen += sights(engine)
+    assert_same(seen)
+    bridged = seen[-1].view
+    assert bridged.identities == [b"n" * 10_000]
+    assert bridged.auth_context["ssl_tls_version"] == [version.encode()]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_kind_of_method_sees_the_same(world, engine):
+    """Unary or streaming, at the start of a call and at its end: one view."""
+    client = certificate("c", issuer=world.ca, extended=CLIENT_AUTH)
+    name = f"methods-{engine}"
+    with greeter(world, f"{engine}-mutual", client) as stub:
+        stub.SayHello(ask(name), timeout=PATIENCE)
+        list(stub.SayHelloManyTimes(ask(name), timeout=PATIENCE))
+        stub.SayHelloToAll(iter([ask(name)] * 2), timeout=PATIENCE)
+        list(stub.Chat(iter([ask(name)] * 2), timeout=PATIENCE))
+    views = [sight.view for sight in sights(name)]
+    assert len(views) == 2 + 2 + 2 + 2
+    assert all(view == views[0] for view in views)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_context_may_be_changed_by_nobody_else(world, engine):
+    """What one caller of `auth_context` does to it, the next one does not see."""
+    client = certificate("c", issuer=world.ca, extended=CLIENT_AUTH)
+    name = f"{engine}-mutual"
+    with greeter(world, name, client) as stub:
+        stub.SayHello(ask(name), timeout=PATIENCE)
+        [first, _] = sights(name)
+        first.view.auth_context["x509_common_name"].append(b"admin")
+        first.view.auth_context["peer_dns"] = [b"admin"]
+        stub.SayHello(ask(name), timeout=PATIENCE)
+    [again, _] = sights(name)
+    assert again.view.auth_context["x509_common_name"] == [b"c"]
+    assert "peer_dns" not in again.view.auth_context
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_kept_context_answers_or_raises(world, runtime, engine):
+    """Beyond call and connection a bridged context answers, a native one may raise.
+
+    Native asyncio: grpcio has freed the call, and ours says so instead of crashing.
+    """
+    client = certificate("kept", issuer=world.ca, extended=CLIENT_AUTH)
+    listener = f"{engine}-mutual"
+    for sight in look(world, listener, client):
+        if engine == "grpc" and runtime != "threads":
+            questions = [
+                sight.context.auth_context,
+                sight.context.peer,
+                sight.context.peer_identities,
+                sight.context.peer_identity_key,
+                lambda context=sight.context: grpcsecure.peer(context),
+            ]
+            for question in questions:
+                with pytest.raises(RuntimeError, match="the call is over"):
+                    question()
+        else:
+            assert View.of(sight.context) == sight.view
+
+
+def test_peer_is_judged_at_each_call(world):
+    """A certificate that expires during a connection stops counting in both engines."""
+    end = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(seconds=3)
+    brief = certificate("brief", issuer=world.ca, extended=CLIENT_AUTH, end=end)
+
+    def verdict(stub):
+        stub.SayHello(ask("brief"), timeout=PATIENCE)
+        return sights("brief")[-1].view.verdict
+
+    with (
+        greeter(world, "grpc-mutual", brief) as native,
+        greeter(world, "bridge-mutual", brief) as bridged,
+    ):
+        stubs = native, bridged
+        assert [verdict(stub).state for stub in stubs] == [PeerState.VERIFIED] * 2
+        eventually(lambda: all(not verdict(stub).is_verified for stub in stubs))
+        peers = [verdict(stub) for stub in stubs]
+    for peer in peers:
+        assert peer.state is PeerState.CLAIMED
+        assert peer.unverified_reason == "certificate has expired"
+        assert peer.unverified_code == 10
+        assert peer.certificate.common_name == "brief"
