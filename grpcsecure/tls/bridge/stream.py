@@ -245,7 +245,7 @@ class TlsStream:
 
     def group(self) -> str | None:
         """Return the key exchange group; pyOpenSSL has a method from 26.0 on."""
-        if not getattr(lib, "Cryptography_HAS_SSL_GET0_GROUP_NAME", True):
+        if not hasattr(lib, "SSL_get0_group_name"):  # cryptography 45 has none yet
             return None
         name = lib.SSL_get0_group_name(self._ssl)
         if name == ffi.NULL:
