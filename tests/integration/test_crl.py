@@ -7,11 +7,13 @@ import re
 import pytest
 from cryptography.x509 import DNSName
 from support.bridge import BridgedServer, material, settings, try_call
-from support.bridge_certs import authority, certificate, revocation_list
-from support.crl_server import Infrastructure, serving
-from support.crl_specimens import endless_crl, large_crl
+from support.bridge_certs import Pair, authority, certificate, revocation_list
+from support.crl_server import PAST, Infrastructure, serving
+from support.crl_specimens import NOW, crl_with, endless_crl, large_crl, scope
 
 import grpcsecure
+from grpcsecure.cli.banner import banner_fields, render_banner
+from grpcsecure.devcerts import make_authority
 from grpcsecure.model.listener import Engine
 
 VERIFYING = ("require_and_verify", "request_and_verify")
@@ -122,6 +124,15 @@ def test_list_is_counted_in_the_material(server):
         assert len(held.crls) == len(issuers)
 
 
+def test_banner_says_when_the_next_list_is_due(server):
+    """Whoever starts the server sees how long its lists hold."""
+    fields = banner_fields(server.server, elapsed=0)
+    lines = list(render_banner(server.server, fields, now=NOW))
+    due = f"{PAST.not_after:%Y-%m-%d %H:%M} UTC"
+    shown = f"checked against 8 revocation lists, the next due by {due}"
+    assert [line.strip() for line in lines].count(shown) == 5
+
+
 def test_server_does_not_start_with_a_list_that_is_none(tmp_path):
     """A file that holds no list is an error before anything listens."""
     infrastructure = Infrastructure(tmp_path)
@@ -131,21 +142,49 @@ def test_server_does_not_start_with_a_list_that_is_none(tmp_path):
         grpcsecure.load(config)
 
 
+#: The server's, in tests that make their own material.
+CA = authority("server CA")
+PAIR = certificate("localhost", issuer=CA, names=[DNSName("localhost")])
+
+
+def reason_for(client, *, client_ca, crls):
+    """Return why a client is not verified, or None if it is."""
+    trusted = material(PAIR, client_ca=client_ca, crls=crls)
+    listeners = {"public": (settings("require_but_dont_verify"), trusted)}
+    with BridgedServer(listeners, host="thread") as bridged:
+        assert try_call(bridged.target(), CA, client) is None
+        return bridged.seen[0][1].unverified_reason
+
+
 @pytest.mark.parametrize("is_revoked", [False, True])
 def test_list_above_a_client_ca_only_revokes(is_revoked):
     """The list of a client CA's own, unknown issuer counts only if that CA is on it."""
     parent = authority("parent")
     anchor = authority("anchor", issuer=parent)
-    ca = authority("server CA")
-    pair = certificate("localhost", issuer=ca, names=[DNSName("localhost")])
-    client = certificate("client", issuer=anchor)
     above = revocation_list(parent, *([anchor] if is_revoked else []))
-    trusted = material(pair, client_ca=[anchor], crls=[revocation_list(anchor), above])
-    listeners = {"public": (settings("require_but_dont_verify"), trusted)}
-    with BridgedServer(listeners, host="thread") as bridged:
-        assert try_call(bridged.target(), ca, client) is None
-        reason = bridged.seen[0][1].unverified_reason
+    reason = reason_for(
+        certificate("client", issuer=anchor),
+        client_ca=[anchor],
+        crls=[revocation_list(anchor), above],
+    )
     assert reason == ("certificate revoked" if is_revoked else None)
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [
+        ("only_contains_user_certs", None),
+        ("only_contains_ca_certs", "different CRL scope"),
+    ],
+)
+def test_list_for_clients_only_is_enough_for_clients(limit, reason):
+    """A list that is not for CAs says all there is to say about a root's clients."""
+    credential = make_authority("root", now=NOW, days=30)
+    root = Pair(certificate=credential.certificate, key=credential.key)
+    crl = crl_with(credential, (scope(**{limit: True}), True))
+    client = certificate("client", issuer=root)
+    found = reason_for(client, client_ca=[root], crls=[crl])
+    assert (found and found.lower()) == (reason and reason.lower())
 
 
 def test_server_starts_with_as_much_as_validate_allows(tmp_path):

@@ -41,9 +41,10 @@ _WORDS = {
     79: "invalid CA certificate",
 }
 
-#: X509_V_ERR_UNABLE_TO_GET_CRL, _CRL_SIGNATURE_FAILURE, _UNABLE_TO_GET_CRL_ISSUER:
-#: there is no CRL for a certificate, or only one by somebody unknown.
-_NO_CRL = frozenset({3, 8, 33})
+#: X509_V_ERR_UNABLE_TO_GET_CRL, _CRL_SIGNATURE_FAILURE, _UNABLE_TO_GET_CRL_ISSUER,
+#: _DIFFERENT_CRL_SCOPE: there is no CRL for a certificate, or only one by somebody
+#: unknown, or for other kinds of certificates.
+_NO_CRL = frozenset({3, 8, 33, 44})
 
 #: Words for what OpenSSL does not check, or checks otherwise than BoringSSL.
 BAD_KEY_USAGE = "key usage bit incorrect"
@@ -136,9 +137,9 @@ def _make_callback(
         no              yes     no         yes, and the first error is kept
         no              yes     yes        no
 
-    A client CA without a CRL of its own is no error. OpenSSL, with CRL_CHECK_ALL,
-    wants one for an intermediate too that is trusted as it stands, where nobody trusts
-    whoever would have signed it.
+    A client CA without a CRL of its own is no error. With CRL_CHECK_ALL, OpenSSL wants
+    one for an intermediate too that is trusted as it stands, where nobody trusts who
+    would have signed it, and before 4.0 also for a root, by itself.
     """
 
     def judge(
