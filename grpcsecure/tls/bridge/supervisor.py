@@ -249,7 +249,8 @@ class Bridge:
         with self._changed:
             if was_ready or self._ready:
                 return True
-            self._failure = reason
+            # What the bridge said of its first material says more than how it ended.
+            self._failure = self._failure or reason
             self._changed.notify_all()
             return False
 
