@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 help:
 	@echo "make serve    the example server over TLS, with development certificates"
 	@echo "make test     the tests, with branch coverage"
-	@echo "make check    ruff, mypy --strict, docstrings"
+	@echo "make check    ruff (docstrings too), mypy --strict"
 	@echo "make interop  the tests with clients of other languages (needs Go, Node, openssl)"
 
 # One environment for all targets, made anew when the project file changes.
@@ -54,7 +54,6 @@ check: $(VENV)/.made
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/interrogate --quiet grpcsecure tests
 
 format: $(VENV)/.made
 	$(BIN)/ruff check --fix .
