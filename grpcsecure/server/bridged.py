@@ -64,9 +64,15 @@ class BridgedView(ListenerView):
         self.registry: Registry | None = None
 
     def find(self, context: Any) -> BridgedCaller | None:
-        """Return who the connection's name leads to; None refuses the call."""
+        """Return who the connection's name leads to; None refuses the call.
+
+        A connection that came in through another listener is nobody here: what was
+        asked of its client there may be less.
+        """
         facts = None if self.registry is None else self.registry.lookup(context.peer())
-        return None if facts is None else BridgedCaller(facts)
+        if facts is None or facts.listener != self.name:
+            return None
+        return BridgedCaller(facts)
 
     def peer(self, context: Any) -> Peer:
         """Judge the peer of `context` by what holds now, not at the handshake."""

@@ -1,0 +1,361 @@
+"""Nobody gets past the bridge, and half a server is none.
+
+What a process of the same user can try on the inner socket of a running server, and
+what happens when one of the two processes is killed.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import signal
+import socket
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
+from helloworld.helloworld_pb2 import HelloRequest
+from helloworld.helloworld_pb2_grpc import GreeterStub
+from support.impostor import (
+    child_processes,
+    impostor,
+    inner_sockets,
+    live_names,
+)
+from support.matrix_certs import make_matrix_certificates
+from support.onlookers import sights
+from support.process import ROOT, serving
+from support.services import PATIENCE
+
+import grpcsecure
+
+pytestmark = pytest.mark.skipif(
+    os.uname().sysname != "Linux", reason="abstract names and /proc are Linux's"
+)
+
+HELLO = HelloRequest(name="stranger")
+
+#: Calls of every kind, to the user's service and to those that come with the server.
+CALLS = {
+    "unary": lambda c: GreeterStub(c).SayHello(HELLO, timeout=PATIENCE),
+    "server stream": lambda c: list(
+        GreeterStub(c).SayHelloManyTimes(HELLO, timeout=PATIENCE)
+    ),
+    "client stream": lambda c: GreeterStub(c).SayHelloToAll(
+        iter([HELLO]), timeout=PATIENCE
+    ),
+    "both streams": lambda c: list(
+        GreeterStub(c).Chat(iter([HELLO]), timeout=PATIENCE)
+    ),
+    "health": lambda c: HealthStub(c).Check(HealthCheckRequest(), timeout=PATIENCE),
+    "health watch": lambda c: next(
+        HealthStub(c).Watch(HealthCheckRequest(), timeout=PATIENCE)
+    ),
+    "reflection": lambda c: list(
+        ServerReflectionStub(c).ServerReflectionInfo(
+            iter([ServerReflectionRequest(list_services="*")]), timeout=PATIENCE
+        )
+    ),
+}
+
+#: Runtime and servicer; plain methods on asyncio are a third way to run them.
+RUNTIMES = {
+    "threads": ("threads", "Viewer"),
+    "asyncio": ("asyncio", "ViewerAio"),
+    "plain methods on asyncio": ("asyncio", "Viewer"),
+}
+
+
+@pytest.fixture(scope="module")
+def certificates():
+    """The certificates of server and clients."""
+    return make_matrix_certificates()
+
+
+def write_config(folder, certificates, runtime="threads", servicer="Viewer"):
+    """Write a config with two bridged listeners: `dev`, then `public`."""
+    certificates.write_server_files(folder)
+    tls = {"certificate": "server.pem", "private_key": "server.key"}
+    modes = {
+        "dev": {"client_certificate": "request_but_dont_verify"},
+        "public": {
+            "client_certificate": "require_and_verify",
+            "client_ca": "clients.pem",
+            "engine": "bridge",
+        },
+    }
+    config = {
+        "version": 1,
+        "services": [{"servicer": f"support.onlookers:{servicer}"}],
+        "server": {
+            "runtime": runtime,
+            "reflection": True,
+            "shutdown_grace": "1s",
+            "import_paths": [str(ROOT / "tests"), str(ROOT / "examples")],
+        },
+        "listeners": {
+            name: {"address": "127.0.0.1:0", "tls": {**tls, **mode}}
+            for name, mode in modes.items()
+        },
+    }
+    path = folder / "config.yaml"
+    path.write_text(json.dumps(config))
+    return path
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def server(request, certificates, tmp_path_factory):
+    """A running server."""
+    path = write_config(
+        tmp_path_factory.mktemp("served"), certificates, *RUNTIMES[request.param]
+    )
+    with grpcsecure.load(path) as running:
+        yield running
+
+
+def inner_socket(listener):
+    """Return the path of a listener's inner socket in this very process."""
+    return inner_sockets(os.getpid())[["dev", "public"].index(listener)]
+
+
+@contextmanager
+def connected(address, certificates, credential=None):
+    """Open a channel through TLS."""
+    credentials = grpc.ssl_channel_credentials(
+        certificates.ca.certificate_pem,
+        credential and credential.key_pem,
+        credential and credential.certificate_pem,
+    )
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.secure_channel(address, credentials, options) as channel:
+        yield channel
+
+
+def status(call, channel):
+    """Make a call and return its status."""
+    try:
+        call(channel)
+    except grpc.RpcError as error:
+        return error.code()
+    return grpc.StatusCode.OK
+
+
+def statuses(target):
+    """Make every kind of call, in plaintext; return the statuses that came back."""
+    with grpc.insecure_channel(
+        target, [("grpc.use_local_subchannel_pool", 1)]
+    ) as channel:
+        return {name: status(call, channel) for name, call in CALLS.items()}
+
+
+REFUSED = dict.fromkeys(CALLS, grpc.StatusCode.UNAUTHENTICATED)
+SERVED = dict.fromkeys(CALLS, grpc.StatusCode.OK)
+
+
+def test_calls_through_the_bridge_are_served(server, certificates):
+    """The calls that the other tests make are good ones: the right client may."""
+    trusted = certificates.clients["trusted"]
+    with connected(server.addresses["public"], certificates, trusted) as channel:
+        made = {name: status(call, channel) for name, call in CALLS.items()}
+    assert made == SERVED
+    assert sights("stranger")
+
+
+def test_inner_sockets_are_in_a_private_directory(server):
+    """Only the server's user can get at them, by one directory for all."""
+    directory = Path(inner_socket("public")).parent
+    assert directory == Path(inner_socket("dev")).parent
+    assert directory.stat().st_mode & 0o7777 == 0o700
+    assert directory.stat().st_uid == os.getuid()
+
+
+def test_direct_connection_is_refused(server):
+    """GRPC's own client on the inner socket makes no call that succeeds."""
+    assert statuses(f"unix:{inner_socket('public')}") == REFUSED
+    assert sights("stranger") == []
+
+
+def registry(server):
+    """Return the table of live connections."""
+    runtime = server._background
+    return getattr(runtime, "_runtime", runtime)._ports._front._bridge.peers
+
+
+def live_name(server, channel, call="unary"):
+    """Make a first call over `channel`; return the name that it comes under."""
+    before = {name for name, _ in registry(server).connections()}
+    assert status(CALLS[call], channel) is grpc.StatusCode.OK
+    [name] = {name for name, _ in registry(server).connections()} - before
+    sights("stranger")
+    return name.removeprefix("unix-abstract:")
+
+
+#: Names to bind to, made from a live one and a folder.
+NAMES = {
+    "none": lambda live, folder: None,
+    "kernel's choice": lambda live, folder: "",
+    "made up": lambda live, folder: "\0grpcsecure-" + "0" * 32,
+    "path": lambda live, folder: str(folder / "end"),
+    "path like the name": lambda live, folder: str(folder / live),
+    "one more NUL": lambda live, folder: f"\0{live}\0",
+    "cut off by a NUL": lambda live, folder: f"\0{live}\0x",
+    "NUL before": lambda live, folder: f"\0\0{live}",
+    "shorter": lambda live, folder: f"\0{live[:-1]}",
+    "other case": lambda live, folder: f"\0{live.upper()}",
+    "escaped": lambda live, folder: f"\0%{ord(live[0]):02x}{live[1:]}",
+    "with the scheme": lambda live, folder: f"\0unix-abstract:{live}",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_end_bound_to_another_name_is_refused(server, certificates, tmp_path, name):
+    """No name but the very one of a live connection leads to its peer."""
+    trusted = certificates.clients["trusted"]
+    with connected(server.addresses["public"], certificates, trusted) as channel:
+        live = live_name(server, channel)
+        end = NAMES[name](live, tmp_path)
+        with impostor(inner_socket("public"), end) as pretender:
+            assert statuses(pretender.target) == REFUSED
+    assert sights("stranger") == []
+
+
+def test_live_name_cannot_be_copied(server, certificates):
+    """Everybody can read the name of a live connection, and nobody can bind it."""
+    trusted = certificates.clients["trusted"]
+    with connected(server.addresses["public"], certificates, trusted) as channel:
+        live = live_name(server, channel)
+        assert live in live_names()
+        with (
+            pytest.raises(OSError, match="in use") as refused,
+            impostor(inner_socket("public"), f"\0{live}"),
+        ):
+            pass
+    assert refused.value.errno == errno.EADDRINUSE
+
+
+def test_name_of_another_listener_does_not_help(server, certificates, tmp_path):
+    """Who came in where less is asked is nobody at another listener."""
+    peers = registry(server)
+    with connected(server.addresses["dev"], certificates) as channel:
+        facts = peers.lookup(f"unix-abstract:{live_name(server, channel)}")
+    assert facts.listener == "dev"
+    expected = {"dev": SERVED, "public": REFUSED}
+    for number, listener in enumerate(expected):
+        # As if somebody had bound the name of a live connection after all.
+        name = f"grpcsecure-stolen-{number}"
+        with impostor(inner_socket(listener), f"\0{name}") as pretender:
+            hold = os.dup(pretender.end.fileno())
+            assert peers.add(-1 - number, f"unix-abstract:{name}", facts, hold)
+            assert statuses(pretender.target) == expected[listener]
+            peers.remove(-1 - number)
+    sights("stranger")
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_call_without_registry_entry_is_refused(server, certificates, call):
+    """A connection that is no longer known makes no further call that succeeds."""
+    peers = registry(server)
+    trusted = certificates.clients["trusted"]
+    with connected(server.addresses["public"], certificates, trusted) as channel:
+        name = f"unix-abstract:{live_name(server, channel, call)}"
+        [number] = peers.numbers_of(frozenset({name}))
+        peers.remove(number)
+        assert status(CALLS[call], channel) is grpc.StatusCode.UNAUTHENTICATED
+    assert sights("stranger") == []
+
+
+# As a command: two processes, one of which is killed.
+
+
+@pytest.fixture
+def config(certificates, tmp_path):
+    """The path of a config."""
+    return write_config(tmp_path, certificates)
+
+
+def greet(address, certificates):
+    """Call the public listener over a new connection, without a second attempt."""
+    trusted = certificates.clients["trusted"]
+    with connected(address, certificates, trusted) as channel:
+        return GreeterStub(channel).SayHello(HELLO, timeout=PATIENCE).message
+
+
+def bridge_of(served):
+    """Return the process id of the bridge."""
+    [pid] = child_processes(served.process.pid)
+    return pid
+
+
+def await_end(pidfd):
+    """Wait until a process has ended."""
+    ready, _, _ = select.select([pidfd], [], [], PATIENCE)
+    assert ready, "the process goes on"
+
+
+def test_killed_bridge_delays_clients_and_is_logged(config, certificates):
+    """Clients wait for the next bridge, and one line each says what happened."""
+    with serving(config) as served:
+        address = served.addresses["public"]
+        assert greet(address, certificates) == "seen"
+        killed = bridge_of(served)
+        os.kill(killed, signal.SIGKILL)
+        assert greet(address, certificates) == "seen"
+        assert bridge_of(served) != killed
+        served.signal()
+        assert served.wait() == 0
+        lines = served.stderr.splitlines()
+    [died] = [line for line in lines if "bridge.died" in line]
+    assert "signal 9" in died
+    assert len([line for line in lines if "bridge.restarted" in line]) == 1
+
+
+def test_bridge_that_cannot_live_ends_the_server(config, certificates):
+    """Rather than serve half, `serve` ends, says why, and fails."""
+    with serving(config) as served:
+        address = served.addresses["public"]
+        over = os.pidfd_open(served.process.pid)
+        while not select.select([over], [], [], 0.01)[0]:
+            for pid in child_processes(served.process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        os.close(over)
+        assert served.wait() == 2
+        said = served.stderr
+    assert "Traceback" not in said
+    [line] = [line for line in said.splitlines() if "bridge.gave_up" in line]
+    assert "signal 9" in line
+    assert is_free(address)
+
+
+def test_killed_launcher_takes_the_bridge_along(config):
+    """Whatever ends the launcher, no bridge is left that holds the port or a file."""
+    with serving(config) as served:
+        addresses = served.addresses.values()
+        bridge = os.pidfd_open(bridge_of(served))
+        directory = Path(inner_sockets(served.process.pid)[0]).parent
+        assert not any(map(is_free, addresses))
+        served.signal(signal.SIGKILL)
+        served.wait()
+        await_end(bridge)
+        os.close(bridge)
+    assert all(map(is_free, addresses))
+    assert not directory.exists()
+
+
+def is_free(address):
+    """Whether nobody listens at `address`: one could listen there."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_server((host, int(port))).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return False
+        raise
+    return True
