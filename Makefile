@@ -48,7 +48,7 @@ GRPCURL := github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 	@touch $@
 
 interop: $(VENV)/.made .tools/bin/grpcurl .tools/node/.made
-	INTEROP=required $(BIN)/pytest tests/interop
+	INTEROP=required $(BIN)/pytest tests/interop tests/integration/test_modes_matrix.py
 
 check: $(VENV)/.made
 	$(BIN)/ruff check .
