@@ -8,11 +8,14 @@ once it has said NOT_SERVING. https://grpc.io/docs/guides/health-checking/
 from __future__ import annotations
 
 import asyncio
+import threading
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
 
+import grpc
 from grpc_health.v1 import health
 from grpc_health.v1.health_pb2 import HealthCheckResponse
-from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,47 +30,105 @@ __all__ = [
 SERVICE_NAME: str = health.SERVICE_NAME
 
 
-class ThreadsHealth(health.HealthServicer):
-    """Health of all services, for the threads runtime."""
+class ThreadsHealth(HealthServicer):
+    """Health of all services, for the threads runtime.
+
+    grpcio's own holds a lock while it sends, which the end of any watch waits for on
+    the thread that would finish the sending: a client that leaves at the wrong moment
+    stops the server for good. Here nothing is sent under the lock of all watches.
+    """
 
     def __init__(self, services: Iterable[str]) -> None:
-        super().__init__()
+        self._lock = threading.Lock()
+        self._statuses: dict[str, int] = dict.fromkeys(
+            ("", *services), HealthCheckResponse.SERVING
+        )
         self._watches: set[_Watch] = set()
-        self._drained = False
-        for service in services:
-            self.set(service, HealthCheckResponse.SERVING)
+        self._is_draining = False
 
-    def Watch(  # noqa: N802 - named by the protocol
-        self, request: Any, context: Any, send_response_callback: Any = None
-    ) -> Any:
+    def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by the protocol
+        """Return the status of a service, or of the server as a whole."""
+        status = self._statuses.get(request.service)
+        if status is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+        return HealthCheckResponse(status=status)
+
+    def Watch(self, request: Any, context: Any, send: Any = None) -> Any:  # noqa: N802 - named by the protocol
         """Stream the status of a service until it changes for the last time."""
-        watch = _Watch(send_response_callback)
-        self._watches.add(watch)
-        context.add_callback(lambda: self._watches.discard(watch))
-        answer = super().Watch(request, context, watch)
-        if self._drained:  # it waited for a thread while the drain began
-            watch(None)
-        return answer
+        if send is not None:
+            self._watch(request.service, context, send)
+            return None
+        # The handler of an interceptor hands no `send` in: this watch keeps a thread.
+        statuses: SimpleQueue[Any] = SimpleQueue()
+        self._watch(request.service, context, statuses.put)
+        context.add_callback(lambda: statuses.put(None))
+        return iter(statuses.get, None)
+
+    # grpcio then hands `send` in, and needs no thread for as long as a watch lasts.
+    Watch.experimental_non_blocking = True  # type: ignore[attr-defined] # functions take attributes
+
+    def _watch(self, service: str, context: Any, send: Callable[[Any], object]) -> None:
+        watch = _Watch(send)
+        with watch.sending:  # the last status comes after the first one
+            with self._lock:
+                status = self._statuses.get(
+                    service, HealthCheckResponse.SERVICE_UNKNOWN
+                )
+                is_last = self._is_draining
+                self._watches.add(watch)
+            if not context.add_callback(lambda: self._forget(watch)):
+                self._forget(watch)
+            watch.begin(status)
+        if is_last:
+            watch.end()
+
+    def _forget(self, watch: _Watch) -> None:
+        with self._lock:
+            self._watches.discard(watch)
 
     def drain(self) -> None:
-        """Tell everybody NOT_SERVING, for good, and end the watches."""
-        self._drained = True
-        self.enter_graceful_shutdown()
-        for watch in tuple(self._watches):
-            watch(None)
+        """Tell everybody NOT_SERVING, for good, and end the watches.
+
+        Returns at once: a client that does not read must not hold up the deadline.
+        """
+        with self._lock:
+            self._is_draining = True
+            for service in self._statuses:
+                self._statuses[service] = HealthCheckResponse.NOT_SERVING
+            watches = tuple(self._watches)
+        threading.Thread(
+            target=_end_all, args=(watches,), name="grpcsecure-health", daemon=True
+        ).start()
+
+
+def _end_all(watches: Iterable[_Watch]) -> None:
+    for watch in watches:
+        watch.end()
 
 
 class _Watch:
-    """The sending end of one watch; once ended it stays so, whoever ends it again."""
+    """The sending end of one watch; whoever sends holds `sending`."""
 
-    def __init__(self, send: Callable[[Any], None]) -> None:
+    def __init__(self, send: Callable[[Any], object]) -> None:
         self._send = send
-        self._ended = False
+        self.sending = threading.Lock()
+        self._is_serving = False
+        self._has_ended = False
 
-    def __call__(self, response: Any) -> None:
-        if not self._ended:
-            self._ended = response is None
-            self._send(response)
+    def begin(self, status: int) -> None:
+        """Send the first status; the caller holds `sending`."""
+        self._is_serving = status == HealthCheckResponse.SERVING
+        self._send(HealthCheckResponse(status=status))
+
+    def end(self) -> None:
+        """Say NOT_SERVING to whom SERVING was said, and end the stream, once."""
+        with self.sending:
+            if self._has_ended:
+                return
+            self._has_ended = True
+            if self._is_serving:
+                self._send(HealthCheckResponse(status=HealthCheckResponse.NOT_SERVING))
+            self._send(None)
 
 
 class AsyncioHealth(health.aio.HealthServicer):

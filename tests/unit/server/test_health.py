@@ -1,0 +1,165 @@
+"""grpc.health.v1 in both runtimes: per service, overall, and while draining."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from support.servers import RUNTIMES, custom, failure, running
+from support.services import PATIENCE, reply
+
+from grpcsecure.server.health import ThreadsHealth
+
+SERVING = HealthCheckResponse.SERVING
+NOT_SERVING = HealthCheckResponse.NOT_SERVING
+SERVICE_UNKNOWN = HealthCheckResponse.SERVICE_UNKNOWN
+
+SERVICE = custom(SayHello=lambda request, context: reply("hi"))
+
+
+@pytest.fixture(name="server", params=list(RUNTIMES))
+def _server(request):
+    """A running server."""
+    with running(request.param, SERVICE) as server:
+        yield server
+
+
+@pytest.fixture(name="health")
+def _health(server):
+    """A client of its health service."""
+    with grpc.insecure_channel(server.addresses["public"]) as channel:
+        yield HealthStub(channel)
+
+
+def watch(health, service=""):
+    """Begin to watch, and return the stream of statuses."""
+    replies = health.Watch(HealthCheckRequest(service=service), timeout=PATIENCE)
+    return (reply.status for reply in replies)
+
+
+@pytest.mark.parametrize("service", ["", "helloworld.Greeter"])
+def test_serving_overall_and_per_service(health, service):
+    """The server as a whole and each of its services are SERVING."""
+    request = HealthCheckRequest(service=service)
+    assert health.Check(request, timeout=PATIENCE).status == SERVING
+
+
+def test_unknown_service_is_not_found(health):
+    """Asked for a service that is not there, a check fails, and a watch says so."""
+    request = HealthCheckRequest(service="no.such.Service")
+    code, _ = failure(lambda: health.Check(request, timeout=PATIENCE))
+    assert code is grpc.StatusCode.NOT_FOUND
+    assert next(watch(health, "no.such.Service")) == SERVICE_UNKNOWN
+
+
+def test_watches_end_with_not_serving(server, health):
+    """A drain is told to everybody who watches, and held up by nobody."""
+    statuses = [watch(health), watch(health, "helloworld.Greeter")]
+    assert [next(each) for each in statuses] == [SERVING, SERVING]
+    assert server.stop() is True
+    assert [list(each) for each in statuses] == [[NOT_SERVING], [NOT_SERVING]]
+
+
+def test_watch_of_an_unknown_service_does_not_hold_the_drain(server, health):
+    """Whoever waits for a service to come is not waited for."""
+    statuses = watch(health, "no.such.Service")
+    assert next(statuses) == SERVICE_UNKNOWN
+    assert server.stop() is True
+    assert list(statuses) in ([], [NOT_SERVING])
+
+
+def test_client_that_stops_watching_is_forgotten(health, server):
+    """A cancelled watch is no obstacle to the drain."""
+    replies = health.Watch(HealthCheckRequest(), timeout=PATIENCE)
+    next(replies)
+    replies.cancel()
+    assert server.stop() is True
+
+
+def test_watch_that_begins_while_draining_ends_at_once():
+    """A watch that waited for a thread until the drain began does not hold it."""
+
+    class Context:
+        def add_callback(self, callback):
+            return True
+
+    health = ThreadsHealth(["helloworld.Greeter"])
+    health.drain()
+    sent = []
+    health.Watch(HealthCheckRequest(), Context(), sent.append)
+    assert [each and each.status for each in sent] == [NOT_SERVING, None]
+
+
+class Passing(grpc.ServerInterceptor):
+    """Wraps each streaming handler in one of its own, as interceptors do."""
+
+    def intercept_service(self, continuation, handler_call_details):
+        """Pass on what the service answers."""
+        handler = continuation(handler_call_details)
+        if not handler.response_streaming:
+            return handler
+
+        def call(request, context):
+            yield from handler.unary_stream(request, context)
+
+        return grpc.unary_stream_rpc_method_handler(
+            call,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+
+def test_watch_behind_an_interceptor():
+    """A handler that an interceptor wrapped watches as well, and ends as well."""
+    with (
+        running("threads", SERVICE, interceptors=(Passing(),)) as server,
+        grpc.insecure_channel(server.addresses["public"]) as channel,
+    ):
+        gone, stays = (
+            HealthStub(channel).Watch(HealthCheckRequest(), timeout=PATIENCE)
+            for _ in range(2)
+        )
+        assert next(gone).status == next(stays).status == SERVING
+        gone.cancel()
+        assert server.stop() is True
+        assert [reply.status for reply in stays] == [NOT_SERVING]
+
+
+def test_clients_that_leave_at_not_serving_do_not_hold_the_drain():
+    """The end of one watch never waits for another: load balancers leave at once."""
+    with (
+        running("threads", SERVICE, threads=2) as server,
+        contextlib.ExitStack() as clients,
+    ):
+        replies = []
+        for _ in range(8):
+            channel = clients.enter_context(
+                grpc.insecure_channel(server.addresses["public"])
+            )
+            watching = HealthStub(channel).Watch(HealthCheckRequest(), timeout=PATIENCE)
+            replies.append(watching)
+            assert next(watching).status == SERVING
+        leaving = [
+            threading.Thread(target=lambda w=watching: (next(w), w.cancel()))
+            for watching in replies
+        ]
+        for thread in leaving:
+            thread.start()
+        assert server.stop() is True
+        for thread in leaving:
+            thread.join(PATIENCE)
+
+
+def test_health_may_be_switched_off():
+    """With `health: false` the service is not there."""
+    with (
+        running("threads", SERVICE, health=False) as server,
+        grpc.insecure_channel(server.addresses["public"]) as channel,
+    ):
+        health = HealthStub(channel)
+        code, _ = failure(lambda: health.Check(HealthCheckRequest(), timeout=PATIENCE))
+        assert code is grpc.StatusCode.UNIMPLEMENTED
