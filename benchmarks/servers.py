@@ -1,52 +1,31 @@
-"""Starts the two servers that the benchmarks compare, each in a process of its own."""
+"""Starts the two servers that the benchmarks compare, each in a process of its own.
+
+Both say `ready ADDRESS` in a line of their own once they serve.
+"""
 
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = [
-    "certificates",
-    "grpcsecure_command",
-    "handwritten_command",
-    "running",
-    "write_config",
-]
+__all__ = ["RUNTIMES", "Started", "describe_machine", "environment", "make", "started"]
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent
+#: The runtimes, with the greeter that each of them serves.
+RUNTIMES = {"threads": "Greeter", "asyncio": "AsyncGreeter"}
 
-_ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": os.pathsep.join([str(ROOT / "examples"), str(HERE)]),
-}
+_HERE = Path(__file__).parent
 
-
-def certificates(folder: Path) -> Path:
-    """Make development certificates below `folder`."""
-    certs = folder / "certs"
-    command = [sys.executable, "-m", "grpcsecure", "-q", "certs", "dev", str(certs)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return certs
-
-
-def write_config(folder: Path, *, runtime: str, mtls: bool) -> Path:
-    """Write a config with one listener that serves what the handwritten script does."""
-    mode = (
-        "require_and_verify\n      client_ca: certs/ca.pem" if mtls else "dont_request"
-    )
-    servicer = "AsyncGreeter" if runtime == "asyncio" else "Greeter"
-    path = folder / f"{runtime}.yaml"
-    path.write_text(
-        f"""\
+_CONFIG = """\
 version: 1
 services:
   - servicer: plain_greeter:{servicer}
@@ -58,51 +37,76 @@ listeners:
     tls:
       certificate: certs/server.pem
       private_key: certs/server.key
-      client_certificate: {mode}
+      client_certificate: dont_request
 """
+
+
+class Started(NamedTuple):
+    """A running server; `seconds` is from its start to its ready line."""
+
+    process: subprocess.Popen[str]
+    address: str
+    seconds: float
+
+
+def describe_machine() -> str:
+    """Say what the numbers were measured on."""
+    cores = len(os.sched_getaffinity(0))
+    return (
+        f"{cores} cores, load {os.getloadavg()[0]:.1f},"
+        f" Python {platform.python_version()}, grpcio {version('grpcio')}"
     )
-    return path
 
 
-def handwritten_command(certs: Path, *, runtime: str, mtls: bool) -> list[str]:
-    """Return the command that starts the plain grpcio script."""
-    flags = ["--asyncio"] * (runtime == "asyncio") + ["--mtls"] * mtls
-    return [sys.executable, str(HERE / "handwritten.py"), str(certs), *flags]
+def environment() -> dict[str, str]:
+    """Return the environment of both servers: examples importable, modules compiled.
+
+    pip compiles what it installs; a variable that forbids it would measure the
+    compiler, and that of the package with more modules.
+    """
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    path = os.pathsep.join([str(_HERE.parent / "examples"), str(_HERE)])
+    return {**kept, "PYTHONPATH": path}
 
 
-def grpcsecure_command(config: Path, ready_file: Path) -> list[str]:
-    """Return the command that serves `config`; it writes the ready file."""
-    return [
-        sys.executable,
-        "-m",
-        "grpcsecure",
-        "-q",
-        "serve",
-        str(config),
-        "--ready-file",
-        str(ready_file),
-    ]
+def make(folder: Path, runtime: str) -> dict[str, list[str]]:
+    """Make certificates and a config in `folder`; return both commands by name."""
+    certs = folder / "certs"
+    if not certs.exists():
+        command = [sys.executable, "-m", "grpcsecure", "-q", "certs", "dev", str(certs)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    config = folder / f"{runtime}.yaml"
+    config.write_text(_CONFIG.format(servicer=RUNTIMES[runtime], runtime=runtime))
+    script = str(_HERE / "handwritten.py")
+    return {
+        "by hand": [sys.executable, script, str(certs), runtime],
+        "grpcsecure": [sys.executable, "-m", "grpcsecure", "serve", str(config)],
+    }
 
 
 @contextmanager
-def running(
-    command: list[str], *, ready_line: bool
-) -> Iterator[tuple[subprocess.Popen[str], float]]:
-    """Run a server; yield its process and the seconds from start to its first line."""
+def started(command: list[str]) -> Iterator[Started]:
+    """Run a server while the block runs; it is killed at the end, not drained."""
     begin = time.perf_counter()
-    with subprocess.Popen(
+    process = subprocess.Popen(
         command,
-        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        env=_ENVIRONMENT,
-    ) as process:
-        try:
-            stream = process.stdout if ready_line else process.stderr
-            assert stream is not None  # noqa: S101 - both are pipes
-            process.first_line = stream.readline()  # type: ignore[attr-defined]
-            yield process, time.perf_counter() - begin
-        finally:
-            process.terminate()
-            process.communicate()
+        env=environment(),
+    )
+    try:
+        yield Started(process, _await_ready(process), time.perf_counter() - begin)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _await_ready(process: subprocess.Popen[str]) -> str:
+    """Return the address in the ready line."""
+    said = []
+    for line in process.stdout or ():
+        if line.startswith("ready "):
+            return line.split()[1]
+        said.append(line)
+    raise RuntimeError(f"the server ended: {''.join(said)}")

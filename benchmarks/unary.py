@@ -1,0 +1,79 @@
+"""Unary calls per second of `grpcsecure serve` and of a plain grpcio script.
+
+    python benchmarks/unary.py [--rounds N] [--seconds S]
+
+Both servers run all the time and are loaded by turns, over TLS, from a process of
+its own; goal: a ratio of medians of at least 0.97.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from servers import RUNTIMES, describe_machine, environment, make, started
+
+_LOAD = Path(__file__).with_name("unary_load.py")
+
+#: Connections, and streams on each.
+_SHAPES = ((10, 10), (1, 1))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    arguments = parser.parse_args()
+    print(describe_machine())
+    with tempfile.TemporaryDirectory() as folder:
+        for runtime in RUNTIMES:
+            for shape in _SHAPES:
+                _measure(
+                    Path(folder), runtime, shape, arguments.rounds, arguments.seconds
+                )
+
+
+def _measure(
+    folder: Path, runtime: str, shape: tuple[int, int], rounds: int, seconds: float
+) -> None:
+    rates: dict[str, list[float]] = {}
+    with ExitStack() as stack:
+        servers = {
+            name: stack.enter_context(started(command))
+            for name, command in make(folder, runtime).items()
+        }
+        for turn in range(rounds):
+            # Who comes second finds a warmer or a busier machine: they take turns.
+            for name in sorted(servers, reverse=turn % 2 == 1):
+                rate = _load(folder, servers[name].address, shape, seconds)
+                rates.setdefault(name, []).append(rate)
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    ratio = medians["grpcsecure"] / medians["by hand"]
+    print(
+        f"{runtime:8} {shape[0]:2} x {shape[1]:2} "
+        + ", ".join(f"{name} {rate:6.0f}/s" for name, rate in medians.items())
+        + f", ratio {ratio:.3f} (goal: 0.97)",
+        flush=True,
+    )
+
+
+def _load(folder: Path, address: str, shape: tuple[int, int], seconds: float) -> float:
+    command = [sys.executable, _LOAD, address, folder / "certs/ca.pem", *shape, seconds]
+    done = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(),
+    )
+    return float(done.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""A load generator in a process of its own: unary calls as fast as they are answered.
+
+    python unary_load.py ADDRESS CA CONNECTIONS STREAMS SECONDS
+
+Prints the calls per second. Each stream makes one call after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+import grpc
+from helloworld.helloworld_pb2 import HelloRequest
+from helloworld.helloworld_pb2_grpc import GreeterStub
+
+#: Without it, channels of one process to one address share a connection.
+_OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
+_WARM_UP = 0.3
+
+
+async def _stream(stub: GreeterStub, end: float) -> int:
+    request, calls = HelloRequest(name="Ada"), 0
+    while time.perf_counter() < end:
+        await stub.SayHello(request)
+        calls += 1
+    return calls
+
+
+async def _load(
+    address: str, ca: bytes, connections: int, streams: int, seconds: float
+) -> float:
+    credentials = grpc.ssl_channel_credentials(ca)
+    channels = [
+        grpc.aio.secure_channel(address, credentials, options=_OWN_CONNECTION)
+        for _ in range(connections)
+    ]
+    stubs = [GreeterStub(channel) for channel in channels for _ in range(streams)]
+    end = time.perf_counter() + _WARM_UP
+    await asyncio.gather(*(_stream(stub, end) for stub in stubs))
+    begin = time.perf_counter()
+    calls = await asyncio.gather(*(_stream(stub, begin + seconds) for stub in stubs))
+    rate = sum(calls) / (time.perf_counter() - begin)
+    await asyncio.gather(*(channel.close() for channel in channels))
+    return rate
+
+
+if __name__ == "__main__":
+    address, ca, connections, streams, seconds = sys.argv[1:]
+    load = _load(
+        address, Path(ca).read_bytes(), int(connections), int(streams), float(seconds)
+    )
+    print(asyncio.run(load))
