@@ -1,0 +1,303 @@
+"""`grpcsecure serve` as a process: what it says, where, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import textwrap
+
+import grpc
+import pytest
+from helloworld.helloworld_pb2_grpc import GreeterStub
+from support.certificates import make_certificates
+from support.process import run, serving, starting, write_config
+from support.servers import say, socket_path
+
+import grpcsecure
+
+GREETER = "helloworld.greeter:Greeter"
+
+
+@pytest.fixture(name="certs", scope="module")
+def _certs(tmp_path_factory):
+    """A folder with certificates."""
+    return make_certificates(tmp_path_factory.mktemp("certs"))
+
+
+def tls(certs, mode="dont_request", **more):
+    """Return a TLS listener on any free port."""
+    return {
+        "address": "127.0.0.1:0",
+        "tls": {
+            "certificate": str(certs / "server.pem"),
+            "private_key": str(certs / "server.key"),
+            "client_certificate": mode,
+            **more,
+        },
+    }
+
+
+def greet(address, certs=None):
+    """Return the greeting of the server at `address`."""
+    if certs is None:
+        channel = grpc.insecure_channel(address)
+    else:
+        root = (certs / "ca.pem").read_bytes()
+        channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(root))
+    with channel:
+        return say(GreeterStub(channel))
+
+
+class TestReady:
+    """From start to ready, and an orderly end."""
+
+    def test_banner_ends_with_the_ready_line(self, certs, tmp_path):
+        """Everything a reader needs is on stderr, the real addresses last.
+
+        The client command follows with the address filled in, stdout stays empty, the
+        ready file has the same facts, and is gone when the server is.
+        """
+        config = write_config(
+            tmp_path / "server.yaml",
+            GREETER,
+            reflection=True,
+            listeners={
+                "public": tls(certs),
+                "probes": {
+                    "address": "127.0.0.1:0",
+                    "plaintext": True,
+                    "services": ["grpc.health.v1.Health"],
+                },
+            },
+        )
+        command = """dial -d '{"name": "{who}"}' {public}"""
+        with serving(config, "--client-command", command) as server:
+            facts = json.loads(server.ready_file.read_text())
+            public, probes = facts["addresses"]["public"], facts["addresses"]["probes"]
+            assert greet(public, certs) == "Hello, Ada! (anonymous on public)"
+            server.signal()
+            assert server.hears() == "STOPPING=1"
+            assert server.wait() == 0
+            banner, _, after = server.stderr.partition("\nready")
+        assert server.process.returncode == 0
+        lines = banner.splitlines()
+        assert lines[0].startswith(f"grpcsecure {grpcsecure.__version__}  pid ")
+        assert lines[1] == f"config    {config}"
+        assert lines[2] == (
+            "services  helloworld.Greeter (4 methods), grpc.health.v1.Health"
+            " (2 methods), grpc.reflection.v1alpha.ServerReflection (1 method)"
+        )
+        assert (
+            lines[3]
+            == f"listener  public  {public}  dont_request  engine grpc  TLS 1.2+"
+        )
+        assert "dns localhost  ip 127.0.0.1  ip ::1  expires in 29 days" in lines[4]
+        assert lines[5] == f"listener  probes  {probes}  plaintext"
+        assert lines[6] == "          only grpc.health.v1.Health"
+        assert [line[:15] for line in lines[7:]] == [
+            "!         GS311",
+            "!         GS313",
+        ]
+        ready, client, draining = after.splitlines()
+        assert ready.startswith(f"     {public}, {probes}  in {facts['ready_ms']} ms")
+        assert client == f"""try       dial -d '{{"name": "{{who}}"}}' {public}"""
+        assert draining == "server.draining  reason=SIGTERM  grace=30.0"
+        assert server_is_gone(facts["addresses"]["public"])
+
+    def test_json_log_is_one_object_a_line(self, tmp_path):
+        """With `--log-format json` the banner is one `server.started` object."""
+        config = write_config(tmp_path / "server.yaml", GREETER)
+        with serving(config, "--log-format", "json") as server:
+            address = server.addresses["public"]
+            server.signal(signal.SIGINT)
+            assert server.wait() == 0
+            events = [json.loads(line) for line in server.stderr.splitlines()]
+            assert server.stdout == ""
+        started, draining = events
+        assert started["event"] == "server.started"
+        assert started["level"] == "info"
+        assert started["addresses"] == {"public": address}
+        assert started["config"] == str(config)
+        assert started["services"]["helloworld.Greeter"] == 4
+        assert draining["event"] == "server.draining"
+        assert draining["reason"] == "SIGINT"
+
+    def test_ready_file_is_removed_at_the_end(self, tmp_path):
+        """Who waits for the file never takes a server that is gone for ready."""
+        config = write_config(tmp_path / "server.yaml", GREETER)
+        with serving(config) as server:
+            assert server.ready_file.exists()
+            assert [p.name for p in server.ready_file.parent.glob(".ready*")] == []
+            server.signal()
+            assert server.wait() == 0
+            assert not server.ready_file.exists()
+
+    def test_config_from_stdin_with_a_profile(self, tmp_path):
+        """`serve -` reads standard input; relative paths start here."""
+        text = textwrap.dedent(
+            """\
+            version: 1
+            services: [{servicer: 'mine:Mine'}]
+            listeners: {public: {address: '127.0.0.1:0', plaintext: true}}
+            profiles:
+              loud: {services: [{servicer: 'mine:Loud'}]}
+            """
+        )
+        (tmp_path / "mine.py").write_text(
+            textwrap.dedent(
+                """\
+                from helloworld.greeter import Greeter as Mine
+
+                class Loud(Mine):
+                    def __init__(self):
+                        super().__init__("HELLO")
+                """
+            )
+        )
+        from support.process import ROOT
+
+        with serving(
+            "-",
+            stdin=text,
+            cwd=tmp_path,
+            PYTHONPATH=str(ROOT / "examples"),
+            GRPCSECURE_PROFILE="loud",
+        ) as server:
+            assert greet(server.addresses["public"]).startswith("HELLO, Ada!")
+            server.signal()
+            assert server.wait() == 0
+            assert "config    <stdin> (profile loud)" in server.stderr
+
+
+def server_is_gone(address):
+    """Whether nobody listens at `address`, host and port."""
+    host, _, port = address.rpartition(":")
+    with socket.socket() as client:
+        return client.connect_ex((host, int(port))) != 0
+
+
+class TestFailedStart:
+    """A server that cannot start says why, and what kind of failure it is."""
+
+    def test_findings_are_those_of_validate(self, tmp_path):
+        """A bad config is exit 1, with the very words of `validate` on stdout."""
+        path = tmp_path / "server.yaml"
+        path.write_text("version: 1\nservces: []\n")
+        served, validated = run("serve", path), run("validate", path)
+        assert served.returncode == validated.returncode == 1
+        assert served.stdout == validated.stdout
+        assert "GS102" in served.stdout
+        assert served.stderr == ""
+
+    def test_missing_config_is_exit_2(self, tmp_path):
+        """What cannot be read cannot be checked."""
+        result = run("serve", tmp_path / "none.yaml")
+        assert result.returncode == 2
+        assert "GS001" in result.stdout
+
+    def test_unknown_profile_is_exit_2(self, tmp_path):
+        """The nearest profile is named, on stderr."""
+        path = tmp_path / "server.yaml"
+        path.write_text("version: 1\nprofiles: {prod: {}, dev: {}}\n")
+        result = run("serve", path, "--profile", "prdo")
+        assert result.returncode == 2
+        assert result.stdout == ""
+        assert "`prdo`" in result.stderr
+        assert "did you mean `prod`?" in result.stderr
+
+    def test_taken_port_is_exit_3(self, tmp_path):
+        """Two servers never share a port, and the second leaves the first alone."""
+        config = write_config(tmp_path / "one.yaml", GREETER)
+        with serving(config) as first:
+            address = first.addresses["public"]
+            config = write_config(
+                tmp_path / "two.yaml",
+                GREETER,
+                listeners={"late": {"address": address, "plaintext": True}},
+            )
+            second = run("serve", config, "--ready-file", first.ready_file)
+            assert second.returncode == 3
+            assert second.stdout == ""
+            assert second.stderr.splitlines()[-1] == (
+                f"error: listener `late` cannot listen on {address}:"
+                " address already in use"
+            )
+            assert first.addresses == {"public": address}
+            assert greet(address) == "Hello, Ada! (anonymous on public)"
+
+    def test_servicer_that_raises_is_exit_3(self, tmp_path):
+        """The user's own traceback follows, from their code on; nothing listens."""
+        (tmp_path / "mine.py").write_text(
+            textwrap.dedent(
+                """\
+                from helloworld.helloworld_pb2_grpc import GreeterServicer
+
+                class Mine(GreeterServicer):
+                    def __init__(self):
+                        raise RuntimeError("no database")
+                """
+            )
+        )
+        path = socket_path(tmp_path)
+        config = write_config(
+            tmp_path / "server.yaml",
+            "mine:Mine",
+            listeners={"public": {"address": f"unix:{path}", "plaintext": True}},
+        )
+        result = run("serve", config, cwd=tmp_path)
+        assert result.returncode == 3
+        assert result.stdout == ""
+        lines = result.stderr.splitlines()
+        assert lines[0] == "error: `mine:Mine` raised RuntimeError when it was created"
+        assert lines[1] == "Traceback (most recent call last):"
+        assert lines[2] == f'  File "{tmp_path}/mine.py", line 5, in __init__'
+        assert lines[-1] == "RuntimeError: no database"
+        assert "grpcsecure/" not in result.stderr
+        assert not path.exists()
+
+    def test_ready_file_that_cannot_be_written_is_exit_3(self, tmp_path):
+        """A server that nobody could find is not left running."""
+        config = write_config(tmp_path / "server.yaml", GREETER)
+        path = tmp_path / "none" / "ready.json"
+        result = run("serve", config, "--ready-file", path)
+        assert result.returncode == 3
+        assert result.stderr.splitlines()[-1] == (
+            f"error: cannot write the ready file `{path}`: no such file or directory"
+        )
+
+    def test_import_failure_is_a_finding(self, tmp_path):
+        """A failing import is exit 1, as in `validate`, with the user's traceback."""
+        (tmp_path / "outer.py").write_text("from broken import Mine\n")
+        (tmp_path / "broken.py").write_text("import os\n1 / 0\n")
+        config = write_config(tmp_path / "server.yaml", "outer:Mine")
+        result = run("serve", config, cwd=tmp_path)
+        assert result.returncode == 1
+        assert "importing `outer` raised ZeroDivisionError" in result.stdout
+        frames = [line for line in result.stdout.splitlines() if "  File " in line]
+        assert [line.strip(" =") for line in frames] == [
+            f'File "{tmp_path}/outer.py", line 1, in <module>',
+            f'File "{tmp_path}/broken.py", line 2, in <module>',
+        ]
+        assert result.stderr == ""
+
+
+class TestHangingStart:
+    """A servicer that hangs while it is created."""
+
+    def test_nothing_listens_and_two_signals_end_it(self, tmp_path):
+        """Until all servicers are there nobody is let in; Ctrl+C twice gets out."""
+        path = socket_path(tmp_path)
+        config = write_config(
+            tmp_path / "server.yaml",
+            "support.services:Hangs",
+            listeners={"public": {"address": f"unix:{path}", "plaintext": True}},
+        )
+        with starting(config) as server:
+            assert server.hears() == "STATUS=hanging"
+            assert not path.exists()
+            assert not server.ready_file.exists()
+            server.signal(signal.SIGINT)
+            server.signal(signal.SIGTERM)
+            assert server.wait() == 2
+            assert server.stderr.strip() == "interrupted"
