@@ -14,15 +14,12 @@ import signal
 import socket
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from grpcsecure.tls.bridge import messages
 from grpcsecure.tls.bridge.engine import Engine, LauncherGone
+from grpcsecure.tls.bridge.heap import heap_trimmer
 from grpcsecure.tls.bridge.inner import remove_directory
 from grpcsecure.tls.bridge.wire import Channel
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _PR_SET_PDEATHSIG = 1
 
@@ -43,7 +40,7 @@ def main(arguments: list[str]) -> int:
     # cycles can wait until there are many more new objects than by default.
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    engine = Engine(control, trim_heap=_heap_trimmer())
+    engine = Engine(control, trim_heap=heap_trimmer())
     last_words = Channel(control.dup())
     try:
         was_told = engine.run()
@@ -89,12 +86,6 @@ def _raise_descriptor_limit() -> None:
     # Some systems have a limit below the hard one.
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _heap_trimmer() -> Callable[[], None] | None:
-    """Return what makes glibc give freed memory back; elsewhere nothing is needed."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    return None if trim is None else lambda: trim(0)
 
 
 if __name__ == "__main__":

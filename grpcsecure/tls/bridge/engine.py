@@ -18,6 +18,7 @@ from grpcsecure.tls.bridge.facts import Refusal, RefusalKind
 from grpcsecure.tls.bridge.farewell import Farewells
 from grpcsecure.tls.bridge.handover import Handover
 from grpcsecure.tls.bridge.handshake import Handshake
+from grpcsecure.tls.bridge.heap import Heap
 from grpcsecure.tls.bridge.inner import release_inner
 from grpcsecure.tls.bridge.pipe import Pipe
 from grpcsecure.tls.bridge.reactor import IN, OUT, Deadlines, Reactor
@@ -63,9 +64,9 @@ class Engine:
     """All state of one bridge; `run` until the launcher stops it or goes away."""
 
     def __init__(
-        self, control: socket.socket, *, trim_heap: Callable[[], None] | None = None
+        self, control: socket.socket, *, trim_heap: Callable[[], object] | None = None
     ) -> None:
-        self._trim_heap = trim_heap
+        self._heap = Heap(trim_heap)
         control.setblocking(False)
         self._control = Channel(control)
         self._reactor = Reactor()
@@ -336,6 +337,8 @@ class Engine:
         """Have the name forgotten, then free it."""
         del self._pipes[pipe.connection]
         self._swollen.discard(pipe)
+        if self._heap.one_less(len(self._pipes)):
+            self._chores.add("heap")
         self.end_name(pipe.connection, pipe.inner, pipe.name)
         self._resume_accepting()
 
@@ -373,10 +376,12 @@ class Engine:
             self._refusals.flush()
             if self._refusals.is_behind:
                 self._chores.add(chore)
+        elif chore == "heap":
+            self._heap.trim()
         else:
             swollen = {pipe for pipe in self._swollen if not pipe.trim()}
-            if self._trim_heap is not None and len(swollen) < len(self._swollen):
-                self._trim_heap()
+            if len(swollen) < len(self._swollen):
+                self._heap.trim()
             self._swollen = swollen
             if self._swollen:
                 self._chores.add(chore)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from grpcsecure.frozen import field, frozen
 from grpcsecure.tls.bridge import messages
+from grpcsecure.tls.bridge.heap import Heap, heap_trimmer
 from grpcsecure.tls.bridge.hosts import ProcessHost
 from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
 from grpcsecure.tls.bridge.registry import Registry
@@ -45,6 +46,9 @@ _STABLE = 60.0
 
 #: Seconds a bridge may leave our orders unread before it counts as stuck.
 _SEND_TIMEOUT = 10
+
+#: Seconds until the server has let go of connections that ended.
+_TRIM_AFTER = 2.0
 
 
 class BridgeError(Exception):
@@ -111,6 +115,7 @@ class Bridge:
         self._failure: str | None = None
         self._drained = False
         self._stopping = False
+        self._heap = Heap(heap_trimmer())
         self._ended = threading.Event()
         self._wake = threading.Event()
         # The kernel sends PR_SET_PDEATHSIG when this very thread ends.
@@ -334,6 +339,8 @@ class Bridge:
         elif kind is FrameKind.ENDED:
             for number in messages.read_ids(frame):
                 self.peers.remove(number)
+                if self._heap.one_less(len(self.peers)):
+                    self._trim_later()
         elif kind is FrameKind.REFUSED:
             self._observer.refused(messages.read_refusal(frame))
         elif kind in (FrameKind.SWAPPED, FrameKind.REJECTED):
@@ -344,6 +351,11 @@ class Bridge:
                 self._changed.notify_all()
         else:
             raise ProtocolError(f"a {kind.name} frame")
+
+    def _trim_later(self) -> None:
+        timer = threading.Timer(_TRIM_AFTER, self._heap.trim)
+        timer.daemon = True
+        timer.start()
 
     def _register(
         self,

@@ -1,0 +1,47 @@
+"""When memory is given back to the system, and that it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from grpcsecure.tls.bridge.heap import Heap, heap_trimmer
+
+#: What is left keeps the heap from shrinking by itself.
+_SCRIPT = """
+import re
+from grpcsecure.tls.bridge.heap import Heap, heap_trimmer
+
+def memory():
+    return int(re.search(r"RssAnon:\\s+(\\d+)", open("/proc/self/status").read())[1])
+
+blocks = [bytearray(20_000 if number % 2 else 600) for number in range(5_000)]
+full = memory()
+blocks[1::2] = [None] * 2_500
+Heap(heap_trimmer()).trim()
+print(full - memory())
+"""
+
+
+def test_trim_is_due_when_as_many_have_ended_as_are_left():
+    """A trim costs each connection the same, however many there are."""
+    heap = Heap(None)
+    due = [left for left in reversed(range(5_000)) if heap.one_less(left)]
+    assert due == [2500, 1250, 625, 312, 156, 56]
+
+
+def test_coming_and_going_is_not_worth_a_trim_each():
+    """Connections that come and go on a busy bridge trim once in its size."""
+    heap = Heap(None)
+    assert sum(heap.one_less(1_000) for _ in range(10_000)) == 10
+
+
+@pytest.mark.skipif(heap_trimmer() is None, reason="needs glibc")
+def test_trim_gives_memory_back():
+    """What lies free between blocks in use goes back to the system."""
+    run = subprocess.run(
+        [sys.executable, "-c", _SCRIPT], capture_output=True, check=True
+    )
+    assert int(run.stdout) > 40_000
