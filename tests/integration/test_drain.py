@@ -1,0 +1,121 @@
+"""How `grpcsecure serve` ends: draining on a signal, cutting on the second."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import grpc
+import pytest
+from support.process import PATIENCE, serving, write_config
+from support.servers import Connection, Conversation, ask, failure, say
+
+GATED = {
+    "threads": "support.services:Gated",
+    "asyncio": "support.services:GatedAio",
+}
+
+CUT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "number"), [("threads", signal.SIGTERM), ("asyncio", signal.SIGINT)]
+)
+def test_running_calls_finish_and_new_ones_are_refused(runtime, number, tmp_path):
+    """A unary call and a stream outlive the signal; a new call gets UNAVAILABLE."""
+    config = write_config(tmp_path / "server.yaml", GATED[runtime])
+    with (
+        serving(config) as server,
+        Connection(server.addresses["public"]) as first,
+        Connection(server.addresses["public"]) as second,
+    ):
+        talk = Conversation(first.greeter)
+        unary = first.greeter.SayHello.future(ask(), timeout=PATIENCE)
+        assert talk("entered") == "entered"
+        server.signal(number)
+        second.wait_for_drain()
+        assert failure(lambda: say(second.greeter))[0] is grpc.StatusCode.UNAVAILABLE
+        assert talk("still here") == "still here"
+        assert talk("open") == "open"
+        assert unary.result().message == "done"
+        assert talk.end() == []
+        assert server.wait() == 0
+        assert f"server.draining  reason={number.name}  grace=30.0" in server.stderr
+
+
+@pytest.mark.parametrize("runtime", ["threads", "asyncio"])
+def test_deadline_cuts_with_exit_4(runtime, tmp_path):
+    """Calls that take longer than `shutdown_grace` are cut, and the exit code says so.
+
+    The handler is stuck for good: it does not keep the process alive.
+    """
+    config = write_config(
+        tmp_path / "server.yaml", GATED[runtime], shutdown_grace="1ms"
+    )
+    with (
+        serving(config) as server,
+        Connection(server.addresses["public"]) as client,
+    ):
+        talk = Conversation(client.greeter)
+        stuck = client.greeter.SayHello.future(ask("stuck"), timeout=PATIENCE)
+        assert talk("entered") == "entered"
+        server.signal()
+        assert failure(stuck.result)[0] in CUT
+        assert server.wait() == 4
+
+
+@pytest.mark.parametrize("runtime", ["threads", "asyncio"])
+def test_second_signal_cuts_with_exit_4(runtime, tmp_path):
+    """Whoever does not want to wait for the grace sends the signal again."""
+    config = write_config(tmp_path / "server.yaml", GATED[runtime], shutdown_grace="1h")
+    with (
+        serving(config) as server,
+        Connection(server.addresses["public"]) as client,
+    ):
+        talk = Conversation(client.greeter)
+        stuck = client.greeter.SayHello.future(ask("stuck"), timeout=PATIENCE)
+        assert talk("entered") == "entered"
+        server.signal(signal.SIGTERM)
+        client.wait_for_drain()
+        server.signal(signal.SIGINT)
+        assert failure(stuck.result)[0] in CUT
+        assert server.wait() == 4
+        assert "warning: server.cutting  reason=second signal" in server.stderr
+
+
+def test_no_grace_at_all_is_exit_0_when_idle(tmp_path):
+    """Nothing is cut where nothing runs, however short the grace."""
+    config = write_config(
+        tmp_path / "server.yaml", GATED["threads"], shutdown_grace="0s"
+    )
+    with serving(config) as server:
+        server.signal()
+        assert server.wait() == 0
+
+
+def _unshare():
+    """Return a command that runs another as PID 1, or None where it is not allowed."""
+    command = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
+    if shutil.which("unshare") is None:
+        return None
+    tried = subprocess.run([*command, "true"], capture_output=True, check=False)
+    return command if tried.returncode == 0 else None
+
+
+def test_as_pid_1(tmp_path):
+    """As the first process of a container, where no signal has a default, it drains."""
+    command = _unshare()
+    if command is None:
+        pytest.skip("this system lets nobody make a PID namespace")
+    config = write_config(tmp_path / "server.yaml", GATED["threads"])
+    with serving(config, prefix=command) as server:
+        outer = server.process.pid
+        children = Path(f"/proc/{outer}/task/{outer}/children").read_text()
+        (inner,) = map(int, children.split())
+        os.kill(inner, signal.SIGTERM)
+        assert server.wait() == 0
+        assert "pid 1  " in server.stderr
+        assert "server.draining  reason=SIGTERM" in server.stderr
