@@ -1,0 +1,485 @@
+"""Findings about services, GS501 to GS512: the code, the place and the words."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import textwrap
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from support.configs import brief, underlined
+
+from grpcsecure.config.source import Source
+from grpcsecure.server.loading import Phase, load_config
+
+CONFIG = """\
+version: 1
+services:
+  - {{servicer: '{0}'{1}}}
+listeners:
+  public: {{address: '127.0.0.1:0', plaintext: true}}
+"""
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(name="module")
+def _module(tmp_path, monkeypatch):
+    """Write a module of the user's; return its name, which no other test has."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    written = []
+
+    def write(text, name=None):
+        written.append(name or f"mine_{next(_NUMBERS)}")
+        (tmp_path / f"{written[-1]}.py").write_text(textwrap.dedent(text))
+        return written[-1]
+
+    yield write
+    for name in written:
+        sys.modules.pop(name, None)
+
+
+def load(text):
+    """Load a config as text, up to its last phase."""
+    return load_config(
+        Source("server.yaml", Path.cwd(), text),
+        profile=None,
+        environ={},
+        now=datetime.now(timezone.utc),
+    )
+
+
+def found(servicer, more="", config=CONFIG):
+    """Return each finding about `servicer`, and the text it points at."""
+    text = config.format(servicer, more)
+    loaded = load(text)
+    is_bad = any(finding.is_error for finding in loaded.findings)
+    assert loaded.failed is (Phase.SERVICES if is_bad else None)
+    return [(*brief([f]), underlined(text, f)) for f in loaded.findings]
+
+
+def only(servicer, more="", config=CONFIG):
+    """Return the only finding."""
+    (finding,) = load(config.format(servicer, more)).findings
+    return finding
+
+
+GREETER = "from helloworld.greeter import Greeter\n"
+
+
+class TestImport:
+    """GS501 and GS502: the module, and the attribute in it."""
+
+    def test_missing_module(self):
+        """A module that is not there needs no traceback."""
+        assert found("no_such_module:Greeter") == [
+            ("3:16 GS501 no module named `no_such_module`", "'no_such_module:Greeter'")
+        ]
+        assert only("no_such_module:Greeter").notes == ()
+
+    def test_missing_submodule(self):
+        """Of a dotted name, the part that is missing is named."""
+        assert found("helloworld.none:Mine") == [
+            (
+                "3:16 GS501 no module named `helloworld.none`",
+                "'helloworld.none:Greeter'",
+            )
+        ]
+
+    def test_module_that_needs_a_missing_one(self, module):
+        """When the user's module is there, its own traceback says what is missing."""
+        name = module("import no_such_module\n")
+        assert found(f"{name}:Greeter") == [
+            (
+                f"3:16 GS501 importing `{name}` raised ModuleNotFoundError",
+                f"'{name}:Greeter'",
+            )
+        ]
+        (note,) = only(f"{name}:Greeter").notes
+        assert note.endswith("ModuleNotFoundError: No module named 'no_such_module'")
+
+    def test_module_that_raises(self, module):
+        """The traceback begins in the user's code, and has no frame of ours."""
+        name = module("def fail():\n    1 / 0\n\nfail()\n")
+        finding = only(f"{name}:Greeter")
+        assert finding.message == f"importing `{name}` raised ZeroDivisionError"
+        assert finding.label == "its own code failed"
+        (note,) = finding.notes
+        lines = [line.strip() for line in note.splitlines()]
+        assert lines[0] == "Traceback (most recent call last):"
+        assert lines[1].endswith(f'{name}.py", line 4, in <module>')
+        assert sum(line.startswith("File ") for line in lines) == 2
+        assert lines[-1] == "ZeroDivisionError: division by zero"
+
+    def test_module_with_a_syntax_error(self, module):
+        """The line that does not parse is shown."""
+        name = module("def (:\n")
+        (note,) = only(f"{name}:Greeter").notes
+        assert f'{name}.py", line 1' in note
+        assert "SyntaxError" in note
+
+    def test_module_that_exits(self, module):
+        """A module that calls `sys.exit` does not end `validate`."""
+        name = module("import sys\nsys.exit(0)\n")
+        finding = only(f"{name}:Greeter")
+        assert finding.code == "GS501"
+        assert finding.message == f"importing `{name}` raised SystemExit"
+
+    def test_missing_attribute(self):
+        """The nearest name of the module is offered."""
+        finding = only("helloworld.greeter:Greetr")
+        assert brief([finding]) == [
+            "3:16 GS502 `helloworld.greeter` has no attribute `Greetr`"
+        ]
+        assert finding.label == "did you mean `Greeter`?"
+
+    def test_missing_inner_attribute(self):
+        """Of a dotted attribute, every part has to be there."""
+        assert found("helloworld.greeter:Greeter.Inner") == [
+            (
+                "3:16 GS502 `helloworld.greeter` has no attribute `Greeter.Inner`",
+                "'helloworld.greeter:Greeter.Inner'",
+            )
+        ]
+
+    def test_dotted_attribute(self, module):
+        """A class in a class is named with dots."""
+        name = module(f"{GREETER}class Outer:\n    Inner = Greeter\n")
+        assert found(f"{name}:Outer.Inner") == []
+
+
+class TestRegister:
+    """GS503 and GS511: the function that registers the servicer."""
+
+    def test_no_generated_base(self):
+        """A class without a generated base needs `register`."""
+        assert found("collections:OrderedDict") == [
+            (
+                (
+                    "3:16 GS503 `collections:OrderedDict` has no generated servicer class"
+                    " among its bases"
+                ),
+                "'collections:OrderedDict'",
+            )
+        ]
+
+    def test_explicit_register(self, module):
+        """With `register`, any object with the right methods serves."""
+        name = module(
+            """\
+            class Duck:
+                def SayHello(self, request, context): ...
+                SayHelloManyTimes = SayHelloToAll = Chat = SayHello
+            """
+        )
+        register = "helloworld.helloworld_pb2_grpc:add_GreeterServicer_to_server"
+        assert found(f"{name}:Duck", f", register: '{register}'") == []
+
+    def test_register_that_is_not_there(self):
+        """A misspelt register function is found at its own place."""
+        assert found(
+            "helloworld.greeter:Greeter",
+            ", register: 'helloworld.helloworld_pb2_grpc:add_Greeter_to_server'",
+        ) == [
+            (
+                (
+                    "3:56 GS502 `helloworld.helloworld_pb2_grpc` has no attribute"
+                    " `add_Greeter_to_server`"
+                ),
+                "'helloworld.helloworld_pb2_grpc:add_Greeter_to_server'",
+            )
+        ]
+
+    def test_register_that_registers_nothing(self):
+        """Some other function is no register function."""
+        assert found("helloworld.greeter:Greeter", ", register: 'operator:eq'") == [
+            ("3:56 GS511 `eq` registered no method", "'operator:eq'")
+        ]
+
+    def test_register_that_raises(self):
+        """A register function of another service does not fit."""
+        register = "grpc_health.v1.health_pb2_grpc:add_HealthServicer_to_server"
+        ((message, _),) = found(
+            "helloworld.greeter:Greeter", f", register: '{register}'"
+        )
+        assert message.startswith(
+            "3:56 GS511 `add_HealthServicer_to_server` raised AttributeError: "
+        )
+
+    def test_register_that_cannot_be_called(self):
+        """A register that is no function is a finding, not a traceback."""
+        ((message, _),) = found(
+            "helloworld.greeter:Greeter", ", register: 'helloworld.greeter:__name__'"
+        )
+        assert message.startswith("3:56 GS511 ")
+
+    def test_two_generated_bases(self, module):
+        """A class may serve two services: both are registered."""
+        name = module(
+            """\
+            from grpc_health.v1.health_pb2_grpc import HealthServicer
+            from helloworld.greeter import Greeter
+            class Both(Greeter, HealthServicer):
+                def Check(self, request, context): ...
+                def Watch(self, request, context): ...
+                List = Check
+            """
+        )
+        text = CONFIG.format(f"{name}:Both", "") + "server: {health: false}\n"
+        loaded = load(text)
+        assert loaded.findings == ()
+        (service,) = loaded.services
+        assert {method.service for method in service.methods} == {
+            "helloworld.Greeter",
+            "grpc.health.v1.Health",
+        }
+
+
+class TestCreation:
+    """GS504, GS507 and GS508: classes, factories, instances and their arguments."""
+
+    def test_abstract_class(self, module):
+        """A class that Python refuses to create is named with what it lacks."""
+        name = module(
+            f"""\
+            from abc import ABC, abstractmethod
+            {GREETER.strip()}
+            class Abstract(Greeter, ABC):
+                @abstractmethod
+                def style(self): ...
+                @abstractmethod
+                def accent(self): ...
+            """
+        )
+        assert found(f"{name}:Abstract") == [
+            (
+                (
+                    f"3:16 GS504 `{name}:Abstract` is abstract: `accent`, `style` not"
+                    " implemented"
+                ),
+                f"'{name}:Abstract'",
+            )
+        ]
+
+    def test_argument_that_nobody_takes(self):
+        """A misspelt argument is found at `with`, with the nearest parameter."""
+        finding = only("helloworld.greeter:Greeter", ", with: {greting: Hi}")
+        assert brief([finding]) == [
+            (
+                "3:46 GS507 `helloworld.greeter:Greeter` cannot be called with these"
+                " arguments: got an unexpected keyword argument 'greting'"
+            )
+        ]
+        assert finding.label == "did you mean `greeting`?"
+
+    def test_argument_values_are_not_shown(self, module):
+        """Arguments may be secrets: no finding repeats them."""
+        finding = only("helloworld.greeter:Greeter", ", with: {pass: s3cret}")
+        assert "s3cret" not in repr(finding)
+
+    def test_missing_argument(self, module):
+        """Without `with`, the servicer is where the argument is missing."""
+        name = module(
+            f"{GREETER}class Needy(Greeter):\n    def __init__(self, url): ...\n"
+        )
+        assert found(f"{name}:Needy") == [
+            (
+                (
+                    f"3:16 GS507 `{name}:Needy` cannot be called with these arguments:"
+                    " missing a required argument: 'url'"
+                ),
+                f"'{name}:Needy'",
+            )
+        ]
+        assert found(f"{name}:Needy", ", with: {url: x}") == []
+
+    def test_instance_takes_no_arguments(self, module):
+        """An instance is served as it is."""
+        name = module(f"{GREETER}greeter = Greeter()\n")
+        assert found(f"{name}:greeter") == []
+        ((message, _),) = found(f"{name}:greeter", ", with: {greeting: Hi}")
+        assert message == (
+            f"3:{len(name) + 28} GS507 `{name}:greeter` is an instance and takes no"
+            " arguments"
+        )
+
+    def test_factory_with_annotation_is_known(self, module):
+        """A factory is never called by `validate`: its annotation speaks for it."""
+        name = module(
+            f"{GREETER}def make(greeting: str = '') -> Greeter:\n    raise SystemExit\n"
+        )
+        assert found(f"{name}:make", ", with: {greeting: Hi}") == []
+        ((message, _),) = found(f"{name}:make", ", with: {greting: Hi}")
+        assert "GS507" in message
+
+    def test_factory_annotated_with_the_generated_base_is_trusted(self, module):
+        """`-> GreeterServicer` promises the service, not that nothing implements it."""
+        name = module(
+            """\
+            from helloworld.helloworld_pb2_grpc import GreeterServicer
+            def make() -> GreeterServicer: ...
+            """
+        )
+        assert found(f"{name}:make") == []
+
+    def test_factory_without_annotation_is_a_warning(self, module):
+        """What it returns is not known before the server starts."""
+        name = module(f"{GREETER}def make():\n    return Greeter()\n")
+        finding = only(f"{name}:make")
+        assert not finding.is_error
+        assert brief([finding]) == [
+            f"3:16 GS508 what `{name}:make` returns is not known yet"
+        ]
+
+    def test_unimplemented_methods_are_warnings(self, module):
+        """Each method that only the generated base has is named."""
+        name = module(
+            """\
+            from helloworld.helloworld_pb2_grpc import GreeterServicer
+            class Half(GreeterServicer):
+                def SayHello(self, request, context): ...
+                def Chat(self, request_iterator, context): ...
+            """
+        )
+        assert found(f"{name}:Half") == [
+            (
+                (
+                    f"3:16 GS510 `{name}:Half` does not implement"
+                    f" `/helloworld.Greeter/{method}`"
+                ),
+                f"'{name}:Half'",
+            )
+            for method in ("SayHelloManyTimes", "SayHelloToAll")
+        ]
+
+
+TWO = """\
+version: 1
+services:
+  - {{servicer: '{0}'}}
+  - {{servicer: '{1}'}}
+listeners:
+  public: {{address: '127.0.0.1:0', plaintext: true}}
+"""
+
+ONE = """\
+version: 1
+services: [{{servicer: 'helloworld.greeter:Greeter'}}]
+listeners:
+  public: {{address: '127.0.0.1:0', plaintext: true, services: [{0}]}}
+  probes: {{address: '127.0.0.1:0', plaintext: true, services: [{1}]}}
+"""
+
+
+class TestTogether:
+    """GS505, GS506, GS509 and GS512: services, listeners and the runtime."""
+
+    def test_two_servicers_of_one_service(self):
+        """GRPC would call one of them and ignore the other."""
+        finding = only(
+            "helloworld.greeter:Greeter", "helloworld.greeter:Greeter", config=TWO
+        )
+        assert brief([finding]) == [
+            "4:16 GS509 two servicers provide `helloworld.Greeter`"
+        ]
+        assert finding.secondary[0].span.line == 3
+
+    def test_service_that_grpcsecure_provides(self, module):
+        """A health service of one's own needs `health: false`."""
+        name = module(
+            """\
+            from grpc_health.v1.health import HealthServicer as Mine
+            """
+        )
+        findings = load(CONFIG.format(f"{name}:Mine", "")).findings
+        (finding,) = [f for f in findings if f.is_error]
+        assert brief([finding]) == [
+            (
+                f"3:16 GS509 `{name}:Mine` provides `grpc.health.v1.Health`, as grpcsecure"
+                " does"
+            )
+        ]
+        assert finding.help == "set `server.health: false` to serve your own"
+
+    def test_listener_with_an_unknown_service(self):
+        """A misspelt service is found at its place in the listener's list."""
+        text = ONE.format("helloworld.Greeter", "helloworld.Greetr")
+        (finding,) = load(text).findings
+        assert brief([finding]) == [
+            (
+                "5:64 GS505 listener `probes` names the service `helloworld.Greetr`, which"
+                " nobody provides"
+            )
+        ]
+        assert underlined(text, finding) == "helloworld.Greetr"
+        assert finding.label == "did you mean `helloworld.Greeter`?"
+
+    def test_built_in_services_are_known_while_they_are_on(self):
+        """Health is there by default; reflection when it is switched on."""
+        text = ONE.format(
+            "helloworld.Greeter",
+            "grpc.health.v1.Health, grpc.reflection.v1alpha.ServerReflection",
+        )
+        (finding,) = load(text).findings
+        assert finding.code == "GS505"
+        loaded = load(text + "server: {reflection: true}\n")
+        assert [f.code for f in loaded.findings] == ["GS311"]
+
+    def test_service_on_no_listener(self):
+        """Where every listener has a list, a service on none of them is a warning."""
+        text = ONE.format("grpc.health.v1.Health", "grpc.health.v1.Health")
+        (finding,) = load(text).findings
+        assert not finding.is_error
+        assert brief([finding]) == [
+            "2:23 GS512 `helloworld.Greeter` is served on no listener"
+        ]
+
+    def test_coroutines_in_threads(self):
+        """A thread would get a coroutine that nobody awaits."""
+        text = CONFIG.format("helloworld.greeter_aio:Greeter", "")
+        text += "server: {runtime: threads}\n"
+        (finding,) = load(text).findings
+        assert brief([finding]) == [
+            (
+                "3:16 GS506 `helloworld.greeter_aio:Greeter` has coroutines, which threads"
+                " cannot call"
+            )
+        ]
+        assert finding.label == "`SayHello` is one"
+        assert finding.secondary[0].span.line == 6
+
+    @pytest.mark.parametrize("runtime", ["auto", "asyncio"])
+    def test_coroutines_elsewhere(self, runtime):
+        """The other runtimes await them."""
+        text = CONFIG.format("helloworld.greeter_aio:Greeter", "")
+        assert load(f"{text}server: {{runtime: {runtime}}}\n").findings == ()
+
+    def test_all_services_are_reported(self):
+        """A bad service does not hide what is wrong with the next one."""
+        text = TWO.format("no_such_module:A", "collections:OrderedDict")
+        assert [f.code for f in load(text).findings] == ["GS501", "GS503"]
+
+
+class TestImportPaths:
+    """Where the user's modules are found."""
+
+    def test_import_paths_come_first(self, module, tmp_path):
+        """`server.import_paths` are relative to the config, and come first."""
+        folder = tmp_path / "lib"
+        folder.mkdir()
+        (folder / "only_in_lib.py").write_text(GREETER)
+        try:
+            text = CONFIG.format("only_in_lib:Greeter", "")
+            assert [f.code for f in load(text).findings] == ["GS501"]
+            assert load(f"{text}server: {{import_paths: [lib]}}\n").findings == ()
+        finally:
+            sys.modules.pop("only_in_lib", None)
+
+    def test_current_directory_is_importable(self, module):
+        """A module beside the config is found where the command runs."""
+        name = module(GREETER)
+        assert found(f"{name}:Greeter") == []
