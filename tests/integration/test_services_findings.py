@@ -86,7 +86,7 @@ class TestImport:
         assert found("helloworld.none:Mine") == [
             (
                 "3:16 GS501 no module named `helloworld.none`",
-                "'helloworld.none:Greeter'",
+                "'helloworld.none:Mine'",
             )
         ]
 
@@ -160,8 +160,8 @@ class TestRegister:
         assert found("collections:OrderedDict") == [
             (
                 (
-                    "3:16 GS503 `collections:OrderedDict` has no generated servicer class"
-                    " among its bases"
+                    "3:16 GS503 `collections:OrderedDict` has no generated servicer"
+                    " class among its bases"
                 ),
                 "'collections:OrderedDict'",
             )
@@ -399,8 +399,8 @@ class TestTogether:
         (finding,) = [f for f in findings if f.is_error]
         assert brief([finding]) == [
             (
-                f"3:16 GS509 `{name}:Mine` provides `grpc.health.v1.Health`, as grpcsecure"
-                " does"
+                f"3:16 GS509 `{name}:Mine` provides `grpc.health.v1.Health`, as"
+                " grpcsecure does"
             )
         ]
         assert finding.help == "set `server.health: false` to serve your own"
@@ -411,8 +411,8 @@ class TestTogether:
         (finding,) = load(text).findings
         assert brief([finding]) == [
             (
-                "5:64 GS505 listener `probes` names the service `helloworld.Greetr`, which"
-                " nobody provides"
+                "5:64 GS505 listener `probes` names the service `helloworld.Greetr`,"
+                " which nobody provides"
             )
         ]
         assert underlined(text, finding) == "helloworld.Greetr"
@@ -445,8 +445,8 @@ class TestTogether:
         (finding,) = load(text).findings
         assert brief([finding]) == [
             (
-                "3:16 GS506 `helloworld.greeter_aio:Greeter` has coroutines, which threads"
-                " cannot call"
+                "3:16 GS506 `helloworld.greeter_aio:Greeter` has coroutines, which"
+                " threads cannot call"
             )
         ]
         assert finding.label == "`SayHello` is one"
