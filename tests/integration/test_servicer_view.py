@@ -65,6 +65,20 @@ def runtime(request):
     return request.param
 
 
+OPEN = {"client_certificate": "dont_request"}
+MUTUAL = {"client_certificate": "require_and_verify", "client_ca": "ca.pem"}
+
+#: Kinds of listener: address and mode; each is there once for each engine that can.
+KINDS = {
+    "mutual": ("127.0.0.1:0", MUTUAL),
+    "open": ("127.0.0.1:0", OPEN),
+    "ipv6": ("[::1]:0", OPEN),
+    "wildcard": ("[::]:0", OPEN),
+    "unix": ("unix:{engine}.sock", OPEN),
+    "lenient": ("127.0.0.1:0", {"client_certificate": "request_but_dont_verify"}),
+}
+
+
 @pytest.fixture(scope="module")
 def world(ca, runtime, tmp_path_factory):
     """A server of both engines, with an interceptor of the user's."""
@@ -75,13 +89,6 @@ def world(ca, runtime, tmp_path_factory):
     (folder / "server.key").write_bytes(pair.key_pem)
     (folder / "server.key").chmod(0o600)
     (folder / "ca.pem").write_bytes(ca.certificate_pem)
-    modes = {
-        "mutual": {
-            "client_certificate": "require_and_verify",
-            "client_ca": "ca.pem",
-        },
-        "open": {"client_certificate": "dont_request"},
-    }
     which, servicer, interceptor = RUNTIMES[runtime]
     files = {"certificate": "server.pem", "private_key": "server.key"}
     config = {
@@ -90,11 +97,12 @@ def world(ca, runtime, tmp_path_factory):
         "server": {"runtime": which, "shutdown_grace": "1s"},
         "listeners": {
             f"{engine}-{kind}": {
-                "address": "127.0.0.1:0",
+                "address": address.format(engine=engine),
                 "tls": {**files, "engine": engine, **mode},
             }
             for engine in ENGINES
-            for kind, mode in modes.items()
+            for kind, (address, mode) in KINDS.items()
+            if (engine, kind) != ("grpc", "lenient")
         },
     }
     (folder / "config.yaml").write_text(json.dumps(config))
@@ -104,8 +112,11 @@ def world(ca, runtime, tmp_path_factory):
 
 
 @contextmanager
-def greeter(world, listener, client=None, server_name="localhost"):
-    """Open a connection to `listener`, and close it again."""
+def greeter(world, listener, client=None, *, server_name="localhost", dial=None):
+    """Open a connection to `listener`, at another host if need be, and close it."""
+    address = world.addresses[listener]
+    if dial is not None:
+        address = f"{dial}:{address.rpartition(':')[2]}"
     chain = client and client.chain_pem
     credentials = grpc.ssl_channel_credentials(
         world.ca.certificate_pem, client and client.key_pem, chain
@@ -114,9 +125,7 @@ def greeter(world, listener, client=None, server_name="localhost"):
         ("grpc.ssl_target_name_override", server_name),
         ("grpc.use_local_subchannel_pool", 1),
     ]
-    with grpc.secure_channel(
-        world.addresses[listener], credentials, options
-    ) as channel:
+    with grpc.secure_channel(address, credentials, options) as channel:
         yield GreeterStub(channel)
 
 
@@ -143,10 +152,10 @@ NEWER = {
 def comparable(view, native):
     """Return what is to be the same in both engines.
 
-    As text, so that types and order count; the verdict as it is too, since it hides some.
+    As text, so that types and order count; the verdict also as it is: it hides some.
     """
     host, _, port = view.peer.rpartition(":")
-    assert port.isdecimal()
+    assert port.isdecimal() or view.peer == "unix:"
     assert view.verdict.address == view.peer
     verdict = replace(view.verdict, listener="", address="")
     untold = NEWER - native.auth_context.keys()
@@ -239,6 +248,44 @@ def test_certificate_nobody_asked_for_is_not_shown(world):
     """In `dont_request` a client with a certificate is as anonymous as any other."""
     client = certificate("unasked", issuer=world.ca, extended=CLIENT_AUTH)
     assert compare(world, "open", client).identities is None
+
+
+def test_mode_does_not_change_what_is_shown(world):
+    """Verified or not, the properties are the same: they do not say which it is."""
+    client = certificate("c", issuer=world.ca, names=ALTERNATIVE_NAMES["every kind"])
+    [verified, _] = look(world, "grpc-mutual", client)
+    [claimed, _] = look(world, "bridge-lenient", client)
+    for untold in NEWER - verified.view.auth_context.keys():
+        del claimed.view.auth_context[untold]
+    for answer in ("auth_context", "identities", "identity_key"):
+        assert getattr(claimed.view, answer) == getattr(verified.view, answer)
+    assert verified.view.verdict.state is PeerState.VERIFIED
+    assert claimed.view.verdict.state is PeerState.CLAIMED
+
+
+def test_self_signed_certificate_is_shown(world):
+    """Where nobody checks, a servicer sees the names that were claimed."""
+    client = certificate("claimed", names=[x509.DNSName("admin.example")])
+    [_, sight] = look(world, "bridge-lenient", client)
+    assert sight.view.identities == [b"admin.example"]
+    assert sight.view.auth_context["x509_common_name"] == [b"claimed"]
+    assert sight.view.verdict.state is PeerState.CLAIMED
+
+
+@pytest.mark.parametrize(
+    ("kind", "dial", "shown"),
+    [
+        ("open", None, "ipv4:127.0.0.1:"),
+        ("ipv6", None, "ipv6:%5B::1%5D:"),
+        ("wildcard", "127.0.0.1", "ipv4:127.0.0.1:"),
+        ("wildcard", "[::1]", "ipv6:%5B::1%5D:"),
+        ("unix", None, "unix:"),
+    ],
+)
+def test_address_is_shown_the_same(world, kind, dial, shown):
+    """The client's address is spelled the same on every kind of listener."""
+    view = compare(world, kind, dial=dial)
+    assert view.peer.startswith(shown)
 
 
 def test_name_asked_for_is_shown_the_same(world):
