@@ -15,7 +15,7 @@ import click
 from grpcsecure.cli.banner import banner_fields, render_banner
 from grpcsecure.cli.logs import FORMATS, LEVELS, configure_logging
 from grpcsecure.cli.options import config_or_default, profile_option
-from grpcsecure.errors import ConfigError, ExitCode, StartupError
+from grpcsecure.errors import BindError, ConfigError, ExitCode, StartupError
 
 if TYPE_CHECKING:
     from grpcsecure.cli.console import Console
@@ -114,6 +114,7 @@ class _Session:
         self._ready_file = ready_file
         self._client_command = client_command
         self._json_log = False
+        self._has_written = False
 
     def run(self, *, json_log: bool) -> ExitCode:
         """Serve until a signal; return OK or CUT."""
@@ -128,7 +129,8 @@ class _Session:
                 on_cut=self._cut,
             )
         finally:
-            if self._ready_file is not None:
+            # Another server's ready file may be in its place if this one never started.
+            if self._ready_file is not None and self._has_written:
                 self._ready_file.unlink(missing_ok=True)
 
     def _ready(self) -> None:
@@ -141,12 +143,18 @@ class _Session:
             for line in render_banner(self._server, fields, now=now):
                 self._console.narrate(line)
             if self._client_command is not None:
-                command = self._client_command.format_map(self._server.addresses)
-                self._console.narrate(f"try       {command}")
+                self._console.narrate(f"try       {self._command()}")
         if self._ready_file is not None:
-            _write_whole(
-                self._ready_file, json.dumps(fields, indent=2, default=str) + "\n"
-            )
+            text = json.dumps(fields, indent=2, default=str) + "\n"
+            _write_whole(self._ready_file, text)
+            self._has_written = True
+
+    def _command(self) -> str:
+        """Fill in the addresses; other braces are the command's own (JSON, shell)."""
+        command = self._client_command or ""
+        for name, address in self._server.addresses.items():
+            command = command.replace(f"{{{name}}}", address)
+        return command
 
     def _drain(self, reason: str) -> None:
         _LOGGER.info(
@@ -162,15 +170,24 @@ class _Session:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Write `path` so that whoever waits for it never sees half of it."""
+    """Write `path` so that whoever waits for it never sees half of it.
+
+    Raises:
+        StartupError: it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise StartupError(f"cannot write the ready file `{path}`: {reason}") from None
 
 
 def _show_startup_error(console: Console, error: StartupError) -> None:
     console.error(f"error: {error}")
-    if error.__cause__ is not None and not isinstance(error.__cause__, RuntimeError):
+    # The cause of a BindError is grpcio's; that of the others is the user's code.
+    if error.__cause__ is not None and not isinstance(error, BindError):
         from grpcsecure.server.user_code import user_traceback
 
         console.error(user_traceback(error.__cause__))

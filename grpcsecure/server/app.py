@@ -155,7 +155,14 @@ class Server:
 
         Returns:
             Whether every call could finish; False means that calls were cut.
+
+        Raises:
+            GrpcSecureError: the server runs on an event loop, by `async with`.
         """
+        if self._on_loop is not None:
+            raise GrpcSecureError(
+                "the server runs on an event loop: it stops at the end of `async with`"
+            )
         if self._background is None:
             return True
         _restore_switch_interval(self._interval)
