@@ -1,0 +1,406 @@
+"""The server as a library: `load`, `with`, `async with`, and what they raise."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import socket
+import sys
+import textwrap
+import threading
+
+import grpc
+import grpc.aio
+import pytest
+from helloworld.helloworld_pb2_grpc import GreeterStub
+from support.process import write_config
+from support.servers import ask, say
+from support.services import PATIENCE
+
+import grpcsecure
+
+THREADS = "helloworld.greeter:Greeter"
+ASYNCIO = "helloworld.greeter_aio:Greeter"
+
+GREETER = "from helloworld.greeter import Greeter\n"
+GREETER_AIO = "from helloworld.greeter_aio import Greeter\n"
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _own_import_state(monkeypatch, tmp_path):
+    """Run in the test's folder, with import paths that are put back."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+@pytest.fixture(name="served")
+def _served(tmp_path):
+    """Write a module of the user's, and load a config that serves `name` of it."""
+
+    def load(text, name, *, entry=None, **server):
+        module = f"embedded_{next(_NUMBERS)}"
+        (tmp_path / f"{module}.py").write_text(textwrap.dedent(text))
+        path = write_config(tmp_path / "server.yaml", f"{module}:{name}", **server)
+        config = json.loads(path.read_text())
+        config["services"][0].update(entry or {})
+        path.write_text(json.dumps(config))
+        return grpcsecure.load(path)
+
+    return load
+
+
+def greet(server, listener="public"):
+    """Return the greeting of a running server."""
+    with grpc.insecure_channel(server.addresses[listener]) as channel:
+        return say(GreeterStub(channel))
+
+
+class TestLoad:
+    """`load` checks as `validate` does, and starts nothing."""
+
+    def test_errors_carry_their_report(self, tmp_path):
+        """A bad config raises, with all findings as data."""
+        path = tmp_path / "server.yaml"
+        path.write_text("version: 1\nservces: []\n")
+        with pytest.raises(grpcsecure.ConfigError, match=r"\[GS102\]") as caught:
+            grpcsecure.load(path)
+        assert "GS102" in {finding.code for finding in caught.value.report.findings}
+
+    def test_unreadable_file_is_an_error_of_its_own(self, tmp_path):
+        """A file that is not there was not checked."""
+        with pytest.raises(grpcsecure.UnreadableConfigError, match="GS001"):
+            grpcsecure.load(tmp_path / "none.yaml")
+
+    def test_unknown_profile_names_the_nearest(self, tmp_path):
+        """The caller's mistake is no finding about the file."""
+        path = write_config(tmp_path / "server.yaml", THREADS)
+        config = json.loads(path.read_text())
+        path.write_text(json.dumps({**config, "profiles": {"prod": {}}}))
+        with pytest.raises(grpcsecure.UsageError, match="did you mean `prod`"):
+            grpcsecure.load(path, profile="prdo")
+
+    def test_profile_and_environment_come_from_the_caller(self, tmp_path):
+        """Variables are looked up where the caller says."""
+        path = write_config(tmp_path / "server.yaml", THREADS)
+        config = json.loads(path.read_text())
+        profile = {"server": {"shutdown_grace": "${GRACE}"}}
+        path.write_text(json.dumps({**config, "profiles": {"small": profile}}))
+        server = grpcsecure.load(path, profile="small", environ={"GRACE": "3s"})
+        assert server.config.server.shutdown_grace == 3
+        assert server.report.profile == "small"
+
+    def test_warnings_are_in_the_report(self, tmp_path):
+        """A config that is good enough may have findings all the same."""
+        path = write_config(tmp_path / "server.yaml", THREADS, reflection=True)
+        server = grpcsecure.load(path)
+        assert [finding.code for finding in server.report.findings] == ["GS311"]
+        assert server.addresses == {}
+
+
+class TestWith:
+    """`with` serves in the background, whatever the runtime."""
+
+    @pytest.mark.parametrize("servicer", [THREADS, ASYNCIO])
+    def test_serves_while_the_block_runs(self, servicer, tmp_path):
+        """Nobody listens any more when the block is over."""
+        server = grpcsecure.load(write_config(tmp_path / "server.yaml", servicer))
+        interval = sys.getswitchinterval()
+        with server:
+            assert greet(server) == "Hello, Ada! (anonymous on public)"
+            assert sys.getswitchinterval() == server.config.server.switch_interval
+        assert sys.getswitchinterval() == interval
+        host, _, port = server.addresses["public"].rpartition(":")
+        with socket.socket() as client:
+            assert client.connect_ex((host, int(port))) != 0
+
+    def test_start_and_stop_without_a_block(self, tmp_path):
+        """`stop` says whether every call could finish; stopping twice is harmless."""
+        server = grpcsecure.load(write_config(tmp_path / "server.yaml", THREADS))
+        server.start()
+        assert greet(server).startswith("Hello")
+        assert server.stop(0) is True
+        assert server.stop() is True
+
+    def test_starting_twice_is_an_error(self, tmp_path):
+        """A running server is not started over."""
+        server = grpcsecure.load(write_config(tmp_path / "server.yaml", THREADS))
+        with server, pytest.raises(grpcsecure.GrpcSecureError, match="already"):
+            server.start()
+
+    def test_failed_start_can_be_tried_again(self, tmp_path):
+        """What the failed start bound is free again, also for itself."""
+        with socket.socket() as other, socket.socket() as probe:
+            for each in (other, probe):
+                each.bind(("127.0.0.1", 0))
+            other.listen()
+            free, taken = (each.getsockname()[1] for each in (probe, other))
+            probe.close()
+            listeners = {
+                "first": {"address": f"127.0.0.1:{free}", "plaintext": True},
+                "second": {"address": f"127.0.0.1:{taken}", "plaintext": True},
+            }
+            path = write_config(tmp_path / "s.yaml", THREADS, listeners=listeners)
+            server = grpcsecure.load(path)
+            with pytest.raises(grpcsecure.BindError, match="listener `second`"):
+                server.start()
+        with server:
+            assert greet(server, "first") == "Hello, Ada! (anonymous on first)"
+
+    def test_interceptors_are_called(self, tmp_path):
+        """A caller's own interceptors stand before the servicers."""
+        methods = []
+
+        class Interceptor(grpc.ServerInterceptor):
+            def intercept_service(self, continuation, handler_call_details):
+                methods.append(handler_call_details.method)
+                return continuation(handler_call_details)
+
+        path = write_config(tmp_path / "server.yaml", THREADS)
+        with grpcsecure.load(path, interceptors=[Interceptor()]) as server:
+            greet(server)
+        assert methods == ["/helloworld.Greeter/SayHello"]
+
+
+class TestAsyncWith:
+    """`async with` serves on the caller's own loop, or in threads beside it."""
+
+    def test_asyncio_servicer_runs_on_the_callers_loop(self, served):
+        """Servicers are created there, too, and may use what the loop has."""
+        server = served(
+            """\
+            import asyncio
+            from helloworld.greeter_aio import Greeter
+
+            class Mine(Greeter):
+                def __init__(self):
+                    super().__init__(asyncio.get_running_loop().name)
+            """,
+            "Mine",
+        )
+
+        async def main():
+            asyncio.get_running_loop().name = "mine"
+            async with server:
+                async with grpc.aio.insecure_channel(
+                    server.addresses["public"]
+                ) as channel:
+                    reply = await GreeterStub(channel).SayHello(ask(), timeout=PATIENCE)
+                with pytest.raises(grpcsecure.GrpcSecureError, match="async with"):
+                    server.stop()
+                return reply.message
+
+        assert asyncio.run(main()).startswith("mine, Ada!")
+
+    def test_plain_servicer_runs_in_threads(self, tmp_path):
+        """The loop stays free while the threads serve."""
+        server = grpcsecure.load(write_config(tmp_path / "server.yaml", THREADS))
+
+        async def main():
+            async with server:
+                return await asyncio.to_thread(greet, server)
+
+        assert asyncio.run(main()) == "Hello, Ada! (anonymous on public)"
+
+    def test_running_call_finishes_when_the_block_ends(self, served):
+        """Leaving the block drains."""
+        server = served(
+            f"""\
+            import asyncio
+            {GREETER_AIO.strip()}
+
+            class Slow(Greeter):
+                entered = asyncio.Event()
+                release = asyncio.Event()
+
+                async def SayHello(self, request, context):
+                    self.entered.set()
+                    await self.release.wait()
+                    return await super().SayHello(request, context)
+            """,
+            "Slow",
+        )
+        (service,) = server.services
+        slow = service.target
+
+        async def main():
+            async with server:
+                channel = grpc.aio.insecure_channel(server.addresses["public"])
+                call = GreeterStub(channel).SayHello(ask(), timeout=PATIENCE)
+                await slow.entered.wait()
+                asyncio.get_running_loop().call_soon(slow.release.set)
+            reply = await call
+            await channel.close()
+            return reply.message
+
+        assert asyncio.run(main()).startswith("Hello, Ada!")
+
+
+class TestServicers:
+    """All the ways to name a servicer, created and called."""
+
+    def test_class_with_arguments(self, served):
+        """`with` goes to the constructor."""
+        entry = {"with": {"greeting": "Ahoy"}}
+        with served(GREETER, "Greeter", entry=entry) as server:
+            assert greet(server).startswith("Ahoy, Ada!")
+
+    def test_instance(self, served):
+        """An object that is there already is served as it is."""
+        with served(f"{GREETER}mine = Greeter('Hey')\n", "mine") as server:
+            assert greet(server).startswith("Hey, Ada!")
+
+    @pytest.mark.parametrize("annotation", ["", " -> Greeter"])
+    def test_factory(self, annotation, served):
+        """A factory is called once, annotated or not."""
+        text = f"""\
+            {GREETER.strip()}
+            calls = []
+            def make(greeting){annotation}:
+                calls.append(greeting)
+                return Greeter(greeting + str(len(calls)))
+            """
+        entry = {"with": {"greeting": "Hi"}}
+        with served(text, "make", entry=entry) as server:
+            assert greet(server).startswith("Hi1, Ada!")
+
+    def test_explicit_register(self, served):
+        """Any object with the methods serves, if its register function is named."""
+        text = """\
+            from helloworld.helloworld_pb2 import HelloReply
+            class Duck:
+                def SayHello(self, request, context):
+                    return HelloReply(message="quack")
+                SayHelloManyTimes = SayHelloToAll = Chat = SayHello
+            """
+        register = "helloworld.helloworld_pb2_grpc:add_GreeterServicer_to_server"
+        with served(text, "Duck", entry={"register": register}) as server:
+            assert greet(server) == "quack"
+
+    def test_two_services_of_one_class(self, served):
+        """A class with two generated bases serves both, with one object."""
+        from grpc_health.v1.health_pb2 import HealthCheckRequest
+        from grpc_health.v1.health_pb2_grpc import HealthStub
+
+        text = """\
+            from grpc_health.v1 import health_pb2, health_pb2_grpc
+            from helloworld.greeter import Greeter
+            class Both(Greeter, health_pb2_grpc.HealthServicer):
+                def Check(self, request, context):
+                    return health_pb2.HealthCheckResponse(status=2)
+            """
+        with served(text, "Both", health=False) as server:
+            assert greet(server).startswith("Hello, Ada!")
+            with grpc.insecure_channel(server.addresses["public"]) as channel:
+                answer = HealthStub(channel).Check(
+                    HealthCheckRequest(), timeout=PATIENCE
+                )
+            assert answer.status == 2
+
+    def test_decorated_and_partial_coroutines_need_asyncio(self, served):
+        """`runtime: auto` sees a coroutine through decorators and partials."""
+        text = """\
+            import functools
+            from helloworld.helloworld_pb2 import HelloReply
+            from helloworld.helloworld_pb2_grpc import GreeterServicer
+
+            def decorated(function):
+                @functools.wraps(function)
+                def wrapper(*arguments):
+                    return function(*arguments)
+                return wrapper
+
+            async def greet(word, request, context):
+                return HelloReply(message=f"{word}, {request.name}")
+
+            class Mine(GreeterServicer):
+                SayHello = staticmethod(functools.partial(greet, "partial"))
+
+                @decorated
+                async def Chat(self, request_iterator, context):
+                    async for request in request_iterator:
+                        yield HelloReply(message=request.name)
+            """
+        with served(text, "Mine") as server:
+            assert greet(server) == "partial, Ada"
+            with grpc.insecure_channel(server.addresses["public"]) as channel:
+                replies = GreeterStub(channel).Chat(iter([ask("x")]), timeout=PATIENCE)
+                assert [reply.message for reply in replies] == ["x"]
+
+    @pytest.mark.parametrize("annotation", ["", " -> GreeterServicer", " -> Plain"])
+    def test_factory_of_coroutines_is_never_run_in_threads(self, annotation, served):
+        """What a factory returns decides, not what it promises."""
+        text = f"""\
+            from helloworld.greeter import Greeter as Plain
+            from helloworld.helloworld_pb2_grpc import GreeterServicer
+            {GREETER_AIO.strip()}
+            class Derived(Greeter, Plain): ...
+            def make(){annotation}:
+                return Derived()
+            """
+        with served(text, "make") as server:
+            assert greet(server) == "Hello, Ada! (anonymous on public)"
+
+    def test_factory_of_coroutines_under_threads_is_refused(self, served):
+        """`runtime: threads` fails as soon as it is known what the factory returns."""
+        text = f"{GREETER_AIO}def make():\n    return Greeter()\n"
+        server = served(text, "make", runtime="threads")
+        with pytest.raises(grpcsecure.StartupError, match="coroutines"):
+            server.start()
+
+    def test_factory_that_returns_no_servicer_is_refused(self, served):
+        """The message says what came instead."""
+        server = served("def make():\n    return []\n", "make")
+        with pytest.raises(
+            grpcsecure.StartupError, match="returned list, which has no"
+        ):
+            server.start()
+
+    def test_factory_that_does_not_fit_its_register_function_is_refused(self, served):
+        """An explicit `register` is tried before anything is bound."""
+        register = "helloworld.helloworld_pb2_grpc:add_GreeterServicer_to_server"
+        server = served(
+            "def make():\n    return []\n", "make", entry={"register": register}
+        )
+        with pytest.raises(grpcsecure.StartupError, match="does not fit what"):
+            server.start()
+
+    def test_factory_of_a_service_that_is_there_is_refused(self, served):
+        """Two servicers of one service are found at the start, if not before."""
+        text = """\
+            from grpc_health.v1.health import HealthServicer
+            def make():
+                return HealthServicer()
+            """
+        with pytest.raises(grpcsecure.StartupError, match="as grpcsecure does"):
+            served(text, "make").start()
+
+
+def test_calls_run_side_by_side(served):
+    """As many calls run at once as there are threads."""
+    text = f"""\
+        import threading
+        {GREETER.strip()}
+        barrier = threading.Barrier(3)
+        class Meets(Greeter):
+            def SayHello(self, request, context):
+                barrier.wait({PATIENCE})
+                return super().SayHello(request, context)
+        """
+    with served(text, "Meets", threads=3) as server:
+        callers = [threading.Thread(target=greet, args=(server,)) for _ in range(3)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join(PATIENCE)
+            assert not caller.is_alive()
+
+
+def test_public_names_are_there():
+    """Everything in `__all__` loads, and `dir` knows it."""
+    for name in grpcsecure.__all__:
+        assert getattr(grpcsecure, name) is not None
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = grpcsecure.no_such_name

@@ -1,0 +1,195 @@
+"""The example service as configured: every kind of call on every kind of listener."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import grpc
+import pytest
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
+from helloworld.helloworld_pb2_grpc import GreeterStub
+from support.certificates import make_certificates
+from support.process import write_config
+from support.servers import ask, failure
+from support.services import PATIENCE
+
+import grpcsecure
+
+#: The servicer and the runtime that calls it.
+RUNTIMES = {
+    "threads": ("helloworld.greeter:Greeter", "auto"),
+    "asyncio": ("helloworld.greeter_aio:Greeter", "auto"),
+    "plain methods on asyncio": ("helloworld.greeter:Greeter", "asyncio"),
+}
+
+HEALTH = "grpc.health.v1.Health"
+REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+GREETER = "helloworld.Greeter"
+
+#: The listeners, and what they make of a client that has a certificate.
+STATES = {
+    "tls": "anonymous",
+    "mutual": "verified",
+    "bridged": "verified",
+    "plain": "anonymous",
+    "socket": "anonymous",
+    "mutual_socket": "verified",
+    "mutual6": "verified",
+}
+
+
+def _listeners(certs, folder):
+    tls = {
+        "certificate": str(certs / "server.pem"),
+        "private_key": str(certs / "server.key"),
+        "client_certificate": "dont_request",
+    }
+    mutual = {
+        **tls,
+        "client_certificate": "require_and_verify",
+        "client_ca": str(certs / "ca.pem"),
+    }
+    optional = {**mutual, "client_certificate": "request_and_verify"}
+    return {
+        "tls": {"address": "127.0.0.1:0", "tls": tls},
+        "mutual": {"address": "127.0.0.1:0", "tls": mutual},
+        "bridged": {"address": "localhost:0", "tls": optional},
+        "plain": {"address": "127.0.0.1:0", "plaintext": True},
+        "socket": {"address": f"unix:{folder}/plain", "plaintext": True},
+        "mutual_socket": {"address": f"unix:{folder}/mutual", "tls": mutual},
+        "mutual6": {"address": "[::1]:0", "tls": mutual},
+        "probes": {
+            "address": "127.0.0.1:0",
+            "plaintext": True,
+            "services": [HEALTH, REFLECTION],
+        },
+    }
+
+
+class World:
+    """A running server, and clients that all have a certificate."""
+
+    def __init__(self, server, certs):
+        self.server = server
+        self._credentials = grpc.ssl_channel_credentials(
+            (certs / "ca.pem").read_bytes(),
+            (certs / "client.key").read_bytes(),
+            (certs / "client.pem").read_bytes(),
+        )
+
+    @contextmanager
+    def channel(self, listener):
+        """A channel to a listener, with the client's certificate if it speaks TLS."""
+        address = self.server.addresses[listener]
+        settings = {each.name: each for each in self.server.config.listeners}[listener]
+        # A socket has no name for the certificate to be for.
+        options = [("grpc.ssl_target_name_override", "localhost")]
+        if settings.tls is None:
+            channel = grpc.insecure_channel(address)
+        else:
+            channel = grpc.secure_channel(address, self._credentials, options)
+        with channel:
+            yield channel
+
+
+@pytest.fixture(name="certs", scope="module")
+def _certs(tmp_path_factory):
+    """A folder with certificates."""
+    return make_certificates(tmp_path_factory.mktemp("certs"))
+
+
+@pytest.fixture(name="world", scope="module", params=list(RUNTIMES))
+def _world(request, certs):
+    """A server with all listeners, for each runtime."""
+    servicer, runtime = RUNTIMES[request.param]
+    paths = [*sys.path]
+    with TemporaryDirectory() as folder:  # a unix socket's path has to be short
+        config = write_config(
+            Path(folder, "server.yaml"),
+            servicer,
+            listeners=_listeners(certs, folder),
+            runtime=runtime,
+            reflection=True,
+        )
+        with grpcsecure.load(config) as server:
+            yield World(server, certs)
+    sys.path[:] = paths
+
+
+@pytest.fixture(name="listener", params=list(STATES))
+def _listener(request):
+    """The name of a listener that serves everything."""
+    return request.param
+
+
+@pytest.fixture(name="greeter")
+def _greeter(world, listener):
+    """A client of that listener."""
+    with world.channel(listener) as channel:
+        yield GreeterStub(channel)
+
+
+def greeting(who, listener):
+    """Return what the example says to `who`."""
+    return f"Hello, {who}! ({STATES[listener]} on {listener})"
+
+
+def test_unary(greeter, listener):
+    """One request, one reply."""
+    reply = greeter.SayHello(ask("Ada"), timeout=PATIENCE)
+    assert reply.message == greeting("Ada", listener)
+
+
+def test_response_stream(greeter, listener):
+    """One request, many replies."""
+    replies = greeter.SayHelloManyTimes(ask("Ada", times=3), timeout=PATIENCE)
+    assert [reply.message for reply in replies] == [greeting("Ada", listener)] * 3
+
+
+def test_request_stream(greeter, listener):
+    """Many requests, one reply."""
+    reply = greeter.SayHelloToAll(map(ask, ("Ada", "Grace")), timeout=PATIENCE)
+    assert reply.message == greeting("Ada and Grace", listener)
+
+
+def test_both_streams(greeter, listener):
+    """Many requests, a reply to each of them."""
+    replies = greeter.Chat(map(ask, ("Ada", "Grace")), timeout=PATIENCE)
+    assert [reply.message for reply in replies] == [
+        greeting(name, listener) for name in ("Ada", "Grace")
+    ]
+
+
+def test_addresses_are_real(world):
+    """Port 0 became a port, and every listener has its own."""
+    addresses = world.server.addresses
+    assert list(addresses) == [*STATES, "probes"]
+    assert len(set(addresses.values())) == len(addresses)
+    assert not any(address.endswith(":0") for address in addresses.values())
+    assert addresses["mutual6"].startswith("[::1]:")
+    assert addresses["bridged"].startswith("localhost:")
+
+
+def test_selected_services_only(world):
+    """A listener with a `services` list has no other service."""
+    with world.channel("probes") as channel:
+        call = lambda: GreeterStub(channel).SayHello(ask(), timeout=PATIENCE)  # noqa: E731
+        assert failure(call)[0] is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize(
+    ("name", "services"),
+    [("tls", {GREETER, HEALTH, REFLECTION}), ("probes", {HEALTH, REFLECTION})],
+)
+def test_reflection_tells_what_the_listener_serves(world, name, services):
+    """What is not served here is not told of here, either."""
+    with world.channel(name) as channel:
+        (answer,) = ServerReflectionStub(channel).ServerReflectionInfo(
+            iter([ServerReflectionRequest(list_services="")]), timeout=PATIENCE
+        )
+    listed = {service.name for service in answer.list_services_response.service}
+    assert listed == services
