@@ -1,0 +1,13 @@
+"""Google's IAM policy service, from the classes in `grpc-google-iam-v1`."""
+
+from google.iam.v1.iam_policy_pb2 import TestIamPermissionsResponse
+from google.iam.v1.iam_policy_pb2_grpc import IAMPolicyServicer
+
+
+class Permissions(IAMPolicyServicer):
+    """Grants what only reads."""
+
+    def TestIamPermissions(self, request, context):
+        """Say which of the permissions asked about are granted."""
+        granted = [name for name in request.permissions if name.endswith(".get")]
+        return TestIamPermissionsResponse(permissions=granted)
