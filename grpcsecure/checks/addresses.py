@@ -13,7 +13,7 @@ from grpcsecure.model.listener import MAX_UNIX_PATH, TcpAddress, UnixAddress
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from grpcsecure.config.load import Document
+    from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.model import Finding
     from grpcsecure.model.listener import Address
 

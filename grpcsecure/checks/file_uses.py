@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from grpcsecure.config.load import Document
+    from grpcsecure.config.document import Document
     from grpcsecure.config.tree import Node
     from grpcsecure.config.tree import Path as KeyPath
     from grpcsecure.diagnostics.model import Finding, Kind, Span

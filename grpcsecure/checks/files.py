@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from grpcsecure.checks.file_uses import FileUse, FileUses
-    from grpcsecure.config.load import Document
+    from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.model import Finding
     from grpcsecure.tls.crl import RevocationList
     from grpcsecure.tls.files import FileContent

@@ -9,7 +9,7 @@ from grpcsecure.diagnostics.catalog import listeners as kinds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from grpcsecure.config.load import Document
+    from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.model import Finding
 
 __all__ = ["check_production"]

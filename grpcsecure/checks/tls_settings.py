@@ -11,7 +11,7 @@ from grpcsecure.model.listener import Engine
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from grpcsecure.config.load import Document
+    from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.model import Finding
     from grpcsecure.model.listener import Listener, TlsSettings
 

@@ -15,7 +15,14 @@ import click
 from grpcsecure.cli.banner import banner_fields, render_banner
 from grpcsecure.cli.logs import FORMATS, LEVELS, configure_logging
 from grpcsecure.cli.options import config_or_default, profile_option
-from grpcsecure.errors import BindError, ConfigError, ExitCode, StartupError
+from grpcsecure.diagnostics.model import Finding, Report
+from grpcsecure.errors import (
+    BindError,
+    ConfigError,
+    ExitCode,
+    StartupError,
+    UnreadableConfigError,
+)
 
 if TYPE_CHECKING:
     from grpcsecure.cli.console import Console
@@ -79,11 +86,9 @@ def serve(  # noqa: PLR0913 - the options of the command
 ) -> ExitCode:
     """Serve the services of CONFIG over its listeners."""
     started = time.perf_counter()
-    from grpcsecure.server.app import load
-
     configure_logging(format=log_format, level=log_level)
     try:
-        server = load(config_or_default(config), profile=profile)
+        server = _load(config_or_default(config), profile)
     except ConfigError as error:
         from grpcsecure.diagnostics.render import render
 
@@ -95,6 +100,27 @@ def serve(  # noqa: PLR0913 - the options of the command
     except StartupError as error:
         _show_startup_error(console, error)
         return error.exit_code
+
+
+def _load(name: str, profile: str | None) -> Server:
+    """Load and check the config; gRPC is imported on the way.
+
+    Raises:
+        ConfigError: the config has errors, or cannot be read.
+        UsageError: no such profile.
+    """
+    from grpcsecure.config.source import read_source
+    from grpcsecure.server.ahead import load_files_ahead
+
+    source = read_source(name)
+    if isinstance(source, Finding):
+        raise UnreadableConfigError(Report(subject=name, findings=(source,)))
+    now = datetime.now(timezone.utc)
+    loaded = load_files_ahead(source, profile=profile, now=now)
+    from grpcsecure.server.app import make_server
+    from grpcsecure.server.loading import load_services
+
+    return make_server(load_services(loaded, now=now))
 
 
 class _Session:

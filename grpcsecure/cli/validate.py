@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from grpcsecure.cli.console import Console
-    from grpcsecure.config.load import Document
+    from grpcsecure.config.document import Document
     from grpcsecure.config.source import Source
 
 __all__ = ["validate"]

@@ -17,7 +17,7 @@ from grpcsecure.config.tree import Entry, Mapping, Node, Scalar, Sequence
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from grpcsecure.config.load import Document
+    from grpcsecure.config.document import Document
     from grpcsecure.config.tree import Path
 
 __all__ = ["REDACTED", "render_effective"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.build import build_config
+from grpcsecure.config.document import Document
 from grpcsecure.config.profiles import (
     check_patch,
     find_profile,
@@ -16,7 +17,7 @@ from grpcsecure.config.profiles import (
     profile_names,
 )
 from grpcsecure.config.schema import check_schema
-from grpcsecure.config.tree import Entry, Mapping, Node, find
+from grpcsecure.config.tree import Entry, Mapping, Node
 from grpcsecure.config.variables import expand_variables
 from grpcsecure.config.yaml import parse_yaml
 from grpcsecure.frozen import frozen
@@ -25,31 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as AbcMapping
 
     from grpcsecure.config.source import Source
-    from grpcsecure.diagnostics.model import Finding, Span
-    from grpcsecure.model.server import ServerConfig
+    from grpcsecure.diagnostics.model import Finding
 
-__all__ = ["Document", "Parsed", "parse_config", "read_profile_names"]
-
-
-@frozen
-class Document:
-    """A config without errors, and where each of its values was written.
-
-    `tree` is the effective config: variables replaced, the profile applied.
-    """
-
-    source: Source
-    tree: Mapping
-    config: ServerConfig
-    profile: str | None
-
-    def place(self, *path: str | int) -> Span:
-        """Return the place of the value at `path`, or of the deepest part there is."""
-        return find(self.tree, path)[1]
-
-    def key(self, *path: str | int) -> Span:
-        """Return the place of the key at `path`, or of the deepest part there is."""
-        return find(self.tree, path)[0]
+__all__ = ["Parsed", "parse_config", "read_profile_names"]
 
 
 @frozen

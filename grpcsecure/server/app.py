@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from grpcsecure.server.threads import ThreadsRuntime
     from grpcsecure.tls.material import Material
 
-__all__ = ["Server", "load"]
+__all__ = ["Server", "load", "make_server"]
 
 
 def load(
@@ -68,6 +68,15 @@ def load(
         environ=os.environ if environ is None else environ,
         now=datetime.now(timezone.utc),
     )
+    return make_server(loaded, interceptors=interceptors)
+
+
+def make_server(loaded: Loaded, *, interceptors: Iterable[Any] = ()) -> Server:
+    """Return the server of a config that was loaded and checked.
+
+    Raises:
+        ConfigError: the config has errors; its `report` has the findings.
+    """
     report = make_report(loaded.draft())
     if loaded.failed is not None:
         raise ConfigError(report)

@@ -10,10 +10,6 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from grpcsecure.checks.addresses import check_addresses
-from grpcsecure.checks.production import check_production
-from grpcsecure.checks.tls_settings import check_tls_settings
-from grpcsecure.config.load import parse_config
 from grpcsecure.diagnostics.ignore import Draft
 from grpcsecure.diagnostics.model import Report
 from grpcsecure.frozen import field, frozen, replace
@@ -22,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
-    from grpcsecure.config.load import Document
+    from grpcsecure.config.document import Document
     from grpcsecure.config.source import Source
     from grpcsecure.diagnostics.model import Finding
     from grpcsecure.server.services import LoadedService
     from grpcsecure.tls.material import Material
 
-__all__ = ["Loaded", "Phase", "load_config"]
+__all__ = ["Loaded", "Phase", "load_config", "load_services"]
 
 
 class Phase(Enum):
@@ -96,6 +92,8 @@ def load_config(
     Raises:
         UsageError: no such profile.
     """
+    from grpcsecure.config.load import parse_config
+
     parsed = parse_config(source, profile=profile, environ=environ)
     loaded = Loaded(
         source=source,
@@ -111,6 +109,13 @@ def load_config(
     if loaded.failed is None:
         return loaded
     return replace(loaded, not_run=tuple(phases[phases.index(loaded.failed) + 1 :]))
+
+
+def load_services(loaded: Loaded, *, now: datetime) -> Loaded:
+    """Check what is left of a config that was loaded up to its files."""
+    if loaded.failed is not None:
+        return replace(loaded, not_run=(*loaded.not_run, Phase.SERVICES))
+    return _run(loaded, Phase.SERVICES, _services(loaded, now))
 
 
 @frozen
@@ -140,6 +145,10 @@ def _document(loaded: Loaded) -> Document:
 
 
 def _cross_field(loaded: Loaded, _now: datetime) -> _Outcome:
+    from grpcsecure.checks.addresses import check_addresses
+    from grpcsecure.checks.production import check_production
+    from grpcsecure.checks.tls_settings import check_tls_settings
+
     document = _document(loaded)
     return _Outcome(
         findings=(

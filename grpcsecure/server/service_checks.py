@@ -13,7 +13,7 @@ from grpcsecure.server.services import load_service
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from grpcsecure.config.load import Document
+    from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.model import Finding
     from grpcsecure.model.server import ServerSettings
     from grpcsecure.server.services import LoadedService

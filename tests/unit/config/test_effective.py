@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from support.configs import FOLDER, GOOD, JSON, brief, parse
 
 from grpcsecure.config.effective import render_effective
-from grpcsecure.config.load import Document, parse_config
+from grpcsecure.config.document import Document
+from grpcsecure.config.load import parse_config
 from grpcsecure.config.source import Source
 from grpcsecure.config.tree import plain
 

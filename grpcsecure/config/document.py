@@ -1,0 +1,36 @@
+"""A config without errors, with the places of its values: what the pipeline ends in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.config.tree import Mapping, find
+from grpcsecure.frozen import frozen
+
+if TYPE_CHECKING:
+    from grpcsecure.config.source import Source
+    from grpcsecure.diagnostics.model import Span
+    from grpcsecure.model.server import ServerConfig
+
+__all__ = ["Document"]
+
+
+@frozen
+class Document:
+    """A config without errors, and where each of its values was written.
+
+    `tree` is the effective config: variables replaced, the profile applied.
+    """
+
+    source: Source
+    tree: Mapping
+    config: ServerConfig
+    profile: str | None
+
+    def place(self, *path: str | int) -> Span:
+        """Return the place of the value at `path`, or of the deepest part there is."""
+        return find(self.tree, path)[1]
+
+    def key(self, *path: str | int) -> Span:
+        """Return the place of the key at `path`, or of the deepest part there is."""
+        return find(self.tree, path)[0]
