@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import assume, given
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 from support.configs import FOLDER, GOOD, JSON, brief, parse
 
 from grpcsecure.config.effective import render_effective
-from grpcsecure.config.document import Document
 from grpcsecure.config.load import parse_config
 from grpcsecure.config.source import Source
 from grpcsecure.config.tree import plain
+
+if TYPE_CHECKING:
+    from grpcsecure.config.document import Document
 
 
 def document(text: str, profile: str | None = None, **environ: str) -> Document:
