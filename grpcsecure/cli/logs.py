@@ -36,6 +36,14 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
 
 
+def _on_one_line(value: object) -> str:
+    """Escape what could make up a line of its own: a client chooses its subject."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode()
+        for c in str(value)
+    )
+
+
 class _TextFormatter(logging.Formatter):
     """`event  key=value …`, the level named from warnings on."""
 
@@ -43,7 +51,8 @@ class _TextFormatter(logging.Formatter):
         line = record.getMessage()
         if record.levelno >= logging.WARNING:
             line = f"{record.levelname.lower()}: {line}"
-        parts = [line, *(f"{key}={value}" for key, value in _fields(record).items())]
+        fields = _fields(record).items()
+        parts = [line, *(f"{key}={_on_one_line(value)}" for key, value in fields)]
         if record.exc_info:
             parts.append("\n" + self.formatException(record.exc_info))
         return "  ".join(parts)

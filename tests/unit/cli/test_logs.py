@@ -1,0 +1,81 @@
+"""Log lines, as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from grpcsecure.cli.logs import configure_logging
+
+
+@pytest.fixture(name="logged")
+def _logged(capsys):
+    """Configure logging as `serve` does; return a function that reads what came."""
+    root = logging.getLogger()
+    ours = logging.getLogger("grpcsecure")
+    before = root.handlers[:], root.level, ours.level
+
+    def start(**options):
+        configure_logging(**{"format": "text", "level": "info", **options})
+
+        def lines():
+            return capsys.readouterr().err.splitlines()
+
+        return lines
+
+    yield start
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
+
+
+LOGGER = logging.getLogger("grpcsecure.server")
+
+
+def test_text_is_event_and_fields(logged):
+    """One event a line; its level is named from warnings on."""
+    lines = logged()
+    LOGGER.info("server.draining", extra={"reason": "SIGTERM", "grace": 30.0})
+    LOGGER.warning("server.cutting", extra={"reason": "second signal"})
+    assert lines() == [
+        "server.draining  reason=SIGTERM  grace=30.0",
+        "warning: server.cutting  reason=second signal",
+    ]
+
+
+def test_json_is_one_object_a_line(logged):
+    """Time, level, logger and event are always there; a traceback is a field."""
+    lines = logged(format="json")
+    LOGGER.info("server.started", extra={"addresses": {"public": "127.0.0.1:1"}})
+    try:
+        int("on purpose\n")
+    except ValueError:
+        LOGGER.exception("failed")
+    started, failed = map(json.loads, lines())
+    assert started.pop("time").endswith("+00:00")
+    assert started == {
+        "level": "info",
+        "logger": "grpcsecure.server",
+        "event": "server.started",
+        "addresses": {"public": "127.0.0.1:1"},
+    }
+    assert failed["level"] == "error"
+    assert failed["traceback"].startswith("Traceback (most recent")
+
+
+def test_level_is_ours_and_others_warn(logged):
+    """--log-level is for our own events; other libraries tell of trouble only."""
+    lines = logged(level="error")
+    LOGGER.warning("unheard")
+    logging.getLogger("some.library").info("unheard")
+    logging.getLogger("some.library").warning("heard")
+    assert lines() == ["warning: heard"]
+
+
+def test_one_event_is_one_line(logged):
+    """A value with a line end cannot make up an event of its own."""
+    lines = logged()
+    LOGGER.info("handshake.refused", extra={"subject": "CN=x\nserver.started  y=1"})
+    assert lines() == [r"handshake.refused  subject=CN=x\nserver.started  y=1"]

@@ -1,0 +1,129 @@
+"""The command line as a whole: help, dispatch, exit codes, internal errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support.process import ROOT, run, write_config
+
+import grpcsecure
+from grpcsecure.cli.main import main
+
+COMMANDS = ["certs", "schema", "serve", "validate"]
+
+
+@pytest.fixture(name="call")
+def _call(capsys, monkeypatch):
+    """Run the command line here; return its exit code, stdout and stderr."""
+    for name in ("GRPCSECURE_CONFIG", "GRPCSECURE_PROFILE", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return call
+
+
+def test_version(call):
+    """`--version` is the package's."""
+    assert call("--version") == (0, f"grpcsecure {grpcsecure.__version__}\n", "")
+
+
+def test_help_lists_the_commands_and_exit_codes(call):
+    """What a result means is said where people look first."""
+    code, out, err = call("--help")
+    assert (code, err) == (0, "")
+    listed = out.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed[: len(COMMANDS)]] == COMMANDS
+    assert "Exit codes: 0 good, 1 what was checked is bad, 2 could not do" in out
+
+
+@pytest.mark.parametrize(
+    "command", [["serve"], ["validate"], ["schema"], ["certs", "dev"]]
+)
+def test_help_of_each_command_ends_with_examples_and_exit_codes(command, call):
+    """Nobody has to guess how a command is called and what it returns."""
+    code, out, _ = call(*command, "--help")
+    assert code == 0
+    assert f"  grpcsecure {' '.join(command)}" in out.partition("Examples:\n")[2]
+    assert out.splitlines()[-1].strip()
+    assert "Exit codes: 0" in out.partition("Examples:\n")[2]
+
+
+@pytest.mark.parametrize("command", ["serve", "validate"])
+def test_options_name_their_variable(command, call):
+    """An option that the environment can set says by which variable."""
+    assert "GRPCSECURE_PROFILE" in call(command, "--help")[1]
+
+
+def test_unknown_command_names_the_nearest(call):
+    """A slip of the pen is exit 2, on stderr."""
+    code, out, err = call("validte")
+    assert (code, out) == (2, "")
+    assert "no command `validte`, did you mean `validate`?" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--color", "sometimes", "schema"],
+        ["validate", "--format", "xml"],
+        ["serve", "-x"],
+    ],
+)
+def test_wrong_usage_is_exit_2_on_stderr(arguments, call):
+    """What was not understood was not done."""
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("Usage: grpcsecure")
+
+
+def test_schema_is_the_one_in_the_repository(call):
+    """`schema` prints what editors, loader and docs use."""
+    code, out, err = call("schema")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == json.loads(
+        (ROOT / "schemas" / "config.schema.json").read_text()
+    )
+
+
+def test_module_and_command_are_the_same():
+    """`python -m grpcsecure` is the command."""
+    result = run("--version")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == f"grpcsecure {grpcsecure.__version__}\n"
+
+
+class TestInternalError:
+    """A bug of ours, here brought about by a module that tampers with us."""
+
+    @pytest.fixture(name="config")
+    def _config(self, tmp_path):
+        """A config whose servicer breaks the next check."""
+        (tmp_path / "saboteur.py").write_text(
+            "from helloworld.greeter import Greeter\n"
+            "from grpcsecure.server import service_checks\n"
+            "service_checks.check_together = None\n"
+        )
+        return write_config(tmp_path / "server.yaml", "saboteur:Greeter")
+
+    def test_is_one_line(self, config):
+        """The reader learns that it is not their fault, and nothing else."""
+        result = run("validate", config, cwd=Path(config).parent)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == (
+            "internal error: TypeError: 'NoneType' object is not callable"
+            " (this is a bug in grpcsecure; -v shows the traceback)\n"
+        )
+
+    def test_verbose_shows_the_traceback(self, config):
+        """`-v` shows what a bug report needs."""
+        result = run("-v", "validate", config, cwd=Path(config).parent)
+        assert (result.returncode, result.stdout) == (2, "")
+        lines = result.stderr.splitlines()
+        assert lines[0] == "Traceback (most recent call last):"
+        assert lines[-1].startswith("internal error: TypeError")

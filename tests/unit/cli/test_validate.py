@@ -1,0 +1,294 @@
+"""`grpcsecure validate`: what it prints where, and what it returns."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from support.certificates import key_text, make_certificates
+from support.process import ROOT, run
+
+from grpcsecure.cli.main import main
+from grpcsecure.diagnostics.render import FORMATS
+
+GOOD = f"""\
+version: 1
+services: [{{servicer: 'helloworld.greeter:Greeter'}}]
+server: {{import_paths: ['{ROOT / "examples"}']}}
+listeners: {{public: {{address: '127.0.0.1:0', plaintext: true}}}}
+"""
+
+BAD = GOOD.replace("listeners", "listners")
+
+#: A warning, which is an error in production and in the profile `broken`.
+WARNED = GOOD + "production: false\n"
+PROFILES = (
+    GOOD
+    + "profiles:\n  dev: {server: {reflection: true}}\n"
+    + "  broken: {server: {threads: -1}}\n"
+)
+
+
+@pytest.fixture(name="call")
+def _call(capsys, monkeypatch, tmp_path):
+    """Run `validate` here; return its exit code, stdout and stderr."""
+    for name in ("GRPCSECURE_CONFIG", "GRPCSECURE_PROFILE", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main(["validate", *(str(argument) for argument in arguments)])
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture(name="write")
+def _write(tmp_path):
+    """Write a config, by default `server.yaml`; return its path."""
+
+    def write(text, name="server.yaml"):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.mark.parametrize("form", FORMATS)
+class TestExitCodes:
+    """The exit code and the streams do not depend on the format."""
+
+    def test_good(self, form, call, write):
+        """Nothing to report is exit 0; what is printed goes to stdout."""
+        code, _, err = call("--format", form, write(GOOD))
+        assert (code, err) == (0, "")
+
+    def test_bad(self, form, call, write):
+        """Findings are exit 1, on stdout."""
+        code, out, err = call("--format", form, write(BAD))
+        assert (code, err) == (1, "")
+        assert "GS102" in out
+
+    def test_warnings(self, form, call, write):
+        """Warnings alone are exit 0, and errors with --strict."""
+        path = write(PROFILES)
+        code, out, err = call("--format", form, "--profile", "dev", path)
+        assert (code, err) == (0, "")
+        assert "GS311" in out
+        assert call("--strict", "--format", form, "--profile", "dev", path)[0] == 1
+
+    def test_unreadable(self, form, call, tmp_path):
+        """A file that cannot be read is exit 2, and reported like all else."""
+        code, out, err = call("--format", form, tmp_path / "none.yaml")
+        assert (code, err) == (2, "")
+        assert "GS001" in out
+
+    def test_quiet_changes_nothing(self, form, call, write, capsys):
+        """-q drops narration: the findings are the result."""
+        path = write(BAD)
+        loud = call("--format", form, path)
+        with pytest.raises(SystemExit) as ended:
+            main(["-q", "validate", "--format", form, str(path)])
+        assert (ended.value.code, *capsys.readouterr()) == loud
+
+
+@pytest.mark.parametrize("form", ["json", "sarif"])
+def test_json_formats_are_one_document(form, call, write):
+    """Several files make one document, not several."""
+    one, two = write(GOOD, "one.yaml"), write(BAD, "two.yaml")
+    code, out, _ = call("--format", form, one, two)
+    assert code == 1
+    assert isinstance(json.loads(out), dict)
+
+
+class TestWhichConfig:
+    """Arguments, the environment, or the file that everybody has."""
+
+    def test_default_file(self, call, write):
+        """Without an argument it is `grpcsecure.yaml` in the current directory."""
+        write(BAD, "grpcsecure.yaml")
+        code, out, _ = call()
+        assert code == 1
+        assert "grpcsecure.yaml:4:1" in out
+
+    def test_variable_comes_before_the_default(self, call, write, monkeypatch):
+        """$GRPCSECURE_CONFIG names another one."""
+        write(BAD, "grpcsecure.yaml")
+        monkeypatch.setenv("GRPCSECURE_CONFIG", str(write(GOOD)))
+        assert call()[0] == 0
+
+    def test_argument_comes_before_the_variable(self, call, write, monkeypatch):
+        """What is said aloud counts."""
+        monkeypatch.setenv("GRPCSECURE_CONFIG", str(write(BAD, "bad.yaml")))
+        assert call(write(GOOD))[0] == 0
+
+    def test_nothing_at_all(self, call):
+        """Without any of them the reader learns all three ways."""
+        code, out, err = call()
+        assert (code, out) == (2, "")
+        assert err == (
+            "error: no config given: name a file, set $GRPCSECURE_CONFIG,"
+            " or create grpcsecure.yaml here\n"
+        )
+
+    def test_stdin(self):
+        """`-` is standard input, and is called so."""
+        result = run("validate", "-", stdin=BAD)
+        assert (result.returncode, result.stderr) == (1, "")
+        assert "<stdin>:4:1" in result.stdout
+
+    def test_several_files(self, call, write):
+        """All are checked, whatever is wrong with the first."""
+        code, out, _ = call("--format", "concise", write(BAD, "a"), write(BAD, "b"))
+        assert code == 1
+        assert [line.split(":")[0].rpartition("/")[2] for line in out.splitlines()[:2]]
+        assert "a:4:1: error[GS102]" in out
+        assert "b:4:1: error[GS102]" in out
+
+    def test_unreadable_among_several_is_exit_2(self, call, write, tmp_path):
+        """One that could not be checked outweighs those that are bad."""
+        code, out, _ = call(tmp_path / "none", write(BAD))
+        assert code == 2
+        assert "GS001" in out
+        assert "GS102" in out
+
+
+class TestProfiles:
+    """One file, several configs."""
+
+    def test_profile_is_applied(self, call, write):
+        """What is wrong in a profile is found with it only."""
+        path = write(PROFILES)
+        assert call(path)[0] == 0
+        code, out, _ = call("--profile", "broken", path)
+        assert code == 1
+        assert "server.yaml:7:30" in out
+
+    def test_variable_names_the_profile(self, call, write, monkeypatch):
+        """$GRPCSECURE_PROFILE is the option's other spelling; empty is none."""
+        path = write(PROFILES)
+        monkeypatch.setenv("GRPCSECURE_PROFILE", "broken")
+        assert call(path)[0] == 1
+        monkeypatch.setenv("GRPCSECURE_PROFILE", "")
+        assert call(path)[0] == 0
+
+    def test_all_profiles(self, call, write):
+        """Without and with each: the finding says which profile it is from."""
+        code, out, _ = call("--all-profiles", write(PROFILES))
+        assert code == 1
+        assert "profile broken" in out
+
+    def test_unknown_profile_names_the_nearest(self, call, write):
+        """A name that names nothing is exit 2, on stderr."""
+        code, out, err = call("--profile", "devv", write(PROFILES))
+        assert (code, out) == (2, "")
+        assert "`devv`" in err
+        assert "did you mean `dev`?" in err
+
+    def test_one_or_all(self, call, write):
+        """A profile and all of them exclude each other."""
+        code, out, err = call("--profile", "dev", "--all-profiles", write(PROFILES))
+        assert (code, out) == (2, "")
+        assert err == "error: --profile and --all-profiles exclude each other\n"
+
+
+class TestIgnore:
+    """Warnings may be left out, errors may not."""
+
+    def test_ignored_warning(self, call, write):
+        """--ignore takes a code."""
+        arguments = ("--profile", "dev", "--strict", write(PROFILES))
+        assert call(*arguments)[0] == 1
+        assert call("--ignore", "GS311", *arguments)[0] == 0
+
+    def test_ignored_error_stays(self, call, write):
+        """What `serve` would refuse is not ignored."""
+        code, out, _ = call("--ignore", "GS102", write(BAD))
+        assert code == 1
+        assert "GS102" in out
+
+    def test_unknown_code_is_exit_2(self, call, write):
+        """A code that is none is the caller's mistake."""
+        code, out, err = call("--ignore", "GS999", write(GOOD))
+        assert (code, out) == (2, "")
+        assert "`GS999`" in err
+
+
+class TestHowFar:
+    """How many of the phases run."""
+
+    TLS = GOOD.replace(
+        "plaintext: true",
+        "tls: {certificate: none.pem, private_key: none.key,"
+        " client_certificate: dont_request}",
+    ).replace("helloworld.greeter", "no_such_module")
+
+    def test_all_phases(self, call, write):
+        """It stops after the phase with errors, and says what did not run."""
+        code, out, _ = call(write(self.TLS))
+        assert code == 1
+        assert "none.pem" in out
+        assert "no_such_module" not in out
+        assert "Not checked yet: services" in out
+
+    def test_syntax_only(self, call, write):
+        """Without secrets at hand, the file alone can be checked."""
+        assert call("--syntax-only", write(self.TLS))[0] == 0
+
+    def test_no_services(self, call, write, tmp_path):
+        """User code is left alone; the files are checked."""
+        make_certificates(tmp_path / "certs")
+        path = write(self.TLS.replace("none.", "certs/server."))
+        assert call("--no-services", path)[0] == 0
+        code, out, _ = call(path)
+        assert code == 1
+        assert "GS501" in out
+
+
+class TestHarmless:
+    """Safe beside a running server, and with secrets around."""
+
+    def test_nothing_is_written(self, tmp_path):
+        """Not even the bytecode of what is imported."""
+        (tmp_path / "mine.py").write_text("from helloworld.greeter import Greeter\n")
+        config = tmp_path / "server.yaml"
+        config.write_text(GOOD.replace("helloworld.greeter", "mine"))
+        before = sorted(tmp_path.rglob("*"))
+        assert run("validate", config, cwd=tmp_path).returncode == 0
+        assert sorted(tmp_path.rglob("*")) == before
+
+    def test_factories_are_not_called(self, call, write, tmp_path, monkeypatch):
+        """A factory that raises is no finding: it is for the start."""
+        (tmp_path / "calls_nothing.py").write_text(
+            "from helloworld.greeter import Greeter\n"
+            "def make() -> Greeter:\n    raise AssertionError\n"
+        )
+        path = write(GOOD.replace("helloworld.greeter:Greeter", "calls_nothing:make"))
+        assert call(path)[0] == 0
+
+    def test_printed_config_has_no_secrets(self, call, write, tmp_path, monkeypatch):
+        """--print-config shows what is in force, but neither keys nor arguments."""
+        make_certificates(tmp_path / "certs")
+        monkeypatch.setenv("WORD", "s3cret-from-the-environment")
+        plaintext = "{address: '127.0.0.1:0', plaintext: true}"
+        tls = """{address: '127.0.0.1:0', tls: {certificate: certs/server.pem,
+          private_key: certs/server.key, client_certificate: dont_request}}"""
+        text = GOOD.replace(plaintext, tls).replace(
+            "Greeter'}", "Greeter', with: {greeting: '${WORD}'}}"
+        )
+        code, out, err = call("--print-config", write(text))
+        assert code == 0
+        assert "threads: 16" in out
+        assert "s3cret" not in out + err
+        assert not any(line in out + err for line in key_text(tmp_path))
+        assert "GS313" in err
+
+    def test_printed_config_of_a_bad_file(self, call, write):
+        """There is none; the findings go to stderr."""
+        code, out, err = call("--print-config", write(BAD))
+        assert (code, out) == (1, "")
+        assert "GS102" in err
