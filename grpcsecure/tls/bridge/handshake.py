@@ -162,7 +162,8 @@ class Handshake:
             )
             return
         # What is not out now goes out before anything else, here or in the pipe.
-        self.stream.flush(self.client)
+        if not (done and self.stream.has_only_tickets()):
+            self.stream.flush(self.client)
         if done:
             self._finish()
         else:

@@ -124,7 +124,8 @@ class Pipe:
         """Begin; what came with the end of the handshake is passed on first."""
         self._reactor.watch(self._client_fd, IN, self.on_client)
         self._reactor.watch(self._inner_fd, IN, self.on_inner)
-        self._guard(self._pass_on)
+        tickets = self.stream.pending if self.stream.has_only_tickets() else 0
+        self._guard(lambda: self._pass_on(no_more_than=tickets))
 
     def on_client(self, mask: int) -> None:
         """Serve the client's socket."""
@@ -171,13 +172,16 @@ class Pipe:
         if count > _SWOLLEN:
             self._note_swelling()
 
-    def _pass_on(self) -> int:
-        """Decrypt what was fed and give it to the server."""
+    def _pass_on(self, *, no_more_than: int = 0) -> int:
+        """Decrypt what was fed and give it to the server.
+
+        Answers of TLS itself are sent, unless `no_more_than` so many bytes wait.
+        """
         stream = self.stream
         total = stream.decrypt()
         if total and not self._inner_done:
             self._send_inner(self._scratch.plain_memory[:total])
-        if stream.pending:
+        if stream.pending > no_more_than:
             self._flush()
         if stream.ended:
             self._client_is_done()

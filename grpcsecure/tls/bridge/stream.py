@@ -144,6 +144,15 @@ class TlsStream:
         lib.BIO_write(self._out, _NO_APPLICATION_PROTOCOL, 7)
         return True
 
+    def has_only_tickets(self) -> bool:
+        """Whether what waits after the handshake can wait for the server's first bytes.
+
+        In TLS 1.3 the server ends its handshake with tickets, which nobody waits for
+        (and, where they are off, nobody may use): alone they would cost both sides a
+        packet. In TLS 1.2 the client needs what comes last.
+        """
+        return self.version() == "TLSv1.3"
+
     def decrypt(self) -> int:
         """Decrypt what was fed into the plain region, and return how many bytes.
 
