@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
-from grpcsecure.server.handlers import AsyncioInterceptor
+from grpcsecure.server.handlers import AsyncioInterceptor, asyncio_wrap
 from grpcsecure.server.ports import Ports
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from grpcsecure.model.listener import Listener
     from grpcsecure.server.assembly import Assembly, Registration
-    from grpcsecure.server.context import ListenerView
 
 __all__ = ["AsyncioRuntime", "LoopRuntime"]
 
@@ -39,7 +38,8 @@ class AsyncioRuntime:
         self._servers: list[grpc.aio.Server] = []
         self._ports = Ports(assembly)
         self._health: Any = None
-        self._pool: ThreadPoolExecutor | None = None
+        settings = assembly.config.server
+        self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
         self._stops: list[asyncio.Future[None]] = []
         self._cut = False
 
@@ -56,17 +56,21 @@ class AsyncioRuntime:
         ]
         listeners = self._assembly.config.listeners
         addresses = {}
+        wraps = []
         try:
             for listener in listeners:
                 view = self._assembly.view(listener)
-                server = self._server(listener, view)
+                wraps.append(asyncio_wrap(view, self._pool))
+                server = self._server(listener, wraps[-1])
                 addresses[listener.name] = self._ports.bind(server, listener, view)
         except BaseException:
             await self._release()
             await asyncio.to_thread(self._ports.close)
             raise
-        for server, listener in zip(self._servers, listeners, strict=True):
-            self._assembly.register(server, listener, registrations, on_asyncio=True)
+        for server, listener, wrap in zip(self._servers, listeners, wraps, strict=True):
+            self._assembly.register(
+                server, listener, registrations, wrap=wrap, on_asyncio=True
+            )
         for server in self._servers:
             await server.start()
         try:
@@ -96,15 +100,13 @@ class AsyncioRuntime:
         await self._health.start()
         return [(add_HealthServicer_to_server, self._health)]
 
-    def _server(self, listener: Listener, view: ListenerView) -> grpc.aio.Server:
+    def _server(
+        self, listener: Listener, wrap: Callable[[Any], Any]
+    ) -> grpc.aio.Server:
         settings = self._assembly.config.server
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
+        users = self._assembly.interceptors
         server = grpc.aio.server(
-            interceptors=[
-                AsyncioInterceptor(view, self._pool),
-                *self._assembly.interceptors,
-            ],
+            interceptors=[AsyncioInterceptor(wrap), *users] if users else [],
             options=self._assembly.options(listener),
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         )
@@ -128,8 +130,7 @@ class AsyncioRuntime:
         if running:
             await self.cut()
         await asyncio.to_thread(self._ports.close)
-        if self._pool is not None:
-            self._pool.shutdown(wait=False)
+        self._pool.shutdown(wait=False)
         return not self._cut
 
     async def cut(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from grpcsecure.errors import StartupError
 from grpcsecure.frozen import frozen
 from grpcsecure.server.context import ListenerView
+from grpcsecure.server.handlers import WrappedService
 from grpcsecure.server.services import record_created
 
 if TYPE_CHECKING:
@@ -92,10 +93,16 @@ class Assembly:
         listener: Listener,
         registrations: Sequence[Registration],
         *,
+        wrap: Callable[[Any], Any],
         on_asyncio: bool,
     ) -> None:
-        """Register what `listener` serves; reflection tells of no more than that."""
-        selected = Selected(server, listener.services)
+        """Register what `listener` serves; reflection tells of no more than that.
+
+        Every handler goes through `wrap`, here or in the outermost interceptor.
+        """
+        if self.interceptors:
+            wrap = _as_it_is
+        selected = Selected(server, listener.services, wrap)
         for register, servicer in registrations:
             register(servicer, selected)
         if self.config.server.reflection:
@@ -104,12 +111,20 @@ class Assembly:
             register_reflection(selected.registered, selected, on_asyncio=on_asyncio)
 
 
+def _as_it_is(handler: Any) -> Any:
+    """For servers whose outermost interceptor wraps."""
+    return handler
+
+
 class Selected:
     """Stands before a server and lets through the services its listener serves."""
 
-    def __init__(self, server: Any, names: Sequence[str] | None) -> None:
+    def __init__(
+        self, server: Any, names: Sequence[str] | None, wrap: Callable[[Any], Any]
+    ) -> None:
         self._server = server
         self._names = names
+        self._wrap = wrap
         self.registered: set[str] = set()
 
     def _serves(self, service: str) -> bool:
@@ -121,7 +136,11 @@ class Selected:
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Any) -> None:
         """Pass on the handlers of services that are served here."""
         self._server.add_generic_rpc_handlers(
-            [h for h in generic_rpc_handlers if self._serves(h.service_name())]
+            [
+                WrappedService(handler, self._wrap)
+                for handler in generic_rpc_handlers
+                if self._serves(handler.service_name())
+            ]
         )
 
     def add_registered_method_handlers(
@@ -129,4 +148,7 @@ class Selected:
     ) -> None:
         """Pass on the methods of a service that is served here."""
         if self._serves(service_name):
-            self._server.add_registered_method_handlers(service_name, method_handlers)
+            wrapped = {
+                name: self._wrap(handler) for name, handler in method_handlers.items()
+            }
+            self._server.add_registered_method_handlers(service_name, wrapped)

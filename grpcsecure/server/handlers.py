@@ -1,6 +1,8 @@
 """Method handlers whose behaviour gets our context, for both runtimes.
 
 One wrapper per kind of behaviour; serializers and everything else stay the user's.
+Handlers are wrapped once, when they are registered. Only where the user has
+interceptors, which may answer with other handlers, is each call's handler wrapped.
 """
 
 from __future__ import annotations
@@ -24,7 +26,13 @@ if TYPE_CHECKING:
     Behaviour = Callable[..., Any]
     Wrap = Callable[[Any], Any]
 
-__all__ = ["AsyncioInterceptor", "ThreadsInterceptor"]
+__all__ = [
+    "AsyncioInterceptor",
+    "ThreadsInterceptor",
+    "WrappedService",
+    "asyncio_wrap",
+    "threads_wrap",
+]
 
 _HANDLERS = {
     (False, False): grpc.unary_unary_rpc_method_handler,
@@ -60,13 +68,29 @@ class _Wrapped:
         return wrapped
 
 
-class ThreadsInterceptor(grpc.ServerInterceptor):
-    """Outermost interceptor of a threads server: hands out our context."""
+class WrappedService(grpc.ServiceRpcHandler):
+    """A generic handler whose method handlers are wrapped."""
 
-    def __init__(self, view: ListenerView) -> None:
-        self._wrapped = _Wrapped(
-            lambda handler: _rebuild(handler, _threads(behaviour_of(handler), view))
-        )
+    def __init__(self, service: Any, wrap: Wrap) -> None:
+        self._service = service
+        self._wrapped = _Wrapped(wrap)
+
+    def service_name(self) -> str:
+        """Return the name of the service."""
+        name: str = self._service.service_name()
+        return name
+
+    def service(self, handler_call_details: Any) -> Any:
+        """Return the wrapped handler of a method, or None."""
+        handler = self._service.service(handler_call_details)
+        return self._wrapped(handler_call_details.method, handler)
+
+
+class ThreadsInterceptor(grpc.ServerInterceptor):
+    """Goes before the user's interceptors of a threads server."""
+
+    def __init__(self, wrap: Wrap) -> None:
+        self._wrapped = _Wrapped(wrap)
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """Wrap what the inner interceptors and the service itself answer."""
@@ -75,12 +99,10 @@ class ThreadsInterceptor(grpc.ServerInterceptor):
 
 
 class AsyncioInterceptor(grpc.aio.ServerInterceptor):
-    """Outermost interceptor of an asyncio server: hands out our context."""
+    """Goes before the user's interceptors of an asyncio server."""
 
-    def __init__(self, view: ListenerView, pool: Executor) -> None:
-        self._wrapped = _Wrapped(
-            lambda handler: _rebuild(handler, _asyncio(handler, view, pool))
-        )
+    def __init__(self, wrap: Wrap) -> None:
+        self._wrapped = _Wrapped(wrap)
 
     async def intercept_service(
         self, continuation: Any, handler_call_details: Any
@@ -88,6 +110,16 @@ class AsyncioInterceptor(grpc.aio.ServerInterceptor):
         """Wrap what the inner interceptors and the service itself answer."""
         handler = await continuation(handler_call_details)
         return self._wrapped(handler_call_details.method, handler)
+
+
+def threads_wrap(view: ListenerView) -> Wrap:
+    """Return what gives the method handlers of a threads server our context."""
+    return lambda handler: _rebuild(handler, _threads(behaviour_of(handler), view))
+
+
+def asyncio_wrap(view: ListenerView, pool: Executor) -> Wrap:
+    """Return what gives the method handlers of an asyncio server our context."""
+    return lambda handler: _rebuild(handler, _asyncio(handler, view, pool))
 
 
 def _rebuild(handler: Any, behaviour: Behaviour) -> Any:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from grpcsecure.server.handlers import ThreadsInterceptor
+from grpcsecure.server.handlers import ThreadsInterceptor, threads_wrap
 from grpcsecure.server.ports import Ports
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from grpcsecure.model.listener import Listener
     from grpcsecure.server.assembly import Assembly, Registration
-    from grpcsecure.server.context import ListenerView
 
 __all__ = ["ThreadsRuntime"]
 
@@ -34,7 +35,8 @@ class ThreadsRuntime:
         self._servers: list[grpc.Server] = []
         self._ports = Ports(assembly)
         self._health: Any = None
-        self._pool: ThreadPoolExecutor | None = None
+        settings = assembly.config.server
+        self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
         self._stopped: list[threading.Event] = []
         self._cut = False
 
@@ -51,17 +53,21 @@ class ThreadsRuntime:
         ]
         listeners = self._assembly.config.listeners
         addresses = {}
+        wraps = []
         try:
             for listener in listeners:
                 view = self._assembly.view(listener)
-                server = self._server(listener, view)
+                wraps.append(threads_wrap(view))
+                server = self._server(listener, wraps[-1])
                 addresses[listener.name] = self._ports.bind(server, listener, view)
         except BaseException:
             self._release()
             self._ports.close()
             raise
-        for server, listener in zip(self._servers, listeners, strict=True):
-            self._assembly.register(server, listener, registrations, on_asyncio=False)
+        for server, listener, wrap in zip(self._servers, listeners, wraps, strict=True):
+            self._assembly.register(
+                server, listener, registrations, wrap=wrap, on_asyncio=False
+            )
         for server in self._servers:
             server.start()
         try:
@@ -90,13 +96,12 @@ class ThreadsRuntime:
         self._health = ThreadsHealth(self._assembly.service_names())
         return [(add_HealthServicer_to_server, self._health)]
 
-    def _server(self, listener: Listener, view: ListenerView) -> grpc.Server:
+    def _server(self, listener: Listener, wrap: Callable[[Any], Any]) -> grpc.Server:
         settings = self._assembly.config.server
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
+        users = self._assembly.interceptors
         server = grpc.server(
             self._pool,
-            interceptors=[ThreadsInterceptor(view), *self._assembly.interceptors],
+            interceptors=[ThreadsInterceptor(wrap), *users] if users else [],
             options=self._assembly.options(listener),
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         )
@@ -119,8 +124,7 @@ class ThreadsRuntime:
             if not event.wait(max(0.0, deadline - monotonic())):
                 self.cut()
         self._ports.close()
-        if self._pool is not None:
-            self._pool.shutdown(wait=False)
+        self._pool.shutdown(wait=False)
         return not self._cut
 
     def cut(self) -> None:
