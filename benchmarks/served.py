@@ -7,30 +7,21 @@ included, cost.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from processes import Usage, cpu_seconds, family, usage
+from servers import RUNTIMES, environment
 from typing_extensions import Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["Certificates", "Served", "make_certificates"]
 
 _PATIENCE = 30.0
-
-_HERE = Path(__file__).parent
-_ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": os.pathsep.join([str(_HERE.parent / "examples"), str(_HERE)]),
-}
-
-_SERVICERS = {
-    "threads": "plain_greeter:Greeter",
-    "asyncio": "plain_greeter:AsyncGreeter",
-}
 
 _CONFIG = """\
 version: 1
@@ -97,7 +88,7 @@ class Served:
     ) -> None:
         self.engine = engine
         text = _CONFIG.format(
-            servicer=servicer or _SERVICERS[runtime],
+            servicer=servicer or f"plain_greeter:{RUNTIMES[runtime]}",
             runtime=runtime,
             switch_interval=switch_interval,
             address=address,
@@ -121,7 +112,7 @@ class Served:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_ENVIRONMENT,
+                env=environment(),
             )
         deadline = time.monotonic() + _PATIENCE
         while not ready.exists():

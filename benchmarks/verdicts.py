@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import statistics
-from importlib.metadata import version
 from typing import TYPE_CHECKING
+
+from servers import describe_machine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,11 +29,7 @@ def print_machine() -> None:
     """Say what this runs on; the OpenSSL is the bridge's, and the flooding clients'."""
     from cryptography.hazmat.backends.openssl import backend
 
-    print(
-        f"{len(os.sched_getaffinity(0))} cores, {platform.platform()},"
-        f" Python {platform.python_version()}, grpcio {version('grpcio')},"
-        f" {backend.openssl_version_text()}; load {os.getloadavg()[0]:.1f}"
-    )
+    print(f"{describe_machine()}, {backend.openssl_version_text()}")
 
 
 def p99(values: Sequence[float]) -> float:
