@@ -247,7 +247,7 @@ def test_many_unset_variables_take_little_time():
     begun = time.process_time()
     _, findings = expand_variables(root, source=source(text), environ={})
     assert len(findings) == variables.MAX_FINDINGS
-    assert time.process_time() - begun < 5
+    assert time.process_time() - begun < 20
 
 
 @given(YAMLISH, st.dictionaries(st.sampled_from("AB"), st.text(max_size=9)))
