@@ -36,7 +36,8 @@ class Gated(GreeterServicer):
     """Holds `SayHello` until `Chat` is told "open"; `Chat` answers what happened.
 
     Chat knows three words: "entered" is answered once a `SayHello` is running, "open"
-    lets it go on, anything else is an echo. A `SayHello` for "stuck" never returns.
+    lets it go on, anything else is an echo. A `SayHello` for "stuck" never returns: for
+    processes only.
     """
 
     def __init__(self):
@@ -47,6 +48,8 @@ class Gated(GreeterServicer):
         """Wait for the gate; then reply."""
         self._entered.set()
         gate = threading.Event() if request.name == "stuck" else self._open
+        if gate is self._open:  # a thread that waits for nobody holds up the exit
+            context.add_callback(gate.set)
         gate.wait()
         return reply("done")
 

@@ -1,0 +1,43 @@
+"""What the service manager is told: sd_notify(3)."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+from support.servers import socket_path
+
+from grpcsecure.server.lifecycle import notify_systemd
+
+
+def test_datagram_to_a_path(tmp_path, monkeypatch):
+    """The state arrives whole, as one datagram."""
+    path = str(socket_path(tmp_path, "notify"))
+    monkeypatch.setenv("NOTIFY_SOCKET", path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        notify_systemd("READY=1")
+        manager.settimeout(1)
+        assert manager.recv(100) == b"READY=1"
+
+
+def test_datagram_to_an_abstract_name(monkeypatch):
+    """Systemd may use a name that is in no file system: written with an @."""
+    name = f"grpcsecure-test-{os.getpid()}"
+    monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"\0{name}")
+        notify_systemd("STOPPING=1")
+        manager.settimeout(1)
+        assert manager.recv(100) == b"STOPPING=1"
+
+
+@pytest.mark.parametrize("target", [None, "", "/nobody/is/there", "vsock:2:1234"])
+def test_without_a_manager_nothing_happens(target, monkeypatch):
+    """A server that nobody manages runs all the same."""
+    if target is None:
+        monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    else:
+        monkeypatch.setenv("NOTIFY_SOCKET", target)
+    notify_systemd("READY=1")

@@ -1,0 +1,71 @@
+"""A user's traceback shows their code, and none of the way there."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+import grpcsecure
+from grpcsecure.model.server import ImportPath
+from grpcsecure.server.user_code import user_traceback
+
+
+def compiled(text, path):
+    """Return the namespace of `text`, run as if it were the file at `path`."""
+    namespace = {"ImportPath": ImportPath}
+    exec(compile(text, str(path), "exec"), namespace)
+    return namespace
+
+
+def trace(call):
+    """Return the lines of the trimmed traceback of what `call` raises."""
+    with pytest.raises(ValueError, match=r"no|expected") as caught:
+        call()
+    return user_traceback(caught.value).splitlines()
+
+
+def files(lines):
+    """Return the names of the files in a traceback."""
+    return [Path(line.split('"')[1]).name for line in lines if "File " in line]
+
+
+def test_our_frames_are_left_out():
+    """Frames of grpcsecure say nothing to a user, wherever they are."""
+    lines = trace(lambda: ImportPath.parse("no path"))
+    assert files(lines) == ["test_user_code.py", "test_user_code.py"]
+    assert lines[-1].startswith("ValueError: ")
+
+
+def test_chained_exceptions_are_trimmed_too():
+    """What an exception came from is the user's as well."""
+    text = (
+        "def wrap():\n"
+        "    try:\n        ImportPath.parse('no path')\n"
+        "    except ValueError as error:\n        raise ValueError('no') from error\n"
+    )
+    wrap = compiled(text, "/app/mine.py")["wrap"]
+    here = "test_user_code.py"
+    assert files(trace(wrap)) == ["mine.py", here, "mine.py"]
+
+
+def test_neighbours_with_a_like_name_are_not_ours():
+    """A project called `grpcsecure-demo`, beside the package, is the user's."""
+    neighbour = Path(grpcsecure.__file__).parent.with_name("grpcsecure-demo") / "it.py"
+    fail = compiled("def fail():\n    raise ValueError('no')\n", neighbour)["fail"]
+    assert files(trace(fail))[-1] == "it.py"
+
+
+def test_the_importer_is_left_out(tmp_path, monkeypatch):
+    """From one module of the user's to the next there is nothing in between."""
+    (tmp_path / "outer_it.py").write_text("import inner_it\n")
+    (tmp_path / "inner_it.py").write_text("raise ValueError('no')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        lines = trace(lambda: importlib.import_module("outer_it"))
+    finally:
+        sys.modules.pop("outer_it", None)
+    assert files(lines)[-2:] == ["outer_it.py", "inner_it.py"]
+    assert "__init__.py" not in files(lines)
