@@ -48,8 +48,9 @@ class Gated(GreeterServicer):
         """Wait for the gate; then reply."""
         self._entered.set()
         gate = threading.Event() if request.name == "stuck" else self._open
-        if gate is self._open:  # a thread that waits for nobody holds up the exit
-            context.add_callback(gate.set)
+        # A thread that waits for nobody would hold up the exit.
+        if gate is self._open and not context.add_callback(gate.set):
+            return None
         gate.wait()
         return reply("done")
 
