@@ -53,9 +53,10 @@ class _TextFormatter(logging.Formatter):
             line = f"{record.levelname.lower()}: {line}"
         fields = _fields(record).items()
         parts = [line, *(f"{key}={_on_one_line(value)}" for key, value in fields)]
+        text = "  ".join(parts)
         if record.exc_info:
-            parts.append("\n" + self.formatException(record.exc_info))
-        return "  ".join(parts)
+            text += "\n" + self.formatException(record.exc_info)
+        return text
 
 
 class _JsonFormatter(logging.Formatter):

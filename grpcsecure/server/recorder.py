@@ -76,10 +76,17 @@ class _CallDetails:
 
 
 def _look_up(handler: Any, service: str) -> Iterator[tuple[str, Any]]:
-    """Ask a generic handler for every method that the service's descriptor names.
+    """Find the methods of a generic handler, which need not say which they are.
 
-    Code generated before grpcio-tools 1.65 registers in no other way.
+    Code generated before grpcio-tools 1.65 registers in no other way, nor do services
+    without protobuf. grpcio's own handler has a table; any other is asked for what the
+    service's descriptor names.
     """
+    table: Mapping[str, Any] | None = getattr(handler, "_method_handlers", None)
+    if table is not None:
+        for full_method, found in table.items():
+            yield full_method.rpartition("/")[2], found
+        return
     from google.protobuf import descriptor_pool
 
     try:

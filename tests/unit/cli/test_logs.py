@@ -79,3 +79,16 @@ def test_one_event_is_one_line(logged):
     lines = logged()
     LOGGER.info("handshake.refused", extra={"subject": "CN=x\nserver.started  y=1"})
     assert lines() == [r"handshake.refused  subject=CN=x\nserver.started  y=1"]
+
+
+def test_traceback_follows_its_event(logged):
+    """In text, what went wrong in a servicer is shown as Python shows it."""
+    lines = logged()
+    try:
+        int("x")
+    except ValueError:
+        LOGGER.exception("failed", extra={"method": "/a.B/C"})
+    written = lines()
+    assert written[0] == "error: failed  method=/a.B/C"
+    assert written[1] == "Traceback (most recent call last):"
+    assert written[-1].startswith("ValueError: ")

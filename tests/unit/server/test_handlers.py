@@ -6,6 +6,7 @@ import asyncio
 import functools
 import sys
 import threading
+from typing import NamedTuple
 
 import grpc
 import pytest
@@ -93,6 +94,45 @@ class TestContext:
                 grpc.StatusCode.NOT_FOUND,
                 "no such person",
             )
+
+    def test_ending_with_a_status_object(self, runtime):
+        """`abort_with_status` takes what rich error models make."""
+
+        class Status(NamedTuple):
+            code: grpc.StatusCode
+            details: str
+            trailing_metadata: tuple
+
+        class Rich(Status, grpc.Status):
+            pass
+
+        def say_hello(request, context):
+            context.abort_with_status(
+                Rich(grpc.StatusCode.DATA_LOSS, "lost", (("x-what", "all"),))
+            )
+
+        with (
+            running(runtime, custom(SayHello=say_hello)) as server,
+            server.greeter() as greeter,
+        ):
+            with pytest.raises(grpc.RpcError) as caught:
+                say(greeter)
+            assert caught.value.code() is grpc.StatusCode.DATA_LOSS
+            assert caught.value.details() == "lost"
+            assert dict(caught.value.trailing_metadata())["x-what"] == "all"
+
+    def test_cancelling_from_inside(self, runtime):
+        """`cancel` ends the call for the client."""
+
+        def say_hello(request, context):
+            context.cancel()
+            return reply("unheard")
+
+        with (
+            running(runtime, custom(SayHello=say_hello)) as server,
+            server.greeter() as greeter,
+        ):
+            assert failure(lambda: say(greeter))[0] is grpc.StatusCode.CANCELLED
 
     def test_cancelled_call_is_inactive(self, runtime):
         """A plain method learns from `is_active` that nobody waits any more."""

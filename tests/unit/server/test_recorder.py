@@ -15,6 +15,18 @@ REGISTER = helloworld_pb2_grpc.add_GreeterServicer_to_server
 METHODS = ["SayHello", "SayHelloManyTimes", "SayHelloToAll", "Chat"]
 
 
+def _registers_generic(servicer, server):
+    handlers = {
+        "SayHello": grpc.unary_unary_rpc_method_handler(
+            servicer.SayHello,
+            request_deserializer=helloworld_pb2.HelloRequest.FromString,
+            response_serializer=helloworld_pb2.HelloReply.SerializeToString,
+        )
+    }
+    generic = grpc.method_handlers_generic_handler("helloworld.Greeter", handlers)
+    server.add_generic_rpc_handlers((generic,))
+
+
 class TestRecord:
     """What a register function registers."""
 
@@ -62,22 +74,49 @@ class TestRecord:
 
     def test_code_before_registered_methods_is_read_too(self):
         """Up to grpcio-tools 1.64 generated code knew generic handlers only."""
-
-        def add_greeter_servicer_to_server(servicer, server):
-            handlers = {
-                "SayHello": grpc.unary_unary_rpc_method_handler(
-                    servicer.SayHello,
-                    request_deserializer=helloworld_pb2.HelloRequest.FromString,
-                    response_serializer=helloworld_pb2.HelloReply.SerializeToString,
-                )
-            }
-            generic = grpc.method_handlers_generic_handler(
-                "helloworld.Greeter", handlers
-            )
-            server.add_generic_rpc_handlers((generic,))
-
-        methods = record(add_greeter_servicer_to_server, greeter.Greeter)
+        methods = record(_registers_generic, greeter.Greeter)
         assert [m.full_method for m in methods] == ["/helloworld.Greeter/SayHello"]
+
+    def test_generic_handler_of_somebody_else_is_asked(self):
+        """One without a table is asked for the methods of the service's descriptor."""
+
+        class Handler(grpc.ServiceRpcHandler):
+            def __init__(self, servicer):
+                self._servicer = servicer
+
+            def service_name(self):
+                return "helloworld.Greeter"
+
+            def service(self, handler_call_details):
+                if not handler_call_details.method.endswith("/Chat"):
+                    return None
+                return grpc.stream_stream_rpc_method_handler(self._servicer.Chat)
+
+        methods = record(
+            lambda servicer, server: server.add_generic_rpc_handlers(
+                (Handler(servicer),)
+            ),
+            greeter.Greeter,
+        )
+        assert [m.full_method for m in methods] == ["/helloworld.Greeter/Chat"]
+
+    def test_service_without_protobuf_is_read_too(self):
+        """Handlers may be written by hand, for messages of any kind."""
+
+        class Echo:
+            async def Say(self, request, context):
+                return request
+
+        def add_echo_to_server(servicer, server):
+            handlers = {"Say": grpc.unary_unary_rpc_method_handler(servicer.Say)}
+            server.add_generic_rpc_handlers(
+                (grpc.method_handlers_generic_handler("plain.Echo", handlers),)
+            )
+
+        (method,) = record(add_echo_to_server, Echo)
+        assert method.full_method == "/plain.Echo/Say"
+        assert method.is_coroutine
+        assert method.is_implemented
 
     def test_third_party_servicer(self):
         """Any generated package will do: here that of health checking."""
