@@ -292,12 +292,20 @@ needs_openssl = pytest.mark.skipif(which("openssl") is None, reason="needs opens
 @needs_openssl
 def test_renegotiation_is_refused(server):
     """TLS 1.2 renegotiation asked for by the client is not done."""
+    # s_client sometimes stumbles over the server's first HTTP/2 frame while it waits for
+    # an answer, and leaves before the alert: then it is asked again.
+    assert any(is_told_no_renegotiation(server) for _ in range(8))
+
+
+def is_told_no_renegotiation(server):
+    """Ask for renegotiation as a client would, and say if the alert came."""
     with s_client(server, "-tls1_2") as process:
         process.stdin.write(b"R\n")
         process.stdin.flush()
         # Its input stays open until the answer is there: at its end s_client leaves.
-        assert any(b"no renegotiation" in line for line in process.stdout)
+        told = any(b"no renegotiation" in line for line in process.stdout)
         process.stdin.close()
+        return told
 
 
 @needs_openssl
