@@ -292,8 +292,8 @@ needs_openssl = pytest.mark.skipif(which("openssl") is None, reason="needs opens
 @needs_openssl
 def test_renegotiation_is_refused(server):
     """TLS 1.2 renegotiation asked for by the client is not done."""
-    # s_client sometimes stumbles over the server's first HTTP/2 frame while it waits for
-    # an answer, and leaves before the alert: then it is asked again.
+    # s_client sometimes stumbles over the server's first HTTP/2 frame while it waits
+    # for an answer, and leaves before the alert: then it is asked again.
     assert any(is_told_no_renegotiation(server) for _ in range(8))
 
 
