@@ -78,8 +78,12 @@ def _load_in_child(
     with os.fdopen(reader, "rb") as pipe:
         answer = pipe.read()
     os.waitpid(child, 0)
-    # Written by our own code in our own child, to a pipe that nobody else has.
-    return pickle.loads(answer) if answer else None  # noqa: S301
+    try:
+        # Written by our own code in our own child, to a pipe that nobody else has.
+        outcome: Loaded | GrpcSecureError = pickle.loads(answer)  # noqa: S301
+    except (pickle.UnpicklingError, EOFError):
+        return None  # it ended before it was done
+    return outcome
 
 
 def _import_server() -> None:
