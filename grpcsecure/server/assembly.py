@@ -78,14 +78,16 @@ class Assembly:
         return ListenerView(listener.name, mode)
 
     def options(self, listener: Listener) -> list[tuple[str, Any]]:
-        """The channel options of the listener's server: the config's, then ours."""
-        options: list[tuple[str, Any]] = list(self.config.server.channel_options)
+        """The channel options of the listener's server.
+
+        Ours come before the config's: of two with one name gRPC takes the first.
+        """
         # Two servers would share a port by accident, and answer by turns.
-        options.append(("grpc.so_reuseport", 0))
+        options: list[tuple[str, Any]] = [("grpc.so_reuseport", 0)]
         if listener.tls is not None:
             timeout = round(listener.tls.handshake_timeout * 1000)
             options.append(("grpc.server_handshake_timeout_ms", timeout))
-        return options
+        return [*options, *self.config.server.channel_options]
 
     def register(
         self,
