@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from grpcsecure.model.listener import Listener
+    from grpcsecure.model.policy import Authorization, Identity
 
 __all__ = [
+    "ErrorDetail",
     "ImportPath",
     "Runtime",
     "ServerConfig",
@@ -28,6 +30,13 @@ class Runtime(Enum):
     AUTO = "auto"
     THREADS = "threads"
     ASYNCIO = "asyncio"
+
+
+class ErrorDetail(Enum):
+    """What a refused caller is told: the status alone, or the reason too."""
+
+    NONE = "none"
+    FULL = "full"
 
 
 @frozen(kw_only=False)
@@ -76,13 +85,19 @@ class ServerSettings:
     reflection: bool = False
     health: bool = True
     channel_options: tuple[tuple[str, int | str], ...] = ()
+    error_detail: ErrorDetail = ErrorDetail.NONE
 
 
 @frozen
 class ServerConfig:
-    """A config that passed the schema: what `serve` serves."""
+    """A config that passed the schema: what `serve` serves.
+
+    Without an `authorization` every call is allowed.
+    """
 
     services: tuple[ServiceEntry, ...]
     listeners: tuple[Listener, ...]
     server: ServerSettings = ServerSettings()
+    identities: tuple[Identity, ...] = ()
+    authorization: Authorization | None = None
     production: bool = False

@@ -1,0 +1,179 @@
+"""Who may call what, as the config says it: identities, rules, tests and the audit.
+
+Plain values; what they match and how a call is decided is for `policy`. An identity is
+a name for a set of peers, by what their certificates say.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from grpcsecure.frozen import frozen
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "AuditLevel",
+    "AuditSettings",
+    "Authorization",
+    "BuiltIn",
+    "Criterion",
+    "Effect",
+    "Identity",
+    "LogFormat",
+    "Matcher",
+    "MatcherKind",
+    "MetadataCondition",
+    "PolicyTest",
+    "Rule",
+]
+
+
+class MatcherKind(Enum):
+    """What a criterion looks at, by its key in the config."""
+
+    SPIFFE = "spiffe"
+    URI = "uri"
+    DNS = "dns"
+    EMAIL = "email"
+    IP = "ip"
+    COMMON_NAME = "common_name"
+    ORGANIZATIONAL_UNIT = "organizational_unit"
+    SUBJECT = "subject"
+    FINGERPRINT = "fingerprint"
+    PUBLIC_KEY = "public_key"
+    CERTIFICATES = "certificates"
+
+    @property
+    def is_pin(self) -> bool:
+        """Whether it names the certificate or key itself, which needs no CA.
+
+        The other kinds are names: true only where the chain was verified.
+        """
+        return self in _PINS
+
+
+_PINS = frozenset(
+    {MatcherKind.FINGERPRINT, MatcherKind.PUBLIC_KEY, MatcherKind.CERTIFICATES}
+)
+
+
+@frozen(kw_only=False)
+class Criterion:
+    """One key of a matcher; the value is as written, of `certificates` absolute."""
+
+    kind: MatcherKind
+    value: str
+
+
+@frozen(kw_only=False)
+class Matcher:
+    """Criteria that must all match; there is at least one."""
+
+    criteria: tuple[Criterion, ...]
+
+
+@frozen(kw_only=False)
+class Identity:
+    """A name for the peers that any one of its matchers matches."""
+
+    name: str
+    matchers: tuple[Matcher, ...]
+
+
+class BuiltIn(Enum):
+    """The names that are always there."""
+
+    #: Every peer.
+    ANYONE = "anyone"
+    #: Every verified peer.
+    VERIFIED = "verified"
+    #: Every peer that presented a certificate.
+    PRESENTED = "presented"
+    #: Every peer that presented none.
+    ANONYMOUS = "anonymous"
+
+
+class Effect(Enum):
+    """What a rule, or the default, does with a call."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+@frozen(kw_only=False)
+class MetadataCondition:
+    """A metadata key (lower case), and the values that count.
+
+    The values of a `-bin` key are base64, as on the wire.
+    """
+
+    key: str
+    values: tuple[str, ...]
+
+
+@frozen
+class Rule:
+    """A named line that allows or denies identities on methods.
+
+    `listeners=None` is all of them; a rule with `enforce=False` decides nothing and
+    reports what it would have done.
+    """
+
+    name: str
+    effect: Effect
+    identities: tuple[str, ...]
+    methods: tuple[str, ...]
+    listeners: tuple[str, ...] | None = None
+    metadata: tuple[MetadataCondition, ...] = ()
+    enforce: bool = True
+
+
+@frozen
+class PolicyTest:
+    """A call and what must come of it; `caller=None` is an anonymous one.
+
+    `listener=None` is every listener that serves the method.
+    """
+
+    caller: Matcher | None
+    call: str
+    expect: Effect
+    listener: str | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+class AuditLevel(Enum):
+    """Which decisions become an audit event."""
+
+    DENIALS = "denials"
+    ALL = "all"
+    OFF = "off"
+
+
+class LogFormat(Enum):
+    """How an event looks in a file."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@frozen
+class AuditSettings:
+    """Where audit events go: to the log, or appended to `file` as `format`."""
+
+    level: AuditLevel = AuditLevel.DENIALS
+    file: Path | None = None
+    format: LogFormat = LogFormat.JSON
+
+
+@frozen
+class Authorization:
+    """The `authorization` block; `rules` are in the order of the file."""
+
+    default: Effect = Effect.DENY
+    rules: tuple[Rule, ...] = ()
+    tests: tuple[PolicyTest, ...] = ()
+    audit: AuditSettings = AuditSettings()
