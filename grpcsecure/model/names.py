@@ -1,0 +1,300 @@
+"""The names in certificates, and the patterns for them in a config.
+
+Each kind has a `parse_…`, which a config has to pass, and a `fold_…`, which brings a
+certificate's own name into the same spelling. What a match means is for `policy`.
+Invariant: whatever the text is, `parse_` returns or raises ValueError, `fold_` returns.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from grpcsecure.frozen import frozen
+from grpcsecure.model.subject import Subject, parse_subject
+
+__all__ = [
+    "NamePattern",
+    "Subject",
+    "fold_dns",
+    "fold_email",
+    "fold_ip",
+    "fold_sha256",
+    "fold_spiffe",
+    "fold_uri",
+    "has_dot_segments",
+    "is_dns_label",
+    "is_printable",
+    "is_spiffe_id",
+    "parse_dns_pattern",
+    "parse_email",
+    "parse_ip",
+    "parse_metadata_value",
+    "parse_sha256",
+    "parse_spiffe_pattern",
+    "parse_subject",
+    "parse_uri_pattern",
+]
+
+#: SPIFFE-ID, sections 2.1 to 2.3.
+_SPIFFE_SCHEME = "spiffe://"
+_MAX_SPIFFE = 2048
+_MAX_TRUST_DOMAIN = 255
+_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]+")
+_SEGMENT = re.compile(r"[A-Za-z0-9._-]+")
+
+_MAX_DNS = 253
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+#: Characters that some reader of a URI takes for the end of a path segment.
+_SEGMENT_ENDS = re.compile(r"[/\\?#]")
+_PRINTABLE = re.compile(r"[!-~]+")
+_SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
+
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+
+@frozen(kw_only=False)
+class NamePattern:
+    """A name in the spelling that names are compared in, or what one begins with.
+
+    Of `*.corp.example` the text is `corp.example`: what follows the label.
+    """
+
+    text: str
+    is_wildcard: bool = False
+
+
+def _lower(text: str) -> str:
+    """Lower ASCII only: `str.lower` makes a `k` of the Kelvin sign."""
+    return text.translate(_LOWER)
+
+
+def parse_spiffe_pattern(text: str) -> NamePattern:
+    """Return the SPIFFE id, or with a trailing `*` the beginning of one.
+
+    Raises:
+        ValueError: it is no SPIFFE id, or the `*` is not where one can be.
+    """
+    body, is_wildcard = _split_star(text)
+    folded = fold_spiffe(body)
+    if folded is None:
+        raise ValueError(f"expected a SPIFFE id, {_SPIFFE_EXAMPLE}")
+    if is_wildcard and "/" not in folded.removeprefix(_SPIFFE_SCHEME):
+        raise ValueError("expected `/` between the trust domain and the `*`")
+    # A beginning can end within a segment, or at its `/`: any letter completes it.
+    problem = _spiffe_problem(f"{folded}x" if is_wildcard else folded)
+    if problem is not None:
+        raise ValueError(f"expected {problem}")
+    return NamePattern(folded, is_wildcard)
+
+
+_SPIFFE_EXAMPLE = "as in `spiffe://corp.example/ns/prod/sa/billing`"
+
+
+def fold_spiffe(text: str) -> str | None:
+    """Return a URI as SPIFFE ids are compared, or None if its scheme is another one.
+
+    Nothing else is checked: see `is_spiffe_id`.
+    """
+    head = _lower(text[: len(_SPIFFE_SCHEME)])
+    if head != _SPIFFE_SCHEME:
+        return None
+    trust_domain, slash, path = text[len(_SPIFFE_SCHEME) :].partition("/")
+    return f"{_SPIFFE_SCHEME}{_lower(trust_domain)}{slash}{path}"
+
+
+def is_spiffe_id(folded: str) -> bool:
+    """Say whether what `fold_spiffe` returned is a SPIFFE id by the specification."""
+    return _spiffe_problem(folded) is None
+
+
+def _spiffe_problem(folded: str) -> str | None:
+    """Say what a SPIFFE id would have instead, or None if it is one."""
+    if len(folded) > _MAX_SPIFFE:
+        return f"at most {_MAX_SPIFFE} bytes in a SPIFFE id"
+    trust_domain, slash, path = folded.removeprefix(_SPIFFE_SCHEME).partition("/")
+    if len(trust_domain) > _MAX_TRUST_DOMAIN or not _TRUST_DOMAIN.fullmatch(
+        trust_domain
+    ):
+        return f"a trust domain of letters, digits, `.`, `-` and `_`, {_SPIFFE_EXAMPLE}"
+    if not slash:
+        return None
+    for segment in path.split("/"):
+        if segment in {"", ".", ".."}:
+            return "no empty, `.` or `..` segment in a SPIFFE id, nor a `/` at its end"
+        if not _SEGMENT.fullmatch(segment):
+            return "letters, digits, `.`, `-` and `_` between the `/` of a SPIFFE id"
+    return None
+
+
+def _split_star(text: str) -> tuple[str, bool]:
+    body = text.removesuffix("*")
+    if "*" in body:
+        raise ValueError("expected `*` only at the end")
+    return body, body != text
+
+
+def parse_uri_pattern(text: str) -> NamePattern:
+    """Return the URI, or with a trailing `*` the beginning of one.
+
+    Raises:
+        ValueError: it is no URI, or the `*` is not where one can be.
+    """
+    body, is_wildcard = _split_star(text)
+    scheme = _SCHEME.match(body)
+    if scheme is None or not _PRINTABLE.fullmatch(body):
+        raise ValueError("expected a URI, as in `https://ci.corp.example/runner/*`")
+    if scheme.end() == len(body):
+        # `https:*` would be every host there is.
+        raise ValueError(f"expected something after `{scheme[0]}`")
+    if not is_wildcard:
+        return NamePattern(fold_uri(body))
+    if body.startswith("/", scheme.end()) and not _has_whole_authority(body):
+        raise ValueError("expected `/` between the host and the `*`")
+    if has_dot_segments(f"{body}x"):
+        raise ValueError("expected no `.` or `..` segment in a URI with a `*`")
+    return NamePattern(fold_uri(body), is_wildcard=True)
+
+
+def _has_whole_authority(body: str) -> bool:
+    """Say whether the text after `scheme:/` goes as far as into a path."""
+    _, _, rest = body.partition(":")
+    if not rest.startswith("//"):
+        # `file:/` may go on as `file://host`, which is another URI.
+        return len(rest) > 1
+    end = _SEGMENT_ENDS.search(rest, 2)
+    return end is not None and end[0] == "/"
+
+
+def fold_uri(text: str) -> str:
+    """Return a URI with its scheme and host in lower case, the rest as it is."""
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return text
+    start = scheme.end()
+    if not text.startswith("//", start):
+        return _lower(text[:start]) + text[start:]
+    found = _SEGMENT_ENDS.search(text, start + 2)
+    end = found.start() if found is not None else len(text)
+    userinfo, at, host = text[start:end].rpartition("@")
+    return f"{_lower(text[:start])}{userinfo}{at}{_lower(host)}{text[end:]}"
+
+
+def has_dot_segments(uri: str) -> bool:
+    r"""Say whether somebody could read `..` or `.` in a URI as steps in a path.
+
+    Fails closed: also in the query, between `\`, and percent-encoded.
+    """
+    rest = _lower(uri).partition(":")[2]
+    decoded = rest.replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\")
+    return not {".", ".."}.isdisjoint(_SEGMENT_ENDS.split(decoded))
+
+
+def is_printable(text: str) -> bool:
+    """Say whether a text is of visible ASCII characters only, as a URI is."""
+    return _PRINTABLE.fullmatch(text) is not None
+
+
+def parse_dns_pattern(text: str) -> NamePattern:
+    """Return the DNS name, or with a leading `*.` what follows the one label.
+
+    Raises:
+        ValueError: it is no DNS name, or a `*` is not the left-most label.
+    """
+    folded = fold_dns(text)
+    name = folded.removeprefix("*.")
+    if "*" in name:
+        raise ValueError("expected `*` only as the first label, as in `*.corp.example`")
+    if len(folded) > _MAX_DNS or not all(map(is_dns_label, name.split("."))):
+        raise ValueError(
+            "expected a DNS name of letters, digits, `-` and `_`, as in"
+            " `billing.corp.example`, or `xn--…` for other letters"
+        )
+    return NamePattern(name, is_wildcard=name != folded)
+
+
+def fold_dns(text: str) -> str:
+    """Return a DNS name in lower case, without the dot of the root."""
+    return _lower(text).removesuffix(".")
+
+
+def is_dns_label(text: str) -> bool:
+    """Say whether a text can stand between the dots of a DNS name."""
+    return _LABEL.fullmatch(text) is not None
+
+
+def parse_email(text: str) -> str:
+    """Return the email address as it is compared.
+
+    Raises:
+        ValueError: it is none.
+    """
+    local, at, domain = text.rpartition("@")
+    if not (at and local and domain) or not _PRINTABLE.fullmatch(domain):
+        raise ValueError("expected an email address, as in `ops@corp.example`")
+    return fold_email(text)
+
+
+def fold_email(text: str) -> str:
+    """Return an email address with its domain in lower case."""
+    local, at, domain = text.rpartition("@")
+    return f"{local}{at}{_lower(domain)}"
+
+
+def parse_ip(text: str) -> IPv4Address | IPv6Address:
+    """Return the IP address.
+
+    Raises:
+        ValueError: it is none, or has a zone.
+    """
+    address = fold_ip(text)
+    if address is None:
+        raise ValueError("expected an IP address, as in `10.0.0.7` or `2001:db8::7`")
+    return address
+
+
+def fold_ip(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a text spells, or None if it spells none."""
+    if "%" in text:
+        return None  # a zone has a meaning on one machine only
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def parse_sha256(text: str) -> str:
+    """Return the 64 hex digits of `sha256:…`, in lower case and without colons.
+
+    Raises:
+        ValueError: it is no SHA-256 in hex, or the colons are not between the bytes.
+    """
+    digits = fold_sha256(text)
+    pairs = text[len("sha256:") :].split(":")
+    if digits is None or (len(pairs) > 1 and any(len(pair) != 2 for pair in pairs)):  # noqa: PLR2004 - hex digits of a byte
+        raise ValueError("expected `sha256:` and 32 bytes in hexadecimal")
+    return digits
+
+
+def fold_sha256(text: str) -> str | None:
+    """Return the 64 hex digits that a text spells after `sha256:`, or None."""
+    head, colon, rest = text.partition(":")
+    found = _SHA256.fullmatch(f"{head}{colon}{_lower(rest).replace(':', '')}")
+    return found[1] if found is not None else None
+
+
+def parse_metadata_value(key: str, text: str) -> str | bytes:
+    """Return a metadata value as it arrives: bytes under a `-bin` key, else the text.
+
+    Raises:
+        ValueError: the key ends in `-bin` and the text is no base64.
+    """
+    if not key.endswith("-bin"):
+        return text
+    bare = text.rstrip("=")
+    try:
+        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    except ValueError:
+        raise ValueError("expected base64 for a key that ends in `-bin`") from None

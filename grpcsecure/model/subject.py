@@ -1,0 +1,149 @@
+r"""A subject as components: what an RFC 4514 string such as `CN=a,O=Corp` means.
+
+Two strings can mean the same name (`cn=a` and `2.5.4.3=\61`), and only the components
+say so. Invariant: `parse_subject` returns or raises ValueError, whatever the text is.
+"""
+
+from __future__ import annotations
+
+import re
+
+from grpcsecure.frozen import frozen
+
+__all__ = ["COMMON_NAME", "Subject", "parse_subject"]
+
+COMMON_NAME = "2.5.4.3"
+
+#: The names of RFC 4514, section 3, and two that certificates often have, in capitals.
+_OIDS = {
+    "CN": COMMON_NAME,
+    "L": "2.5.4.7",
+    "ST": "2.5.4.8",
+    "O": "2.5.4.10",
+    "OU": "2.5.4.11",
+    "C": "2.5.4.6",
+    "STREET": "2.5.4.9",
+    "DC": "0.9.2342.19200300.100.1.25",
+    "UID": "0.9.2342.19200300.100.1.1",
+    "EMAILADDRESS": "1.2.840.113549.1.9.1",
+    "SERIALNUMBER": "2.5.4.5",
+}
+
+#: Spelt out: to `re.IGNORECASE` the Kelvin sign is a `k`.
+_TYPE = re.compile(
+    r"(?:[A-Za-z][A-Za-z0-9-]*|(?:[Oo][Ii][Dd]\.)?[0-9]+(?:\.[0-9]+)+)(?==)"
+)
+_NUMERIC = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
+_HEX = re.compile(r"#((?:[0-9A-Fa-f]{2})+)(?![^,+])")
+#: What a value is made of: plain characters, `\` and a special one, `\` and a byte.
+_VALUE = re.compile(
+    r'(?:[^\\,+"<>;\0]|\\[ "#+,;<=>\\]|\\[0-9A-Fa-f]{2})*',
+)
+_ESCAPE = re.compile(r'\\(?:([ "#+,;<=>\\])|((?:[0-9A-Fa-f]{2})(?:\\[0-9A-Fa-f]{2})*))')
+
+_EXAMPLE = "as in `CN=billing,O=Corp`"
+
+
+@frozen(kw_only=False)
+class Subject:
+    """A distinguished name, most specific part first.
+
+    Each part is a set of attributes, since X.501 gives no order to those that are
+    joined by `+`: the attribute's OID, and its value, which is bytes for `#hex`.
+    """
+
+    parts: tuple[frozenset[tuple[str, str | bytes]], ...]
+
+    def values(self, oid: str) -> tuple[str | bytes, ...]:
+        """Return the values of all attributes of one type."""
+        return tuple(
+            value for part in self.parts for found, value in part if found == oid
+        )
+
+
+def parse_subject(text: str) -> Subject:
+    """Return the name that an RFC 4514 string means.
+
+    Order counts between the parts, values are compared exactly, types by OID.
+
+    Raises:
+        ValueError: it is no such string, or names nobody; the message says why.
+    """
+    if not text:
+        raise ValueError(f"expected a subject, {_EXAMPLE}")
+    parts: list[frozenset[tuple[str, str | bytes]]] = []
+    part: set[tuple[str, str | bytes]] = set()
+    position = 0
+    while True:
+        attribute, position = _parse_attribute(text, position)
+        if attribute in part:
+            raise ValueError("expected different attributes on both sides of `+`")
+        part.add(attribute)
+        if text[position : position + 1] != "+":
+            parts.append(frozenset(part))
+            part = set()
+        if position == len(text):
+            return Subject(tuple(parts))
+        position += 1
+
+
+def _parse_attribute(text: str, position: int) -> tuple[tuple[str, str | bytes], int]:
+    """Return the attribute that begins at `position`, and where it ends."""
+    found = _TYPE.match(text, position)
+    if found is None:
+        if text[position : position + 1] == " ":
+            raise ValueError(_SPACE)
+        raise ValueError(f"expected an attribute type and `=`, {_EXAMPLE}")
+    oid = _parse_type(found[0])
+    value, end = _parse_value(text, found.end() + 1)
+    return (oid, value), end
+
+
+_SPACE = r"expected no space beside `,`, `+` or `=`; one of a value is written `\ `"
+
+
+def _parse_type(name: str) -> str:
+    oid = _OIDS.get(name.upper())
+    if oid is not None:
+        return oid
+    dotted = name.upper().removeprefix("OID.")
+    if _NUMERIC.fullmatch(dotted):
+        return dotted
+    raise ValueError("expected CN, L, ST, O, OU, C, STREET, DC, UID or a dotted OID")
+
+
+def _parse_value(text: str, start: int) -> tuple[str | bytes, int]:
+    if text[start : start + 1] == "#":
+        found = _HEX.match(text, start)
+        if found is None:
+            raise ValueError(r"expected pairs of hex digits after `#`, or `\#`")
+        return bytes.fromhex(found[1]), found.end()
+    found = _VALUE.match(text, start)
+    end = found.end() if found is not None else start
+    if end < len(text) and text[end] not in ",+":
+        raise ValueError(_UNESCAPED)
+    return _unescape(text[start:end]), end
+
+
+_UNESCAPED = (
+    r'expected `\` before each of `"`, `+`, `,`, `;`, `<`, `>`, `\` in a value'
+    r" and `\00` for a NUL"
+)
+
+
+def _unescape(raw: str) -> str:
+    # What is left when the escapes are gone tells which spaces were bare.
+    bare = _ESCAPE.sub("x", raw)
+    if bare.startswith(" ") or bare.endswith(" "):
+        raise ValueError(_SPACE)
+    return _ESCAPE.sub(_undo, raw)
+
+
+def _undo(escape: re.Match[str]) -> str:
+    special, pairs = escape.groups()
+    if special is not None:
+        return str(special)
+    try:
+        return bytes.fromhex(pairs.replace("\\", "")).decode()
+    except UnicodeDecodeError:
+        raise ValueError(r"expected UTF-8 in the bytes written as `\xx`") from None
