@@ -25,15 +25,17 @@ MAY_IMPORT = {
     "diagnostics": set(),
     "config": {"diagnostics", "model"},
     "tls": {"model"},  # no policy, no config, no findings: bytes, and what they prove
+    "policy": {"model"},  # no gRPC, no TLS, no clock: values in, a decision out
     "devcerts": set(),
-    "checks": {"config", "diagnostics", "model", "tls"},
-    "server": {"checks", "config", "diagnostics", "model", "tls"},
+    "checks": {"config", "diagnostics", "model", "policy", "tls"},
+    "server": {"checks", "config", "diagnostics", "model", "policy", "tls"},
     "cli": {
         "config",
         "devcerts",
         "diagnostics",
         "grpcsecure",
         "model",
+        "policy",
         "server",
         "tls",
     },

@@ -1,0 +1,219 @@
+"""The decision on a call, and the trace that explains it.
+
+Deny rules first, then allow rules, in the order of the file; the first that matches is
+the one reported. Without one, the default decides, which is DENY unless the config says
+otherwise. Nothing that a client sends makes this raise.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from grpcsecure.frozen import frozen
+from grpcsecure.model.policy import Effect
+from grpcsecure.policy.identities import BUILT_IN_NAMES, IdentityIndex, Standing
+from grpcsecure.policy.rules import Call, CompiledRule, RuleIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from grpcsecure.model.peer import Peer
+    from grpcsecure.model.policy import Authorization, Identity, Rule
+
+__all__ = [
+    "Call",
+    "Decision",
+    "Miss",
+    "Policy",
+    "Standing",
+    "Step",
+    "compile_policy",
+]
+
+
+@frozen
+class Decision:
+    """What becomes of a call.
+
+    `rule=None` is the default's decision. `shadow` is the decision if the rules with
+    `enforce: false` decided too; None if it is the same one.
+    """
+
+    effect: Effect
+    rule: Rule | None
+    #: Whether the peer proved to be somebody.
+    is_known: bool
+    shadow: Decision | None = None
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether the call may go on."""
+        return self.effect is Effect.ALLOW
+
+
+class Miss(Enum):
+    """What of a rule does not match a call."""
+
+    METHOD = "method"
+    LISTENER = "listener"
+    IDENTITY = "identity"
+    METADATA = "metadata"
+    #: The rule allows, and the server has no such method.
+    EXISTENCE = "existence"
+
+
+@frozen
+class Step:
+    """One rule, and why it matches a call or does not."""
+
+    rule: Rule
+    #: What does not match; a rule without one matches.
+    misses: tuple[Miss, ...]
+    #: The first of the rule's patterns that matches.
+    method: str | None
+    #: Those names of the rule that the peer has, granted or claimed as the rule wants.
+    identities: tuple[str, ...]
+    #: The metadata keys whose condition is not met.
+    unmet: tuple[str, ...]
+    #: Whether this is the rule that decided.
+    is_decisive: bool
+
+    @property
+    def is_match(self) -> bool:
+        """Whether the rule matches; one with `enforce: false` decides nothing then."""
+        return not self.misses
+
+
+#: A rule's decision for a peer that is not known, and for one that is.
+_Answers = tuple[Decision, Decision]
+
+
+class _RuleSet:
+    """Some of the rules, and what they say together."""
+
+    def __init__(self, rules: list[CompiledRule], answers: dict[int, _Answers]) -> None:
+        self._deny = RuleIndex(r for r in rules if r.rule.effect is Effect.DENY)
+        self._allow = RuleIndex(r for r in rules if r.rule.effect is Effect.ALLOW)
+        self._answers = answers
+
+    def decide(self, standing: Standing, call: Call) -> Decision:
+        rule = self._deny.first(standing.claimed, call)
+        if rule is None and call.exists:
+            rule = self._allow.first(standing.granted, call)
+        order = _DEFAULT if rule is None else rule.order
+        return self._answers[order][standing.is_known]
+
+
+#: What stands for the default among the places of rules.
+_DEFAULT = -1
+
+
+class Policy:
+    """The identities and rules of a config, compiled; see `compile_policy`."""
+
+    def __init__(
+        self, rules: list[CompiledRule], identities: IdentityIndex, default: Effect
+    ) -> None:
+        self._identities = identities
+        answers = {rule.order: _answers(rule.rule.effect, rule.rule) for rule in rules}
+        answers[_DEFAULT] = _answers(default, None)
+        enforced = [rule for rule in rules if rule.rule.enforce]
+        self._rules = rules
+        self._enforced = _RuleSet(enforced, answers)
+        self._all = None if len(enforced) == len(rules) else _RuleSet(rules, answers)
+
+    def identify(self, peer: Peer, *, in_force: bool) -> Standing:
+        """Say who a peer is; the answer holds until peer, clock or policy change.
+
+        Args:
+            peer: judged for now; only a `VerifiedPeer` is believed its names.
+            in_force: whether the dates of its certificate include now.
+        """
+        return self._identities.identify(peer, in_force=in_force)
+
+    def decide(self, standing: Standing, call: Call) -> Decision:
+        """Decide on a call of a peer. Without a rule that matches, the default does."""
+        decision = self._enforced.decide(standing, call)
+        if self._all is None:
+            return decision
+        would_be = self._all.decide(standing, call)
+        if would_be is decision:
+            return decision
+        return Decision(
+            effect=decision.effect,
+            rule=decision.rule,
+            is_known=decision.is_known,
+            shadow=would_be,
+        )
+
+    def trace(self, standing: Standing, call: Call) -> tuple[Step, ...]:
+        """Return a step for each rule, in the order in which they are asked."""
+        decisive = self.decide(standing, call).rule
+        in_order = sorted(self._rules, key=lambda r: r.rule.effect is Effect.ALLOW)
+        return tuple(
+            _step(rule, standing, call, is_decisive=rule.rule is decisive)
+            for rule in in_order
+        )
+
+
+def _answers(effect: Effect, rule: Rule | None) -> _Answers:
+    return (
+        Decision(effect=effect, rule=rule, is_known=False),
+        Decision(effect=effect, rule=rule, is_known=True),
+    )
+
+
+def _step(
+    rule: CompiledRule, standing: Standing, call: Call, *, is_decisive: bool
+) -> Step:
+    is_allow = rule.rule.effect is Effect.ALLOW
+    names = standing.granted if is_allow else standing.claimed
+    method = next((str(p) for p in rule.patterns if p.matches(call.method)), None)
+    identities = tuple(name for name in rule.rule.identities if name in names)
+    unmet = tuple(rule.unmet(call))
+    is_missed = {
+        Miss.METHOD: method is None,
+        Miss.LISTENER: not rule.is_on(call.listener),
+        Miss.IDENTITY: not identities,
+        Miss.METADATA: bool(unmet),
+        Miss.EXISTENCE: is_allow and not call.exists,
+    }
+    return Step(
+        rule=rule.rule,
+        misses=tuple(miss for miss, missed in is_missed.items() if missed),
+        method=method,
+        identities=identities,
+        unmet=unmet,
+        is_decisive=is_decisive,
+    )
+
+
+def compile_policy(
+    authorization: Authorization,
+    identities: tuple[Identity, ...],
+    *,
+    pins: Mapping[str, frozenset[str]],
+) -> Policy:
+    """Compile rules and identities, once for many decisions.
+
+    Args:
+        authorization: of the config.
+        identities: of the config.
+        pins: the value of each `certificates` criterion, to the fingerprints of the
+            certificates it names.
+
+    Raises:
+        ValueError: something that no checked config has: a name that is not defined or
+            defined twice, a pattern or value that is none, pins that are not given.
+    """
+    defined = {identity.name for identity in identities}
+    if len(defined) < len(identities) or not defined.isdisjoint(BUILT_IN_NAMES):
+        raise ValueError("expected names of identities that differ from all others")
+    for rule in authorization.rules:
+        for name in rule.identities:
+            # A deny rule for nobody would deny nobody.
+            if name not in defined and name not in BUILT_IN_NAMES:
+                raise ValueError(f"expected `{name}` among the identities")
+    rules = [CompiledRule(rule, n) for n, rule in enumerate(authorization.rules)]
+    return Policy(rules, IdentityIndex(identities, pins), authorization.default)

@@ -1,0 +1,124 @@
+"""Which identities a peer has: what its certificate says, against all matchers at once.
+
+A certificate is turned into facts, a matcher into the facts it needs; it matches if all
+of them are there. So a look-up costs what the certificate says, and not the number of
+identities. Invariant: what is granted is claimed too, since granted facts are a part.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+from grpcsecure.frozen import frozen
+from grpcsecure.model.peer import VerifiedPeer
+from grpcsecure.model.policy import BuiltIn
+from grpcsecure.policy.facts import CertificateFacts, Fact, needed_fact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from grpcsecure.model.peer import Peer
+    from grpcsecure.model.policy import Identity
+
+__all__ = ["BUILT_IN_NAMES", "IdentityIndex", "Standing"]
+
+BUILT_IN_NAMES = frozenset(built_in.value for built_in in BuiltIn)
+
+
+@frozen
+class Standing:
+    """What the identities of a config make of one peer.
+
+    `granted` is what allow rules go by: names that were proved. `claimed` is what deny
+    rules go by: what the certificate says, whoever signed it. Both hold the built-in
+    names as well.
+    """
+
+    granted: frozenset[str]
+    claimed: frozenset[str]
+    #: Whether the peer proved to be somebody: it is then told that it may not, and not
+    #: that it has to say who it is.
+    is_known: bool
+
+    @property
+    def identities(self) -> frozenset[str]:
+        """The granted names that the config gives."""
+        return self.granted - BUILT_IN_NAMES
+
+
+class IdentityIndex:
+    """The identities of a config, compiled.
+
+    Args:
+        identities: of the config.
+        pins: the value of each `certificates` criterion, to fingerprints.
+
+    Raises:
+        ValueError: a criterion's value is none, or its pins are not given.
+    """
+
+    def __init__(
+        self,
+        identities: Iterable[Identity],
+        pins: Mapping[str, frozenset[str]],
+    ) -> None:
+        matchers = [
+            (identity.name, frozenset(map(needed_fact, matcher.criteria)))
+            for identity in identities
+            for matcher in identity.matchers
+        ]
+        uses = Counter(fact for _, needed in matchers for fact in needed)
+        # Each matcher is found by the rarest fact that it needs: ten thousand matchers
+        # that share an `organizational_unit` are told apart by the rest.
+        self._matchers: dict[Fact, list[tuple[str, frozenset[Fact]]]] = defaultdict(
+            list
+        )
+        for name, needed in matchers:
+            self._matchers[min(needed, key=uses.__getitem__)].append((name, needed))
+        self._facts = CertificateFacts(uses, pins)
+
+    def identify(self, peer: Peer, *, in_force: bool) -> Standing:
+        """Say who a peer is. Without a fact for it, a name is not given.
+
+        Args:
+            peer: judged for now; only a `VerifiedPeer` is believed its names.
+            in_force: whether the dates of the certificate include now; pins need it.
+        """
+        built_in = _built_in(peer)
+        if peer.certificate is None:
+            return Standing(granted=built_in, claimed=built_in, is_known=False)
+        is_verified = isinstance(peer, VerifiedPeer)
+        # certificate  names count  pins count
+        # verified     yes          if in force
+        # claimed      no           if in force
+        claimed, granted = set(), set()
+        for fact, is_pin, is_sound in self._facts.of(peer.certificate):
+            claimed.add(fact)
+            if in_force if is_pin else (is_verified and is_sound):
+                granted.add(fact)
+        given = self._names(granted)
+        return Standing(
+            granted=built_in | given,
+            claimed=built_in | self._names(claimed) | given,
+            is_known=is_verified or bool(given),
+        )
+
+    def _names(self, facts: set[Fact]) -> frozenset[str]:
+        return frozenset(
+            name
+            for fact in facts
+            for name, needed in self._matchers.get(fact, ())
+            if needed <= facts
+        )
+
+
+def _built_in(peer: Peer) -> frozenset[str]:
+    names = {BuiltIn.ANYONE.value}
+    if peer.certificate is None:
+        names.add(BuiltIn.ANONYMOUS.value)
+    else:
+        names.add(BuiltIn.PRESENTED.value)
+        if isinstance(peer, VerifiedPeer):
+            names.add(BuiltIn.VERIFIED.value)
+    return frozenset(names)

@@ -1,0 +1,201 @@
+"""Rules, compiled, and an index that finds the first that matches a call.
+
+By pattern, then by identity: what a look-up costs depends on how many kinds of pattern
+there are, and how many names the peer has, and not on the number of rules.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from grpcsecure.model.names import parse_metadata_value
+from grpcsecure.model.policy import Effect
+from grpcsecure.policy.patterns import PatternKind, parse_method_pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from grpcsecure.model.policy import MetadataCondition, Rule
+    from grpcsecure.policy.patterns import MethodPattern
+
+__all__ = ["Call", "CompiledRule", "RuleIndex"]
+
+
+class Call(NamedTuple):
+    """One call: the path on the wire, the listener it came in by, what it carried.
+
+    A tuple, and not `frozen`, since one is made for each call.
+    """
+
+    method: str
+    listener: str
+    metadata: Sequence[tuple[str, str | bytes]] = ()
+    #: Whether the server has the method.
+    exists: bool = True
+
+
+class _Condition:
+    """One metadata key of a rule, and the values that count.
+
+    A client may send a key again and again: an allow rule wants nothing but its values,
+    a deny rule is content with one of them.
+    """
+
+    def __init__(self, condition: MetadataCondition, effect: Effect) -> None:
+        self.key = condition.key.lower()
+        self._values = frozenset(
+            parse_metadata_value(self.key, value) for value in condition.values
+        )
+        self._is_allow = effect is Effect.ALLOW
+
+    def holds(self, metadata: Sequence[tuple[str, str | bytes]]) -> bool:
+        sent = {value for key, value in metadata if key == self.key}
+        if self._is_allow:
+            return bool(sent) and sent <= self._values
+        return not sent.isdisjoint(self._values)
+
+
+class CompiledRule:
+    """A rule in a form that can be asked.
+
+    Args:
+        rule: of the config.
+        order: its place in the file.
+
+    Raises:
+        ValueError: a pattern or a metadata value is none.
+    """
+
+    def __init__(self, rule: Rule, order: int) -> None:
+        self.rule = rule
+        self.order = order
+        self.patterns = tuple(map(parse_method_pattern, rule.methods))
+        self.conditions = tuple(
+            _Condition(condition, rule.effect) for condition in rule.metadata
+        )
+        self._listeners = None if rule.listeners is None else frozenset(rule.listeners)
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether more than method and identity has to match."""
+        return self._listeners is not None or bool(self.conditions)
+
+    def is_on(self, listener: str) -> bool:
+        """Say whether the rule is for a listener."""
+        return self._listeners is None or listener in self._listeners
+
+    def unmet(self, call: Call) -> Iterator[str]:
+        """Yield the metadata keys whose condition the call does not meet."""
+        for condition in self.conditions:
+            if not condition.holds(call.metadata):
+                yield condition.key
+
+    def holds(self, call: Call) -> bool:
+        """Say whether listener and metadata match."""
+        return self.is_on(call.listener) and not any(self.unmet(call))
+
+
+#: The rules of one pattern, by the name of an identity, in the order of the file.
+_Bucket = dict[str, list[CompiledRule]]
+
+
+class _Affixes:
+    """Buckets by how a path begins, or ends, by the length of that."""
+
+    def __init__(self, *, at_end: bool) -> None:
+        self._at_end = at_end
+        self._lengths: tuple[int, ...] = ()
+        self._buckets: dict[str, _Bucket] = {}
+
+    def bucket(self, text: str) -> _Bucket:
+        """Return the bucket of an affix; a new one if there is none."""
+        if text not in self._buckets:
+            self._buckets[text] = {}
+            self._lengths = tuple(sorted({*self._lengths, len(text)}))
+        return self._buckets[text]
+
+    def find(self, path: str, found: list[_Bucket]) -> None:
+        """Add the buckets whose affix the path has."""
+        for length in self._lengths:
+            if length > len(path):
+                return
+            affix = path[-length:] if self._at_end else path[:length]
+            bucket = self._buckets.get(affix)
+            if bucket is not None:
+                found.append(bucket)
+
+
+class RuleIndex:
+    """Finds the first of some rules that matches. Without one, the answer is None."""
+
+    def __init__(self, rules: Iterable[CompiledRule]) -> None:
+        self._any: _Bucket = {}
+        self._exact: dict[str, _Bucket] = {}
+        self._services: dict[str, _Bucket] = {}
+        #: Of `/Service/Get*`, by what comes before `Get*`.
+        self._within: dict[str, _Affixes] = {}
+        self._prefixes = _Affixes(at_end=False)
+        self._suffixes = _Affixes(at_end=True)
+        self.is_empty = True
+        for rule in rules:
+            self.is_empty = False
+            for pattern in rule.patterns:
+                _add(rule, self._bucket(pattern))
+
+    def _bucket(self, pattern: MethodPattern) -> _Bucket:
+        text = pattern.text
+        match pattern.kind:
+            case PatternKind.ANY:
+                return self._any
+            case PatternKind.EXACT:
+                return self._exact.setdefault(text, {})
+            case PatternKind.SUFFIX:
+                return self._suffixes.bucket(text)
+            case PatternKind.PREFIX:
+                end = text.find("/", 1) + 1
+                if not end:
+                    return self._prefixes.bucket(text)
+                if end == len(text):
+                    return self._services.setdefault(text, {})
+                within = self._within.setdefault(text[:end], _Affixes(at_end=False))
+                return within.bucket(text)
+
+    def first(self, names: frozenset[str], call: Call) -> CompiledRule | None:
+        """Return the first rule that matches a call of a peer with these names."""
+        first: CompiledRule | None = None
+        for bucket in self._find(call.method):
+            for name in bucket.keys() & names:
+                for rule in bucket[name]:
+                    if first is not None and first.order <= rule.order:
+                        break
+                    if not rule.is_conditional or rule.holds(call):
+                        first = rule
+                        break
+        return first
+
+    def _find(self, path: str) -> list[_Bucket]:
+        """Return the buckets of all patterns that match a path."""
+        found = [self._any] if self._any else []
+        bucket = self._exact.get(path)
+        if bucket is not None:
+            found.append(bucket)
+        end = path.find("/", 1) + 1
+        if end:
+            service = path[:end]
+            bucket = self._services.get(service)
+            if bucket is not None:
+                found.append(bucket)
+            within = self._within.get(service)
+            if within is not None:
+                within.find(path, found)
+        self._prefixes.find(path, found)
+        self._suffixes.find(path, found)
+        return found
+
+
+def _add(rule: CompiledRule, bucket: _Bucket) -> None:
+    for name in rule.rule.identities:
+        rules = bucket.setdefault(name, [])
+        # After a rule that always holds, no other one of the bucket is the first.
+        if not rules or rules[-1].is_conditional:
+            rules.append(rule)
