@@ -100,19 +100,28 @@ def _initializer(cls: Any) -> Callable[..., None]:
         for name, field in cls._frozen_fields.items()
     ]
     positional = cls.__match_args__
+    count = len(parts)
 
     def initialize(self: Any, /, *values: Any, **named: Any) -> None:
+        # Configs have places by the hundred thousand: the usual cases come first.
+        if not named and len(values) == len(positional) == count:
+            for (_, assign, _), value in zip(parts, values, strict=True):
+                assign(self, value)
+            return
         if values:
             _name(cls, positional, values, named)
+        given = 0
         for name, assign, factory in parts:
             if name in named:
-                assign(self, named.pop(name))
+                assign(self, named[name])
+                given += 1
             elif factory is not None:
                 assign(self, factory())
             else:
                 raise TypeError(f"{cls.__name__} needs `{name}`")
-        if named:
-            raise TypeError(f"{cls.__name__} has no `{next(iter(named))}`")
+        if given < len(named):
+            unknown = next(n for n in named if n not in cls._frozen_fields)
+            raise TypeError(f"{cls.__name__} has no `{unknown}`")
 
     return initialize
 

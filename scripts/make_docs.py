@@ -108,7 +108,9 @@ def _below(root: dict[str, Any], key: dict[str, Any], path: str) -> Iterator[str
     yield from _keys(root, items, f"{path}[]")
     named = key.get("additionalProperties")
     if isinstance(named, dict):
-        yield from _below(root, _resolved(root, named), f"{path}.NAME")
+        # Of one or several of them, one is described.
+        one = _resolved(root, named.get("else", named))
+        yield from _below(root, one, f"{path}.NAME")
 
 
 def _resolved(root: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:

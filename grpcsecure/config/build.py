@@ -6,11 +6,11 @@ by construction, so that nobody checks its parts again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from grpcsecure.config.tree import Mapping, Node, Scalar, Sequence, plain
-from grpcsecure.config.wording import invalid_value, remark
-from grpcsecure.diagnostics.catalog import syntax as kinds
+from grpcsecure.config.build_policy import build_authorization, build_identities
+from grpcsecure.config.parts import Part, Reader, items_of, texts_of, value_of
+from grpcsecure.config.tree import plain
 from grpcsecure.model.listener import (
     Engine,
     Listener,
@@ -20,6 +20,7 @@ from grpcsecure.model.listener import (
 )
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.model.server import (
+    ErrorDetail,
     ImportPath,
     Runtime,
     ServerConfig,
@@ -30,13 +31,9 @@ from grpcsecure.model.units import parse_duration
 
 if TYPE_CHECKING:
     import pathlib
-    from collections.abc import Callable, Iterator
-    from typing import TypeVar
 
-    from grpcsecure.config.tree import Path
+    from grpcsecure.config.tree import Mapping, Node
     from grpcsecure.diagnostics.model import Finding
-
-    T = TypeVar("T")
 
 __all__ = ["MAX_DURATION", "build_config"]
 
@@ -53,156 +50,37 @@ def build_config(
         root: a tree that fits the schema.
         directory: where relative paths start.
     """
-    builder = _Builder(directory)
-    config = builder.build(root)
-    return (None if builder.findings else config), builder.findings
+    reader = Reader(directory)
+    config = _config(reader, Part(root, ()))
+    return (None if reader.findings else config), reader.findings
 
 
-class _Part:
-    """A mapping of the tree, by the names of its keys."""
-
-    def __init__(self, node: Node, path: Path) -> None:
-        self.path = path
-        self._entries = node.entries if isinstance(node, Mapping) else {}
-
-    def node(self, key: str) -> Node | None:
-        entry = self._entries.get(key)
-        return entry.value if entry else None
-
-    def items(self) -> Iterator[tuple[str, Node]]:
-        for key, entry in self._entries.items():
-            yield key, entry.value
-
-    def part(self, key: str) -> _Part | None:
-        node = self.node(key)
-        return None if node is None else _Part(node, (*self.path, key))
-
-
-class _Builder:
-    def __init__(self, directory: pathlib.Path) -> None:
-        self.findings: list[Finding] = []
-        self._directory = directory
-
-    def build(self, root: Mapping) -> ServerConfig:
-        top = _Part(root, ())
-        server = top.part("server")
-        listeners = top.part("listeners")
-        services = top.node("services")
-        return ServerConfig(
-            services=tuple(
-                self._service(_Part(item, ("services", index)))
-                for index, item in enumerate(_items(services))
-            ),
-            listeners=tuple(
-                self._listener(name, _Part(node, ("listeners", name)))
-                for name, node in (listeners.items() if listeners else ())
-            ),
-            server=self._server(server) if server else ServerSettings(),
-            production=_value(top.node("production")) is True,
-        )
-
-    def _service(self, part: _Part) -> ServiceEntry:
-        arguments = part.node("with")
-        return ServiceEntry(
-            **self._given(part, servicer=ImportPath.parse, register=ImportPath.parse),
-            arguments={} if arguments is None else _arguments(arguments),
-        )
-
-    def _server(self, part: _Part) -> ServerSettings:
-        paths = part.node("import_paths")
-        options = part.part("channel_options")
-        return ServerSettings(
-            **self._given(
-                part,
-                runtime=Runtime,
-                threads=int,
-                switch_interval=_parse_bounded_duration,
-                max_concurrent_rpcs=int,
-                shutdown_grace=_parse_bounded_duration,
-                reflection=bool,
-                health=bool,
-            ),
-            import_paths=self._paths(paths),
-            channel_options=tuple(
-                (name, _option(node))
-                for name, node in (options.items() if options else ())
-            ),
-        )
-
-    def _listener(self, name: str, part: _Part) -> Listener:
-        tls = part.part("tls")
-        services = part.node("services")
-        return Listener(
-            name=name,
-            **self._given(
-                part,
-                address=lambda text: parse_address(text, relative_to=self._directory),
-            ),
-            tls=self._tls(tls) if tls else None,
-            services=None
-            if services is None
-            else tuple(str(_value(item)) for item in _items(services)),
-        )
-
-    def _tls(self, part: _Part) -> TlsSettings:
-        return TlsSettings(
-            **self._given(
-                part,
-                certificate=self._path,
-                private_key=self._path,
-                client_certificate=ClientCertificateMode.parse,
-                client_ca=self._path,
-                min_version=TlsVersion,
-                engine=Engine,
-                handshake_timeout=_parse_bounded_duration,
-            ),
-            crl=self._paths(part.node("crl")),
-        )
-
-    def _path(self, text: str) -> pathlib.Path:
-        return self._directory / text
-
-    def _paths(self, node: Node | None) -> tuple[pathlib.Path, ...]:
-        return tuple(self._path(str(_value(item))) for item in _items(node))
-
-    def _given(self, part: _Part, **parsers: Callable[[Any], object]) -> dict[str, Any]:
-        """Parse the keys that are there; the model has the defaults of the others.
-
-        What cannot be parsed becomes a finding, and None in a model that nobody gets.
-        """
-        given: dict[str, Any] = {}
-        for key, parse in parsers.items():
-            node = part.node(key)
-            if node is None:
-                continue
-            try:
-                given[key] = parse(_value(node))
-            except ValueError as error:
-                given[key] = None
-                self._report((*part.path, key), node, error)
-        return given
-
-    def _report(self, path: Path, node: Node, error: ValueError) -> None:
-        # The words of our own parsers; those of others would repeat the value.
-        text = str(error)
-        self.findings.append(
-            kinds.INVALID_VALUE(
-                invalid_value(node, path),
-                span=node.span,
-                label=remark(node),
-                help="write " + text.removeprefix("expected ")
-                if text.startswith("expected")
-                else None,
-            )
-        )
+def _config(reader: Reader, top: Part) -> ServerConfig:
+    server = top.part("server")
+    authorization = top.part("authorization")
+    return ServerConfig(
+        services=tuple(
+            _service(reader, Part(item, ("services", index)))
+            for index, item in enumerate(items_of(top.node("services")))
+        ),
+        listeners=tuple(
+            _listener(reader, name, part) for name, part in top.parts("listeners")
+        ),
+        server=_server(reader, server) if server else ServerSettings(),
+        identities=build_identities(reader, top),
+        authorization=build_authorization(reader, authorization)
+        if authorization
+        else None,
+        production=value_of(top.node("production")) is True,
+    )
 
 
-def _value(node: Node | None) -> object:
-    return node.value if isinstance(node, Scalar) else None
-
-
-def _items(node: Node | None) -> tuple[Node, ...]:
-    return node.items if isinstance(node, Sequence) else ()
+def _service(reader: Reader, part: Part) -> ServiceEntry:
+    arguments = part.node("with")
+    return ServiceEntry(
+        **reader.given(part, servicer=ImportPath.parse, register=ImportPath.parse),
+        arguments={} if arguments is None else _arguments(arguments),
+    )
 
 
 def _arguments(node: Node) -> dict[str, object]:
@@ -210,9 +88,60 @@ def _arguments(node: Node) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
+def _server(reader: Reader, part: Part) -> ServerSettings:
+    options = part.part("channel_options")
+    return ServerSettings(
+        **reader.given(
+            part,
+            runtime=Runtime,
+            threads=int,
+            switch_interval=_parse_bounded_duration,
+            max_concurrent_rpcs=int,
+            shutdown_grace=_parse_bounded_duration,
+            reflection=bool,
+            health=bool,
+            error_detail=ErrorDetail,
+        ),
+        import_paths=reader.paths(part.node("import_paths")),
+        channel_options=tuple(
+            (name, _option(node)) for name, node in (options.items() if options else ())
+        ),
+    )
+
+
 def _option(node: Node) -> int | str:
-    value = _value(node)
+    value = value_of(node)
     return value if isinstance(value, str) else int(str(value).partition(".")[0])
+
+
+def _listener(reader: Reader, name: str, part: Part) -> Listener:
+    tls = part.part("tls")
+    services = part.node("services")
+    return Listener(
+        name=name,
+        **reader.given(
+            part,
+            address=lambda text: parse_address(text, relative_to=reader.directory),
+        ),
+        tls=_tls(reader, tls) if tls else None,
+        services=None if services is None else texts_of(services),
+    )
+
+
+def _tls(reader: Reader, part: Part) -> TlsSettings:
+    return TlsSettings(
+        **reader.given(
+            part,
+            certificate=reader.path,
+            private_key=reader.path,
+            client_certificate=ClientCertificateMode.parse,
+            client_ca=reader.path,
+            min_version=TlsVersion,
+            engine=Engine,
+            handshake_timeout=_parse_bounded_duration,
+        ),
+        crl=reader.paths(part.node("crl")),
+    )
 
 
 def _parse_bounded_duration(text: str) -> float:

@@ -120,6 +120,9 @@ def _render_default(key: str, part: Schema, *, indent: str) -> Iterator[str]:
     if "default" in part:
         yield f"{indent}{key}: {_value(part['default'])}  # default"
         return
+    if "x-absent" in part:
+        yield f"{indent}# no {key}: {part['x-absent']}"
+        return
     if "required" in part or "x-not-yet" in part:
         return
     defaults = [

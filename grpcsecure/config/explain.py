@@ -60,10 +60,13 @@ def _is_name(error: SchemaError, root: Mapping, path: Path) -> bool:
 def _explain_unknown_keys(
     error: SchemaError, root: Mapping, path: Path
 ) -> Iterator[Finding]:
-    known = sorted(error.schema.get("properties", {}))
+    properties = error.schema.get("properties", {})
+    known = sorted(
+        k for k in properties if "x-not-yet" not in dereference(properties[k])
+    )
     missing = [name for name in known if name not in error.instance]
     for key in error.instance:
-        if key in known:
+        if key in properties:
             continue
         home = home_of(key)
         guess = did_you_mean(key, missing) or did_you_mean(key, known)

@@ -32,6 +32,6 @@ NOT_AVAILABLE_YET = Kind(
     what="The key belongs to a feature that this version does not have.",
     why="Accepting and ignoring it would run a server that protects less than its file"
     " says.",
-    bad="server: {error_detail: full}",
-    good="server: {error_detail: none}",
+    bad="reload: {interval: 1m}",
+    good="production: false",
 )

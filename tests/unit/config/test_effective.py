@@ -72,8 +72,47 @@ listeners:
       engine: auto  # default
       handshake_timeout: 10s  # default
     plaintext: false  # default
+# no authorization: every call is allowed
 """
     )
+
+
+def test_policy_is_shown_with_its_defaults():
+    """Rules and tests as they are written; nothing is made up beside them."""
+    text = GOOD + (
+        "identities: {a: [{dns: '*.x'}, {ip: '::1'}]}\n"
+        "authorization:\n"
+        "  rules: {r: {allow: [a], methods: ['*'], metadata: {x-a: [b]}}}\n"
+        "  tests: [{as: anonymous, call: /a.B/C, expect: deny, metadata: {x: y}}]\n"
+    )
+    rendered = render_effective(document(text))
+    assert rendered.endswith("""\
+identities:
+  a:
+    - dns: "*.x"
+    - ip: "::1"
+authorization:
+  default: deny  # default
+  rules:
+    r:
+      allow:
+        - a
+      methods:
+        - "*"
+      metadata:
+        x-a:
+          - b
+      enforce: true  # default
+  audit: denials  # default
+  audit_format: json  # default
+  tests:
+    - as: anonymous
+      call: /a.B/C
+      expect: deny
+      metadata:
+        x: y
+""")
+    assert again(rendered).config == document(text).config
 
 
 def test_block_of_defaults_is_marked_as_a_whole():

@@ -106,12 +106,11 @@ CASES = [
      [("13:35 GS105 `server.channel_options.a` is a boolean; a whole number or text is"
        " expected")]),
     # features of later versions
-    ("identities: {a: {dns: x}}",
-     ["13:5 GS003 `identities` is not available in this version"]),
-    ("authorization: {nonsense: true}",
-     ["13:5 GS003 `authorization` is not available in this version"]),
-    ("server: {error_detail: full}",
-     ["13:14 GS003 `server.error_detail` is not available in this version"]),
+    ("reload: {nonsense: true}",
+     ["13:5 GS003 `reload` is not available in this version"]),
+    ("listeners: {public: {max_connection_age: 1h}}",
+     [("13:26 GS003 `listeners.public.max_connection_age` is not available in this"
+       " version")]),
 ]  # fmt: skip
 
 # GOOD has ten lines, then come `profiles:` and `it:`; patches begin at line 13.
@@ -227,9 +226,9 @@ def test_screen_of_an_unknown_key():
          "write a whole number from 1 to 10000"),
         ("listeners: {public: {address: 'a:70000'}}", "",
          "write a port from 0 to 65535 after the last colon"),
-        ("server: {error_detail: full}", "waits for rules",
-         "remove `error_detail`, or set it to `none`"),
-        ("identities: {}", "waits for identities and rules", "remove `identities`"),
+        ("reload: {}", "waits for reload", "remove `reload`"),
+        ("server: {error_detail: all}", "not a value of `error_detail`",
+         "valid values: none, full"),
         ("server: {channel_options: {grpc.so_reuseport: 1}}",
          "two servers must not share a port by accident", "remove the option"),
     ],

@@ -23,7 +23,21 @@ from grpcsecure.config.tree import plain
 from grpcsecure.config.yaml import parse_yaml
 from grpcsecure.model.listener import Engine, TlsSettings, TlsVersion
 from grpcsecure.model.modes import ClientCertificateMode
-from grpcsecure.model.server import Runtime, ServerConfig, ServerSettings
+from grpcsecure.model.policy import (
+    AuditLevel,
+    AuditSettings,
+    Authorization,
+    BuiltIn,
+    Effect,
+    LogFormat,
+    MatcherKind,
+)
+from grpcsecure.model.server import (
+    ErrorDetail,
+    Runtime,
+    ServerConfig,
+    ServerSettings,
+)
 from grpcsecure.model.units import parse_duration
 
 if TYPE_CHECKING:
@@ -67,6 +81,10 @@ def test_schema_is_a_schema():
 def test_schema_has_every_key_of_the_design():
     """From the first day; those of later features are marked."""
     paths = {path for path, _ in PARTS}
+    authorization = {
+        "default", "rules", "audit", "audit_file", "audit_format", "tests",
+    }  # fmt: skip
+    policy_test = {"as", "call", "expect", "listener", "metadata"}
     tls = {
         "certificate", "private_key", "client_certificate", "client_ca", "crl",
         "min_version", "engine", "handshake_timeout",
@@ -89,9 +107,9 @@ def test_schema_has_every_key_of_the_design():
         *(f".server.{key}" for key in server),
         *(f".listeners.*.{key}" for key in ("address", "tls", "plaintext", "services")),
         *(f".listeners.*.tls.{key}" for key in tls),
-        *(f".authorization.{key}" for key in ("default", "rules", "tests")),
+        *(f".authorization.{key}" for key in authorization),
         *(f".authorization.rules.*.{key}" for key in rule),
-        *(f".authorization.tests.*.{key}" for key in ("as", "call", "expect")),
+        *(f".authorization.tests.*.{key}" for key in policy_test),
         *(f".identities.*.*.{key}" for key in matcher),
     }
 
@@ -129,6 +147,9 @@ def test_examples_and_defaults_fit(path, part):
         (("server", "runtime"), Runtime),
         (("listeners", "*", "tls", "engine"), Engine),
         (("listeners", "*", "tls", "min_version"), TlsVersion),
+        (("server", "error_detail"), ErrorDetail),
+        (("authorization", "audit"), AuditLevel),
+        (("authorization", "audit_format"), LogFormat),
     ],
 )
 def test_choices_are_those_of_the_model(path, enum: type[Enum]):
@@ -146,6 +167,19 @@ def test_modes_are_the_five_in_both_spellings():
     assert all(ClientCertificateMode.parse(value) for value in part["enum"])
 
 
+def test_policy_has_the_words_of_the_model():
+    """Matchers in the order of the page, the names that are taken, both effects."""
+    matcher = load_schema()["$defs"]["matcher"]["properties"]
+    assert list(matcher) == [kind.value for kind in MatcherKind]
+    taken = load_schema()["properties"]["identities"]["propertyNames"]["not"]["enum"]
+    assert taken == [name.value for name in BuiltIn]
+    effects = [effect.value for effect in Effect]
+    assert sorted(values("authorization", "default")["enum"]) == sorted(effects)
+    assert sorted(values("authorization", "tests", "*", "expect")["enum"]) == sorted(
+        effects
+    )
+
+
 def test_defaults_are_those_of_the_model():
     """What the page says is what happens."""
     config = parse(GOOD).document.config
@@ -155,6 +189,7 @@ def test_defaults_are_those_of_the_model():
         "threads": server.threads,
         "reflection": server.reflection,
         "health": server.health,
+        "error_detail": server.error_detail.value,
     }
     part = values("server")["properties"]
     assert {key: dereference(part[key])["default"] for key in expected} == expected
@@ -172,6 +207,13 @@ def test_defaults_are_those_of_the_model():
     assert parse_duration(
         values("listeners", "*", "tls", "handshake_timeout")["default"]
     ) == (tls.handshake_timeout)
+    assert values("authorization", "default")["default"] == (
+        Authorization().default.value
+    )
+    assert values("authorization", "audit")["default"] == AuditSettings().level.value
+    assert values("authorization", "audit_format")["default"] == (
+        AuditSettings().format.value
+    )
     assert values("production")["default"] == (
         ServerConfig(services=(), listeners=()).production
     )
@@ -181,9 +223,9 @@ def test_what_is_not_available_is_marked():
     """Each later feature removes its own marks."""
     marked = {path for path, part in PARTS if "x-not-yet" in part}
     assert marked == {
-        ".identities",
-        ".authorization",
-        ".server.error_detail",
+        ".reload",
+        ".listeners.*.max_connection_age",
+        ".listeners.*.max_connection_age_grace",
     }
 
 
@@ -194,7 +236,7 @@ def test_home_of_a_key_is_known():
     assert home_of("version") == ()
     assert home_of("nonsense") is None
     assert home_of("services") is None, "it is at home in two places"
-    assert home_of("error_detail") is None, "it is not there yet"
+    assert home_of("max_connection_age") is None, "it is not there yet"
 
 
 # Instances: the good config with pieces replaced by anything.

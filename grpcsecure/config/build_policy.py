@@ -1,0 +1,175 @@
+"""From the tree to who may call what: `identities` and `authorization`.
+
+Knows how names and values of the policy are spelled, and nothing of what they match.
+"""
+
+from __future__ import annotations
+
+import base64
+import glob
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from grpcsecure.config.parts import Part, items_of, texts_of, value_of
+from grpcsecure.config.tree import Sequence
+from grpcsecure.model.policy import (
+    AuditLevel,
+    AuditSettings,
+    Authorization,
+    Criterion,
+    Effect,
+    Identity,
+    LogFormat,
+    Matcher,
+    MatcherKind,
+    MetadataCondition,
+    PolicyTest,
+    Rule,
+)
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Callable
+
+    from grpcsecure.config.parts import Reader
+    from grpcsecure.config.tree import Node, Path
+
+__all__ = ["build_authorization", "build_identities"]
+
+_KINDS = {kind.value: kind for kind in MatcherKind}
+
+
+def build_identities(reader: Reader, top: Part) -> tuple[Identity, ...]:
+    """Return the identities of a config, in file order."""
+    identities = top.part("identities")
+    return tuple(
+        Identity(name, _matchers(reader, node, ("identities", name)))
+        for name, node in (identities.items() if identities else ())
+    )
+
+
+def build_authorization(reader: Reader, part: Part) -> Authorization:
+    """Return what the `authorization` block says."""
+    tests = part.node("tests")
+    audit = reader.given(
+        part, audit=AuditLevel, audit_file=reader.path, audit_format=LogFormat
+    )
+    return Authorization(
+        **reader.given(part, default=Effect),
+        rules=tuple(_rule(reader, name, rule) for name, rule in part.parts("rules")),
+        tests=tuple(
+            _test(reader, Part(item, (*part.path, "tests", index)))
+            for index, item in enumerate(items_of(tests))
+        ),
+        audit=AuditSettings(**{_AUDIT[key]: value for key, value in audit.items()}),
+    )
+
+
+#: The keys about the audit, by the names they have in its settings.
+_AUDIT = {"audit": "level", "audit_file": "file", "audit_format": "format"}
+
+
+def _matchers(reader: Reader, node: Node, path: Path) -> tuple[Matcher, ...]:
+    if isinstance(node, Sequence):
+        return tuple(
+            _matcher(reader, Part(item, (*path, index)))
+            for index, item in enumerate(node.items)
+        )
+    return (_matcher(reader, Part(node, path)),)
+
+
+def _matcher(reader: Reader, part: Part) -> Matcher:
+    return Matcher(tuple(_criterion(reader, part, *item) for item in part.items()))
+
+
+def _criterion(reader: Reader, part: Part, key: str, node: Node) -> Criterion:
+    kind = _KINDS[key]
+    parse = _PARSERS.get(kind)
+    if kind is MatcherKind.CERTIFICATES:
+        value = _absolute(str(value_of(node)), reader.directory)
+    else:
+        value = str(value_of(node))
+        if parse is not None:
+            reader.parsed(node, (*part.path, key), parse)
+    return Criterion(kind, value)
+
+
+def _absolute(pattern: str, directory: pathlib.Path) -> str:
+    """Return the path or glob, from the root on.
+
+    The folder of the config is a folder, even if it is called `[old]`.
+    """
+    if glob.has_magic(pattern):
+        directory = type(directory)(glob.escape(str(directory)))
+    return str(directory / pattern)
+
+
+def _parse_ip(text: str) -> object:
+    try:
+        return ip_address(text)
+    except ValueError:
+        raise ValueError("expected one IPv4 or IPv6 address") from None
+
+
+#: What the schema's patterns are too coarse for.
+_PARSERS: dict[MatcherKind, Callable[[str], object]] = {MatcherKind.IP: _parse_ip}
+
+
+def _rule(reader: Reader, name: str, part: Part) -> Rule:
+    effect = Effect.ALLOW if part.node("allow") else Effect.DENY
+    listeners = part.node("listeners")
+    return Rule(
+        name=name,
+        effect=effect,
+        identities=texts_of(part.node(effect.value)),
+        methods=texts_of(part.node("methods")),
+        listeners=None if listeners is None else texts_of(listeners),
+        metadata=_conditions(reader, part),
+        **reader.given(part, enforce=bool),
+    )
+
+
+def _conditions(reader: Reader, part: Part) -> tuple[MetadataCondition, ...]:
+    metadata = part.part("metadata")
+    if metadata is None:
+        return ()
+    for key, node in metadata.items():
+        for index, item in enumerate(items_of(node)):
+            _check_metadata(reader, key, item, (*metadata.path, key, index))
+    return tuple(
+        MetadataCondition(key, texts_of(node)) for key, node in metadata.items()
+    )
+
+
+def _test(reader: Reader, part: Part) -> PolicyTest:
+    caller = part.node("as")
+    listener = part.node("listener")
+    metadata = part.part("metadata")
+    entries = tuple(metadata.items()) if metadata else ()
+    for key, node in entries:
+        _check_metadata(reader, key, node, (*part.path, "metadata", key))
+    return PolicyTest(
+        # The only text that the schema lets pass is `anonymous`.
+        caller=None
+        if caller is None or value_of(caller) is not None
+        else _matcher(reader, Part(caller, (*part.path, "as"))),
+        call=str(value_of(part.node("call"))),
+        **reader.given(part, expect=Effect),
+        listener=None if listener is None else str(value_of(listener)),
+        metadata=tuple((key, str(value_of(node))) for key, node in entries),
+    )
+
+
+def _check_metadata(reader: Reader, key: str, node: Node, path: Path) -> None:
+    """Refuse what no `-bin` key can have: gRPC sends bytes as base64."""
+    if key.endswith("-bin"):
+        reader.parsed(node, path, _parse_base64)
+
+
+def _parse_base64(text: str) -> bytes:
+    stripped = text.rstrip("=")
+    padded = stripped + "=" * (-len(stripped) % 4)
+    try:
+        return base64.b64decode(padded, validate=True)
+    except ValueError:
+        raise ValueError("expected base64, as in `AAEC`") from None

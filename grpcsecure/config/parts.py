@@ -1,0 +1,121 @@
+"""What building the model from a tree needs everywhere: parts, values, parsers.
+
+Knows the tree and how a refusal becomes a finding, none of the config's keys.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from grpcsecure.config.tree import Mapping, Node, Scalar, Sequence
+from grpcsecure.config.wording import invalid_value, remark
+from grpcsecure.diagnostics.catalog import syntax as kinds
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Callable, Iterator
+    from typing import TypeVar
+
+    from grpcsecure.config.tree import Path
+    from grpcsecure.diagnostics.model import Finding
+
+    T = TypeVar("T")
+
+__all__ = ["Part", "Reader", "items_of", "texts_of", "value_of"]
+
+
+class Part:
+    """A mapping of the tree, by the names of its keys."""
+
+    def __init__(self, node: Node, path: Path) -> None:
+        self.path = path
+        self._entries = node.entries if isinstance(node, Mapping) else {}
+
+    def node(self, key: str) -> Node | None:
+        """Return the value of a key, or None where the key is not there."""
+        entry = self._entries.get(key)
+        return entry.value if entry else None
+
+    def items(self) -> Iterator[tuple[str, Node]]:
+        """Return the keys and their values, in file order."""
+        for key, entry in self._entries.items():
+            yield key, entry.value
+
+    def part(self, key: str) -> Part | None:
+        """Return the mapping under a key, or None where the key is not there."""
+        node = self.node(key)
+        return None if node is None else Part(node, (*self.path, key))
+
+    def parts(self, key: str) -> Iterator[tuple[str, Part]]:
+        """Return the mappings under a key by their names; none without the key."""
+        part = self.part(key)
+        for name, node in part.items() if part else ():
+            yield name, Part(node, (*self.path, key, name))
+
+
+class Reader:
+    """Parses values, and keeps a finding for each that its parser refuses.
+
+    `directory` is where relative paths start.
+    """
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self.findings: list[Finding] = []
+        self.directory = directory
+
+    def path(self, text: str) -> pathlib.Path:
+        """Return the absolute path that `text` names."""
+        return self.directory / text
+
+    def paths(self, node: Node | None) -> tuple[pathlib.Path, ...]:
+        """Return the absolute paths that a list names."""
+        return tuple(self.path(text) for text in texts_of(node))
+
+    def given(self, part: Part, **parsers: Callable[[Any], object]) -> dict[str, Any]:
+        """Parse the keys that are there; the model has the defaults of the others.
+
+        What cannot be parsed becomes a finding, and None in a model that nobody gets.
+        """
+        given: dict[str, Any] = {}
+        for key, parse in parsers.items():
+            node = part.node(key)
+            if node is not None:
+                given[key] = self.parsed(node, (*part.path, key), parse)
+        return given
+
+    def parsed(self, node: Node, path: Path, parse: Callable[[Any], T]) -> T | None:
+        """Return what `parse` makes of a scalar: None, and a finding, if it refuses."""
+        try:
+            return parse(value_of(node))
+        except ValueError as error:
+            self._report(path, node, error)
+            return None
+
+    def _report(self, path: Path, node: Node, error: ValueError) -> None:
+        # The words of our own parsers; those of others would repeat the value.
+        text = str(error)
+        self.findings.append(
+            kinds.INVALID_VALUE(
+                invalid_value(node, path),
+                span=node.span,
+                label=remark(node),
+                help="write " + text.removeprefix("expected ")
+                if text.startswith("expected")
+                else None,
+            )
+        )
+
+
+def value_of(node: Node | None) -> object:
+    """Return the value of a scalar; of anything else, None."""
+    return node.value if isinstance(node, Scalar) else None
+
+
+def items_of(node: Node | None) -> tuple[Node, ...]:
+    """Return the items of a list; of anything else, none."""
+    return node.items if isinstance(node, Sequence) else ()
+
+
+def texts_of(node: Node | None) -> tuple[str, ...]:
+    """Return the items of a list of text."""
+    return tuple(str(value_of(item)) for item in items_of(node))
