@@ -12,16 +12,17 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from OpenSSL import SSL, crypto
+from OpenSSL._util import lib
 
 from grpcsecure.model.listener import TlsVersion
+from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.tls.bridge.verdict import ask_for_certificate
 
 if TYPE_CHECKING:
-    from grpcsecure.model.modes import ClientCertificateMode
     from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
     from grpcsecure.tls.bridge.verdict import HandshakeRecord
 
-__all__ = ["ContextError", "NoH2Error", "build_context"]
+__all__ = ["ContextError", "NoH2Error", "build_check_context", "build_context"]
 
 #: GRPC_SSL_CIPHER_SUITES of gRPC core, TLS 1.2 part and TLS 1.3 part.
 _TLS12_CIPHERS = (
@@ -46,6 +47,9 @@ _MAX_DEPTH = 100
 _TRUSTED_FIRST = 0x8000
 _ENABLE_PARTIAL_WRITE = 0x1
 _NO_AUTO_CHAIN = 0x8
+
+#: X509_PURPOSE_SSL_CLIENT, which pyOpenSSL does not name either.
+_PURPOSE_SSL_CLIENT = 1
 
 #: The list of acceptable CAs must fit an extension of 65,535 bytes (RFC 8446, 4.2.4);
 #: beyond half of that no list is sent, which every client understands.
@@ -80,11 +84,39 @@ def build_context(settings: BridgeSettings, material: BridgeMaterial) -> SSL.Con
     except (SSL.Error, ValueError, TypeError, UnsupportedAlgorithm):
         # Not chained: OpenSSL's and cryptography's texts may quote their input.
         raise ContextError("the certificate or private key does not load") from None
+    _trust_or_fail(context, settings.mode, material)
+    return context
+
+
+def build_check_context(material: BridgeMaterial) -> SSL.Context:
+    """Return the context of a TLS 1.2 client that checks certificates as servers do.
+
+    It accepts what a listener with the same client CAs and CRLs accepts, and records
+    what there is to say; the key pair of the material is not looked at. How strong
+    keys and signatures must be, it does not ask: a handshake has decided that.
+
+    Raises:
+        ContextError: the client CAs or CRLs are no good.
+    """
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    context.set_cipher_list(_TLS12_CIPHERS + b":@SECLEVEL=0")
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    _trust_or_fail(context, ClientCertificateMode.REQUEST_BUT_DONT_VERIFY, material)
+    # Otherwise OpenSSL would take what it is shown for a server's certificate.
+    store = context.get_cert_store()
+    if not lib.X509_STORE_set_purpose(store._store, _PURPOSE_SSL_CLIENT):  # type: ignore[union-attr] # noqa: SLF001 - it has no method for it
+        raise ContextError("certificates cannot be checked as a client's")
+    return context
+
+
+def _trust_or_fail(
+    context: SSL.Context, mode: ClientCertificateMode, material: BridgeMaterial
+) -> None:
     try:
-        _trust(context, settings.mode, material)
+        _trust(context, mode, material)
     except (SSL.Error, crypto.Error, ValueError, UnsupportedAlgorithm):
         raise ContextError("the client CA or a CRL does not load") from None
-    return context
 
 
 def _set_protocol(context: SSL.Context, settings: BridgeSettings) -> None:

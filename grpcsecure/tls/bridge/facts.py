@@ -9,7 +9,10 @@ from enum import Enum
 
 from grpcsecure.frozen import field, frozen
 
-__all__ = ["PeerFacts", "Refusal", "RefusalKind"]
+__all__ = ["NOT_CHECKED", "PeerFacts", "Refusal", "RefusalKind"]
+
+#: Why nobody is verified on a listener without client CAs.
+NOT_CHECKED = "not checked: the listener has no client CA"
 
 
 @frozen

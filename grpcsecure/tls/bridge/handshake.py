@@ -12,7 +12,7 @@ from OpenSSL import SSL
 
 from grpcsecure.tls.bridge.address import render_address
 from grpcsecure.tls.bridge.context import NoH2Error
-from grpcsecure.tls.bridge.facts import PeerFacts, Refusal, RefusalKind
+from grpcsecure.tls.bridge.facts import NOT_CHECKED, PeerFacts, Refusal, RefusalKind
 from grpcsecure.tls.bridge.reactor import IN, OUT
 from grpcsecure.tls.bridge.refusals import explain_failure, explain_first_bytes
 from grpcsecure.tls.bridge.stream import StreamError, TlsStream, take_error
@@ -29,8 +29,6 @@ __all__ = ["Handshake", "HandshakeOwner"]
 
 #: More than one read per step would let a client that trickles fill a turn.
 _READ_SIZE = 16 * 1024
-
-_NOT_CHECKED = "not checked: the listener has no client CA"
 
 
 class HandshakeOwner(Protocol):
@@ -210,7 +208,7 @@ class Handshake:
     def _why_not_verified(self) -> tuple[str, int | None]:
         record = self.stream.record
         if not self._ready.has_client_ca:
-            return _NOT_CHECKED, None
+            return NOT_CHECKED, None
         if record.error is None:
             return "not checked in this handshake", None
         return error_text(record.error), record.error

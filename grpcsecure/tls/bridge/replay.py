@@ -1,0 +1,104 @@
+"""The part of a handshake in which a client's certificate is checked, by itself.
+
+OpenSSL's verdict depends on callbacks that only a handshake has: the one that forgives
+a client CA its missing CRL. So this is one, up to where the certificate has been looked
+at: a client that is shown a `Certificate` message, by nobody and in memory. TLS 1.2
+sends that message in the clear, right after the `ServerHello`: no key is made or used.
+Invariant: a check that did not come to its end is not "verified".
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from OpenSSL import SSL
+from OpenSSL._util import lib
+
+from grpcsecure.tls.bridge.context import build_check_context
+from grpcsecure.tls.bridge.verdict import HandshakeRecord, error_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from grpcsecure.tls.bridge.material import BridgeMaterial
+
+__all__ = ["CertificateCheck", "Outcome"]
+
+#: Record and message types of RFC 5246 (sections 6.2.1 and 7.4), and TLS 1.2.
+_HANDSHAKE = b"\x16\x03\x03"
+_SERVER_HELLO = b"\x02"
+_CERTIFICATE = b"\x0b"
+_MAX_RECORD = 16 * 1024
+
+#: Version, random, no session, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, no compression,
+#: and the one extension that OpenSSL insists on: renegotiation_info (RFC 5746).
+_HELLO_BODY = b"\x03\x03" + bytes(32) + b"\0\xc0\x2b\0" + b"\0\x05\xff\x01\0\x01\0"
+
+
+class Outcome(NamedTuple):
+    """What a check came to; `reason` is None where it did not come to its end."""
+
+    verified: bool
+    reason: str | None = None
+    code: int | None = None
+
+
+class CertificateCheck:
+    """Checks certificates as the handshakes of a listener would with some material.
+
+    Raises:
+        ContextError: the material is no good; the reason is in words.
+    """
+
+    __slots__ = ("_context",)
+
+    def __init__(self, material: BridgeMaterial) -> None:
+        self._context = build_check_context(material)
+
+    def run(self, leaf: bytes, chain: Iterable[bytes], *, at: int) -> Outcome:
+        """Return what a handshake at a moment (seconds since 1970) would have said.
+
+        Threads may call it at once: a context that is not changed is theirs to share.
+        """
+        record = HandshakeRecord()
+        connection = SSL.Connection(self._context, None)
+        connection.set_app_data(record)
+        connection.set_connect_state()
+        parameters = lib.SSL_get0_param(connection._ssl)  # noqa: SLF001 - has no method
+        lib.X509_VERIFY_PARAM_set_time(parameters, at)
+        # Either it waits for the rest of a handshake, or it has given up: what the
+        # callbacks saw is what counts. Overflow: longer than a message can be.
+        with suppress(SSL.Error, OverflowError):
+            flight = _flight((leaf, *chain))
+            with suppress(SSL.WantReadError):
+                connection.do_handshake()
+            connection.bio_write(flight)
+            connection.do_handshake()
+        return _outcome(record)
+
+
+def _outcome(record: HandshakeRecord) -> Outcome:
+    if record.is_verified:
+        return Outcome(verified=True)
+    if record.unusable is not None:
+        return Outcome(False, record.unusable, record.error)
+    if record.error is not None:
+        return Outcome(False, error_text(record.error), record.error)
+    return Outcome(verified=False)
+
+
+def _flight(certificates: Iterable[bytes]) -> bytes:
+    listed = _sized(b"".join(map(_sized, certificates)))
+    messages = _SERVER_HELLO + _sized(_HELLO_BODY) + _CERTIFICATE + _sized(listed)
+    return b"".join(
+        _HANDSHAKE + len(part).to_bytes(2, "big") + part
+        for part in (
+            messages[start : start + _MAX_RECORD]
+            for start in range(0, len(messages), _MAX_RECORD)
+        )
+    )
+
+
+def _sized(data: bytes) -> bytes:
+    return len(data).to_bytes(3, "big") + data
