@@ -1,0 +1,196 @@
+"""What the client CAs and revocation lists in force make of a certificate, at a call.
+
+A handshake's verdict is of its moment; this is the same verdict, by the same code, for
+the material of now and the time of now. A verdict is remembered for as long as it
+cannot change: up to the next date of any certificate or list that it may rest on.
+Invariant: what could not be checked is not verified.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from calendar import timegm
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from grpcsecure.errors import CertificateError
+from grpcsecure.frozen import frozen
+from grpcsecure.tls.bridge.facts import NOT_CHECKED
+from grpcsecure.tls.bridge.material import BridgeMaterial
+from grpcsecure.tls.crl import parse_crl
+from grpcsecure.tls.peer import load_x509, parse_pem_certificates, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from grpcsecure.tls.bridge.replay import CertificateCheck
+    from grpcsecure.tls.material import Material
+
+__all__ = ["Rechecker", "Verdict"]
+
+#: Verdicts that are kept, and the bytes of the longest chain of them: what follows
+#: the leaf is whatever the peer likes to send.
+_MOST_KEPT = 1024
+_MAX_KEPT = 16 * 1024
+
+_UNREADABLE = "the certificate cannot be read"
+_NOT_LOADED = "the client CA or a CRL does not load"
+
+_LATEST = datetime.max.replace(tzinfo=timezone.utc)
+_EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
+_SECOND = timedelta(seconds=1)
+
+
+@frozen
+class Verdict:
+    """What the client CAs and CRLs of one generation make of a chain.
+
+    `reason` is None if it is verified, otherwise says why not, in OpenSSL's words, and
+    `code` is its X509_V_ERR number where it has one. The verdict is the same at every
+    moment from `since` until just before `until`.
+    """
+
+    reason: str | None
+    code: int | None = None
+    since: datetime
+    until: datetime
+
+
+_NO_AUTHORITY = Verdict(reason=NOT_CHECKED, since=_EARLIEST, until=_LATEST)
+
+
+class Rechecker:
+    """Judges certificates by the material of one generation of one listener.
+
+    The possession of the key is not asked again, nor is how strong keys have to be:
+    the handshake has seen to both, and the engines differ in the latter.
+    """
+
+    __slots__ = ("_basis", "_known", "_lock", "_material")
+
+    def __init__(self, material: Material) -> None:
+        self._material = BridgeMaterial.of(material)
+        self._basis: _Basis | None = None
+        self._known: dict[tuple[bytes, tuple[bytes, ...]], Verdict] = {}
+        self._lock = Lock()
+
+    def prepare(self) -> None:
+        """Load what the first verdict needs, so that no call has to wait for it."""
+        if self._material.client_ca is not None:
+            self._load()
+
+    def verdict(self, leaf: bytes, chain: tuple[bytes, ...], now: datetime) -> Verdict:
+        """Return what is to be said of a certificate now.
+
+        Args:
+            leaf: the peer's certificate (DER).
+            chain: what it sent after it, the same.
+            now: the moment of the call, aware.
+        """
+        known = self._known.get((leaf, chain))
+        if known is not None and known.since <= now < known.until:
+            return known
+        return self._look(leaf, chain, now)
+
+    def _look(self, leaf: bytes, chain: tuple[bytes, ...], now: datetime) -> Verdict:
+        if self._material.client_ca is None:
+            return _NO_AUTHORITY
+        verdict = self._load().verdict(leaf, chain, now)
+        is_small = len(leaf) + sum(map(len, chain)) <= _MAX_KEPT
+        if is_small and verdict.since < verdict.until:
+            self._keep((leaf, chain), verdict)
+        return verdict
+
+    def _load(self) -> _Basis:
+        if self._basis is None:
+            with self._lock:
+                if self._basis is None:
+                    self._basis = _Basis(self._material)
+        return self._basis
+
+    def _keep(self, key: tuple[bytes, tuple[bytes, ...]], verdict: Verdict) -> None:
+        with self._lock:
+            if key not in self._known and len(self._known) >= _MOST_KEPT:
+                del self._known[next(iter(self._known))]
+            self._known[key] = verdict
+
+
+class _Basis:
+    """What verdicts rest on: OpenSSL's view of the material, and its dates in order.
+
+    Without a `check`, nothing can be verified.
+    """
+
+    __slots__ = ("_check", "_turns")
+
+    def __init__(self, material: BridgeMaterial) -> None:
+        # pyOpenSSL takes time to import, and not every server comes to need it.
+        from grpcsecure.tls.bridge.context import ContextError
+        from grpcsecure.tls.bridge.replay import CertificateCheck
+
+        self._check: CertificateCheck | None = None
+        self._turns: list[datetime] = []
+        with suppress(CertificateError, ContextError):
+            self._turns = sorted(_turns(_dates_of(material)))
+            self._check = CertificateCheck(material)
+
+    def verdict(self, leaf: bytes, chain: tuple[bytes, ...], now: datetime) -> Verdict:
+        if self._check is None:
+            return Verdict(reason=_NOT_LOADED, since=now, until=now)
+        outcome = self._check.run(leaf, chain, at=timegm(now.utctimetuple()))
+        if outcome.reason is None and not outcome.verified:
+            return Verdict(reason=_UNREADABLE, since=now, until=now)
+        since, until = self._stretch((leaf, *chain), now)
+        return Verdict(
+            reason=outcome.reason, code=outcome.code, since=since, until=until
+        )
+
+    def _stretch(
+        self, certificates: Iterable[bytes], now: datetime
+    ) -> tuple[datetime, datetime]:
+        """Return the moments around `now` between which no date comes or goes.
+
+        All dates count, also of what is no part of the chain that was built: another
+        one may be built when they have come. Where they cannot be read, it is no time.
+        """
+        try:
+            own = [*_turns(_dates(certificates))]
+        except CertificateError:
+            return now, now
+        turns = self._turns
+        index = bisect_right(turns, now)
+        return (
+            max((_EARLIEST, *turns[:index][-1:], *(at for at in own if at <= now))),
+            min((_LATEST, *turns[index : index + 1], *(at for at in own if at > now))),
+        )
+
+
+def _dates_of(material: BridgeMaterial) -> Iterator[datetime]:
+    yield from _dates(parse_pem_certificates(material.client_ca or b""))
+    for der in material.crls:
+        crl = parse_crl(der)
+        yield crl.this_update
+        if crl.next_update is not None:
+            yield crl.next_update
+
+
+def _dates(certificates: Iterable[bytes]) -> Iterator[datetime]:
+    for der in certificates:
+        loaded = load_x509(der)
+        with reading(_UNREADABLE):
+            dates = loaded.not_valid_before_utc, loaded.not_valid_after_utc
+        yield from dates
+
+
+def _turns(dates: Iterable[datetime]) -> Iterator[datetime]:
+    """Yield the moments at which a verdict may change for these dates.
+
+    OpenSSL compares whole seconds; whether the very second of a date is still in or
+    already out differs between its versions and between certificates and lists.
+    """
+    for date in dates:
+        yield date
+        if date <= _LATEST - _SECOND:
+            yield date + _SECOND
