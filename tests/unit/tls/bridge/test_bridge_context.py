@@ -10,7 +10,7 @@ from OpenSSL import SSL
 from support.bridge import material, settings
 from support.bridge_certs import authority, certificate
 
-from grpcsecure.tls.bridge.context import build_context
+from grpcsecure.tls.bridge.context import ContextError, build_context
 from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
 from grpcsecure.tls.bridge.verdict import HandshakeRecord
 
@@ -46,3 +46,14 @@ def test_only_the_configured_chain_is_sent(issuers):
     )
     expected = ["CN=server", *(["CN=intermediate"] if issuers == "sent" else [])]
     assert chain_that_clients_see(context) == expected
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk"])
+def test_list_that_does_not_load_is_no_context(junk):
+    """A listener is not served with fewer revocation lists than it has been given."""
+    root = authority("root")
+    held = material(certificate("server", issuer=root), client_ca=[root], crls=[junk])
+    with pytest.raises(ContextError, match="CRL"):
+        build_context(
+            BridgeSettings.of(settings("require_and_verify")), BridgeMaterial.of(held)
+        )
