@@ -1,0 +1,115 @@
+"""What it costs to judge a certificate by the material in force, at a call.
+
+    python benchmarks/recheck.py [--quick]
+
+The known verdict is what each call pays, the first one what the first call of a client
+pays in each generation; the context is made once in each generation. Medians.
+"""
+
+from __future__ import annotations
+
+import statistics
+from datetime import datetime, timedelta, timezone
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from verdicts import options, print_machine
+
+from grpcsecure.devcerts import Profile, Validity, issue, make_authority, make_crl
+from grpcsecure.devcerts.credentials import CA_USAGE, pem_of
+from grpcsecure.frozen import replace
+from grpcsecure.tls.material import Material
+from grpcsecure.tls.recheck import Rechecker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+DER = Encoding.DER
+NOW = datetime.now(timezone.utc)
+VALIDITY = Validity(NOW - timedelta(days=1), NOW + timedelta(days=30))
+#: A call's certificate is not asked for once but many times in between two looks.
+CALLS = 10_000
+
+
+def materials() -> Iterator[tuple[str, Material, bytes, tuple[bytes, ...]]]:
+    """Yield what is compared: its name, the material, a client's leaf and chain."""
+    root = make_authority("root", now=NOW, days=30)
+    profile = Profile(
+        subject="middle", validity=VALIDITY, purposes=(), usage=CA_USAGE, is_ca=True
+    )
+    middle = issue(profile, issuer=root)
+    client = Profile(subject="client", validity=VALIDITY)
+    direct, below = issue(client, issuer=root), issue(client, issuer=middle)
+    material = Material(
+        generation=1,
+        certificate_chain=direct.certificate_pem,
+        private_key=direct.key_pem,
+        client_ca=pem_of(root.certificate),
+        chain=(),
+    )
+    leaf, lower, sent = (
+        each.certificate.public_bytes(DER) for each in (direct, below, middle)
+    )
+    crls = tuple(
+        make_crl(each, validity=VALIDITY).public_bytes(DER) for each in (root, middle)
+    )
+    yield "leaf of a root", material, leaf, ()
+    yield "leaf of an intermediate", material, lower, (sent,)
+    yield "the same, with CRLs", replace(material, crls=crls), lower, (sent,)
+
+
+def median(measure: Callable[[], float], rounds: int) -> float:
+    """Return the median of what is measured, in microseconds."""
+    return statistics.median(measure() for _ in range(rounds)) * 1e6
+
+
+def costs(
+    material: Material, leaf: bytes, chain: tuple[bytes, ...], rounds: int
+) -> tuple[float, float, float]:
+    """Return what context, first verdict and known verdict cost, in microseconds."""
+
+    def time_context() -> float:
+        start = perf_counter()
+        Rechecker(material).prepare()
+        return perf_counter() - start
+
+    def time_first() -> float:
+        rechecker = Rechecker(material)
+        rechecker.prepare()
+        start = perf_counter()
+        verdict = rechecker.verdict(leaf, chain, NOW)
+        spent = perf_counter() - start
+        if verdict.reason is not None:
+            raise RuntimeError(f"not what was to be measured: {verdict.reason}")
+        return spent
+
+    known = Rechecker(material).verdict
+
+    def time_known() -> float:
+        known(leaf, chain, NOW)
+        start = perf_counter()
+        for _ in range(CALLS):
+            known(leaf, chain, NOW)
+        return (perf_counter() - start) / CALLS
+
+    return tuple(
+        median(measure, rounds) for measure in (time_context, time_first, time_known)
+    )
+
+
+def main() -> None:
+    """Print a line for each kind of chain."""
+    rounds = 20 if options(__doc__).parse_args().quick else 300
+    print_machine()
+    for name, material, leaf, chain in materials():
+        context, first, known = costs(material, leaf, chain, rounds)
+        goal = f"goal < 1 µs  {'ok' if known < 1 else 'MISSED'}"
+        print(
+            f"{name:26} context {context:6.0f} µs  first verdict {first:6.0f} µs"
+            f"  known verdict {known:5.2f} µs  {goal}"
+        )
+
+
+if __name__ == "__main__":
+    main()
