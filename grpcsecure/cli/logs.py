@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from datetime import datetime, timezone
+
+from grpcsecure.server.event_text import render_json, render_text
 
 __all__ = ["FORMATS", "LEVELS", "configure_logging"]
 
@@ -36,14 +37,6 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
 
 
-def _on_one_line(value: object) -> str:
-    """Escape what could make up a line of its own: a client chooses its subject."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode()
-        for c in str(value)
-    )
-
-
 class _TextFormatter(logging.Formatter):
     """`event  key=value …`, the level named from warnings on."""
 
@@ -51,9 +44,7 @@ class _TextFormatter(logging.Formatter):
         line = record.getMessage()
         if record.levelno >= logging.WARNING:
             line = f"{record.levelname.lower()}: {line}"
-        fields = _fields(record).items()
-        parts = [line, *(f"{key}={_on_one_line(value)}" for key, value in fields)]
-        text = "  ".join(parts)
+        text = render_text(line, _fields(record))
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return text
@@ -72,4 +63,4 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return render_json(line)

@@ -120,8 +120,14 @@ class Policy:
         answers[_DEFAULT] = _answers(default, None)
         enforced = [rule for rule in rules if rule.rule.enforce]
         self._rules = rules
+        self._reads_metadata = any(rule.rule.metadata for rule in rules)
         self._enforced = _RuleSet(enforced, answers)
         self._all = None if len(enforced) == len(rules) else _RuleSet(rules, answers)
+
+    @property
+    def reads_metadata(self) -> bool:
+        """Whether any rule asks for a call's metadata."""
+        return self._reads_metadata
 
     def identify(self, peer: Peer, *, in_force: bool) -> Standing:
         """Say who a peer is; the answer holds until peer, clock or policy change.

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
-from grpcsecure.server.handlers import AsyncioInterceptor, asyncio_wrap
+from grpcsecure.server.asyncio_calls import AsyncioCalls
+from grpcsecure.server.handlers import AsyncioInterceptor
+from grpcsecure.server.methods import Methods
 from grpcsecure.server.ports import Ports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
 
     from grpcsecure.model.listener import Listener
     from grpcsecure.server.assembly import Assembly, Registration
@@ -56,20 +58,25 @@ class AsyncioRuntime:
         ]
         listeners = self._assembly.config.listeners
         addresses = {}
-        wraps = []
+        prepared = []
         try:
             for listener in listeners:
-                view = self._assembly.view(listener)
-                wraps.append(asyncio_wrap(view, self._pool))
-                server = self._server(listener, wraps[-1])
-                addresses[listener.name] = self._ports.bind(server, listener, view)
+                gate = self._assembly.gate(listener)
+                methods = Methods(AsyncioCalls(gate, self._pool))
+                server = self._server(listener, AsyncioInterceptor(methods))
+                prepared.append((server, listener, methods))
+                addresses[listener.name] = self._ports.bind(server, listener, gate.view)
         except BaseException:
             await self._release()
             await asyncio.to_thread(self._ports.close)
             raise
-        for server, listener, wrap in zip(self._servers, listeners, wraps, strict=True):
+        for server, listener, methods in prepared:
             self._assembly.register(
-                server, listener, registrations, wrap=wrap, on_asyncio=True
+                server,
+                listener,
+                registrations,
+                methods=methods,
+                on_asyncio=True,
             )
         for server in self._servers:
             await server.start()
@@ -100,13 +107,11 @@ class AsyncioRuntime:
         await self._health.start()
         return [(add_HealthServicer_to_server, self._health)]
 
-    def _server(
-        self, listener: Listener, wrap: Callable[[Any], Any]
-    ) -> grpc.aio.Server:
+    def _server(self, listener: Listener, first: AsyncioInterceptor) -> grpc.aio.Server:
         settings = self._assembly.config.server
         users = self._assembly.interceptors
         server = grpc.aio.server(
-            interceptors=[AsyncioInterceptor(wrap), *users] if users else [],
+            interceptors=[first, *users] if users else [],
             options=self._assembly.options(listener),
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         )

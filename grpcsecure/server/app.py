@@ -19,8 +19,10 @@ from grpcsecure.errors import (
 )
 from grpcsecure.model.server import Runtime
 from grpcsecure.server.assembly import Assembly
+from grpcsecure.server.audit import Auditor
 from grpcsecure.server.loading import load_config
 from grpcsecure.server.service_checks import check_together, pick_runtime
+from grpcsecure.server.snapshot import InForce, build_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -102,7 +104,15 @@ class Server:
             raise ValueError("a server needs a config without errors")
         self._document = loaded.document
         self._services = loaded.services
-        self._materials = loaded.materials
+        self._in_force = InForce(
+            build_snapshot(
+                loaded.document.config,
+                loaded.materials,
+                pins={},
+                generation=1,
+            )
+        )
+        self._auditor = Auditor()
         self._interceptors = tuple(interceptors)
         self._background: ThreadsRuntime | LoopRuntime | None = None
         self._on_loop: AsyncioRuntime | None = None
@@ -126,7 +136,7 @@ class Server:
     @property
     def materials(self) -> Mapping[str, Material]:
         """The key material of each TLS listener, by its name."""
-        return self._materials
+        return self._in_force.snapshot.materials
 
     @property
     def grpc_version(self) -> str:
@@ -177,6 +187,7 @@ class Server:
         _restore_switch_interval(self._interval)
         finished = self._background.stop(self._grace(grace))
         self._background = None
+        self._auditor.close()
         return finished
 
     def cut(self) -> None:
@@ -221,6 +232,7 @@ class Server:
         _restore_switch_interval(self._interval)
         await self._on_loop.stop(self._grace(None))
         self._on_loop = None
+        await asyncio.to_thread(self._auditor.close)
 
     def _failed(self, reason: str) -> None:
         if self.on_failure is not None:
@@ -242,7 +254,8 @@ class Server:
         assembly = Assembly(
             config=self.config,
             services=self._services,
-            materials=self._materials,
+            in_force=self._in_force,
+            auditor=self._auditor,
             interceptors=self._interceptors,
             on_failure=self._failed,
         )

@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 from grpcsecure.errors import StartupError
 from grpcsecure.frozen import frozen
 from grpcsecure.server.context import ListenerView
-from grpcsecure.server.handlers import WrappedService
+from grpcsecure.server.gate import Gate
+from grpcsecure.server.handlers import UnknownMethods, WrappedService
 from grpcsecure.server.services import record_created
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from grpcsecure.model.listener import Listener
     from grpcsecure.model.server import ServerConfig
+    from grpcsecure.server.audit import Auditor
+    from grpcsecure.server.methods import Methods
     from grpcsecure.server.services import LoadedService
-    from grpcsecure.tls.material import Material
+    from grpcsecure.server.snapshot import InForce
 
 __all__ = ["Assembly", "Registration", "Selected"]
 
@@ -38,7 +41,8 @@ class Assembly:
 
     config: ServerConfig
     services: tuple[LoadedService, ...]
-    materials: Mapping[str, Material]
+    in_force: InForce
+    auditor: Auditor
     interceptors: tuple[Any, ...] = ()
     #: Told in words if the server can no longer serve all of its listeners.
     on_failure: Callable[[str], None] = _ignore
@@ -68,14 +72,17 @@ class Assembly:
         )
         return list(dict.fromkeys(method.service for method in methods))
 
-    def view(self, listener: Listener) -> ListenerView:
-        """What the listener's calls know of it."""
-        if listener.tls is not None and listener.is_bridged:
+    def gate(self, listener: Listener) -> Gate:
+        """What decides about the listener's calls."""
+        return Gate(self._view(listener), self.in_force, self.auditor)
+
+    def _view(self, listener: Listener) -> ListenerView:
+        mode = listener.tls.client_certificate if listener.tls else None
+        if mode is not None and listener.is_bridged:
             from grpcsecure.server.bridged import BridgedView
 
-            return BridgedView(listener.name, listener.tls.client_certificate)
-        mode = listener.tls.client_certificate if listener.tls else None
-        return ListenerView(listener.name, mode)
+            return BridgedView(listener.name, mode, self.in_force)
+        return ListenerView(listener.name, mode, self.in_force)
 
     def options(self, listener: Listener) -> list[tuple[str, Any]]:
         """The channel options of the listener's server.
@@ -95,38 +102,47 @@ class Assembly:
         listener: Listener,
         registrations: Sequence[Registration],
         *,
-        wrap: Callable[[Any], Any],
+        methods: Methods,
         on_asyncio: bool,
     ) -> None:
         """Register what `listener` serves; reflection tells of no more than that.
 
-        Every handler goes through `wrap`, here or in the outermost interceptor.
+        Every handler is made by `methods.calls`, here or in the outermost interceptor.
         """
-        if self.interceptors:
-            wrap = _as_it_is
-        selected = Selected(server, listener.services, wrap)
+        wraps = not self.interceptors
+        selected = Selected(server, listener.services, methods, wraps=wraps)
         for register, servicer in registrations:
             register(servicer, selected)
         if self.config.server.reflection:
             from grpcsecure.server.reflection import register_reflection
 
             register_reflection(selected.registered, selected, on_asyncio=on_asyncio)
-
-
-def _as_it_is(handler: Any) -> Any:
-    """For servers whose outermost interceptor wraps."""
-    return handler
+        if wraps:
+            server.add_generic_rpc_handlers([UnknownMethods(methods.calls)])
 
 
 class Selected:
-    """Stands before a server and lets through the services its listener serves."""
+    """Stands before a server and lets through the services its listener serves.
+
+    Args:
+        server: where they are registered.
+        names: of the services, None for all.
+        methods: takes in their handlers as they are.
+        wraps: whether handlers admit calls themselves; if not, an interceptor does.
+    """
 
     def __init__(
-        self, server: Any, names: Sequence[str] | None, wrap: Callable[[Any], Any]
+        self,
+        server: Any,
+        names: Sequence[str] | None,
+        methods: Methods,
+        *,
+        wraps: bool,
     ) -> None:
         self._server = server
         self._names = names
-        self._wrap = wrap
+        self._methods = methods
+        self._wraps = wraps
         self.registered: set[str] = set()
 
     def _serves(self, service: str) -> bool:
@@ -137,20 +153,25 @@ class Selected:
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Any) -> None:
         """Pass on the handlers of services that are served here."""
-        self._server.add_generic_rpc_handlers(
-            [
-                WrappedService(handler, self._wrap)
-                for handler in generic_rpc_handlers
-                if self._serves(handler.service_name())
-            ]
-        )
+        for service in generic_rpc_handlers:
+            if self._serves(service.service_name()):
+                self._methods.add_service(service)
+                self._server.add_generic_rpc_handlers(
+                    [WrappedService(service, self._methods.calls)]
+                    if self._wraps
+                    else [service]
+                )
 
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Any
     ) -> None:
         """Pass on the methods of a service that is served here."""
-        if self._serves(service_name):
-            wrapped = {
-                name: self._wrap(handler) for name, handler in method_handlers.items()
-            }
-            self._server.add_registered_method_handlers(service_name, wrapped)
+        if not self._serves(service_name):
+            return
+        made = {}
+        for name, handler in method_handlers.items():
+            method = f"/{service_name}/{name}"
+            self._methods.add(method, handler)
+            wrap = self._methods.calls.wrap
+            made[name] = wrap(method, handler) if self._wraps else handler
+        self._server.add_registered_method_handlers(service_name, made)

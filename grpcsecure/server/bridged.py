@@ -6,20 +6,19 @@ and is refused, whoever made it.
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from grpcsecure.model.peer import AnonymousPeer, ClaimedPeer, VerifiedPeer
 from grpcsecure.server.context import ListenerView
 from grpcsecure.tls.bridge import auth_context as native
-from grpcsecure.tls.verify import code_of, read_presented
+from grpcsecure.tls.verify import present_checked
 
 if TYPE_CHECKING:
     from grpcsecure.model.modes import ClientCertificateMode
-    from grpcsecure.model.peer import Peer
+    from grpcsecure.server.snapshot import InForce
     from grpcsecure.tls.bridge.facts import PeerFacts
     from grpcsecure.tls.bridge.registry import Registry
+    from grpcsecure.tls.verify import Presented
 
 __all__ = ["BridgedCaller", "BridgedView"]
 
@@ -58,8 +57,10 @@ class BridgedView(ListenerView):
 
     __slots__ = ("registry",)
 
-    def __init__(self, name: str, mode: ClientCertificateMode) -> None:
-        super().__init__(name, mode)
+    def __init__(
+        self, name: str, mode: ClientCertificateMode, in_force: InForce
+    ) -> None:
+        super().__init__(name, mode, in_force)
         #: Filled in when there is a bridge; until then everybody is nobody.
         self.registry: Registry | None = None
 
@@ -74,35 +75,20 @@ class BridgedView(ListenerView):
             return None
         return BridgedCaller(facts)
 
-    def peer(self, context: Any) -> Peer:
-        """Judge the peer of `context` by what holds now, not at the handshake."""
-        facts: PeerFacts = context._grpcsecure_caller.facts  # noqa: SLF001 - our own context
+    def caller_of(self, context: Any) -> BridgedCaller:
+        """Return the caller of a call, by its context of ours."""
+        caller: BridgedCaller = context._grpcsecure_caller  # noqa: SLF001 - our own
+        return caller
+
+    def presented(self, caller: BridgedCaller) -> Presented | None:
+        """Return what the caller presented in its handshake, None if nothing."""
+        facts = caller.facts
         if facts.certificate is None:
-            return AnonymousPeer(listener=self.name, address=facts.address)
-        return _judge(facts, self.name, datetime.now(timezone.utc))
-
-
-def _judge(facts: PeerFacts, listener: str, now: datetime) -> Peer:
-    assert facts.certificate is not None  # noqa: S101 - the caller looked
-    certificate, problem = read_presented(facts.certificate)
-    if facts.verified:
-        reason = problem or certificate.why_not_in_force(now)
-        code = code_of(reason)
-    else:
-        reason = facts.unverified_reason or problem or "not verified"
-        code = facts.unverified_code
-    if reason is None:
-        return VerifiedPeer(
-            listener=listener,
-            address=facts.address,
-            certificate=certificate,
-            chain=facts.chain,
+            return None
+        return present_checked(
+            facts.certificate,
+            facts.chain,
+            verified=facts.verified,
+            reason=facts.unverified_reason,
+            code=facts.unverified_code,
         )
-    return ClaimedPeer(
-        listener=listener,
-        address=facts.address,
-        certificate=certificate,
-        chain=facts.chain,
-        unverified_reason=reason,
-        unverified_code=code,
-    )

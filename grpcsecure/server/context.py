@@ -5,13 +5,11 @@ Everything but the few methods named here is grpcio's own context, untouched.
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from grpcsecure.model.peer import AnonymousPeer
-from grpcsecure.tls.verify import judge
+from grpcsecure.tls.verify import present_native
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -20,38 +18,47 @@ if TYPE_CHECKING:
 
     from grpcsecure.model.modes import ClientCertificateMode
     from grpcsecure.model.peer import Peer
+    from grpcsecure.server.snapshot import InForce
+    from grpcsecure.tls.verify import Presented
 
-__all__ = ["REFUSED", "AsyncioContext", "CallContext", "ListenerView", "admit", "peer"]
-
-#: What a caller is told that nobody vouches for; the reason is in the log.
-REFUSED = (grpc.StatusCode.UNAUTHENTICATED, "not authenticated")
+__all__ = ["AsyncioContext", "CallContext", "ListenerView", "peer"]
 
 
 class ListenerView:
-    """What a listener knows about the peers of its calls; one for all its calls."""
+    """What a listener knows about the peers of its calls; one for all its calls.
 
-    __slots__ = ("_mode", "name")
+    A caller is what can be asked who calls: grpcio's context, or what the bridge found
+    out about its connection.
+    """
 
-    def __init__(self, name: str, mode: ClientCertificateMode | None) -> None:
+    __slots__ = ("_in_force", "_mode", "name")
+
+    def __init__(
+        self, name: str, mode: ClientCertificateMode | None, in_force: InForce
+    ) -> None:
         self.name = name
         self._mode = mode  # None: plaintext
+        self._in_force = in_force
 
     def find(self, context: Any) -> Any:
-        """Return what can be asked who calls; None refuses the call."""
+        """Return the caller; None refuses the call."""
+        return context
+
+    def presented(self, caller: Any) -> Presented | None:
+        """Return what the caller presented in its handshake, None if nothing."""
+        if self._mode is None or not self._mode.asks:
+            return None
+        return present_native(caller.auth_context(), self._mode)
+
+    def caller_of(self, context: Any) -> Any:
+        """Return the caller of a call, by its context of ours."""
         return context
 
     def peer(self, context: Any) -> Peer:
-        """Judge the peer of `context` by what holds now, not at the handshake."""
-        address = context.peer()
-        if self._mode is None:
-            return AnonymousPeer(listener=self.name, address=address)
-        return judge(
-            context.auth_context(),
-            mode=self._mode,
-            listener=self.name,
-            address=address,
-            now=datetime.now(timezone.utc),
-        )
+        """Judge the peer of a call by what holds now, not at the handshake."""
+        judge = self._in_force.snapshot.judges[self.name]
+        judgement = judge.judge(self.presented(self.caller_of(context)))
+        return judgement.peer(context.peer())
 
 
 class CallContext:
@@ -124,14 +131,6 @@ class AsyncioContext(CallContext):
         if self._over and caller is self._context:
             raise RuntimeError("the call is over: ask its context while it runs")
         return caller
-
-
-async def admit(context: Any, view: ListenerView) -> Any:
-    """Return what knows the caller; a call of nobody ends here, under asyncio."""
-    caller = view.find(context)
-    if caller is None:
-        await context.abort(*REFUSED)
-    return caller
 
 
 # `isinstance(context, grpc.ServicerContext)` stays true, as in plain grpcio.

@@ -1,38 +1,36 @@
-"""Method handlers whose behaviour gets our context, for both runtimes.
+"""Where calls come in: each goes through its listener's gate before anything else.
 
-One wrapper per kind of behaviour; serializers and everything else stay the user's.
-Handlers are wrapped once, when they are registered. Only where the user has
-interceptors, which may answer with other handlers, is each call's handler wrapped.
+Handlers are wrapped once, when they are registered. Where the user has interceptors,
+the outermost one is ours: it admits the call, and only then are theirs asked, which
+may answer with other handlers.
 """
 
 from __future__ import annotations
 
-import inspect
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 
-from grpcsecure.server.context import REFUSED, AsyncioContext, CallContext, admit
-from grpcsecure.server.plain import as_coroutine
-from grpcsecure.server.recorder import behaviour_of, is_coroutine
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-    from concurrent.futures import Executor
+    from collections.abc import Callable
 
-    from grpcsecure.server.context import ListenerView
-
-    Behaviour = Callable[..., Any]
-    Wrap = Callable[[Any], Any]
+    from grpcsecure.server.methods import Methods
 
 __all__ = [
+    "NO_STREAM",
     "AsyncioInterceptor",
+    "Calls",
     "ThreadsInterceptor",
+    "UnknownMethods",
     "WrappedService",
-    "asyncio_wrap",
-    "threads_wrap",
+    "make_handler",
 ]
+
+#: For an interceptor that breaks its method's contract.
+NO_STREAM = (
+    grpc.StatusCode.INTERNAL,
+    "an interceptor answered a method of one response with a stream",
+)
 
 _HANDLERS = {
     (False, False): grpc.unary_unary_rpc_method_handler,
@@ -42,38 +40,60 @@ _HANDLERS = {
 }
 
 
-class _Wrapped:
-    """Wrapped handlers by method: made at the first call, found at the others.
+class Calls(Protocol):
+    """Makes the handlers of one listener, in one of the runtimes.
 
-    A user's interceptor may return a new handler for each call, so a remembered one
-    counts only for the very handler it was made from. The names come from clients,
-    so only those that have a handler are remembered, and no more than `_MOST`.
+    All of them take their requests as a stream: grpcio reads the one message of a
+    unary call before it calls anybody, and a call is decided before it is read.
+    """
+
+    def wrap(self, method: str, handler: Any) -> Any:
+        """Return a handler that admits the call, then does what `handler` does."""
+
+    def unknown(self, method: str) -> Any:
+        """Return the handler of a method that no servicer has."""
+
+    def intercepted(
+        self, base: Any, continuation: Callable[[Any], Any], details: Any
+    ) -> Any:
+        """Return a handler that admits the call, then asks the user's interceptors.
+
+        Args:
+            base: the handler that is registered for the method, or None.
+            continuation: asks the user's interceptors.
+            details: the `grpc.HandlerCallDetails` of the call.
+        """
+
+
+def make_handler(
+    behaviour: Callable[..., Any],
+    *,
+    response_streaming: bool,
+    request_deserializer: Any = None,
+    response_serializer: Any = None,
+) -> Any:
+    """Return a handler that gets its requests as a stream."""
+    return _HANDLERS[True, response_streaming](
+        behaviour,
+        request_deserializer=request_deserializer,
+        response_serializer=response_serializer,
+    )
+
+
+class WrappedService(grpc.ServiceRpcHandler):
+    """A generic handler whose method handlers are wrapped, once each.
+
+    A service may answer with a new handler for each call, so a remembered one counts
+    only for the very handler it was made from. The names come from clients, so only
+    those that have a handler are remembered, and no more than `_MOST`.
     """
 
     _MOST = 4096
 
-    def __init__(self, wrap: Wrap) -> None:
-        self._wrap = wrap
-        self._known: dict[str, tuple[Any, Any]] = {}
-
-    def __call__(self, method: str, handler: Any) -> Any:
-        if handler is None:
-            return None  # grpcio answers: method not found
-        known = self._known.get(method)
-        if known is not None and known[0] is handler:
-            return known[1]
-        wrapped = self._wrap(handler)
-        if len(self._known) < self._MOST:
-            self._known[method] = (handler, wrapped)
-        return wrapped
-
-
-class WrappedService(grpc.ServiceRpcHandler):
-    """A generic handler whose method handlers are wrapped."""
-
-    def __init__(self, service: Any, wrap: Wrap) -> None:
+    def __init__(self, service: Any, calls: Calls) -> None:
         self._service = service
-        self._wrapped = _Wrapped(wrap)
+        self._calls = calls
+        self._known: dict[str, tuple[Any, Any]] = {}
 
     def service_name(self) -> str:
         """Return the name of the service."""
@@ -82,99 +102,51 @@ class WrappedService(grpc.ServiceRpcHandler):
 
     def service(self, handler_call_details: Any) -> Any:
         """Return the wrapped handler of a method, or None."""
+        method = handler_call_details.method
         handler = self._service.service(handler_call_details)
-        return self._wrapped(handler_call_details.method, handler)
+        if handler is None:
+            return None
+        known = self._known.get(method)
+        if known is not None and known[0] is handler:
+            return known[1]
+        wrapped = self._calls.wrap(method, handler)
+        if len(self._known) < self._MOST:
+            self._known[method] = (handler, wrapped)
+        return wrapped
+
+
+class UnknownMethods(grpc.GenericRpcHandler):
+    """Comes after all services: for methods that none of them has."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def service(self, handler_call_details: Any) -> Any:
+        """Return the handler of a method that no servicer has."""
+        return self._calls.unknown(handler_call_details.method)
 
 
 class ThreadsInterceptor(grpc.ServerInterceptor):
     """Goes before the user's interceptors of a threads server."""
 
-    def __init__(self, wrap: Wrap) -> None:
-        self._wrapped = _Wrapped(wrap)
+    def __init__(self, methods: Methods) -> None:
+        self._methods = methods
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
-        """Wrap what the inner interceptors and the service itself answer."""
-        handler = continuation(handler_call_details)
-        return self._wrapped(handler_call_details.method, handler)
+        """Have the call admitted before the inner interceptors hear of it."""
+        base = self._methods.find(handler_call_details)
+        return self._methods.calls.intercepted(base, continuation, handler_call_details)
 
 
 class AsyncioInterceptor(grpc.aio.ServerInterceptor):
     """Goes before the user's interceptors of an asyncio server."""
 
-    def __init__(self, wrap: Wrap) -> None:
-        self._wrapped = _Wrapped(wrap)
+    def __init__(self, methods: Methods) -> None:
+        self._methods = methods
 
     async def intercept_service(
         self, continuation: Any, handler_call_details: Any
     ) -> Any:
-        """Wrap what the inner interceptors and the service itself answer."""
-        handler = await continuation(handler_call_details)
-        return self._wrapped(handler_call_details.method, handler)
-
-
-def threads_wrap(view: ListenerView) -> Wrap:
-    """Return what gives the method handlers of a threads server our context."""
-    return lambda handler: _rebuild(handler, _threads(behaviour_of(handler), view))
-
-
-def asyncio_wrap(view: ListenerView, pool: Executor) -> Wrap:
-    """Return what gives the method handlers of an asyncio server our context."""
-    return lambda handler: _rebuild(handler, _asyncio(handler, view, pool))
-
-
-def _rebuild(handler: Any, behaviour: Behaviour) -> Any:
-    construct = _HANDLERS[handler.request_streaming, handler.response_streaming]
-    return construct(
-        behaviour,
-        request_deserializer=handler.request_deserializer,
-        response_serializer=handler.response_serializer,
-    )
-
-
-def _threads(behaviour: Behaviour, view: ListenerView) -> Behaviour:
-    # `callback` is there for behaviours in grpcio's experimental non-blocking style.
-    def call(argument: Any, context: Any, *callback: Any) -> Any:
-        caller = view.find(context)
-        if caller is None:
-            context.abort(*REFUSED)
-        return behaviour(argument, CallContext(context, view, caller), *callback)
-
-    for name in ("experimental_non_blocking", "experimental_thread_pool"):
-        if hasattr(behaviour, name):
-            setattr(call, name, getattr(behaviour, name))
-    return call
-
-
-def _asyncio(handler: Any, view: ListenerView, pool: Executor) -> Behaviour:
-    behaviour = behaviour_of(handler)
-    if not is_coroutine(behaviour):
-        return as_coroutine(handler, view, pool)
-    if handler.response_streaming:
-        return _async_stream(behaviour, view)
-    return _coroutine(behaviour, view)
-
-
-def _coroutine(
-    behaviour: Callable[..., Awaitable[Any]], view: ListenerView
-) -> Behaviour:
-    async def call(argument: Any, context: Any) -> Any:
-        caller = await admit(context, view)
-        with AsyncioContext(context, view, caller) as ours:
-            return await behaviour(argument, ours)
-
-    return call
-
-
-def _async_stream(behaviour: Behaviour, view: ListenerView) -> Behaviour:
-    async def call(argument: Any, context: Any) -> AsyncIterator[Any]:
-        caller = await admit(context, view)
-        with AsyncioContext(context, view, caller) as ours:
-            responses = behaviour(argument, ours)
-            if inspect.isawaitable(responses):  # it writes to the context itself
-                await responses
-                return
-            async with aclosing(responses):
-                async for response in responses:
-                    yield response
-
-    return call
+        """Have the call admitted before the inner interceptors hear of it."""
+        base = self._methods.find(handler_call_details)
+        return self._methods.calls.intercepted(base, continuation, handler_call_details)

@@ -9,57 +9,47 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from grpcsecure.server.context import AsyncioContext, admit
-from grpcsecure.server.recorder import behaviour_of
+from grpcsecure.server.context import AsyncioContext
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
     from concurrent.futures import Executor, Future
 
     from grpcsecure.server.context import ListenerView
 
-__all__ = ["as_coroutine"]
+__all__ = ["PlainContext", "run_stream", "run_unary"]
 
 _END = object()
 
 
-def as_coroutine(
-    handler: Any, view: ListenerView, pool: Executor
-) -> Callable[..., Any]:
-    """Return an async behaviour that runs the plain one of `handler` in `pool`."""
-    behaviour = behaviour_of(handler)
-
-    async def prepare(argument: Any, context: Any) -> tuple[PlainContext, Any]:
-        caller = await admit(context, view)
-        loop = asyncio.get_running_loop()
-        if handler.request_streaming:
-            argument = _requests(context, loop)
-        return PlainContext(context, view, caller, loop), argument
-
-    async def unary(argument: Any, context: Any) -> Any:
-        plain, argument = await prepare(argument, context)
-        with plain:
-            run = copy_context().run
-            return await asyncio.wrap_future(
-                pool.submit(run, behaviour, argument, plain)
-            )
-
-    async def stream(argument: Any, context: Any) -> AsyncIterator[Any]:
-        plain, argument = await prepare(argument, context)
-        with plain:
-            async for response in _iterate(lambda: behaviour(argument, plain), pool):
-                yield response
-
-    return stream if handler.response_streaming else unary
+async def run_unary(
+    behaviour: Callable[..., Any], argument: Any, context: PlainContext, pool: Executor
+) -> Any:
+    """Return what a plain method with one response returns."""
+    run = copy_context().run
+    return await asyncio.wrap_future(pool.submit(run, behaviour, argument, context))
 
 
-async def _iterate(call: Callable[[], Any], pool: Executor) -> AsyncIterator[Any]:
+async def run_stream(
+    behaviour: Callable[..., Any], argument: Any, context: PlainContext, pool: Executor
+) -> AsyncGenerator[Any, None]:
+    """Yield what the iterable that a plain method returns yields, in the pool."""
+    async with aclosing(
+        _iterate(lambda: behaviour(argument, context), pool)
+    ) as responses:
+        async for response in responses:
+            yield response
+
+
+async def _iterate(
+    call: Callable[[], Any], pool: Executor
+) -> AsyncGenerator[Any, None]:
     """Yield what the iterable that `call` returns yields, each step in the pool."""
     run = copy_context().run
     pending: Future[Any] = pool.submit(run, lambda: iter(call()))
@@ -85,15 +75,6 @@ def _close(responses: Any, pool: Executor, run: Callable[..., Any]) -> None:
             pool.submit(run, close)
 
 
-def _requests(context: Any, loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
-    """Read the client's messages from a thread."""
-    while True:
-        message = _wait(context.read(), loop)
-        if message is grpc.aio.EOF:
-            return
-        yield message
-
-
 def _wait(coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Any:
     return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
@@ -105,16 +86,18 @@ class PlainContext(AsyncioContext):
     its thread running, so the end of the call and questions about it take turns.
     """
 
-    def __init__(
-        self,
-        context: Any,
-        view: ListenerView,
-        caller: Any,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
+    def __init__(self, context: Any, view: ListenerView, caller: Any) -> None:
         super().__init__(context, view, caller)
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
         self._lock = threading.RLock()
+
+    def requests(self) -> Iterator[Any]:
+        """Read the client's messages, from a thread."""
+        while True:
+            message = _wait(self._context.read(), self._loop)
+            if message is grpc.aio.EOF:
+                return
+            yield message
 
     def finish(self) -> None:
         """Note that the call is over: answered, aborted or cancelled."""

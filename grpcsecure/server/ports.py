@@ -25,7 +25,7 @@ class Ports:
     """The listening side of a server: bind each listener, then open, drain, close."""
 
     def __init__(self, assembly: Assembly) -> None:
-        self._materials = assembly.materials
+        self._materials = assembly.in_force.snapshot.materials
         self._front: BridgeFront | None = None
         if any(listener.is_bridged for listener in assembly.config.listeners):
             from grpcsecure.server.bridge_front import BridgeFront

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from grpcsecure.server.handlers import ThreadsInterceptor, threads_wrap
+from grpcsecure.server.handlers import ThreadsInterceptor
+from grpcsecure.server.methods import Methods
 from grpcsecure.server.ports import Ports
+from grpcsecure.server.threads_calls import ThreadsCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from grpcsecure.model.listener import Listener
     from grpcsecure.server.assembly import Assembly, Registration
 
@@ -53,20 +53,25 @@ class ThreadsRuntime:
         ]
         listeners = self._assembly.config.listeners
         addresses = {}
-        wraps = []
+        prepared = []
         try:
             for listener in listeners:
-                view = self._assembly.view(listener)
-                wraps.append(threads_wrap(view))
-                server = self._server(listener, wraps[-1])
-                addresses[listener.name] = self._ports.bind(server, listener, view)
+                gate = self._assembly.gate(listener)
+                methods = Methods(ThreadsCalls(gate))
+                server = self._server(listener, ThreadsInterceptor(methods))
+                prepared.append((server, listener, methods))
+                addresses[listener.name] = self._ports.bind(server, listener, gate.view)
         except BaseException:
             self._release()
             self._ports.close()
             raise
-        for server, listener, wrap in zip(self._servers, listeners, wraps, strict=True):
+        for server, listener, methods in prepared:
             self._assembly.register(
-                server, listener, registrations, wrap=wrap, on_asyncio=False
+                server,
+                listener,
+                registrations,
+                methods=methods,
+                on_asyncio=False,
             )
         for server in self._servers:
             server.start()
@@ -96,12 +101,12 @@ class ThreadsRuntime:
         self._health = ThreadsHealth(self._assembly.service_names())
         return [(add_HealthServicer_to_server, self._health)]
 
-    def _server(self, listener: Listener, wrap: Callable[[Any], Any]) -> grpc.Server:
+    def _server(self, listener: Listener, first: ThreadsInterceptor) -> grpc.Server:
         settings = self._assembly.config.server
         users = self._assembly.interceptors
         server = grpc.server(
             self._pool,
-            interceptors=[ThreadsInterceptor(wrap), *users] if users else [],
+            interceptors=[first, *users] if users else [],
             options=self._assembly.options(listener),
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         )

@@ -1,23 +1,19 @@
-"""What a listener's mode and the clock make of the certificate a peer presented.
+"""What a handshake left of a peer's certificate, and what holds of it now.
 
-Pure: the handshake's result, the mode and the time come in. Fails closed: a peer is
-verified only if nothing at all speaks against it, now and not at the handshake.
+Pure: the handshake's result, what the client CAs in force make of the chain, and the
+time come in. Fails closed: a peer is verified only if nothing at all speaks against
+it, at the handshake and now.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from grpcsecure.errors import CertificateError
-from grpcsecure.frozen import frozen
-from grpcsecure.model.peer import (
-    AnonymousPeer,
-    Certificate,
-    ClaimedPeer,
-    VerifiedPeer,
-)
+from grpcsecure.frozen import field, frozen, replace
+from grpcsecure.model.peer import Certificate, ClaimedPeer, VerifiedPeer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,7 +21,15 @@ if TYPE_CHECKING:
     from grpcsecure.model.modes import ClientCertificateMode
     from grpcsecure.model.peer import Peer
 
-__all__ = ["code_of", "judge", "read_presented", "why_unverified"]
+__all__ = [
+    "Assessment",
+    "Presented",
+    "Rechecks",
+    "Verdict",
+    "assess",
+    "present_checked",
+    "present_native",
+]
 
 _LEAF = "x509_pem_cert"
 _CHAIN = "x509_pem_cert_chain"
@@ -42,99 +46,210 @@ _LATEST = datetime.max.replace(tzinfo=timezone.utc)
 _EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
 
 
-def judge(
-    auth_context: Mapping[str, Iterable[bytes]],
-    *,
-    mode: ClientCertificateMode,
-    listener: str,
-    address: str,
-    now: datetime,
-) -> Peer:
-    """Return the peer of a call on a TLS listener with engine `grpc`.
+@frozen
+class Presented:
+    """A certificate that passed a handshake; `problem` says why it was not verified.
+
+    `chain` holds the further certificates that were sent (DER), `code` OpenSSL's
+    X509_V_ERR number of the problem, where it has one. While it `is_kept`, the same
+    text gives the same object.
+    """
+
+    certificate: Certificate
+    chain: tuple[bytes, ...] = field(default=(), repr=False)
+    problem: str | None = None
+    code: int | None = None
+    is_kept: bool = True
+
+
+class Verdict(Protocol):
+    """What the client CAs and CRLs in force say of a chain, and from when to when."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why the chain is not verified; None: it is."""
+
+    @property
+    def code(self) -> int | None:
+        """The X509_V_ERR number of the reason."""
+
+    @property
+    def since(self) -> datetime:
+        """The first moment that the verdict holds for."""
+
+    @property
+    def until(self) -> datetime:
+        """The first moment that it does not hold for any more."""
+
+
+class Rechecks(Protocol):
+    """Verifies chains against the material in force."""
+
+    def verdict(self, leaf: bytes, chain: tuple[bytes, ...], now: datetime) -> Verdict:
+        """Return what the material makes of a leaf and its chain (DER)."""
+
+
+@frozen
+class Assessment:
+    """What holds of a presented certificate, from `since` until just before `until`.
+
+    `reason` is None for a verified peer. `in_force` is whether the dates of the
+    certificate itself include that time: a pin asks for no more.
+    """
+
+    presented: Presented
+    reason: str | None
+    code: int | None
+    in_force: bool
+    since: datetime
+    until: datetime
+
+    def peer(self, *, listener: str, address: str, identities: frozenset[str]) -> Peer:
+        """Return the peer that presented it."""
+        presented = self.presented
+        if self.reason is None:
+            return VerifiedPeer(
+                listener=listener,
+                address=address,
+                certificate=presented.certificate,
+                chain=presented.chain,
+                identities=identities,
+            )
+        return ClaimedPeer(
+            listener=listener,
+            address=address,
+            certificate=presented.certificate,
+            chain=presented.chain,
+            identities=identities,
+            unverified_reason=self.reason,
+            unverified_code=self.code,
+        )
+
+
+def assess(
+    presented: Presented, *, rechecks: Rechecks | None, now: datetime
+) -> Assessment:
+    """Say what holds of `presented` now, and for how long.
+
+    A connection outlives its certificate and the CA that signed it, and a resumed
+    session is never verified again: gRPC goes on serving both, so all is asked anew.
+
+    Args:
+        presented: what the handshake left.
+        rechecks: verifies against the material in force; None has no client CA.
+        now: the moment of the call, aware.
+    """
+    certificate = presented.certificate
+    dates = certificate.why_not_in_force(now)
+    since, until = _stretch(certificate, now)
+    reason, code = presented.problem, presented.code
+    if reason is None and dates is not None:
+        reason, code = dates, _CODES[dates]
+    elif reason is None and rechecks is None:
+        reason = "no client CA is in force"
+    elif reason is None and rechecks is not None:
+        verdict = rechecks.verdict(certificate.der, presented.chain, now)
+        reason, code = verdict.reason, verdict.code
+        since, until = max(since, verdict.since), min(until, verdict.until)
+    return Assessment(
+        presented=presented,
+        reason=reason,
+        code=code,
+        in_force=dates is None,
+        since=since,
+        until=until,
+    )
+
+
+def _stretch(certificate: Certificate, now: datetime) -> tuple[datetime, datetime]:
+    """Return the time around `now` in which the dates say the same as now."""
+    if now > certificate.not_after:
+        return now, _LATEST
+    if now < certificate.not_before:
+        return now, certificate.not_before
+    # The last moment itself still counts; the end of a stretch does not.
+    after = min(certificate.not_after, _LATEST - datetime.resolution)
+    return certificate.not_before, after + datetime.resolution
+
+
+def present_native(
+    auth_context: Mapping[str, Iterable[bytes]], mode: ClientCertificateMode
+) -> Presented | None:
+    """Return what a handshake of engine `grpc` left, None for an anonymous peer.
 
     Args:
         auth_context: what grpcio says about the connection; its PEM is believed,
             since the handshake proved possession of the key.
         mode: the listener's; whether gRPC verified the chain depends on it alone.
-        listener: the listener's name.
-        address: of the peer, in gRPC's spelling.
-        now: the moment of the call, aware.
     """
     leaf = _only(auth_context.get(_LEAF))
     # A mode that does not ask has no certificate to go by, whatever is in there.
     if leaf is None or not mode.asks:
-        return AnonymousPeer(listener=listener, address=address)
-    presented = _present(leaf, _only(auth_context.get(_CHAIN)) or b"")
-    reason = presented.problem or why_unverified(
-        presented.certificate, mode=mode, now=now
-    )
-    if reason is None:
-        return VerifiedPeer(
-            listener=listener,
-            address=address,
-            certificate=presented.certificate,
-            chain=presented.chain,
-        )
-    return ClaimedPeer(
-        listener=listener,
-        address=address,
-        certificate=presented.certificate,
-        chain=presented.chain,
-        unverified_reason=reason,
-        unverified_code=code_of(reason),
-    )
-
-
-def code_of(reason: str | None) -> int | None:
-    """Return OpenSSL's number for a reason that has to do with dates, else None."""
-    return None if reason is None else _CODES.get(reason)
-
-
-def why_unverified(
-    certificate: Certificate, *, mode: ClientCertificateMode, now: datetime
-) -> str | None:
-    """Say why a certificate that passed the handshake does not count, or None.
-
-    A connection outlives its certificate, and a resumed session is never verified
-    again: gRPC goes on serving both, so that the dates are asked at each call.
-    """
-    if not mode.verifies:
-        return f"`{mode.value}` does not verify certificates"
-    return certificate.why_not_in_force(now)
-
-
-@frozen(kw_only=False)
-class _Presented:
-    """A leaf and its chain as values; `problem` says why they are not."""
-
-    certificate: Certificate
-    chain: tuple[bytes, ...] = ()
-    problem: str | None = None
+        return None
+    chain = _only(auth_context.get(_CHAIN)) or b""
+    if len(leaf) + len(chain) > _MAX_CACHED:
+        return replace(_parse(leaf, chain, mode), is_kept=False)
+    return _cached_parse(leaf, chain, mode)
 
 
 def _only(values: Iterable[bytes] | None) -> bytes | None:
     return next(iter(values), None) if values is not None else None
 
 
-def _present(leaf: bytes, chain: bytes) -> _Presented:
-    if len(leaf) + len(chain) > _MAX_CACHED:
-        return _parse(leaf, chain)
-    return _cached_parse(leaf, chain)
-
-
-def _parse(leaf: bytes, chain: bytes) -> _Presented:
+def _parse(leaf: bytes, chain: bytes, mode: ClientCertificateMode) -> Presented:
     from grpcsecure.tls.peer import parse_pem_certificates
 
     try:
         (der,) = parse_pem_certificates(leaf)
         ders = parse_pem_certificates(chain)
     except (CertificateError, ValueError) as error:
-        return _Presented(_unreadable(leaf), problem=str(error))
-    certificate, problem = read_presented(der)
-    return _Presented(certificate, ders, problem)
+        return Presented(certificate=_unreadable(leaf), problem=str(error))
+    certificate, problem = _read_presented(der)
+    if not mode.verifies:
+        problem = f"`{mode.value}` does not verify certificates"
+    return Presented(certificate=certificate, chain=ders, problem=problem)
 
 
-def read_presented(der: bytes) -> tuple[Certificate, str | None]:
+def present_checked(
+    leaf: bytes,
+    chain: tuple[bytes, ...],
+    *,
+    verified: bool,
+    reason: str | None,
+    code: int | None,
+) -> Presented:
+    """Return what a handshake left whose verdict is known.
+
+    Args:
+        leaf: the peer's certificate (DER).
+        chain: what it sent after it, the same.
+        verified: the handshake's verdict.
+        reason: why it was not verified.
+        code: the X509_V_ERR number of that, where there is one.
+    """
+    if len(leaf) + sum(map(len, chain)) > _MAX_CACHED:
+        checked = _checked(leaf, chain, verified, reason, code)
+        return replace(checked, is_kept=False)
+    return _cached_checked(leaf, chain, verified, reason, code)
+
+
+def _checked(
+    leaf: bytes,
+    chain: tuple[bytes, ...],
+    verified: bool,  # noqa: FBT001 - the cache's key
+    reason: str | None,
+    code: int | None,
+) -> Presented:
+    certificate, problem = _read_presented(leaf)
+    if not verified:
+        problem = reason or problem or "not verified"
+    return Presented(certificate=certificate, chain=chain, problem=problem, code=code)
+
+
+_cached_checked = lru_cache(maxsize=_CACHE_SIZE)(_checked)
+
+
+def _read_presented(der: bytes) -> tuple[Certificate, str | None]:
     """Return a certificate that passed a handshake, and why it is unreadable, or None.
 
     TLS may accept what we cannot read. Somebody did present a certificate, so this is

@@ -21,7 +21,9 @@ from grpcsecure.model.server import (
 )
 from grpcsecure.server.aio import LoopRuntime
 from grpcsecure.server.assembly import Assembly
+from grpcsecure.server.audit import Auditor
 from grpcsecure.server.services import load_service
+from grpcsecure.server.snapshot import InForce, build_snapshot
 from grpcsecure.server.threads import ThreadsRuntime
 
 if TYPE_CHECKING:
@@ -54,7 +56,15 @@ def plaintext(name="public", address=None, *, services=None):
     )
 
 
-def assemble(*entries, listeners=(), interceptors=(), materials=None, **settings):
+def assemble(
+    *entries,
+    listeners=(),
+    interceptors=(),
+    materials=None,
+    identities=(),
+    authorization=None,
+    **settings,
+):
     """Return what a runtime needs to serve `entries`, by default in plaintext."""
     services = []
     for one in entries:
@@ -65,11 +75,15 @@ def assemble(*entries, listeners=(), interceptors=(), materials=None, **settings
         services=entries,
         listeners=tuple(listeners) or (plaintext(),),
         server=ServerSettings(**settings),
+        identities=identities,
+        authorization=authorization,
     )
+    snapshot = build_snapshot(config, materials or {}, pins={}, generation=1)
     return Assembly(
         config=config,
         services=tuple(services),
-        materials=materials or {},
+        in_force=InForce(snapshot),
+        auditor=Auditor(),
         interceptors=interceptors,
     )
 

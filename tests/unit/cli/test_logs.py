@@ -75,10 +75,10 @@ def test_level_is_ours_and_others_warn(logged):
 
 
 def test_one_event_is_one_line(logged):
-    """A value with a line end cannot make up an event of its own."""
+    """A value cannot make up an event, or a further field, of its own."""
     lines = logged()
     LOGGER.info("handshake.refused", extra={"subject": "CN=x\nserver.started  y=1"})
-    assert lines() == [r"handshake.refused  subject=CN=x\nserver.started  y=1"]
+    assert lines() == [r"handshake.refused  subject=CN=x\nserver.started \x20y=1"]
 
 
 def test_traceback_follows_its_event(logged):

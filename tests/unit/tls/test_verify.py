@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
+from typing import NamedTuple
 
 import pytest
 
 from grpcsecure.model.modes import ClientCertificateMode as Mode
-from grpcsecure.model.peer import AnonymousPeer, ClaimedPeer, VerifiedPeer
+from grpcsecure.model.peer import ClaimedPeer, VerifiedPeer
 from grpcsecure.tls.peer import parse_certificate, parse_pem_certificates
-from grpcsecure.tls.verify import judge
+from grpcsecure.tls.verify import assess, present_checked, present_native
 
 ADDRESS = "ipv4:127.0.0.1:51234"
+
+EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
+LATEST = datetime.max.replace(tzinfo=timezone.utc)
 
 
 @pytest.fixture(name="pem")
@@ -26,10 +30,35 @@ def _client(pem):
     return parse_certificate(*parse_pem_certificates(pem))
 
 
-def at(moment, *, mode=Mode.REQUIRE_AND_VERIFY, **auth_context):
+class Verdict(NamedTuple):
+    """What a material says of a chain, always."""
+
+    reason: str | None = None
+    code: int | None = None
+    since: datetime = EARLIEST
+    until: datetime = LATEST
+
+
+class Material:
+    """Stands for the client CAs in force: the same verdict on every chain."""
+
+    def __init__(self, verdict=Verdict()):  # noqa: B008 - it cannot be changed
+        self._verdict = verdict
+
+    def verdict(self, leaf, chain, now):
+        """Say it."""
+        return self._verdict
+
+
+def at(moment, *, mode=Mode.REQUIRE_AND_VERIFY, verdict=Verdict(), **auth_context):  # noqa: B008 - it cannot be changed
     """Judge at a moment."""
     values = {name: [value] for name, value in auth_context.items()}
-    return judge(values, mode=mode, listener="public", address=ADDRESS, now=moment)
+    presented = present_native(values, mode)
+    if presented is None:
+        return None
+    assessment = assess(presented, rechecks=Material(verdict), now=moment)
+    assert assessment.since <= moment < assessment.until or assessment.reason
+    return assessment.peer(listener="public", address=ADDRESS, identities=frozenset())
 
 
 def test_certificate_within_its_dates_is_verified(pem, client):
@@ -72,21 +101,22 @@ def test_long_chain_is_not_kept(pem, client, certificates):
 
     more = (certificates / "ca.pem").read_bytes() * 100
     before = verify._cached_parse.cache_info().currsize
-    peer = at(client.not_before, x509_pem_cert=pem, x509_pem_cert_chain=more)
-    assert len(peer.chain) == 100
+    values = {"x509_pem_cert": [pem], "x509_pem_cert_chain": [more]}
+    presented = present_native(values, Mode.REQUIRE_AND_VERIFY)
+    assert len(presented.chain) == 100
+    assert not presented.is_kept
     assert verify._cached_parse.cache_info().currsize == before
 
 
 def test_no_certificate_is_anonymous(client):
     """Nobody is verified without one, whatever the mode."""
     for mode in Mode:
-        assert isinstance(at(client.not_before, mode=mode), AnonymousPeer)
+        assert at(client.not_before, mode=mode) is None
 
 
 def test_mode_that_does_not_ask_knows_nobody(pem, client):
     """A certificate that nobody asked for is not believed."""
-    peer = at(client.not_before, mode=Mode.DONT_REQUEST, x509_pem_cert=pem)
-    assert isinstance(peer, AnonymousPeer)
+    assert at(client.not_before, mode=Mode.DONT_REQUEST, x509_pem_cert=pem) is None
 
 
 @pytest.mark.parametrize("mode", [m for m in Mode if m.asks and not m.verifies])
@@ -113,3 +143,64 @@ def test_unreadable_certificate_is_claimed_without_a_name(damaged, client, mode)
     assert peer.unverified_reason
     assert peer.certificate.subject == ""
     assert peer.certificate.why_not_in_force(client.not_before) is not None
+
+
+def test_material_of_now_has_the_last_word(pem, client):
+    """Who was verified is claimed once the CAs in force say otherwise."""
+    removed = Verdict("unable to get local issuer certificate", 20)
+    peer = at(client.not_before, x509_pem_cert=pem, verdict=removed)
+    assert isinstance(peer, ClaimedPeer)
+    assert (peer.unverified_reason, peer.unverified_code) == removed[:2]
+
+
+def test_without_client_ca_nobody_is_verified(pem, client):
+    """A listener that lost its client CA trusts nobody."""
+    presented = present_native({"x509_pem_cert": [pem]}, Mode.REQUIRE_AND_VERIFY)
+    assessment = assess(presented, rechecks=None, now=client.not_before)
+    assert assessment.reason == "no client CA is in force"
+    assert assessment.in_force
+
+
+def test_handshake_that_did_not_verify_is_final(client):
+    """Material that would verify a certificate today does not mend its handshake."""
+    presented = present_checked(
+        client.der, (), verified=False, reason="self-signed certificate", code=18
+    )
+    assessment = assess(presented, rechecks=Material(), now=client.not_before)
+    assert (assessment.reason, assessment.code) == ("self-signed certificate", 18)
+
+
+@pytest.mark.parametrize("reason", [None, "", "self-signed certificate"])
+def test_handshake_without_a_verdict_is_not_verified(client, reason):
+    """Whatever words come with it, or none: only a verdict makes a peer verified."""
+    presented = present_checked(
+        client.der, (), verified=False, reason=reason, code=None
+    )
+    assert presented.problem
+    assessment = assess(presented, rechecks=Material(), now=client.not_before)
+    assert assessment.reason
+
+
+def test_assessment_holds_until_the_next_date(client):
+    """What is remembered of a peer is forgotten before it can change."""
+    presented = present_checked(client.der, (), verified=True, reason=None, code=None)
+    soon = client.not_after - timedelta(days=1)
+    listed = Verdict(since=client.not_before + timedelta(seconds=1), until=soon)
+    assessment = assess(
+        presented,
+        rechecks=Material(listed),
+        now=client.not_before + timedelta(seconds=2),
+    )
+    assert (assessment.since, assessment.until) == (listed.since, soon)
+    alone = assess(presented, rechecks=Material(), now=client.not_after)
+    assert alone.reason is None
+    assert alone.since == client.not_before
+    assert client.not_after < alone.until <= client.not_after + timedelta(seconds=1)
+
+
+def test_same_text_is_the_same_object(pem):
+    """What a connection presented is found again by its identity."""
+    values = {"x509_pem_cert": [bytes(bytearray(pem))]}
+    again = {"x509_pem_cert": [bytes(bytearray(pem))]}
+    mode = Mode.REQUIRE_AND_VERIFY
+    assert present_native(values, mode) is present_native(again, mode)

@@ -1,0 +1,219 @@
+"""The calls of an asyncio server: admitted, then handed to the servicer's method.
+
+Coroutines run on the loop, plain methods in the thread pool (`plain`). A refused call
+ends before anything of it is read.
+"""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from grpcsecure.server.context import AsyncioContext
+from grpcsecure.server.gate import NOT_FOUND
+from grpcsecure.server.handlers import NO_STREAM, make_handler
+from grpcsecure.server.plain import PlainContext, run_stream, run_unary
+from grpcsecure.server.recorder import behaviour_of, is_coroutine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from concurrent.futures import Executor
+
+    from grpcsecure.server.gate import Gate
+
+    Behaviour = Callable[..., Any]
+
+__all__ = ["AsyncioCalls"]
+
+
+class AsyncioCalls:
+    """Makes the handlers of one listener of an asyncio server.
+
+    Args:
+        gate: the listener's.
+        pool: where plain methods run.
+    """
+
+    def __init__(self, gate: Gate, pool: Executor) -> None:
+        self._gate = gate
+        self._pool = pool
+
+    def wrap(self, method: str, handler: Any) -> Any:
+        """Return a handler that admits the call, then does what `handler` does."""
+        servant = _Servant(handler, self._gate, self._pool)
+
+        async def unary(requests: Any, context: Any) -> Any:
+            caller = await self._admit(context, method)
+            return await servant.unary(requests, context, caller, method)
+
+        async def stream(requests: Any, context: Any) -> AsyncGenerator[Any, None]:
+            caller = await self._admit(context, method)
+            async with aclosing(
+                servant.stream(requests, context, caller, method)
+            ) as responses:
+                async for response in responses:
+                    yield response
+
+        return make_handler(
+            stream if handler.response_streaming else unary,
+            response_streaming=handler.response_streaming,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    async def _admit(self, context: Any, method: str, *, exists: bool = True) -> Any:
+        """Return the caller; a call that is refused ends here."""
+        caller, refusal = self._gate.admit(context, method, exists=exists)
+        if refusal is not None:
+            await context.abort(*refusal)
+        return caller
+
+    def unknown(self, method: str) -> Any:
+        """Return the handler of a method that no servicer has."""
+
+        async def call(_requests: Any, context: Any) -> None:
+            await self._admit(context, method, exists=False)
+            await context.abort(*NOT_FOUND)
+
+        return make_handler(call, response_streaming=True)
+
+    def intercepted(
+        self, base: Any, continuation: Callable[[Any], Any], details: Any
+    ) -> Any:
+        """Return a handler that admits the call, then asks the user's interceptors."""
+        # Messages pass as bytes: whose serializers they need, the interceptors say.
+        streaming = base is None or base.response_streaming
+        method = details.method
+
+        async def ask(context: Any) -> tuple[_Servant, Any, Any]:
+            caller = await self._admit(context, method, exists=base is not None)
+            handler = await continuation(details)
+            if handler is None:
+                await context.abort(*NOT_FOUND)
+            if handler.response_streaming and not streaming:
+                await context.abort(*NO_STREAM)
+            typed = _TypedContext(context, handler)
+            servant = _Servant(handler, self._gate, self._pool)
+            return servant, typed, typed if caller is context else caller
+
+        async def unary(_requests: Any, context: Any) -> Any:
+            servant, typed, caller = await ask(context)
+            requests = _messages(typed)
+            response = await servant.unary(requests, typed, caller, method)
+            return typed.serialize(response)
+
+        async def stream(_requests: Any, context: Any) -> AsyncGenerator[Any, None]:
+            servant, typed, caller = await ask(context)
+            requests = _messages(typed)
+            if not servant.response_streaming:
+                response = await servant.unary(requests, typed, caller, method)
+                yield typed.serialize(response)
+                return
+            async with aclosing(
+                servant.stream(requests, typed, caller, method)
+            ) as responses:
+                async for response in responses:
+                    yield typed.serialize(response)
+
+        return make_handler(
+            stream if streaming else unary, response_streaming=streaming
+        )
+
+
+class _Servant:
+    """Does what one handler does, for calls that are admitted."""
+
+    __slots__ = (
+        "_behaviour",
+        "_is_plain",
+        "_pool",
+        "_request_streaming",
+        "_view",
+        "response_streaming",
+    )
+
+    def __init__(self, handler: Any, gate: Gate, pool: Executor) -> None:
+        self._behaviour = behaviour_of(handler)
+        self._is_plain = not is_coroutine(self._behaviour)
+        self._pool = pool
+        self._view = gate.view
+        self._request_streaming = handler.request_streaming
+        self.response_streaming = handler.response_streaming
+
+    async def unary(self, requests: Any, context: Any, caller: Any, method: str) -> Any:
+        if not self._request_streaming:
+            requests = await _only(context, method)
+        if self._is_plain:
+            with PlainContext(context, self._view, caller) as plain:
+                if self._request_streaming:
+                    requests = plain.requests()
+                return await run_unary(self._behaviour, requests, plain, self._pool)
+        with AsyncioContext(context, self._view, caller) as ours:
+            return await self._behaviour(requests, ours)
+
+    async def stream(
+        self, requests: Any, context: Any, caller: Any, method: str
+    ) -> AsyncGenerator[Any, None]:
+        if not self._request_streaming:
+            requests = await _only(context, method)
+        if self._is_plain:
+            with PlainContext(context, self._view, caller) as plain:
+                if self._request_streaming:
+                    requests = plain.requests()
+                async with aclosing(
+                    run_stream(self._behaviour, requests, plain, self._pool)
+                ) as responses:
+                    async for response in responses:
+                        yield response
+            return
+        with AsyncioContext(context, self._view, caller) as ours:
+            responses = self._behaviour(requests, ours)
+            if inspect.isawaitable(responses):  # it writes to the context itself
+                await responses
+                return
+            async with aclosing(responses):
+                async for response in responses:
+                    yield response
+
+
+async def _only(context: Any, method: str) -> Any:
+    """Return the one message of a unary call; without it the call ends."""
+    message = await context.read()
+    if message is grpc.aio.EOF:
+        await context.abort(
+            grpc.StatusCode.UNIMPLEMENTED,
+            f'"{method}" requires exactly one request message.',
+        )
+    return message
+
+
+async def _messages(context: Any) -> AsyncGenerator[Any, None]:
+    while (message := await context.read()) is not grpc.aio.EOF:
+        yield message
+
+
+class _TypedContext:
+    """grpcio's context of a call whose messages are bytes, with a handler's types."""
+
+    def __init__(self, context: Any, handler: Any) -> None:
+        self._context = context
+        self._deserializer = handler.request_deserializer
+        self._serializer = handler.response_serializer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def serialize(self, response: Any) -> Any:
+        return response if self._serializer is None else self._serializer(response)
+
+    async def read(self) -> Any:
+        message = await self._context.read()
+        if message is grpc.aio.EOF or self._deserializer is None:
+            return message
+        return self._deserializer(message)
+
+    async def write(self, response: Any) -> None:
+        await self._context.write(self.serialize(response))

@@ -1,0 +1,225 @@
+"""An event per denial, or per decision: to the log or a file, in no call's way.
+
+Calls only put an event into a queue; a thread of its own writes. If that falls behind,
+events are left out and counted rather than calls held up.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from datetime import datetime, timezone
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from grpcsecure.frozen import frozen
+from grpcsecure.model.policy import AuditLevel, Effect, LogFormat
+from grpcsecure.server.event_text import escape, render_json, render_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from grpcsecure.model.policy import AuditSettings
+    from grpcsecure.policy.engine import Decision
+    from grpcsecure.server.judging import Judgement
+    from grpcsecure.server.snapshot import Snapshot
+
+__all__ = ["Auditor"]
+
+_LOGGER = logging.getLogger("grpcsecure.audit")
+
+#: Events that may wait for the thread that writes them.
+_MOST_WAITING = 10_000
+
+#: Seconds for what waits to be written when the server has stopped.
+_PATIENCE = 2.0
+
+_NAMES = {Effect.DENY: "call.denied", Effect.ALLOW: "call.allowed"}
+
+
+@frozen(kw_only=False)
+class _Event:
+    """A decision, with all that has to be said about it: rendered by the writer."""
+
+    at: datetime
+    settings: AuditSettings
+    generation: int
+    judgement: Judgement
+    address: str
+    method: str
+    decision: Decision
+
+    @property
+    def name(self) -> str:
+        return _NAMES[self.decision.effect]
+
+    def fields(self) -> dict[str, object]:
+        decision, judgement = self.decision, self.judgement
+        fields: dict[str, object] = {
+            "time": self.at.isoformat(timespec="milliseconds"),
+            "listener": judgement.listener,
+            "address": self.address,
+            "method": escape(self.method),
+        }
+        standing, assessment = judgement.standing, judgement.assessment
+        fields["identities"] = [] if standing is None else sorted(standing.identities)
+        if assessment is not None:
+            fields["subject"] = escape(assessment.presented.certificate.subject)
+            if assessment.reason is not None:
+                fields["unverified"] = escape(assessment.reason)
+        fields["decision"] = decision.effect.value
+        fields["rule"] = _rule(decision)
+        fields["generation"] = self.generation
+        if decision.shadow is not None:
+            fields["shadow_decision"] = decision.shadow.effect.value
+            fields["shadow_rule"] = _rule(decision.shadow)
+        return fields
+
+
+def _rule(decision: Decision) -> str:
+    return "default" if decision.rule is None else decision.rule.name
+
+
+class Auditor:
+    """Takes decisions from any thread and has them written by one of its own."""
+
+    def __init__(self) -> None:
+        self._waiting: SimpleQueue[_Event | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._left_out = 0
+        self._is_closed = False
+
+    def wants(self, snapshot: Snapshot, decision: Decision) -> bool:
+        """Whether a decision becomes an event; what a shadow rule changes does."""
+        authorization = snapshot.config.authorization
+        level = AuditLevel.OFF if authorization is None else authorization.audit.level
+        if level is AuditLevel.DENIALS:
+            return decision.effect is Effect.DENY or decision.shadow is not None
+        return level is AuditLevel.ALL
+
+    def record(
+        self,
+        snapshot: Snapshot,
+        judgement: Judgement,
+        address: str,
+        method: str,
+        decision: Decision,
+    ) -> None:
+        """Have an event written, sooner or later; returns at once."""
+        authorization = snapshot.config.authorization
+        assert authorization is not None  # noqa: S101 - there are no decisions without
+        if self._waiting.qsize() >= _MOST_WAITING:
+            self._left_out += 1
+            return
+        self._waiting.put(
+            _Event(
+                datetime.now(timezone.utc),
+                authorization.audit,
+                snapshot.generation,
+                judgement,
+                address,
+                method,
+                decision,
+            )
+        )
+        if self._thread is None:
+            self._start()
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._is_closed:
+                self._thread = threading.Thread(
+                    target=self._write_all, name="grpcsecure-audit", daemon=True
+                )
+                self._thread.start()
+
+    def close(self) -> None:
+        """Write what waits, for a moment at most, and end; harmless twice."""
+        with self._lock:
+            self._is_closed = True
+        self._waiting.put(None)
+        if self._thread is not None:
+            self._thread.join(_PATIENCE)
+
+    def _write_all(self) -> None:
+        files = _Files()
+        try:
+            while (event := self._waiting.get()) is not None:
+                left_out, self._left_out = self._left_out, 0
+                if left_out:
+                    _LOGGER.warning("audit.left_out", extra={"events": left_out})
+                self._write(event, files)
+        finally:
+            files.close()
+
+    def _write(self, event: _Event, files: _Files) -> None:
+        fields = event.fields()
+        settings = event.settings
+        if settings.file is None:
+            identities = ",".join(fields.pop("identities")) or "-"  # type: ignore[arg-type] # a list of names
+            denied = event.decision.effect is Effect.DENY
+            level = logging.WARNING if denied else logging.INFO
+            _LOGGER.log(level, event.name, extra={**fields, "identities": identities})
+        else:
+            files.append(settings.file, _render(event.name, fields, settings.format))
+
+
+def _render(name: str, fields: Mapping[str, object], form: LogFormat) -> str:
+    if form is LogFormat.JSON:
+        return render_json({"event": name, **fields})
+    shown = {
+        key: ",".join(value) or "-" if isinstance(value, list) else value
+        for key, value in fields.items()
+    }
+    return render_text(name, shown)
+
+
+class _Files:
+    """The audit file, opened anew when somebody else has moved it away."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._descriptor = -1
+        self._has_failed = False
+
+    def append(self, path: Path, line: str) -> None:
+        """Write a line; what goes wrong is logged once, until it goes well again."""
+        try:
+            self._open(path)
+            os.write(self._descriptor, f"{line}\n".encode(errors="backslashreplace"))
+        except OSError as error:
+            if not self._has_failed:
+                reason = (error.strerror or str(error)).lower()
+                _LOGGER.error(  # noqa: TRY400 - a full disk is no mistake of ours
+                    "audit.failed", extra={"file": str(path), "reason": reason}
+                )
+            self._has_failed = True
+            self.close()
+        else:
+            self._has_failed = False
+
+    def _open(self, path: Path) -> None:
+        if path == self._path and _is_same_file(self._descriptor, path):
+            return
+        self.close()
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._descriptor = os.open(path, flags, 0o600)
+        self._path = path
+
+    def close(self) -> None:
+        """Close the file; harmless without one."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
+        self._path = None
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        at_path, opened = path.stat(), os.fstat(descriptor)
+    except OSError:
+        return False
+    return (at_path.st_dev, at_path.st_ino) == (opened.st_dev, opened.st_ino)

@@ -1,0 +1,131 @@
+"""The gate of a listener: every call is decided here, before anything of it is read.
+
+Fails closed: a caller that nobody vouches for, and a call whose decision raises, are
+refused. Neither asks what the message says; what it may cost is bounded by the rules.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from grpcsecure.model.policy import Effect
+from grpcsecure.model.server import ErrorDetail
+from grpcsecure.policy.rules import Call
+from grpcsecure.server.event_text import escape
+
+if TYPE_CHECKING:
+    from grpcsecure.policy.engine import Decision
+    from grpcsecure.server.audit import Auditor
+    from grpcsecure.server.context import ListenerView
+    from grpcsecure.server.judging import Judgement
+    from grpcsecure.server.snapshot import InForce, Snapshot
+
+__all__ = ["NOT_FOUND", "Gate", "Refusal"]
+
+_LOGGER = logging.getLogger("grpcsecure.policy")
+
+#: A status and its text, as `context.abort` takes them.
+Refusal = tuple[grpc.StatusCode, str]
+
+#: What a caller is told that nobody vouches for, or that has no usable identity.
+_UNKNOWN: Refusal = (grpc.StatusCode.UNAUTHENTICATED, "not authenticated")
+#: What a caller is told that is known, and not allowed.
+_FORBIDDEN: Refusal = (grpc.StatusCode.PERMISSION_DENIED, "not authorized")
+
+#: grpcio's own answer to a method that nobody registered.
+NOT_FOUND: Refusal = (grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+
+
+class Gate:
+    """Decides about the calls of one listener by the snapshot in force."""
+
+    __slots__ = ("_auditor", "_in_force", "view")
+
+    def __init__(self, view: ListenerView, in_force: InForce, auditor: Auditor) -> None:
+        self.view = view
+        self._in_force = in_force
+        self._auditor = auditor
+
+    def admit(
+        self, context: Any, method: str, *, exists: bool = True
+    ) -> tuple[Any, Refusal | None]:
+        """Return the caller of a call, and what to refuse it with; None admits it.
+
+        An error in here refuses the call.
+
+        Args:
+            context: grpcio's context of the call.
+            method: its path as it came.
+            exists: whether some servicer has the method.
+        """
+        try:
+            caller = self.view.find(context)
+            if caller is None:
+                return None, _UNKNOWN
+            snapshot = self._in_force.snapshot
+            if snapshot.policy is None:
+                return caller, None
+            return caller, self._decide(
+                snapshot, context, caller, method, exists=exists
+            )
+        except Exception:
+            # Whatever it was: undecided is denied.
+            _LOGGER.exception(
+                "call.undecided",
+                extra={"listener": self.view.name, "method": escape(method)},
+            )
+            return None, _UNKNOWN
+
+    def _decide(
+        self,
+        snapshot: Snapshot,
+        context: Any,
+        caller: Any,
+        method: str,
+        *,
+        exists: bool,
+    ) -> Refusal | None:
+        policy = snapshot.policy
+        name = self.view.name
+        judgement = snapshot.judges[name].judge(self.view.presented(caller))
+        standing = judgement.standing
+        assert policy is not None  # noqa: S101 - the caller looked
+        assert standing is not None  # noqa: S101 - judged by the same policy
+        metadata = context.invocation_metadata() if policy.reads_metadata else ()
+        decision = policy.decide(standing, Call(method, name, metadata, exists))
+        if self._auditor.wants(snapshot, decision):
+            self._auditor.record(snapshot, judgement, caller.peer(), method, decision)
+        if decision.effect is Effect.ALLOW:
+            return None
+        code, text = _FORBIDDEN if decision.is_known else _UNKNOWN
+        if snapshot.config.server.error_detail is ErrorDetail.FULL:
+            text = f"{text}: {explain_denial(judgement, decision)}"
+        return code, text
+
+
+def explain_denial(judgement: Judgement, decision: Decision) -> str:
+    """Say in words why a call was denied, for callers that may know."""
+    assessment = judgement.assessment
+    if assessment is None:
+        reason = "no client certificate"
+    elif assessment.reason is not None:
+        subject = escape(assessment.presented.certificate.subject) or "empty subject"
+        reason = f"certificate not trusted: {escape(assessment.reason)}, {subject}"
+    else:
+        reason = f"known as {_names(judgement)}"
+    if decision.rule is not None:
+        return f"rule `{decision.rule.name}` denies it ({reason})"
+    if decision.is_known:
+        return f"no rule allows it ({reason})"
+    return reason
+
+
+def _names(judgement: Judgement) -> str:
+    standing, assessment = judgement.standing, judgement.assessment
+    names = sorted(standing.identities) if standing is not None else []
+    if names or assessment is None:
+        return ", ".join(names)
+    return escape(assessment.presented.certificate.subject) or "nobody by name"

@@ -1,0 +1,94 @@
+"""Everything that TLS and the rules need, of one moment: swapped whole, by assignment.
+
+Start-up and reload build it with the same code. Invariant: whoever takes the snapshot
+in force once per call sees one generation of everything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.frozen import field, frozen
+from grpcsecure.server.judging import Judge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from grpcsecure.model.server import ServerConfig
+    from grpcsecure.policy.engine import Policy
+    from grpcsecure.tls.material import Material
+    from grpcsecure.tls.recheck import Rechecker
+
+__all__ = ["InForce", "Snapshot", "build_snapshot"]
+
+
+@frozen
+class Snapshot:
+    """One generation: the config, each listener's material and judge, the rules.
+
+    `materials` has the TLS listeners, `judges` all of them; `policy` is None where
+    every call is allowed.
+    """
+
+    generation: int
+    config: ServerConfig
+    materials: Mapping[str, Material] = field(repr=False)
+    judges: Mapping[str, Judge] = field(repr=False)
+    policy: Policy | None = field(repr=False)
+
+
+class InForce:
+    """Holds the snapshot in force, and nothing else."""
+
+    __slots__ = ("snapshot",)
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+
+def build_snapshot(
+    config: ServerConfig,
+    materials: Mapping[str, Material],
+    *,
+    pins: Mapping[str, frozenset[str]],
+    generation: int,
+) -> Snapshot:
+    """Put a snapshot together from what was loaded and checked.
+
+    Args:
+        config: the checked config.
+        materials: listener name to its key material.
+        pins: fingerprints by the pattern that registers them.
+        generation: its number.
+    """
+    policy = _compile(config, pins)
+    return Snapshot(
+        generation=generation,
+        config=config,
+        materials=materials,
+        policy=policy,
+        judges={
+            listener.name: Judge(
+                listener.name,
+                rechecks=_rechecks(materials.get(listener.name)),
+                policy=policy,
+            )
+            for listener in config.listeners
+        },
+    )
+
+
+def _compile(config: ServerConfig, pins: Mapping[str, frozenset[str]]) -> Policy | None:
+    if config.authorization is None:
+        return None
+    from grpcsecure.policy.engine import compile_policy
+
+    return compile_policy(config.authorization, config.identities, pins=pins)
+
+
+def _rechecks(material: Material | None) -> Rechecker | None:
+    if material is None or not material.client_cas:
+        return None
+    from grpcsecure.tls.recheck import Rechecker
+
+    return Rechecker(material)

@@ -1,0 +1,183 @@
+"""The calls of a threads server: admitted, then handed to the servicer's method.
+
+Serializers and everything else stay the user's. A refused call costs a thread of the
+pool for a moment, and nothing of it is read.
+"""
+
+from __future__ import annotations
+
+import logging
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import grpc
+
+from grpcsecure.server.context import CallContext
+from grpcsecure.server.gate import NOT_FOUND
+from grpcsecure.server.handlers import NO_STREAM, make_handler
+from grpcsecure.server.recorder import behaviour_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from grpcsecure.server.gate import Gate, Refusal
+
+    Behaviour = Callable[..., Any]
+
+__all__ = ["ThreadsCalls"]
+
+_LOGGER = logging.getLogger("grpcsecure.server")
+
+
+class ThreadsCalls:
+    """Makes the handlers of one listener of a threads server."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def wrap(self, method: str, handler: Any) -> Any:
+        """Return a handler that admits the call, then does what `handler` does."""
+        behaviour, deserializer = behaviour_of(handler), handler.request_deserializer
+        if handler.request_streaming:
+            call = self._stream(method, behaviour)
+        else:
+            call, deserializer = self._unary(method, behaviour, deserializer), None
+        # What grpcio's experimental styles of servicers ask for.
+        for name in ("experimental_non_blocking", "experimental_thread_pool"):
+            if hasattr(behaviour, name):
+                setattr(call, name, getattr(behaviour, name))
+        return make_handler(
+            call,
+            response_streaming=handler.response_streaming,
+            request_deserializer=deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    # `callback` is there for behaviours in grpcio's experimental non-blocking style.
+
+    def _stream(self, method: str, behaviour: Behaviour) -> Behaviour:
+        admit, view = self._gate.admit, self._gate.view
+
+        def call(requests: Any, context: Any, *callback: Any) -> Any:
+            caller, refusal = admit(context, method)
+            if refusal is not None:
+                context.abort(*refusal)
+            return behaviour(requests, CallContext(context, view, caller), *callback)
+
+        return call
+
+    def _unary(self, method: str, behaviour: Behaviour, deserializer: Any) -> Behaviour:
+        admit, view = self._gate.admit, self._gate.view
+
+        def call(requests: Any, context: Any, *callback: Any) -> Any:
+            caller, refusal = admit(context, method)
+            if refusal is not None:
+                context.abort(*refusal)
+            request = _only(requests, method, deserializer, context)
+            return behaviour(request, CallContext(context, view, caller), *callback)
+
+        return call
+
+    def unknown(self, method: str) -> Any:
+        """Return the handler of a method that no servicer has."""
+
+        def call(_requests: Any, context: Any) -> NoReturn:
+            _, refusal = self._gate.admit(context, method, exists=False)
+            _abort(context, refusal or NOT_FOUND)
+
+        return make_handler(call, response_streaming=True)
+
+    def intercepted(
+        self, base: Any, continuation: Callable[[Any], Any], details: Any
+    ) -> Any:
+        """Return a handler that admits the call, then asks the user's interceptors."""
+        # Messages pass as bytes: whose serializers they need, the interceptors say.
+        streaming = base is None or base.response_streaming
+
+        def call(requests: Any, context: Any) -> Any:
+            caller, refusal = self._gate.admit(
+                context, details.method, exists=base is not None
+            )
+            if refusal is not None:
+                context.abort(*refusal)
+            handler = continuation(details)
+            if handler is None:
+                _abort(context, NOT_FOUND)
+            if handler.response_streaming and not streaming:
+                _abort(context, NO_STREAM)
+            ours = CallContext(context, self._gate.view, caller)
+            responses = _run(handler, details.method, requests, ours)
+            return responses if streaming else next(responses)
+
+        return make_handler(call, response_streaming=streaming)
+
+
+def _abort(context: Any, status: Refusal) -> NoReturn:
+    context.abort(*status)
+    raise AssertionError("abort has raised")
+
+
+def _run(
+    handler: Any, method: str, requests: Iterator[bytes], context: Any
+) -> Iterator[bytes]:
+    """Call a handler that an interceptor answered; yield its responses as bytes."""
+    behaviour = behaviour_of(handler)
+    argument: Any
+    if handler.request_streaming:
+        argument = _typed(requests, handler.request_deserializer, context)
+    else:
+        argument = _only(requests, method, handler.request_deserializer, context)
+    if not handler.response_streaming:
+        responses = iter((behaviour(argument, context),))
+    elif getattr(behaviour, "experimental_non_blocking", False):
+        responses = _blocking(behaviour, argument, context)
+    else:
+        responses = iter(behaviour(argument, context))
+    return _serialized(responses, handler.response_serializer, context)
+
+
+def _blocking(behaviour: Behaviour, argument: Any, context: Any) -> Iterator[Any]:
+    """Call a behaviour that hands its responses to a callback, and yield them."""
+    responses: SimpleQueue[Any] = SimpleQueue()
+    behaviour(argument, context, responses.put)
+    if not context.add_callback(lambda: responses.put(None)):
+        responses.put(None)
+    return iter(responses.get, None)
+
+
+def _only(requests: Any, method: str, deserializer: Any, context: Any) -> Any:
+    """Return the one message of a unary call; without it the call ends as grpcio's."""
+    try:
+        message = next(requests)
+    except StopIteration:
+        text = f'"{method}" requires exactly one request message.'
+        _abort(context, (grpc.StatusCode.UNIMPLEMENTED, text))
+    return _deserialize(message, deserializer, context)
+
+
+def _typed(requests: Any, deserializer: Any, context: Any) -> Iterator[Any]:
+    for message in requests:
+        yield _deserialize(message, deserializer, context)
+
+
+def _deserialize(message: bytes, deserializer: Any, context: Any) -> Any:
+    if deserializer is None:
+        return message
+    try:
+        return deserializer(message)
+    except Exception:
+        _LOGGER.exception("call.unreadable")
+        _abort(context, (grpc.StatusCode.INTERNAL, "Exception deserializing request!"))
+
+
+def _serialized(responses: Any, serializer: Any, context: Any) -> Iterator[bytes]:
+    for response in responses:
+        if serializer is None:
+            yield response
+            continue
+        try:
+            message = serializer(response)
+        except Exception:
+            _LOGGER.exception("call.unserializable")
+            _abort(context, (grpc.StatusCode.INTERNAL, "Failed to serialize response!"))
+        yield message
