@@ -14,19 +14,18 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from grpcsecure.frozen import frozen
-from grpcsecure.model.policy import AuditLevel, Effect, LogFormat
+from grpcsecure.model.policy import AuditLevel, AuditSettings, Effect, LogFormat
+from grpcsecure.policy.engine import Decision
 from grpcsecure.server.event_text import escape, render_json, render_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from grpcsecure.model.policy import AuditSettings
-    from grpcsecure.policy.engine import Decision
     from grpcsecure.server.judging import Judgement
     from grpcsecure.server.snapshot import Snapshot
 
-__all__ = ["Auditor"]
+__all__ = ["UNVERIFIED", "Auditor"]
 
 _LOGGER = logging.getLogger("grpcsecure.audit")
 
@@ -35,6 +34,9 @@ _MOST_WAITING = 10_000
 
 #: Seconds for what waits to be written when the server has stopped.
 _PATIENCE = 2.0
+
+#: On a call whose certificate the listener's mode does not accept any more.
+UNVERIFIED = Decision(effect=Effect.DENY, rule=None, is_known=False)
 
 _NAMES = {Effect.DENY: "call.denied", Effect.ALLOW: "call.allowed"}
 
@@ -79,7 +81,15 @@ class _Event:
 
 
 def _rule(decision: Decision) -> str:
+    if decision is UNVERIFIED:
+        return "client_certificate"
     return "default" if decision.rule is None else decision.rule.name
+
+
+def _settings(snapshot: Snapshot) -> AuditSettings:
+    authorization = snapshot.config.authorization
+    # Without rules there still is a mode, which may refuse.
+    return AuditSettings() if authorization is None else authorization.audit
 
 
 class Auditor:
@@ -94,8 +104,7 @@ class Auditor:
 
     def wants(self, snapshot: Snapshot, decision: Decision) -> bool:
         """Whether a decision becomes an event; what a shadow rule changes does."""
-        authorization = snapshot.config.authorization
-        level = AuditLevel.OFF if authorization is None else authorization.audit.level
+        level = _settings(snapshot).level
         if level is AuditLevel.DENIALS:
             return decision.effect is Effect.DENY or decision.shadow is not None
         return level is AuditLevel.ALL
@@ -109,15 +118,13 @@ class Auditor:
         decision: Decision,
     ) -> None:
         """Have an event written, sooner or later; returns at once."""
-        authorization = snapshot.config.authorization
-        assert authorization is not None  # noqa: S101 - there are no decisions without
         if self._waiting.qsize() >= _MOST_WAITING:
             self._left_out += 1
             return
         self._waiting.put(
             _Event(
                 datetime.now(timezone.utc),
-                authorization.audit,
+                _settings(snapshot),
                 snapshot.generation,
                 judgement,
                 address,
@@ -159,10 +166,9 @@ class Auditor:
         fields = event.fields()
         settings = event.settings
         if settings.file is None:
-            identities = ",".join(fields.pop("identities")) or "-"  # type: ignore[arg-type] # a list of names
             denied = event.decision.effect is Effect.DENY
             level = logging.WARNING if denied else logging.INFO
-            _LOGGER.log(level, event.name, extra={**fields, "identities": identities})
+            _LOGGER.log(level, event.name, extra=fields)
         else:
             files.append(settings.file, _render(event.name, fields, settings.format))
 
@@ -170,11 +176,7 @@ class Auditor:
 def _render(name: str, fields: Mapping[str, object], form: LogFormat) -> str:
     if form is LogFormat.JSON:
         return render_json({"event": name, **fields})
-    shown = {
-        key: ",".join(value) or "-" if isinstance(value, list) else value
-        for key, value in fields.items()
-    }
-    return render_text(name, shown)
+    return render_text(name, fields)
 
 
 class _Files:

@@ -40,6 +40,11 @@ class ListenerView:
         self._mode = mode  # None: plaintext
         self._in_force = in_force
 
+    @property
+    def verifies(self) -> bool:
+        """Whether a certificate that is not verified is refused."""
+        return self._mode is not None and self._mode.verifies
+
     def find(self, context: Any) -> Any:
         """Return the caller; None refuses the call."""
         return context

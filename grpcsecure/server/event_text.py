@@ -34,8 +34,14 @@ def escape(value: object) -> str:
 
 
 def render_text(event: str, fields: Mapping[str, object]) -> str:
-    """Return `event  key=value …`."""
-    return "  ".join((event, *(f"{key}={escape(v)}" for key, v in fields.items())))
+    """Return `event  key=value …`; a list is its parts with commas, `-` if empty."""
+    return "  ".join((event, *(f"{key}={_spell(v)}" for key, v in fields.items())))
+
+
+def _spell(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(map(escape, value)) or "-"
+    return escape(value)
 
 
 def render_json(fields: Mapping[str, object]) -> str:

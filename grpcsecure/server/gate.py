@@ -14,6 +14,7 @@ import grpc
 from grpcsecure.model.policy import Effect
 from grpcsecure.model.server import ErrorDetail
 from grpcsecure.policy.rules import Call
+from grpcsecure.server.audit import UNVERIFIED
 from grpcsecure.server.event_text import escape
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from grpcsecure.server.audit import Auditor
     from grpcsecure.server.context import ListenerView
     from grpcsecure.server.judging import Judgement
-    from grpcsecure.server.snapshot import InForce, Snapshot
+    from grpcsecure.server.snapshot import InForce
 
 __all__ = ["NOT_FOUND", "Gate", "Refusal"]
 
@@ -65,12 +66,7 @@ class Gate:
             caller = self.view.find(context)
             if caller is None:
                 return None, _UNKNOWN
-            snapshot = self._in_force.snapshot
-            if snapshot.policy is None:
-                return caller, None
-            return caller, self._decide(
-                snapshot, context, caller, method, exists=exists
-            )
+            return caller, self._judge(context, caller, method, exists=exists)
         except Exception:
             # Whatever it was: undecided is denied.
             _LOGGER.exception(
@@ -79,23 +75,30 @@ class Gate:
             )
             return None, _UNKNOWN
 
-    def _decide(
-        self,
-        snapshot: Snapshot,
-        context: Any,
-        caller: Any,
-        method: str,
-        *,
-        exists: bool,
+    def _judge(
+        self, context: Any, caller: Any, method: str, *, exists: bool
     ) -> Refusal | None:
+        """Judge the peer, then the call.
+
+        mode verifies  certificate   rules  call
+        yes            has lapsed    any    refused, as a handshake would be
+        yes            any other     yes    the rules decide
+        no             any           yes    the rules decide
+        any            any other     no     allowed
+        """
+        snapshot, view = self._in_force.snapshot, self.view
         policy = snapshot.policy
-        name = self.view.name
-        judgement = snapshot.judges[name].judge(self.view.presented(caller))
-        standing = judgement.standing
-        assert policy is not None  # noqa: S101 - the caller looked
-        assert standing is not None  # noqa: S101 - judged by the same policy
-        metadata = context.invocation_metadata() if policy.reads_metadata else ()
-        decision = policy.decide(standing, Call(method, name, metadata, exists))
+        if policy is None and not view.verifies:
+            return None
+        judgement = snapshot.judges[view.name].judge(view.presented(caller))
+        if view.verifies and judgement.has_lapsed:
+            decision = UNVERIFIED
+        elif policy is None or judgement.standing is None:
+            return None
+        else:
+            metadata = context.invocation_metadata() if policy.reads_metadata else ()
+            call = Call(method, view.name, metadata, exists)
+            decision = policy.decide(judgement.standing, call)
         if self._auditor.wants(snapshot, decision):
             self._auditor.record(snapshot, judgement, caller.peer(), method, decision)
         if decision.effect is Effect.ALLOW:

@@ -51,6 +51,11 @@ class Judgement:
                 self._peer("", frozenset()), in_force=in_force
             )
 
+    @property
+    def has_lapsed(self) -> bool:
+        """Whether a handshake verified what would not be verified any more."""
+        return self.assessment is not None and self.assessment.has_lapsed
+
     def peer(self, address: str) -> Peer:
         """Return the peer, at the address it calls from."""
         standing = self.standing

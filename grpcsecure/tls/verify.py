@@ -48,14 +48,16 @@ _EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
 
 @frozen
 class Presented:
-    """A certificate that passed a handshake; `problem` says why it was not verified.
+    """A certificate that passed a handshake, which may have `verified` it.
 
-    `chain` holds the further certificates that were sent (DER), `code` OpenSSL's
+    `problem` says why its names are not believed: it was not verified, or cannot be
+    read. `chain` holds the further certificates that were sent (DER), `code` OpenSSL's
     X509_V_ERR number of the problem, where it has one. While it `is_kept`, the same
     text gives the same object.
     """
 
     certificate: Certificate
+    verified: bool
     chain: tuple[bytes, ...] = field(default=(), repr=False)
     problem: str | None = None
     code: int | None = None
@@ -93,13 +95,15 @@ class Rechecks(Protocol):
 class Assessment:
     """What holds of a presented certificate, from `since` until just before `until`.
 
-    `reason` is None for a verified peer. `in_force` is whether the dates of the
+    `reason` is None for a verified peer. `has_lapsed` is whether the handshake verified
+    what would not be verified any more. `in_force` is whether the dates of the
     certificate itself include that time: a pin asks for no more.
     """
 
     presented: Presented
     reason: str | None
     code: int | None
+    has_lapsed: bool
     in_force: bool
     since: datetime
     until: datetime
@@ -140,25 +144,45 @@ def assess(
         now: the moment of the call, aware.
     """
     certificate = presented.certificate
-    dates = certificate.why_not_in_force(now)
     since, until = _stretch(certificate, now)
+    lapsed: str | None = None
     reason, code = presented.problem, presented.code
-    if reason is None and dates is not None:
-        reason, code = dates, _CODES[dates]
-    elif reason is None and rechecks is None:
-        reason = "no client CA is in force"
-    elif reason is None and rechecks is not None:
-        verdict = rechecks.verdict(certificate.der, presented.chain, now)
-        reason, code = verdict.reason, verdict.code
+    if presented.verified:
+        verdict = _NO_CA if rechecks is None else _ask(rechecks, presented, now)
         since, until = max(since, verdict.since), min(until, verdict.until)
+        lapsed = verdict.reason
+        if lapsed is not None:
+            reason, code = lapsed, verdict.code
     return Assessment(
         presented=presented,
         reason=reason,
         code=code,
-        in_force=dates is None,
+        has_lapsed=lapsed is not None,
+        in_force=certificate.why_not_in_force(now) is None,
         since=since,
         until=until,
     )
+
+
+@frozen(kw_only=False)
+class _Fixed:
+    """A verdict that no material was asked for."""
+
+    reason: str | None
+    code: int | None = None
+    since: datetime = _EARLIEST
+    until: datetime = _LATEST
+
+
+_NO_CA = _Fixed("no client CA is in force")
+
+
+def _ask(rechecks: Rechecks, presented: Presented, now: datetime) -> Verdict:
+    certificate = presented.certificate
+    dates = certificate.why_not_in_force(now)
+    if dates is not None and presented.problem is None:
+        return _Fixed(dates, _CODES[dates])
+    return rechecks.verdict(certificate.der, presented.chain, now)
 
 
 def _stretch(certificate: Certificate, now: datetime) -> tuple[datetime, datetime]:
@@ -203,11 +227,15 @@ def _parse(leaf: bytes, chain: bytes, mode: ClientCertificateMode) -> Presented:
         (der,) = parse_pem_certificates(leaf)
         ders = parse_pem_certificates(chain)
     except (CertificateError, ValueError) as error:
-        return Presented(certificate=_unreadable(leaf), problem=str(error))
+        return Presented(
+            certificate=_unreadable(leaf), verified=mode.verifies, problem=str(error)
+        )
     certificate, problem = _read_presented(der)
     if not mode.verifies:
         problem = f"`{mode.value}` does not verify certificates"
-    return Presented(certificate=certificate, chain=ders, problem=problem)
+    return Presented(
+        certificate=certificate, verified=mode.verifies, chain=ders, problem=problem
+    )
 
 
 def present_checked(
@@ -243,7 +271,13 @@ def _checked(
     certificate, problem = _read_presented(leaf)
     if not verified:
         problem = reason or problem or "not verified"
-    return Presented(certificate=certificate, chain=chain, problem=problem, code=code)
+    return Presented(
+        certificate=certificate,
+        verified=verified,
+        chain=chain,
+        problem=problem,
+        code=code,
+    )
 
 
 _cached_checked = lru_cache(maxsize=_CACHE_SIZE)(_checked)
