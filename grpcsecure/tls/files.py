@@ -37,8 +37,10 @@ __all__ = [
     "FileContent",
     "FileForm",
     "PemFile",
+    "RawFile",
     "UnreadableFile",
     "read_files",
+    "read_raw",
 ]
 
 _T = TypeVar("_T")
@@ -67,6 +69,14 @@ class UnreadableFile:
 
     reason: str
     is_missing: bool = False
+
+
+@frozen
+class RawFile:
+    """What lies on disk: all of a file's bytes, and its mode bits (`0o640`)."""
+
+    permissions: int
+    data: bytes = field(repr=False)
 
 
 @frozen
@@ -140,6 +150,12 @@ def read_files(paths: Iterable[Path]) -> dict[Path, FileContent]:
 
 
 def _read(path: Path) -> FileContent:
+    raw = read_raw(path)
+    return raw if isinstance(raw, UnreadableFile) else _understand(raw)
+
+
+def read_raw(path: Path) -> RawFile | UnreadableFile:
+    """Read a regular file whole, unless it is larger than `MAX_BYTES`."""
     try:
         # Without O_NONBLOCK, opening a FIFO waits for a writer, perhaps for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -156,7 +172,7 @@ def _read(path: Path) -> FileContent:
         return UnreadableFile(reason="no such file or directory", is_missing=True)
 
 
-def _read_open(descriptor: int) -> FileContent:
+def _read_open(descriptor: int) -> RawFile | UnreadableFile:
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
@@ -165,10 +181,11 @@ def _read_open(descriptor: int) -> FileContent:
         data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         return UnreadableFile(reason=f"it is larger than {MAX_BYTES >> 20} MiB")
-    return _understand(data, stat.S_IMODE(mode))
+    return RawFile(permissions=stat.S_IMODE(mode), data=data)
 
 
-def _understand(data: bytes, permissions: int) -> PemFile:
+def _understand(raw: RawFile) -> PemFile:
+    data = raw.data
     blocks = tuple(parse_pem(data))
     if blocks:
         form = FileForm.PEM
@@ -179,4 +196,4 @@ def _understand(data: bytes, permissions: int) -> PemFile:
     else:
         form = FileForm.OTHER
     der = data if form is FileForm.DER else b""
-    return PemFile(form=form, permissions=permissions, blocks=blocks, der=der)
+    return PemFile(form=form, permissions=raw.permissions, blocks=blocks, der=der)

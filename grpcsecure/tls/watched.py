@@ -1,0 +1,116 @@
+"""The files that a running server depends on, and what is in them now.
+
+A digest of contents is the truth about whether anything changed: times and events are
+not. Judges nothing; that a file is missing or unreadable is a value like any other.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grpcsecure.frozen import field, frozen
+from grpcsecure.tls.files import UnreadableFile, read_raw
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Digest", "WatchSet", "digest", "expand", "is_glob"]
+
+#: How the files end that count in a directory of certificates.
+_SUFFIXES = (".pem", ".crt", ".cer")
+
+
+@frozen
+class WatchSet:
+    """What is watched; all paths are absolute.
+
+    A pattern is a file, a directory of certificates, or a glob (`expand`).
+    """
+
+    files: tuple[Path, ...] = ()
+    patterns: tuple[str, ...] = ()
+
+    def joined(self, other: WatchSet) -> WatchSet:
+        """Return what either of the two watches."""
+        return WatchSet(
+            files=tuple(dict.fromkeys(self.files + other.files)),
+            patterns=tuple(dict.fromkeys(self.patterns + other.patterns)),
+        )
+
+
+@frozen
+class Digest:
+    """The content of all files of a watch set at one moment; compared with `==`."""
+
+    watch: WatchSet
+    matches: tuple[tuple[Path, ...], ...] = field(repr=False)
+    states: Mapping[Path, str] = field(repr=False)
+
+    def changed_since(self, earlier: Digest) -> tuple[Path, ...]:
+        """Return the files that came, went or changed since then, sorted."""
+        paths = sorted({*self.states, *earlier.states})
+        return tuple(
+            path for path in paths if self.states.get(path) != earlier.states.get(path)
+        )
+
+
+def digest(watch: WatchSet) -> Digest:
+    """Read all files of `watch`, following links; never fails.
+
+    Whoever goes on to read the files takes the digest first: what changes in between
+    is then a difference from it, and not lost.
+    """
+    matches = tuple(expand(pattern) for pattern in watch.patterns)
+    paths = dict.fromkeys(chain(watch.files, *matches))
+    return Digest(
+        watch=watch, matches=matches, states={path: _state(path) for path in paths}
+    )
+
+
+def _state(path: Path) -> str:
+    raw = read_raw(path)
+    if isinstance(raw, UnreadableFile):
+        return raw.reason
+    # The mode bits too: the checks judge them, and would judge anew after a chmod.
+    return f"{hashlib.sha256(raw.data).hexdigest()} {raw.permissions:o}"
+
+
+def expand(pattern: str) -> tuple[Path, ...]:
+    """Return the files that an absolute path or glob means now, sorted.
+
+    A directory means the certificates right in it, hidden ones not; a glob never
+    descends (`**` is `*`). A path without wildcards means itself, also while it is
+    missing, and so does a directory that cannot be read: whoever reads it finds out.
+    """
+    if os.path.isdir(pattern):
+        return _certificates_in(pattern)
+    if not is_glob(pattern):
+        return (Path(pattern),)
+    try:
+        found = glob.glob(pattern, recursive=False)
+    except ValueError:  # a NUL in it
+        return ()
+    return tuple(sorted(Path(path) for path in found if not os.path.isdir(path)))
+
+
+def is_glob(pattern: str) -> bool:
+    """Whether wildcards in it are meant: a file really called `a[1].pem` is itself."""
+    return glob.has_magic(pattern) and not os.path.lexists(pattern)
+
+
+def _certificates_in(directory: str) -> tuple[Path, ...]:
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return (Path(directory),)
+    paths = (
+        Path(directory, name)
+        for name in names
+        if name.lower().endswith(_SUFFIXES) and not name.startswith(".")
+    )
+    return tuple(sorted(path for path in paths if not path.is_dir()))

@@ -1,0 +1,158 @@
+"""Where changes of watched files show, on a real file system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.volumes import Volume
+
+from grpcsecure.tls.directories import Interest, directories
+from grpcsecure.tls.watched import WatchSet
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path):
+    """A folder whose own path has no links in it."""
+    return tmp_path.resolve()
+
+
+def below(folder, *paths, patterns=()):
+    """Return the directories from `folder` on, and the names that matter in them."""
+    watch = WatchSet(files=paths, patterns=tuple(map(str, patterns)))
+    return {
+        str(directory.relative_to(folder)): None
+        if interest.names is None
+        else set(interest.names)
+        for directory, interest in directories(watch).items()
+        if directory.is_relative_to(folder)
+    }
+
+
+def test_file_is_watched_by_name_in_every_directory_above(folder):
+    """A parent that is renamed is a swap as well; only there contents are no matter."""
+    (folder / "a" / "b").mkdir(parents=True)
+    path = folder / "a" / "b" / "x.pem"
+    path.write_text("x")
+    found = directories(WatchSet(files=(path,)))
+    assert found[path.parent] == Interest(names=frozenset({"x.pem"}), contents=True)
+    above = list(path.parents)[1:]
+    assert set(found) == {path.parent, *above}
+    for parent in above:
+        assert not found[parent].contents
+        assert len(found[parent].names) == 1
+    assert found[Path("/")].names == {path.parts[1]}
+
+
+def test_kubernetes_volume_is_watched_for_its_data_link(folder):
+    """The swap is of `..data`, and of no name that anybody configured."""
+    volume = Volume(folder / "tls", {"tls.crt": "x", "sub/tls.key": "y"})
+    crt, key = volume.folder / "tls.crt", volume.folder / "sub" / "tls.key"
+    generation = str((volume.folder / "..data").readlink())
+    assert below(folder, crt, key) == {
+        ".": {"tls"},
+        "tls": {"tls.crt", "sub", "..data", generation},
+        f"tls/{generation}": {"tls.crt", "sub"},
+        f"tls/{generation}/sub": {"tls.key"},
+    }
+
+
+def test_every_link_of_a_chain_is_watched_where_it_is(folder):
+    """Any of them may be the one that is turned."""
+    for name in ("a", "b", "c"):
+        (folder / name).mkdir()
+    (folder / "c" / "real.pem").write_text("x")
+    (folder / "b" / "second").symlink_to(folder / "c" / "real.pem")
+    (folder / "a" / "first").symlink_to("../b/second")
+    assert below(folder, folder / "a" / "first") == {
+        ".": {"a", "b", "c"},
+        "a": {"first"},
+        "b": {"second"},
+        "c": {"real.pem"},
+    }
+
+
+def test_path_through_a_linked_directory_is_watched_on_both_sides(folder):
+    """`current` is turned, or the file behind it changes."""
+    (folder / "v1").mkdir()
+    (folder / "v1" / "x.pem").write_text("x")
+    (folder / "current").symlink_to("v1")
+    assert below(folder, folder / "current" / "x.pem") == {
+        ".": {"current", "v1"},
+        "v1": {"x.pem"},
+    }
+
+
+def test_missing_file_is_awaited_in_the_nearest_directory(folder):
+    """Where its first missing name would appear, and nowhere else."""
+    assert below(folder, folder / "a" / "b" / "x.pem") == {".": {"a"}}
+    (folder / "a").mkdir()
+    assert below(folder, folder / "a" / "b" / "x.pem") == {".": {"a"}, "a": {"b"}}
+
+
+def test_link_to_nothing_is_awaited_where_it_leads(folder):
+    """A volume may be mounted later than the link to it was made."""
+    (folder / "x.pem").symlink_to("later/x.pem")
+    assert below(folder, folder / "x.pem") == {".": {"x.pem", "later"}}
+
+
+def test_links_in_a_circle_end(folder):
+    """A path that leads nowhere is watched all the same."""
+    (folder / "a").symlink_to("b")
+    (folder / "b").symlink_to("a")
+    assert below(folder, folder / "a") == {".": {"a", "b"}}
+
+
+def test_dots_mean_what_the_kernel_means(folder):
+    """Up from where a link led, not from where it lay."""
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "deep" / "x.pem").write_text("x")
+    (folder / "link").symlink_to("deep/er")
+    assert below(folder, Path(f"{folder}/./link/../x.pem")) == {
+        ".": {"link", "deep"},
+        "deep": {"er", "x.pem"},
+    }
+
+
+def test_file_where_a_directory_should_be_is_watched(folder):
+    """It may be replaced by one."""
+    (folder / "a").write_text("no directory")
+    assert below(folder, folder / "a" / "x.pem") == {".": {"a"}}
+
+
+def test_directory_of_certificates_is_watched_for_every_name(folder):
+    """Files come with names that nobody knows yet; links from it are followed."""
+    (folder / "pins").mkdir()
+    (folder / "elsewhere.pem").write_text("x")
+    (folder / "pins" / "a.pem").symlink_to("../elsewhere.pem")
+    assert below(folder, patterns=[folder / "pins"]) == {
+        ".": {"pins", "elsewhere.pem"},
+        "pins": None,
+    }
+
+
+def test_glob_is_watched_where_it_lists(folder):
+    """At each level with wildcards, and below what it matches."""
+    for name in ("t1", "t2"):
+        (folder / "tenants" / name / "pins").mkdir(parents=True)
+    (folder / "tenants" / "t1" / "pins" / "a.pem").write_text("x")
+    found = below(folder, patterns=[folder / "tenants" / "*" / "pins" / "*.pem"])
+    assert found == {
+        ".": {"tenants"},
+        "tenants": None,
+        "tenants/t1": {"pins"},
+        "tenants/t2": {"pins"},
+        "tenants/t1/pins": None,
+        "tenants/t2/pins": None,
+    }
+
+
+def test_glob_of_a_missing_directory_is_awaited(folder):
+    """It is watched once it is there."""
+    assert below(folder, patterns=[folder / "pins" / "*.pem"]) == {".": {"pins"}}
+
+
+@pytest.mark.parametrize("text", ["", "/", "/\0", "/a\0*", "/*\0/b", "//", "/.."])
+def test_no_path_is_too_odd(text):
+    """Nothing raises, for any pattern or path."""
+    assert directories(WatchSet(files=(Path(text),), patterns=(text,))) is not None

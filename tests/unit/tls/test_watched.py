@@ -1,0 +1,199 @@
+"""What is watched, and the digest of it, on a real file system."""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.findings import PATIENT
+from support.volumes import Volume, rename_over
+
+from grpcsecure.tls.directories import directories
+from grpcsecure.tls.files import MAX_BYTES
+from grpcsecure.tls.watched import WatchSet, digest, expand
+
+
+@pytest.fixture(name="pins")
+def _pins(tmp_path):
+    """A directory with certificates, and with what is none."""
+    folder = tmp_path / "pins"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "folder.pem").mkdir()
+    for name in ("b.pem", "a.crt", "c.CER", ".hidden.pem", "notes.txt", "deeper/d.pem"):
+        (folder / name).write_text(name)
+    (folder / "lost.pem").symlink_to("nowhere")
+    return folder
+
+
+def names(pattern):
+    """Return the names of the files that a pattern means."""
+    return [path.name for path in expand(str(pattern))]
+
+
+def states(path):
+    """Return a digest of one file."""
+    return digest(WatchSet(files=(path,)))
+
+
+def test_directory_means_its_certificates(pins):
+    """By their ending, sorted, not hidden, not deeper; a link to nothing counts too."""
+    assert names(pins) == ["a.crt", "b.pem", "c.CER", "lost.pem"]
+
+
+def test_directory_may_be_a_link(pins, tmp_path):
+    """A path through a link stays as it was written."""
+    (tmp_path / "link").symlink_to("pins")
+    assert expand(str(tmp_path / "link"))[0] == tmp_path / "link" / "a.crt"
+
+
+def test_glob_means_the_files_it_matches(pins):
+    """Whatever they are called, but no directories and none that are hidden."""
+    assert names(pins / "*") == ["a.crt", "b.pem", "c.CER", "lost.pem", "notes.txt"]
+    assert names(pins / "[ab].*") == ["a.crt", "b.pem"]
+    assert names(pins / "*" / "*.pem") == ["d.pem"]
+    assert names(pins / "nothing*") == []
+
+
+def test_glob_never_descends(pins):
+    """Two stars are one: nobody reads a whole disk for a pattern."""
+    (pins / "deeper" / "still").mkdir()
+    (pins / "deeper" / "still" / "e.pem").write_text("e")
+    assert names(pins / "**" / "*.pem") == ["d.pem"]
+
+
+def test_file_means_itself_also_when_it_is_missing(tmp_path):
+    """Whoever reads it finds out; an empty answer would say that all is well."""
+    path = tmp_path / "x.pem"
+    assert expand(str(path)) == (path,)
+
+
+def test_wildcards_in_the_name_of_a_file_are_characters(tmp_path):
+    """A file that is called like a pattern is that file."""
+    for name in ("a[1].pem", "a1.pem"):
+        (tmp_path / name).write_text(name)
+    assert names(tmp_path / "a[1].pem") == ["a[1].pem"]
+
+
+@pytest.fixture(scope="module", name="deep")
+def _deep(tmp_path_factory):
+    """A folder from which a few steps up lead nowhere else."""
+    folder = tmp_path_factory.mktemp("deep") / "a/a/a/a/a/a"
+    folder.mkdir(parents=True)
+    (folder / "a").write_text("a")
+    return folder
+
+
+@PATIENT
+@given(text=st.text(st.sampled_from("*?[]!-a/.\0\udcff~"), max_size=12))
+def test_no_pattern_is_too_odd(deep, text):
+    """Nothing raises, for any pattern."""
+    watch = WatchSet(patterns=(f"{deep}/{text}",))
+    assert digest(watch) == digest(watch)
+    assert isinstance(directories(watch), dict)
+
+
+def test_digest_differs_when_contents_do(tmp_path):
+    """Same contents, same digest: times say nothing."""
+    path = tmp_path / "x.pem"
+    path.write_text("one")
+    before = states(path)
+    os.utime(path, (0, 0))
+    rename_over(path, "one")
+    assert states(path) == before
+    path.write_text("two")
+    assert states(path) != before
+    assert states(path).changed_since(before) == (path,)
+
+
+def test_digest_differs_when_permissions_do(tmp_path):
+    """A key that others may read is a finding, and mending it is a change."""
+    path = tmp_path / "x.key"
+    path.write_text("one")
+    path.chmod(0o644)
+    before = states(path)
+    path.chmod(0o600)
+    assert states(path) != before
+
+
+def test_what_cannot_be_read_is_a_value(tmp_path):
+    """Missing, no file, too large: each is a state of its own, and the same again."""
+    path = tmp_path / "x.pem"
+    seen = [states(path)]
+    path.write_text("one")
+    seen.append(states(path))
+    path.write_bytes(b"\0" * (MAX_BYTES + 1))
+    seen.append(states(path))
+    path.unlink()
+    path.mkdir()
+    seen.append(states(path))
+    path.rmdir()
+    os.mkfifo(path)
+    seen.append(states(path))
+    path.unlink()
+    path.symlink_to(path.name)
+    seen.append(states(path))
+    assert len({each.states[path] for each in seen}) == len(seen)
+    path.unlink()
+    assert states(path) == seen[0]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may list everything")
+def test_directory_that_cannot_be_listed_stands_for_itself(pins):
+    """To take it for empty would unpin everybody without a word."""
+    pins.chmod(0o100)
+    try:
+        assert expand(str(pins)) == (pins,)
+    finally:
+        pins.chmod(0o700)
+
+
+def test_digest_follows_links(tmp_path):
+    """What the path means is read, whatever it is made of."""
+    volume = Volume(tmp_path / "tls", {"tls.crt": "one"})
+    path = tmp_path / "tls" / "tls.crt"
+    before = states(path)
+    volume.swap({"tls.crt": "one"})
+    assert states(path) == before
+    volume.swap({"tls.crt": "two"})
+    assert states(path) != before
+
+
+def test_digest_of_a_pattern_is_what_it_matches(pins):
+    """A file that comes, goes or is renamed is a change."""
+    watch = WatchSet(patterns=(str(pins),))
+    seen = [digest(watch)]
+    (pins / "new.pem").write_text("b.pem")
+    seen.append(digest(watch))
+    (pins / "b.pem").unlink()
+    seen.append(digest(watch))
+    (pins / "new.pem").rename(pins / "other.pem")
+    seen.append(digest(watch))
+    changes = [b.changed_since(a) for a, b in pairwise(seen)]
+    assert [[path.name for path in each] for each in changes] == [
+        ["new.pem"],
+        ["b.pem"],
+        ["new.pem", "other.pem"],
+    ]
+    (pins / "notes.txt").write_text("not a certificate")
+    assert digest(watch) == seen[-1]
+
+
+def test_joined_sets_watch_both(tmp_path):
+    """Each file once, in their order."""
+    one = WatchSet(files=(tmp_path / "a", tmp_path / "b"), patterns=("/x",))
+    two = WatchSet(files=(tmp_path / "b", tmp_path / "c"), patterns=("/x", "/y"))
+    assert one.joined(two) == WatchSet(
+        files=(tmp_path / "a", tmp_path / "b", tmp_path / "c"), patterns=("/x", "/y")
+    )
+
+
+def test_digest_shows_no_contents(tmp_path):
+    """It may be logged."""
+    path = tmp_path / "x.key"
+    path.write_text("secret")
+    (state,) = states(path).states.values()
+    assert "secret" not in state
+    assert state not in repr(states(path))
