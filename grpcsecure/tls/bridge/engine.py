@@ -23,7 +23,7 @@ from grpcsecure.tls.bridge.inner import release_inner
 from grpcsecure.tls.bridge.pipe import Pipe
 from grpcsecure.tls.bridge.reactor import IN, OUT, Deadlines, Reactor
 from grpcsecure.tls.bridge.refusals import RefusalLog
-from grpcsecure.tls.bridge.serving import ServedListener
+from grpcsecure.tls.bridge.serving import ServedListener, build_all
 from grpcsecure.tls.bridge.stream import Scratch
 from grpcsecure.tls.bridge.wire import Channel, Frame, FrameKind, ProtocolError
 
@@ -81,6 +81,8 @@ class Engine:
         self._handshakes: set[Handshake] = set()
         self._pipes: dict[int, Pipe] = {}
         self._ended: list[int] = []
+        #: Contexts that wait for their order to be committed.
+        self._prepared: tuple[int, dict[ServedListener, ReadyMaterial]] | None = None
         self._swollen: set[Pipe] = set()
         self._draining = False
         self._paused = False
@@ -156,7 +158,9 @@ class Engine:
             for number in messages.read_ids(frame):
                 self._close_connection(number)
         elif kind is FrameKind.MATERIAL:
-            self._swap(frame)
+            self._prepare(frame)
+        elif kind is FrameKind.COMMIT:
+            self._swap(messages.read_order(frame))
         elif kind is FrameKind.LISTEN:
             self._listen(messages.read_listen(frame), descriptor)
         elif kind is FrameKind.DRAIN:
@@ -171,22 +175,22 @@ class Engine:
             raise ProtocolError("a listener without its socket")
         sock = socket.socket(fileno=descriptor)
         sock.setblocking(False)
-        listener = ServedListener(order, sock, self._reactor)
-        self._listeners[order.listener] = listener
+        self._listeners[order.listener] = ServedListener(order, sock, self._reactor)
 
-    def _swap(self, frame: Frame) -> None:
-        """Build every context first, then assign them all: all or nothing."""
+    def _prepare(self, frame: Frame) -> None:
+        """Build every context, to be assigned together: all or nothing."""
         number, materials = messages.read_material(frame)
-        built = {}
-        for name, material in materials.items():
-            listener = self._listeners.get(name)
-            if listener is None:
-                raise ProtocolError(f"material for `{name}`, which is no listener")
-            try:
-                built[listener] = listener.build(material)
-            except ContextError as error:
-                self._tell(messages.write_rejected(number, f"listener {name}: {error}"))
-                return
+        try:
+            self._prepared = number, build_all(self._listeners, materials)
+            answer = messages.write_prepared(number)
+        except ContextError as error:
+            answer = messages.write_rejected(number, str(error))
+        self._tell(answer)
+
+    def _swap(self, number: int) -> None:
+        if self._prepared is None or self._prepared[0] != number:
+            return  # it was rejected, and the launcher has been told
+        (_, built), self._prepared = self._prepared, None
         for listener, ready in built.items():
             is_first = listener.ready is None
             listener.use(ready)
@@ -318,11 +322,9 @@ class Engine:
             handshake.client.close()
             self._resume_accepting()
 
-    def _report(self, kind: RefusalKind, client: PeerFacts | Pipe, reason: str) -> None:
+    def _report(self, kind: RefusalKind, client: PeerFacts | Pipe, why: str) -> None:
         name, at = client.listener, client.address
-        self._report_refusal(
-            Refusal(listener=name, address=at, kind=kind, reason=reason)
-        )
+        self._report_refusal(Refusal(listener=name, address=at, kind=kind, reason=why))
 
     def _report_refusal(self, refusal: Refusal) -> None:
         self._refusals.add(refusal)

@@ -142,6 +142,21 @@ def read_material(frame: Frame) -> tuple[int, dict[str, BridgeMaterial]]:
     return _field(frame, "order", int), materials
 
 
+def write_prepared(order: int) -> Frame:
+    """The material is good, and waits for `write_commit`."""
+    return Frame(FrameKind.PREPARED, {"order": order})
+
+
+def write_commit(order: int) -> Frame:
+    """Put the material of that order in force; an order that was rejected is not."""
+    return Frame(FrameKind.COMMIT, {"order": order})
+
+
+def read_order(frame: Frame) -> int:
+    """Read `write_commit`."""
+    return _field(frame, "order", int)
+
+
 def write_swapped(order: int) -> Frame:
     """The material is in force for the next handshakes."""
     return Frame(FrameKind.SWAPPED, {"order": order})
@@ -153,8 +168,9 @@ def write_rejected(order: int, reason: str) -> Frame:
 
 
 def read_answer(frame: Frame) -> tuple[int, str | None]:
-    """Read `write_swapped` (no reason) or `write_rejected`."""
-    reason = None if frame.kind is FrameKind.SWAPPED else _field(frame, "reason", str)
+    """Read `write_prepared`, `write_swapped` (no reason) or `write_rejected`."""
+    rejected = frame.kind is FrameKind.REJECTED
+    reason = _field(frame, "reason", str) if rejected else None
     return _field(frame, "order", int), reason
 
 

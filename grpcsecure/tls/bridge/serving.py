@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.tls.bridge.context import build_context
+from grpcsecure.tls.bridge.context import ContextError, build_context
 from grpcsecure.tls.bridge.reactor import Deadlines
+from grpcsecure.tls.bridge.wire import ProtocolError
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Mapping
 
     from OpenSSL import SSL
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from grpcsecure.tls.bridge.messages import ListenOrder
     from grpcsecure.tls.bridge.reactor import Reactor
 
-__all__ = ["ReadyMaterial", "ServedListener"]
+__all__ = ["ReadyMaterial", "ServedListener", "build_all"]
 
 
 class ReadyMaterial:
@@ -66,3 +68,24 @@ class ServedListener:
     def ready(self) -> ReadyMaterial | None:
         """What is in force, None before the first."""
         return self._ready
+
+
+def build_all(
+    listeners: Mapping[str, ServedListener], materials: Mapping[str, BridgeMaterial]
+) -> dict[ServedListener, ReadyMaterial]:
+    """Build what all of `listeners` named in `materials` are to use.
+
+    Raises:
+        ContextError: some of the material is no good.
+        ProtocolError: there is material for a listener that does not exist.
+    """
+    built = {}
+    for name, material in materials.items():
+        listener = listeners.get(name)
+        if listener is None:
+            raise ProtocolError(f"material for `{name}`, which is no listener")
+        try:
+            built[listener] = listener.build(material)
+        except ContextError as error:
+            raise ContextError(f"listener {name}: {error}") from error
+    return built

@@ -12,21 +12,23 @@ import struct
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from grpcsecure.frozen import field, frozen
 from grpcsecure.tls.bridge import messages
 from grpcsecure.tls.bridge.heap import Heap, heap_trimmer
 from grpcsecure.tls.bridge.hosts import ProcessHost
 from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
+from grpcsecure.tls.bridge.observer import (
+    BridgeError,
+    BridgeListener,
+    BridgeObserver,
+)
 from grpcsecure.tls.bridge.registry import Registry
 from grpcsecure.tls.bridge.wire import Channel, Frame, FrameKind, ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from grpcsecure.model.listener import TlsSettings
-    from grpcsecure.tls.bridge.facts import Refusal
     from grpcsecure.tls.bridge.hosts import Host, RunningBridge
     from grpcsecure.tls.material import Material
 
@@ -49,41 +51,6 @@ _SEND_TIMEOUT = 10
 
 #: Seconds until the server has let go of connections that ended.
 _TRIM_AFTER = 2.0
-
-
-class BridgeError(Exception):
-    """The bridge does not serve, or did not take the material; in words."""
-
-
-@frozen(kw_only=False)
-class BridgeListener:
-    """One listener to serve: bound and listening `sock`, and the server's own socket.
-
-    `inner_path` is the unix socket on which the grpcio server of this listener
-    accepts, in a private directory (`inner.InnerDirectory`).
-    """
-
-    name: str
-    sock: socket.socket
-    inner_path: str
-    tls: TlsSettings
-    material: Material = field(repr=False)
-
-
-class BridgeObserver(Protocol):
-    """Hears what happens; called on the supervisor's thread, must not block it."""
-
-    def refused(self, refusal: Refusal) -> None:
-        """A handshake was refused."""
-
-    def died(self, reason: str, restart_in: float) -> None:
-        """The bridge ended unasked; every connection through it is gone."""
-
-    def restarted(self) -> None:
-        """A new bridge serves."""
-
-    def gave_up(self, reason: str) -> None:
-        """The bridge keeps dying and is not started again."""
 
 
 class Bridge:
@@ -151,25 +118,50 @@ class Bridge:
         Raises:
             BridgeError: a context could not be built; everything stays as it was.
         """
+        self.prepare(materials)()
+
+    def prepare(self, materials: Mapping[str, Material]) -> Callable[[], None]:
+        """Have the bridge build contexts of other material; return what uses them.
+
+        What is returned has the next handshakes use it, on all listeners at once, and
+        returns when they do.
+
+        Raises:
+            BridgeError: a context could not be built; everything stays as it was.
+        """
         new = {name: BridgeMaterial.of(each) for name, each in materials.items()}
         with self._changed:
-            if self._channel is None:
-                # Between two bridges: the next one starts with it.
-                self._materials.update(new)
-                return
-            order = self._send_material(new)
             channel = self._channel
-            answered = self._changed.wait_for(
-                lambda: order in self._answers or self._channel is not channel,
-                _SWAP_TIMEOUT,
-            )
-            reason = self._answers.pop(order, None)
-            if not answered:
-                reason = "the bridge does not answer"
-            if reason is None:
-                self._materials.update(new)
+            order = self._order()
+            self._send(messages.write_material(order, new))
+            reason = self._await_answer(order, channel)
         if reason is not None:
             raise BridgeError(reason)
+        return lambda: self._commit(order, new, channel)
+
+    def _commit(
+        self, order: int, new: Mapping[str, BridgeMaterial], channel: Channel | None
+    ) -> None:
+        with self._changed:
+            # A bridge that is started from now on begins with it.
+            self._materials.update(new)
+            if self._channel is not channel:
+                # It began while the other one prepared: with what was in force then.
+                order, channel = self._order(), self._channel
+                self._send(messages.write_material(order, new))
+            self._send(messages.write_commit(order))
+            self._await_answer(order, channel)
+
+    def _await_answer(self, order: int, channel: Channel | None) -> str | None:
+        """Wait for the answer to an order; return what the bridge has against it."""
+        if channel is None:
+            return None
+        answered = self._changed.wait_for(
+            lambda: order in self._answers or self._channel is not channel,
+            _SWAP_TIMEOUT,
+        )
+        reason = self._answers.pop(order, None)
+        return reason if answered else "the bridge does not answer"
 
     def close(self, peers: Collection[str]) -> None:
         """Close the connections that have these names, with a TLS close_notify."""
@@ -221,9 +213,8 @@ class Bridge:
             with suppress(OSError):  # it is gone already
                 self._channel.sock.shutdown(socket.SHUT_RDWR)
 
-    def _send_material(self, materials: Mapping[str, BridgeMaterial]) -> int:
+    def _order(self) -> int:
         self._orders += 1
-        self._send(messages.write_material(self._orders, materials))
         return self._orders
 
     # The supervisor's thread.
@@ -294,7 +285,9 @@ class Bridge:
                     listener.name, BridgeSettings.of(listener.tls), listener.inner_path
                 )
                 self._send(messages.write_listen(order), listener.sock.fileno())
-            self._first_order = self._send_material(self._materials)
+            self._first_order = self._order()
+            self._send(messages.write_material(self._first_order, self._materials))
+            self._send(messages.write_commit(self._first_order))
 
     def _shut(self, channel: Channel) -> None:
         """Forget the peers first: after this their names may be bound by anybody."""
@@ -343,8 +336,8 @@ class Bridge:
                     self._trim_later()
         elif kind is FrameKind.REFUSED:
             self._observer.refused(messages.read_refusal(frame))
-        elif kind in (FrameKind.SWAPPED, FrameKind.REJECTED):
-            self._answered(*messages.read_answer(frame))
+        elif kind in (FrameKind.PREPARED, FrameKind.SWAPPED, FrameKind.REJECTED):
+            self._answered(kind, *messages.read_answer(frame))
         elif kind is FrameKind.DRAINED:
             with self._changed:
                 self._drained = True
@@ -373,7 +366,7 @@ class Bridge:
             raise ProtocolError("a connection that is there already")
         registered.append(message.connection)
 
-    def _answered(self, order: int, reason: str | None) -> None:
+    def _answered(self, kind: FrameKind, order: int, reason: str | None) -> None:
         with self._changed:
             if order != self._first_order:
                 self._answers[order] = reason
@@ -382,6 +375,8 @@ class Bridge:
             if reason is not None:
                 self._failure = reason
                 self._hang_up()
+                return
+            if kind is not FrameKind.SWAPPED:
                 return
             is_first = not self._ready
             self._ready = True

@@ -20,7 +20,7 @@ from grpcsecure.frozen import field, frozen
 __all__ = ["MAX_FRAME", "VERSION", "Channel", "Frame", "FrameKind", "ProtocolError"]
 
 #: Raised with each change of a frame's meaning; both ends must have the same.
-VERSION = 1
+VERSION = 2
 
 #: Material with large revocation lists is the largest thing that is sent.
 MAX_FRAME = 64 * 1024 * 1024
@@ -44,6 +44,7 @@ class FrameKind(IntEnum):
     CLOSE = 4
     DRAIN = 5
     STOP = 6
+    COMMIT = 7
 
     HELLO = 32
     SWAPPED = 33
@@ -53,6 +54,7 @@ class FrameKind(IntEnum):
     REFUSED = 37
     DRAINED = 38
     FAILED = 39
+    PREPARED = 40
 
 
 #: Kinds that come with a descriptor: a listening socket, a hold on a name.

@@ -1,0 +1,51 @@
+"""What a launcher hands to its bridge, and hears of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from grpcsecure.frozen import field, frozen
+
+if TYPE_CHECKING:
+    import socket
+
+    from grpcsecure.model.listener import TlsSettings
+    from grpcsecure.tls.bridge.facts import Refusal
+    from grpcsecure.tls.material import Material
+
+__all__ = ["BridgeError", "BridgeListener", "BridgeObserver"]
+
+
+class BridgeError(Exception):
+    """The bridge does not serve, or did not take the material; in words."""
+
+
+@frozen(kw_only=False)
+class BridgeListener:
+    """One listener to serve: bound and listening `sock`, and the server's own socket.
+
+    `inner_path` is the unix socket on which the grpcio server of this listener
+    accepts, in a private directory (`inner.InnerDirectory`).
+    """
+
+    name: str
+    sock: socket.socket
+    inner_path: str
+    tls: TlsSettings
+    material: Material = field(repr=False)
+
+
+class BridgeObserver(Protocol):
+    """Hears what happens; called on the supervisor's thread, must not block it."""
+
+    def refused(self, refusal: Refusal) -> None:
+        """A handshake was refused."""
+
+    def died(self, reason: str, restart_in: float) -> None:
+        """The bridge ended unasked; every connection through it is gone."""
+
+    def restarted(self) -> None:
+        """A new bridge serves."""
+
+    def gave_up(self, reason: str) -> None:
+        """The bridge keeps dying and is not started again."""
