@@ -53,6 +53,7 @@ HOMES = {
     "jsonschema": ("config/schema.py",),
     "jsonschema_rs": ("config/schema.py",),
     "typing_extensions": ("",),  # for type checkers only
+    "watchdog": ("tls/events.py",),
     "yaml": ("config/yaml.py",),
 }
 

@@ -1,0 +1,200 @@
+"""Events of directories, from watchdog: its only home, and imported late.
+
+Never recursive, and never an event for reading: a reload that reads must not cause the
+next one. Invariant: whatever is wrong with events, files are polled all the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from watchdog import events
+from watchdog.observers import Observer
+
+from grpcsecure.frozen import frozen
+from grpcsecure.tls.mounts import eventless
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from watchdog.events import FileSystemEvent
+    from watchdog.observers.api import ObservedWatch
+
+    from grpcsecure.tls.directories import Interest
+
+    #: Directories by device and inode.
+    _Found = dict[tuple[int, int], tuple[Path, Interest]]
+
+__all__ = ["DirectoryEvents"]
+
+#: A name comes, goes, or means something else.
+_OF_NAMES: tuple[type[FileSystemEvent], ...] = (
+    events.DirCreatedEvent,
+    events.DirDeletedEvent,
+    events.DirMovedEvent,
+    events.FileCreatedEvent,
+    events.FileDeletedEvent,
+    events.FileMovedEvent,
+)
+
+#: Written to, its mode changed (an event of its own since watchdog 7), or closed after
+#: writing; not opened, and not closed after reading.
+_OF_CONTENTS: tuple[type[FileSystemEvent], ...] = (
+    events.FileModifiedEvent,
+    getattr(events, "FileAttribEvent", events.FileModifiedEvent),
+    events.FileClosedEvent,
+)
+
+
+class DirectoryEvents:
+    """Calls `hint`, on a thread of watchdog's, when something of interest happens.
+
+    Raises:
+        OSError: no more inotify instances, or descriptors, can be had.
+    """
+
+    def __init__(self, hint: Callable[[], None]) -> None:
+        # What it has to say, that events were lost, changes nothing for us.
+        logger = logging.getLogger("watchdog")
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.CRITICAL)
+        self._hint = hint
+        self._watched: dict[tuple[int, int], _Watched] = {}
+        self._unreadable: str | None = None
+        self._eventless: dict[int, str | None] = {}
+        self._observer = Observer()
+        self._observer.start()
+
+    def __len__(self) -> int:
+        return len(self._watched)
+
+    def watch(self, wanted: Mapping[Path, Interest]) -> bool:
+        """Watch these directories and no others; return whether that is a change.
+
+        After a change the caller looks again where its files are: before it, what
+        happened there was not heard.
+
+        Raises:
+            OSError: the limit of inotify watches is reached.
+        """
+        found = self._readable(_by_identity(wanted))
+        gone = [
+            identity
+            for identity, watched in self._watched.items()
+            if watched.handler.is_dead or not watched.serves(found.get(identity))
+        ]
+        for identity in gone:
+            self._observer.unschedule(self._watched.pop(identity).handle)
+        changed = bool(gone)
+        for identity, (path, interest) in found.items():
+            watched = self._watched.get(identity)
+            if watched is None:
+                changed = self._add(identity, path, interest) or changed
+            elif watched.handler.names != interest.names:
+                watched.handler.names = interest.names
+                changed = True
+        return changed
+
+    def unheard(self) -> str | None:
+        """Say which directory changes without events, or None: they all have them."""
+        for (device, _), watched in self._watched.items():
+            if device not in self._eventless:
+                self._eventless[device] = eventless(device)
+            kind = self._eventless[device]
+            if kind is not None and watched.contents:
+                return f"{watched.path}: {kind} sends no events"
+        return self._unreadable
+
+    def stop(self) -> None:
+        """End watchdog's threads."""
+        self._observer.stop()
+        self._observer.join()
+
+    def _readable(self, found: _Found) -> _Found:
+        """Leave out what inotify refuses (EACCES): watchdog would not say so."""
+        readable: _Found = {}
+        self._unreadable = None
+        for identity, (path, interest) in found.items():
+            if os.access(path, os.R_OK):
+                readable[identity] = path, interest
+            elif interest.contents:
+                self._unreadable = f"{path}: permission denied"
+        return readable
+
+    def _add(self, identity: tuple[int, int], path: Path, interest: Interest) -> bool:
+        handler = _Handler(str(path), interest.names, self._hint)
+        of_contents = _OF_CONTENTS if interest.contents else ()
+        try:
+            handle = self._observer.schedule(
+                handler, str(path), event_filter=[*_OF_NAMES, *of_contents]
+            )
+        except (FileNotFoundError, NotADirectoryError):
+            return False  # gone already: its parent tells
+        self._watched[identity] = _Watched(
+            path=path, contents=interest.contents, handler=handler, handle=handle
+        )
+        return True
+
+
+def _by_identity(wanted: Mapping[Path, Interest]) -> _Found:
+    """Key by device and inode: a directory that was replaced is another one.
+
+    And one that is mounted twice is the same: inotify has one watch for it.
+    """
+    found: _Found = {}
+    for path, interest in wanted.items():
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        identity = (status.st_dev, status.st_ino)
+        if identity in found:
+            first, other = found[identity]
+            found[identity] = first, other.joined(interest)
+        else:
+            found[identity] = path, interest
+    return found
+
+
+class _Handler(events.FileSystemEventHandler):
+    """Tells what matters in one directory from the rest."""
+
+    def __init__(
+        self, directory: str, names: frozenset[str] | None, hint: Callable[[], None]
+    ) -> None:
+        self.directory = directory
+        self.names = names
+        self.is_dead = False
+        self._hint = hint
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Hint when one of the names is meant, or the directory itself.
+
+        The kind of event says nothing: a swap is a move here, a write elsewhere.
+        """
+        for path in (event.src_path, event.dest_path):
+            name = os.fsdecode(path)
+            if name == self.directory:
+                # Only its end comes through the filter; nothing comes after it.
+                self.is_dead = True
+                self._hint()
+            elif name and (self.names is None or os.path.basename(name) in self.names):
+                self._hint()
+
+
+@frozen
+class _Watched:
+    path: Path
+    contents: bool
+    handler: _Handler
+    handle: ObservedWatch
+
+    def serves(self, wanted: tuple[Path, Interest] | None) -> bool:
+        """Whether it watches what is wanted, but for the names."""
+        if wanted is None:
+            return False
+        path, interest = wanted
+        return path == self.path and interest.contents == self.contents
