@@ -134,8 +134,6 @@ def _meaning(key: dict[str, Any]) -> str:
     values = key.get("enum")
     if values:
         text += " One of " + ", ".join(f"`{value}`" for value in values) + "."
-    if "x-not-yet" in key:
-        text += f" Not available yet: {key['x-not-yet']}"
     return " ".join(text.split()).replace("|", "\\|")
 
 

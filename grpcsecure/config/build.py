@@ -22,6 +22,7 @@ from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.model.server import (
     ErrorDetail,
     ImportPath,
+    ReloadSettings,
     Runtime,
     ServerConfig,
     ServerSettings,
@@ -58,6 +59,7 @@ def build_config(
 def _config(reader: Reader, top: Part) -> ServerConfig:
     server = top.part("server")
     authorization = top.part("authorization")
+    reload = top.part("reload")
     return ServerConfig(
         services=tuple(
             _service(reader, Part(item, ("services", index)))
@@ -71,6 +73,7 @@ def _config(reader: Reader, top: Part) -> ServerConfig:
         authorization=build_authorization(reader, authorization)
         if authorization
         else None,
+        reload=_reload(reader, reload) if reload else ReloadSettings(),
         production=value_of(top.node("production")) is True,
     )
 
@@ -109,6 +112,12 @@ def _server(reader: Reader, part: Part) -> ServerSettings:
     )
 
 
+def _reload(reader: Reader, part: Part) -> ReloadSettings:
+    return ReloadSettings(
+        **reader.given(part, interval=_parse_bounded_duration, events=bool)
+    )
+
+
 def _option(node: Node) -> int | str:
     value = value_of(node)
     return value if isinstance(value, str) else int(str(value).partition(".")[0])
@@ -122,6 +131,8 @@ def _listener(reader: Reader, name: str, part: Part) -> Listener:
         **reader.given(
             part,
             address=lambda text: parse_address(text, relative_to=reader.directory),
+            max_connection_age=_parse_bounded_duration,
+            max_connection_age_grace=_parse_bounded_duration,
         ),
         tls=_tls(reader, tls) if tls else None,
         services=None if services is None else texts_of(services),

@@ -123,7 +123,7 @@ def _render_default(key: str, part: Schema, *, indent: str) -> Iterator[str]:
     if "x-absent" in part:
         yield f"{indent}# no {key}: {part['x-absent']}"
         return
-    if "required" in part or "x-not-yet" in part:
+    if "required" in part:
         return
     defaults = [
         line

@@ -61,9 +61,7 @@ def _explain_unknown_keys(
     error: SchemaError, root: Mapping, path: Path
 ) -> Iterator[Finding]:
     properties = error.schema.get("properties", {})
-    known = sorted(
-        k for k in properties if "x-not-yet" not in dereference(properties[k])
-    )
+    known = sorted(properties)
     missing = [name for name in known if name not in error.instance]
     for key in error.instance:
         if key in properties:

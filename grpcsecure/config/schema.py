@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from grpcsecure.config.explain import explain_error
 from grpcsecure.config.schema_file import load_schema, schema_text
 from grpcsecure.config.tree import plain
-from grpcsecure.config.unavailable import find_unavailable
 from grpcsecure.config.wording import first_place
 from grpcsecure.diagnostics.catalog import syntax as kinds
 
@@ -36,24 +35,16 @@ MAX_FINDINGS = 1000
 
 
 def check_schema(root: Mapping) -> list[Finding]:
-    """Find where `root` does not fit the schema, or asks for what is not there yet."""
-    unavailable = list(find_unavailable(root))
-    findings = [finding for _, finding in unavailable]
+    """Find where `root` does not fit the schema."""
     instance = plain(root)
     if is_valid(instance):
-        return findings
-    refused = [path for path, _ in unavailable]
-    count = 0
-    for error in find_errors(instance):
-        if _is_within(tuple(error.absolute_path), refused):
-            count += 1
-            continue
-        explained = list(explain_error(error, root))
-        count += 1
-        findings += explained
-    if not count:
-        findings.append(_mismatch(root))
-    return _distinct(findings)
+        return []
+    findings = [
+        finding
+        for error in find_errors(instance)
+        for finding in explain_error(error, root)
+    ]
+    return _distinct(findings or [_mismatch(root)])
 
 
 def is_valid(instance: object) -> bool:

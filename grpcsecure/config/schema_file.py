@@ -71,9 +71,8 @@ def _walk_keys(
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     for key, below in part.get("properties", {}).items():
         resolved = dereference(below)
-        if "x-not-yet" not in resolved:
-            yield key, path
-            yield from _walk_keys(resolved, (*path, key))
+        yield key, path
+        yield from _walk_keys(resolved, (*path, key))
     others = part.get("additionalProperties")
     if isinstance(others, dict):
         yield from _walk_keys(dereference(others), (*path, "<name>"))

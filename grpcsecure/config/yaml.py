@@ -59,6 +59,9 @@ def parse_yaml(
     except _StopError:
         pass
     except yaml.MarkedYAMLError as error:
+        if "nesting depth" in f"{error.problem}" and loader is not yaml.SafeLoader:
+            # Newer libyaml scans ahead, up to a limit of its own far above ours.
+            return parse_yaml(source, loader=yaml.SafeLoader)
         findings.append(
             explain_syntax(
                 source,

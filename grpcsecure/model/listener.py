@@ -170,13 +170,17 @@ _NEEDS_BRIDGE: dict[str, Callable[[TlsSettings], bool]] = {
 class Listener:
     """An address with its TLS settings; `tls=None` is plaintext, said in so many words.
 
-    `services` names the only services served here; None serves all of them.
+    `services` names the only services served here; None serves all of them. Connections
+    end when they are `max_connection_age` seconds old, their calls as many seconds
+    later as `max_connection_age_grace` says; None sets no limit.
     """
 
     name: str
     address: Address
     tls: TlsSettings | None
     services: tuple[str, ...] | None = None
+    max_connection_age: float | None = None
+    max_connection_age_grace: float | None = None
 
     @property
     def is_bridged(self) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ErrorDetail",
     "ImportPath",
+    "ReloadSettings",
     "Runtime",
     "ServerConfig",
     "ServerSettings",
@@ -89,6 +90,14 @@ class ServerSettings:
 
 
 @frozen
+class ReloadSettings:
+    """The `reload` block: how changes of files are noticed; `interval` in seconds."""
+
+    interval: float = 10.0
+    events: bool = True
+
+
+@frozen
 class ServerConfig:
     """A config that passed the schema: what `serve` serves.
 
@@ -100,4 +109,5 @@ class ServerConfig:
     server: ServerSettings = ServerSettings()
     identities: tuple[Identity, ...] = ()
     authorization: Authorization | None = None
+    reload: ReloadSettings = ReloadSettings()
     production: bool = False

@@ -31,6 +31,10 @@ __all__ = ["Assembly", "Registration", "Selected"]
 Registration = tuple["Callable[[Any, Any], object]", object]
 
 
+#: The highest value of a channel option: 24 days in milliseconds.
+_MAX_OPTION = 2**31 - 1
+
+
 def _ignore(_reason: str) -> None:
     """For callers that read the log."""
 
@@ -94,6 +98,12 @@ class Assembly:
         if listener.tls is not None:
             timeout = round(listener.tls.handshake_timeout * 1000)
             options.append(("grpc.server_handshake_timeout_ms", timeout))
+        for key, seconds in (
+            ("grpc.max_connection_age_ms", listener.max_connection_age),
+            ("grpc.max_connection_age_grace_ms", listener.max_connection_age_grace),
+        ):
+            if seconds is not None:
+                options.append((key, min(round(seconds * 1000), _MAX_OPTION)))
         return [*options, *self.config.server.channel_options]
 
     def register(

@@ -1,10 +1,10 @@
-"""GS0xx: the tool itself: reading the config, features of later versions."""
+"""GS0xx: the tool itself, reading a config and reading it anew. GS003 is retired."""
 
 from __future__ import annotations
 
 from grpcsecure.diagnostics.model import Kind, Severity
 
-__all__ = ["NOT_AVAILABLE_YET", "UNREADABLE_CONFIG", "UNUSED_IGNORE"]
+__all__ = ["NEEDS_RESTART", "UNREADABLE_CONFIG", "UNUSED_IGNORE"]
 
 UNREADABLE_CONFIG = Kind(
     code="GS001",
@@ -25,13 +25,12 @@ UNUSED_IGNORE = Kind(
     " that code would go unseen.",
 )
 
-NOT_AVAILABLE_YET = Kind(
-    code="GS003",
-    name="not-available-yet",
+NEEDS_RESTART = Kind(
+    code="GS004",
+    name="needs-restart",
     severity=Severity.ERROR,
-    what="The key belongs to a feature that this version does not have.",
-    why="Accepting and ignoring it would run a server that protects less than its file"
-    " says.",
-    bad="reload: {interval: 1m}",
-    good="production: false",
+    what="The running server cannot take over this change; it has to be restarted.",
+    why="Services, addresses, modes and what else a listener or the process is made of"
+    " stay as they are while it runs. A reload takes over all of a file or nothing, so"
+    " that the change as a whole is rejected and what was in force stays.",
 )

@@ -73,6 +73,9 @@ listeners:
       handshake_timeout: 10s  # default
     plaintext: false  # default
 # no authorization: every call is allowed
+reload:  # default
+  interval: 10s  # default
+  events: true  # default
 """
     )
 
@@ -111,6 +114,9 @@ authorization:
       expect: deny
       metadata:
         x: y
+reload:  # default
+  interval: 10s  # default
+  events: true  # default
 """)
     assert again(rendered).config == document(text).config
 

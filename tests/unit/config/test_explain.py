@@ -105,12 +105,10 @@ CASES = [
     ("server: {channel_options: {a: true}}",
      [("13:35 GS105 `server.channel_options.a` is a boolean; a whole number or text is"
        " expected")]),
-    # features of later versions
     ("reload: {nonsense: true}",
-     ["13:5 GS003 `reload` is not available in this version"]),
-    ("listeners: {public: {max_connection_age: 1h}}",
-     [("13:26 GS003 `listeners.public.max_connection_age` is not available in this"
-       " version")]),
+     ["13:14 GS102 unknown key `nonsense` in `reload`"]),
+    ("listeners: {public: {max_connection_age: 0s}}",
+     ["13:46 GS106 invalid value `0s` for `listeners.public.max_connection_age`"]),
 ]  # fmt: skip
 
 # GOOD has ten lines, then come `profiles:` and `it:`; patches begin at line 13.
@@ -192,7 +190,8 @@ def test_screen_of_an_unknown_key():
           " threads")),
         ("reflection: true", "belongs in `server`", None),
         ("listeners: {public: {certificate: x}}", "belongs in `listeners.public.tls`",
-         "valid keys: address, plaintext, services, tls"),
+         "valid keys: address, max_connection_age, max_connection_age_grace,"
+         " plaintext, services, tls"),
         ("listeners: {address: 'a:1'}", "`a:1` is text here",
          "write `key: value` under it"),
         ("server: {address: 'a:1'}", "belongs in `listeners.<name>`", None),
@@ -226,7 +225,7 @@ def test_screen_of_an_unknown_key():
          "write a whole number from 1 to 10000"),
         ("listeners: {public: {address: 'a:70000'}}", "",
          "write a port from 0 to 65535 after the last colon"),
-        ("reload: {}", "waits for reload", "remove `reload`"),
+        ("reload: {interval: 0s}", "", "write a duration above zero, such as `30s` or `500ms`"),
         ("server: {error_detail: all}", "not a value of `error_detail`",
          "valid values: none, full"),
         ("server: {channel_options: {grpc.so_reuseport: 1}}",

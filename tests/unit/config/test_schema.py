@@ -219,16 +219,6 @@ def test_defaults_are_those_of_the_model():
     )
 
 
-def test_what_is_not_available_is_marked():
-    """Each later feature removes its own marks."""
-    marked = {path for path, part in PARTS if "x-not-yet" in part}
-    assert marked == {
-        ".reload",
-        ".listeners.*.max_connection_age",
-        ".listeners.*.max_connection_age_grace",
-    }
-
-
 def test_home_of_a_key_is_known():
     """For keys that stand in the wrong mapping."""
     assert home_of("reflection") == ("server",)
@@ -236,7 +226,7 @@ def test_home_of_a_key_is_known():
     assert home_of("version") == ()
     assert home_of("nonsense") is None
     assert home_of("services") is None, "it is at home in two places"
-    assert home_of("max_connection_age") is None, "it is not there yet"
+    assert home_of("interval") == ("reload",)
 
 
 # Instances: the good config with pieces replaced by anything.
