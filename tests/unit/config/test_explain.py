@@ -190,8 +190,8 @@ def test_screen_of_an_unknown_key():
           " threads")),
         ("reflection: true", "belongs in `server`", None),
         ("listeners: {public: {certificate: x}}", "belongs in `listeners.public.tls`",
-         "valid keys: address, max_connection_age, max_connection_age_grace,"
-         " plaintext, services, tls"),
+         ("valid keys: address, max_connection_age, max_connection_age_grace,"
+          " plaintext, services, tls")),
         ("listeners: {address: 'a:1'}", "`a:1` is text here",
          "write `key: value` under it"),
         ("server: {address: 'a:1'}", "belongs in `listeners.<name>`", None),
@@ -225,7 +225,8 @@ def test_screen_of_an_unknown_key():
          "write a whole number from 1 to 10000"),
         ("listeners: {public: {address: 'a:70000'}}", "",
          "write a port from 0 to 65535 after the last colon"),
-        ("reload: {interval: 0s}", "", "write a duration above zero, such as `30s` or `500ms`"),
+        ("reload: {interval: 0s}", "",
+         "write a duration above zero, such as `30s` or `500ms`"),
         ("server: {error_detail: all}", "not a value of `error_detail`",
          "valid values: none, full"),
         ("server: {channel_options: {grpc.so_reuseport: 1}}",
