@@ -32,6 +32,7 @@ def banner_fields(server: Server, *, elapsed: float) -> dict[str, object]:
         "config": server.report.subject,
         "profile": server.report.profile,
         "services": _services(server),
+        "generation": server.generation,
         "addresses": server.addresses,
         "warnings": [f"{f.code} {f.message}" for f in server.report.findings],
         "ready_ms": round(elapsed * 1000),
@@ -62,7 +63,7 @@ def render_banner(
         f"grpcsecure {fields['version']}  pid {fields['pid']}"
         f"  python {sys.version.split()[0]}  grpcio {server.grpc_version}"
     )
-    yield f"config    {server.report.subject}{profile}"
+    yield f"config    {server.report.subject}{profile}  generation {server.generation}"
     counts = [
         f"{name} ({count} method{'s' * (count != 1)})"
         for name, count in _services(server).items()
@@ -70,11 +71,29 @@ def render_banner(
     yield f"services  {', '.join(counts)}"
     for listener in server.config.listeners:
         yield from _listener(server, listener, now)
+    yield from _policy(server)
+    yield f"reload    {server.watched}"
     for finding in server.report.findings:
         yield f"!         {finding.code} {finding.message}"
     addresses = ", ".join(server.addresses.values())
     elapsed = fields["ready_ms"]
-    yield f"ready     {addresses}  in {elapsed} ms   (Ctrl+C drains, twice cuts)"
+    yield (
+        f"ready     {addresses}  in {elapsed} ms"
+        "   (Ctrl+C drains, twice cuts; SIGHUP reloads)"
+    )
+
+
+def _policy(server: Server) -> Iterator[str]:
+    authorization = server.config.authorization
+    if authorization is None:
+        yield "policy    none: every call is allowed"
+        return
+    rules = len(authorization.rules)
+    yield (
+        f"policy    default {authorization.default.value}"
+        f"  {rules} rule{'s' * (rules != 1)}"
+        f"  {len(server.config.identities)} identities"
+    )
 
 
 def _listener(server: Server, listener: Listener, now: datetime) -> Iterator[str]:

@@ -120,7 +120,7 @@ def _load(name: str, profile: str | None) -> Server:
     from grpcsecure.server.app import make_server
     from grpcsecure.server.loading import load_services
 
-    return make_server(load_services(loaded, now=now))
+    return make_server(load_services(loaded, now=now), environ=os.environ)
 
 
 class _Session:

@@ -18,7 +18,7 @@ from grpcsecure.frozen import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MAX_BYTES", "Source", "decode_source", "read_source"]
+__all__ = ["MAX_BYTES", "STDIN", "Source", "decode_source", "read_source"]
 
 #: The largest config that is read: some 200,000 lines.
 MAX_BYTES = 8 * 1024 * 1024
@@ -26,7 +26,7 @@ MAX_BYTES = 8 * 1024 * 1024
 #: Seconds that a pipe given as a file (`<(envsubst < config.yaml)`) may stay silent.
 PIPE_PATIENCE = 10.0
 
-_STDIN = "<stdin>"
+STDIN = "<stdin>"
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -63,7 +63,7 @@ def read_source(
     except ValueError:  # a NUL in the name
         return _unreadable(name, "no such file or directory")
     if name == "-":
-        return decode_source(data, name=_STDIN, directory=Path.cwd())
+        return decode_source(data, name=STDIN, directory=Path.cwd())
     # Not resolved: a Kubernetes mount is a symlink, and its neighbours are meant.
     return decode_source(data, name=name, directory=Path(name).absolute().parent)
 

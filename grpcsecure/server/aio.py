@@ -38,7 +38,7 @@ class AsyncioRuntime:
     def __init__(self, assembly: Assembly) -> None:
         self._assembly = assembly
         self._servers: list[grpc.aio.Server] = []
-        self._ports = Ports(assembly)
+        self.ports = Ports(assembly)
         self._health: Any = None
         settings = assembly.config.server
         self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
@@ -65,10 +65,10 @@ class AsyncioRuntime:
                 methods = Methods(AsyncioCalls(gate, self._pool))
                 server = self._server(listener, AsyncioInterceptor(methods))
                 prepared.append((server, listener, methods))
-                addresses[listener.name] = self._ports.bind(server, listener, gate.view)
+                addresses[listener.name] = self.ports.bind(server, listener, gate.view)
         except BaseException:
             await self._release()
-            await asyncio.to_thread(self._ports.close)
+            await asyncio.to_thread(self.ports.close)
             raise
         for server, listener, methods in prepared:
             self._assembly.register(
@@ -81,10 +81,10 @@ class AsyncioRuntime:
         for server in self._servers:
             await server.start()
         try:
-            await asyncio.to_thread(self._ports.open)
+            await asyncio.to_thread(self.ports.open)
         except BaseException:
             await self.cut()
-            await asyncio.to_thread(self._ports.close)
+            await asyncio.to_thread(self.ports.close)
             raise
         return addresses
 
@@ -125,7 +125,7 @@ class AsyncioRuntime:
         """
         if self._health is not None:
             await self._health.drain()
-        self._ports.drain()
+        self.ports.drain()
         # gRPC's own grace would cut without telling; ours cuts when it is over.
         self._stops = [
             asyncio.ensure_future(server.stop(threading.TIMEOUT_MAX))
@@ -134,7 +134,7 @@ class AsyncioRuntime:
         _, running = await asyncio.wait(self._stops, timeout=max(grace, _IDLE_PATIENCE))
         if running:
             await self.cut()
-        await asyncio.to_thread(self._ports.close)
+        await asyncio.to_thread(self.ports.close)
         self._pool.shutdown(wait=False)
         return not self._cut
 
@@ -166,6 +166,11 @@ class LoopRuntime:
         self._end = asyncio.Event()
         self._ready.set()
         await self._end.wait()
+
+    @property
+    def ports(self) -> Ports:
+        """Where the servers listen."""
+        return self._runtime.ports
 
     def start(self) -> dict[str, str]:
         """Start as `AsyncioRuntime.start` does; the loop ends again if that fails."""

@@ -18,11 +18,13 @@ from grpcsecure.errors import (
     UnreadableConfigError,
 )
 from grpcsecure.model.server import Runtime
+from grpcsecure.model.units import render_duration
 from grpcsecure.server.assembly import Assembly
 from grpcsecure.server.audit import Auditor
 from grpcsecure.server.loading import load_config
 from grpcsecure.server.service_checks import check_together, pick_runtime
 from grpcsecure.server.snapshot import InForce, build_snapshot
+from grpcsecure.server.upkeep import start_upkeep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
     from grpcsecure.model.server import ServerConfig
     from grpcsecure.server.aio import AsyncioRuntime, LoopRuntime
     from grpcsecure.server.loading import Loaded
+    from grpcsecure.server.ports import Ports
     from grpcsecure.server.services import LoadedService
     from grpcsecure.server.threads import ThreadsRuntime
+    from grpcsecure.server.upkeep import Upkeep
     from grpcsecure.tls.material import Material
 
 __all__ = ["Server", "load", "make_server"]
@@ -64,17 +68,22 @@ def load(
     source = read_source(name)
     if isinstance(source, Finding):
         raise UnreadableConfigError(Report(subject=name, findings=(source,)))
+    environ = os.environ if environ is None else environ
     loaded = load_config(
-        source,
-        profile=profile,
-        environ=os.environ if environ is None else environ,
-        now=datetime.now(timezone.utc),
+        source, profile=profile, environ=environ, now=datetime.now(timezone.utc)
     )
-    return make_server(loaded, interceptors=interceptors)
+    return make_server(loaded, environ=environ, interceptors=interceptors)
 
 
-def make_server(loaded: Loaded, *, interceptors: Iterable[Any] = ()) -> Server:
+def make_server(
+    loaded: Loaded, *, environ: Mapping[str, str], interceptors: Iterable[Any] = ()
+) -> Server:
     """Return the server of a config that was loaded and checked.
+
+    Args:
+        loaded: the config.
+        environ: where a reload looks up `${VAR}`.
+        interceptors: of grpcio, outermost first.
 
     Raises:
         ConfigError: the config has errors; its `report` has the findings.
@@ -82,7 +91,7 @@ def make_server(loaded: Loaded, *, interceptors: Iterable[Any] = ()) -> Server:
     report = make_report(loaded.draft())
     if loaded.failed is not None:
         raise ConfigError(report)
-    return Server(loaded, report=report, interceptors=interceptors)
+    return Server(loaded, report=report, environ=environ, interceptors=interceptors)
 
 
 class Server:
@@ -98,11 +107,19 @@ class Server:
     """
 
     def __init__(
-        self, loaded: Loaded, *, report: Report, interceptors: Iterable[Any] = ()
+        self,
+        loaded: Loaded,
+        *,
+        report: Report,
+        environ: Mapping[str, str],
+        interceptors: Iterable[Any] = (),
     ) -> None:
         if loaded.document is None or loaded.failed is not None:
             raise ValueError("a server needs a config without errors")
+        self._loaded = loaded
         self._document = loaded.document
+        self._environ = environ
+        self._upkeep: Upkeep | None = None
         self._services = loaded.services
         self._in_force = InForce(
             build_snapshot(
@@ -125,7 +142,7 @@ class Server:
 
     @property
     def config(self) -> ServerConfig:
-        """The checked config."""
+        """The checked config, as it was when the server was loaded."""
         return self._document.config
 
     @property
@@ -164,7 +181,7 @@ class Server:
             background = ThreadsRuntime(assembly)
         self.addresses = background.start()
         self._background = background
-        self._interval = _set_switch_interval(self.config)
+        self._begin_upkeep(background.ports)
 
     def stop(self, grace: float | None = None) -> bool:
         """Drain and stop: health NOT_SERVING, no new calls, running ones may finish.
@@ -184,11 +201,46 @@ class Server:
             )
         if self._background is None:
             return True
-        _restore_switch_interval(self._interval)
+        self._end_upkeep()
         finished = self._background.stop(self._grace(grace))
         self._background = None
         self._auditor.close()
         return finished
+
+    def reload(self) -> None:
+        """Read the config and its files anew, now; returns at once.
+
+        What became of it is one line of the log `grpcsecure.reload`. Files that change
+        are noticed without this.
+        """
+        if self._upkeep is not None:
+            self._upkeep.reload()
+
+    @property
+    def generation(self) -> int:
+        """The generation in force; counts up with each reload that is applied."""
+        return self._in_force.snapshot.generation
+
+    @property
+    def watched(self) -> str:
+        """What is watched for changes, in words."""
+        seen, settings = self._loaded.seen, self.config.reload
+        assert seen is not None  # noqa: S101 - its files have been read
+        files = len(seen.states)
+        how = "events and " if settings.events else ""
+        interval = render_duration(settings.interval)
+        return f"{files} file{'s' * (files != 1)}, {how}every {interval}"
+
+    def _begin_upkeep(self, ports: Ports) -> None:
+        self._interval = _set_switch_interval(self.config)
+        self._upkeep = start_upkeep(
+            self._loaded, self._in_force, ports, environ=self._environ
+        )
+
+    def _end_upkeep(self) -> None:
+        _restore_switch_interval(self._interval)
+        if self._upkeep is not None:
+            self._upkeep.stop()
 
     def cut(self) -> None:
         """End the running calls now; a `stop` that waits in another thread returns."""
@@ -217,7 +269,7 @@ class Server:
         on_loop = AsyncioRuntime(assembly)
         self.addresses = await on_loop.start()
         self._on_loop = on_loop
-        self._interval = _set_switch_interval(self.config)
+        self._begin_upkeep(on_loop.ports)
         return self
 
     async def __aexit__(
@@ -229,7 +281,7 @@ class Server:
         if self._on_loop is None:
             await asyncio.to_thread(self.stop)
             return
-        _restore_switch_interval(self._interval)
+        await asyncio.to_thread(self._end_upkeep)
         await self._on_loop.stop(self._grace(None))
         self._on_loop = None
         await asyncio.to_thread(self._auditor.close)

@@ -19,7 +19,7 @@ from grpcsecure.tls.bridge.inner import InnerDirectory
 from grpcsecure.tls.bridge.supervisor import Bridge, BridgeError, BridgeListener
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
 
     from grpcsecure.model.listener import Listener
     from grpcsecure.server.bridged import BridgedView
@@ -49,7 +49,7 @@ class BridgeFront:
         self._on_failure = on_failure
         self._directory = InnerDirectory()
         self._listeners: list[BridgeListener] = []
-        self._views: list[BridgedView] = []
+        self.views: list[BridgedView] = []
         self._socket_files: list[str] = []
         self._bridge: Bridge | None = None
 
@@ -72,7 +72,7 @@ class BridgeFront:
         self._listeners.append(
             BridgeListener(listener.name, outer, inner, listener.tls, material)
         )
-        self._views.append(view)
+        self.views.append(view)
         if isinstance(listener.address, TcpAddress):
             return str(TcpAddress(listener.address.host, outer.getsockname()[1]))
         return str(listener.address)
@@ -100,13 +100,28 @@ class BridgeFront:
             StartupError: it does not.
         """
         bridge = Bridge(self._listeners, self)
-        for view in self._views:
+        for view in self.views:
             view.registry = bridge.peers
         self._bridge = bridge
         try:
             bridge.start()
         except BridgeError as error:
             raise StartupError(f"the TLS bridge did not start: {error}") from None
+
+    def prepare(self, materials: Mapping[str, Material]) -> Callable[[], None]:
+        """Have the bridge prepare material; return what puts it in force.
+
+        Raises:
+            BridgeError: it does not take it; in words.
+        """
+        assert self._bridge is not None  # noqa: S101 - it has been started
+        names = [listener.name for listener in self._listeners]
+        return self._bridge.prepare({name: materials[name] for name in names})
+
+    def close_connections(self, names: Collection[str]) -> None:
+        """Close connections by their names, with a TLS close_notify."""
+        if self._bridge is not None:
+            self._bridge.close(names)
 
     def drain(self) -> None:
         """Accept no more connections; the server ends the open ones."""

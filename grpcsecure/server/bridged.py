@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.server.context import ListenerView
+from grpcsecure.server.running import RunningCalls
 from grpcsecure.tls.bridge import auth_context as native
 from grpcsecure.tls.verify import present_checked
 
@@ -24,11 +25,15 @@ __all__ = ["BridgedCaller", "BridgedView"]
 
 
 class BridgedCaller:
-    """Answers for a bridged connection what grpcio's context answers for its own."""
+    """Answers for a bridged connection what grpcio's context answers for its own.
 
-    __slots__ = ("facts",)
+    `name` is that of the connection, by which the bridge knows it too.
+    """
 
-    def __init__(self, facts: PeerFacts) -> None:
+    __slots__ = ("facts", "name")
+
+    def __init__(self, name: str, facts: PeerFacts) -> None:
+        self.name = name
         self.facts = facts
 
     def peer(self) -> str:
@@ -55,7 +60,7 @@ _properties = lru_cache(maxsize=1024)(native.auth_context)
 class BridgedView(ListenerView):
     """What a listener behind the bridge knows about the peers of its calls."""
 
-    __slots__ = ("registry",)
+    __slots__ = ("registry", "running")
 
     def __init__(
         self, name: str, mode: ClientCertificateMode, in_force: InForce
@@ -63,6 +68,8 @@ class BridgedView(ListenerView):
         super().__init__(name, mode, in_force)
         #: Filled in when there is a bridge; until then everybody is nobody.
         self.registry: Registry | None = None
+        #: The calls of connections whose certificate may stop counting.
+        self.running = RunningCalls()
 
     def find(self, context: Any) -> BridgedCaller | None:
         """Return who the connection's name leads to; None refuses the call.
@@ -70,10 +77,16 @@ class BridgedView(ListenerView):
         A connection that came in through another listener is nobody here: what was
         asked of its client there may be less.
         """
-        facts = None if self.registry is None else self.registry.lookup(context.peer())
+        name = context.peer()
+        facts = None if self.registry is None else self.registry.lookup(name)
         if facts is None or facts.listener != self.name:
             return None
-        return BridgedCaller(facts)
+        return BridgedCaller(name, facts)
+
+    def begin(self, context: Any, caller: BridgedCaller) -> None:
+        """Note that a call of `caller` runs, until it is over."""
+        if caller.facts.certificate is not None:
+            self.running.begin(context, caller.name)
 
     def caller_of(self, context: Any) -> BridgedCaller:
         """Return the caller of a call, by its context of ours."""
@@ -82,7 +95,11 @@ class BridgedView(ListenerView):
 
     def presented(self, caller: BridgedCaller) -> Presented | None:
         """Return what the caller presented in its handshake, None if nothing."""
-        facts = caller.facts
+        return self.presented_by(caller.facts)
+
+    @staticmethod
+    def presented_by(facts: PeerFacts) -> Presented | None:
+        """Return what was presented in the handshake that `facts` tell of."""
         if facts.certificate is None:
             return None
         return present_checked(

@@ -49,6 +49,9 @@ class ListenerView:
         """Return the caller; None refuses the call."""
         return context
 
+    def begin(self, context: Any, caller: Any) -> None:
+        """Take note of a call that is admitted; here nobody asks for it."""
+
     def presented(self, caller: Any) -> Presented | None:
         """Return what the caller presented in its handshake, None if nothing."""
         if self._mode is None or not self._mode.asks:

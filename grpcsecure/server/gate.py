@@ -66,7 +66,9 @@ class Gate:
             caller = self.view.find(context)
             if caller is None:
                 return None, _UNKNOWN
-            return caller, self._judge(context, caller, method, exists=exists)
+            refusal = self._judge(context, caller, method, exists=exists)
+            if refusal is None:
+                self.view.begin(context, caller)
         except Exception:
             # Whatever it was: undecided is denied.
             _LOGGER.exception(
@@ -74,6 +76,7 @@ class Gate:
                 extra={"listener": self.view.name, "method": escape(method)},
             )
             return None, _UNKNOWN
+        return caller, refusal
 
     def _judge(
         self, context: Any, caller: Any, method: str, *, exists: bool

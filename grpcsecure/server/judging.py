@@ -95,6 +95,11 @@ class Judge:
         self._lock = threading.Lock()
         self._anonymous = Judgement(listener, None, policy)
 
+    def warm_up(self) -> None:
+        """Load what the first judgement needs, so that no call has to wait for it."""
+        if self._rechecks is not None:
+            self._rechecks.prepare()
+
     def judge(self, presented: Presented | None) -> Judgement:
         """Return what holds now of what a peer presented; None is anonymous."""
         if presented is None:

@@ -1,7 +1,7 @@
 """The life of a served process: start, ready, drain on a signal, cut on the second.
 
-Owns the process's signal handlers while it runs. As PID 1 a process has no default
-handlers, so SIGTERM is always caught here.
+Owns the process's signal handlers while it runs; SIGHUP has it read its files anew. As
+PID 1 a process has no default handlers, so SIGTERM is always caught here.
 """
 
 from __future__ import annotations
@@ -53,7 +53,11 @@ def run(
             raise KeyboardInterrupt
         received.put(signal.Signals(number))
 
+    def reload(_number: int, _frame: object) -> None:
+        server.reload()
+
     before = {number: signal.signal(number, note) for number in _SIGNALS}
+    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, reload)
     try:
         server.start()
         is_starting = False

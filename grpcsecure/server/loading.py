@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from grpcsecure.diagnostics.model import Finding
     from grpcsecure.server.services import LoadedService
     from grpcsecure.tls.material import Material
+    from grpcsecure.tls.watched import Digest
 
-__all__ = ["Loaded", "Phase", "load_config", "load_services"]
+__all__ = ["Loaded", "Phase", "load_config", "load_rest", "load_services"]
 
 
 class Phase(Enum):
@@ -53,6 +54,8 @@ class Loaded:
     document: Document | None = None
     materials: Mapping[str, Material] = field(default_factory=dict)
     services: tuple[LoadedService, ...] = ()
+    #: Of the files that the config depends on, from just before they were read.
+    seen: Digest | None = None
 
     def draft(self, *, complete: bool = True, all_profiles: bool = False) -> Draft:
         """Return the findings as a draft of a report; see `Draft` for the options."""
@@ -118,6 +121,12 @@ def load_services(loaded: Loaded, *, now: datetime) -> Loaded:
     return _run(loaded, Phase.SERVICES, _services(loaded, now))
 
 
+def load_rest(loaded: Loaded, *, now: datetime) -> Loaded:
+    """Check what is left of a config that was loaded up to its cross-field phase."""
+    loaded = _run(loaded, Phase.FILES, _files(loaded, now))
+    return load_services(loaded, now=now)
+
+
 @frozen
 class _Outcome:
     """What one phase adds."""
@@ -125,6 +134,7 @@ class _Outcome:
     findings: Iterable[Finding]
     materials: Mapping[str, Material] | None = None
     services: tuple[LoadedService, ...] | None = None
+    seen: Digest | None = None
 
 
 def _run(loaded: Loaded, phase: Phase, outcome: _Outcome) -> Loaded:
@@ -136,6 +146,7 @@ def _run(loaded: Loaded, phase: Phase, outcome: _Outcome) -> Loaded:
         failed=phase if any(finding.is_error for finding in found) else None,
         materials=loaded.materials if outcome.materials is None else outcome.materials,
         services=loaded.services if outcome.services is None else outcome.services,
+        seen=loaded.seen if outcome.seen is None else outcome.seen,
     )
 
 
@@ -161,9 +172,12 @@ def _cross_field(loaded: Loaded, _now: datetime) -> _Outcome:
 
 def _files(loaded: Loaded, now: datetime) -> _Outcome:
     from grpcsecure.checks.files import check_files
+    from grpcsecure.server.watching import take_digest
 
-    findings, materials = check_files(_document(loaded), now)
-    return _Outcome(findings=findings, materials=materials)
+    document = _document(loaded)
+    seen = take_digest(document.source, document.config)
+    findings, materials = check_files(document, now)
+    return _Outcome(findings=findings, materials=materials, seen=seen)
 
 
 def _services(loaded: Loaded, _now: datetime) -> _Outcome:

@@ -8,17 +8,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from grpcsecure.errors import KeyMaterialError
 from grpcsecure.model.listener import TcpAddress
 from grpcsecure.server.bind import bind
+from grpcsecure.tls.bridge.observer import BridgeError
 from grpcsecure.tls.native import NativeCredentials
 
 if TYPE_CHECKING:
-    from grpcsecure.model.listener import Listener
+    from collections.abc import Callable, Collection, Mapping
+
+    from grpcsecure.model.listener import Listener, TlsSettings
     from grpcsecure.server.assembly import Assembly
     from grpcsecure.server.bridge_front import BridgeFront
+    from grpcsecure.server.bridged import BridgedView
     from grpcsecure.tls.material import Material
 
-__all__ = ["Ports"]
+__all__ = ["Ports", "SwapError"]
+
+
+class SwapError(Exception):
+    """An engine does not take the material; in words."""
 
 
 class Ports:
@@ -26,6 +35,7 @@ class Ports:
 
     def __init__(self, assembly: Assembly) -> None:
         self._materials = assembly.in_force.snapshot.materials
+        self._native: dict[str, NativeCredentials] = {}
         self._front: BridgeFront | None = None
         if any(listener.is_bridged for listener in assembly.config.listeners):
             from grpcsecure.server.bridge_front import BridgeFront
@@ -44,10 +54,49 @@ class Ports:
             material = self._materials[listener.name]
             return self._front.bind(listener, material, view, server.add_insecure_port)
         else:
-            port = _bind_native(server, listener, self._materials[listener.name])
+            port = self._bind_native(server, listener, listener.tls)
         if isinstance(listener.address, TcpAddress):
             return str(TcpAddress(listener.address.host, port))
         return str(listener.address)
+
+    def _bind_native(self, server: Any, listener: Listener, tls: TlsSettings) -> int:
+        material = self._materials[listener.name]
+        native = NativeCredentials(material, tls.client_certificate)
+        self._native[listener.name] = native
+        return bind(
+            listener, lambda target: server.add_secure_port(target, native.credentials)
+        )
+
+    def prepare(self, materials: Mapping[str, Material]) -> Callable[[], None]:
+        """Have both engines prepare other material; return what puts it in force.
+
+        Raises:
+            SwapError: one of them does not take it; in words.
+        """
+        try:
+            commits = [
+                native.prepare(materials[name]) for name, native in self._native.items()
+            ]
+            if self._front is not None:
+                commits.append(self._front.prepare(materials))
+        except (KeyMaterialError, BridgeError) as error:
+            raise SwapError(str(error)) from error
+
+        def commit() -> None:
+            for each in commits:
+                each()
+
+        return commit
+
+    @property
+    def views(self) -> list[BridgedView]:
+        """The views of the bridged listeners."""
+        return [] if self._front is None else self._front.views
+
+    def close_connections(self, names: Collection[str]) -> None:
+        """Close connections through the bridge by their names, with a close_notify."""
+        if self._front is not None:
+            self._front.close_connections(names)
 
     def open(self) -> None:
         """Let clients through the bridge; the servers have started.
@@ -67,10 +116,3 @@ class Ports:
         """End the bridge; harmless twice."""
         if self._front is not None:
             self._front.stop()
-
-
-def _bind_native(server: Any, listener: Listener, material: Material) -> int:
-    assert listener.tls is not None  # noqa: S101 - the caller looked
-    mode = listener.tls.client_certificate
-    credentials = NativeCredentials(material, mode).credentials
-    return bind(listener, lambda target: server.add_secure_port(target, credentials))

@@ -35,6 +35,13 @@ class Snapshot:
     materials: Mapping[str, Material] = field(repr=False)
     judges: Mapping[str, Judge] = field(repr=False)
     policy: Policy | None = field(repr=False)
+    #: Fingerprints by the pattern that registers them.
+    pins: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+
+    def warm_up(self) -> None:
+        """Load what the first judgement needs, so that no call has to wait for it."""
+        for judge in self.judges.values():
+            judge.warm_up()
 
 
 class InForce:
@@ -67,6 +74,7 @@ def build_snapshot(
         config=config,
         materials=materials,
         policy=policy,
+        pins=pins,
         judges={
             listener.name: Judge(
                 listener.name,

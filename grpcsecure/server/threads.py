@@ -33,7 +33,7 @@ class ThreadsRuntime:
     def __init__(self, assembly: Assembly) -> None:
         self._assembly = assembly
         self._servers: list[grpc.Server] = []
-        self._ports = Ports(assembly)
+        self.ports = Ports(assembly)
         self._health: Any = None
         settings = assembly.config.server
         self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
@@ -60,10 +60,10 @@ class ThreadsRuntime:
                 methods = Methods(ThreadsCalls(gate))
                 server = self._server(listener, ThreadsInterceptor(methods))
                 prepared.append((server, listener, methods))
-                addresses[listener.name] = self._ports.bind(server, listener, gate.view)
+                addresses[listener.name] = self.ports.bind(server, listener, gate.view)
         except BaseException:
             self._release()
-            self._ports.close()
+            self.ports.close()
             raise
         for server, listener, methods in prepared:
             self._assembly.register(
@@ -76,10 +76,10 @@ class ThreadsRuntime:
         for server in self._servers:
             server.start()
         try:
-            self._ports.open()
+            self.ports.open()
         except BaseException:
             self.cut()
-            self._ports.close()
+            self.ports.close()
             raise
         return addresses
 
@@ -121,14 +121,14 @@ class ThreadsRuntime:
         """
         if self._health is not None:
             self._health.drain()
-        self._ports.drain()
+        self.ports.drain()
         deadline = monotonic() + max(grace, _IDLE_PATIENCE)
         # gRPC's own grace would cut without telling; ours cuts when it is over.
         self._stopped = [server.stop(threading.TIMEOUT_MAX) for server in self._servers]
         for event in self._stopped:
             if not event.wait(max(0.0, deadline - monotonic())):
                 self.cut()
-        self._ports.close()
+        self.ports.close()
         self._pool.shutdown(wait=False)
         return not self._cut
 

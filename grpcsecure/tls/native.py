@@ -13,6 +13,8 @@ import grpc
 from grpcsecure.errors import KeyMaterialError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from grpcsecure.model.modes import ClientCertificateMode
     from grpcsecure.tls.material import Material
 
@@ -55,7 +57,20 @@ class NativeCredentials:
             KeyMaterialError: the mode verifies, and the material has no client CA; the
                 material in use stays.
         """
-        self._current = _Configuration(material, self._mode)
+        self.prepare(material)()
+
+    def prepare(self, material: Material) -> Callable[[], None]:
+        """Return what has the handshakes from then on use `material`.
+
+        Raises:
+            KeyMaterialError: the mode verifies, and the material has no client CA.
+        """
+        prepared = _Configuration(material, self._mode)
+
+        def commit() -> None:
+            self._current = prepared
+
+        return commit
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
         """Answer gRPC, which asks under the GIL and a mutex of the listener.

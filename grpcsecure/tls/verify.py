@@ -87,6 +87,9 @@ class Verdict(Protocol):
 class Rechecks(Protocol):
     """Verifies chains against the material in force."""
 
+    def prepare(self) -> None:
+        """Load what the first verdict needs."""
+
     def verdict(self, leaf: bytes, chain: tuple[bytes, ...], now: datetime) -> Verdict:
         """Return what the material makes of a leaf and its chain (DER)."""
 

@@ -1,0 +1,229 @@
+"""One attempt at a reload: read all anew, check it as at start-up, swap it whole.
+
+Invariants: a snapshot is applied as a whole or not at all; every attempt says so in
+exactly one line; and what is rejected leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from grpcsecure.config.source import STDIN, read_source
+from grpcsecure.diagnostics.catalog import tool as kinds
+from grpcsecure.diagnostics.model import Finding
+from grpcsecure.frozen import replace
+from grpcsecure.server.changes import describe_changes
+from grpcsecure.server.expiry import has_little_left, render_rest
+from grpcsecure.server.loading import Phase, load_config, load_rest
+from grpcsecure.server.ports import SwapError
+from grpcsecure.server.restart import keys_that_need_a_restart
+from grpcsecure.server.snapshot import build_snapshot
+from grpcsecure.server.watching import watch_set
+from grpcsecure.tls.settling import Outcome
+from grpcsecure.tls.watched import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from grpcsecure.model.peer import Certificate
+    from grpcsecure.server.loading import Loaded
+    from grpcsecure.server.snapshot import InForce, Snapshot
+    from grpcsecure.tls.material import Material
+    from grpcsecure.tls.watched import Digest
+
+__all__ = ["Reloader"]
+
+_LOGGER = logging.getLogger("grpcsecure.reload")
+
+
+class Reloader:
+    """Tries reloads of what one server was started with, on one thread.
+
+    Args:
+        loaded: what it was started with.
+        in_force: holds the snapshot that is replaced.
+        environ: where `${VAR}` is looked up.
+        prepare: has the engines prepare material, and returns what puts it in force;
+            raises `SwapError` if they do not take it.
+
+    Attributes:
+        on_applied: is called after each swap.
+        watch: is told the digest of the files to watch from then on.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        in_force: InForce,
+        *,
+        environ: Mapping[str, str],
+        prepare: Callable[[Mapping[str, Material]], Callable[[], None]],
+    ) -> None:
+        self._loaded = loaded
+        self._in_force = in_force
+        self._environ = environ
+        self._prepare = prepare
+        self.on_applied: Callable[[], None] = _do_nothing
+        self.watch: Callable[[Digest], None] = _watch_nothing
+        #: What was rejected last and has not been mended, with what was said of it.
+        self._rejected: dict[str, object] | None = None
+
+    def attempt(self, *, last: bool) -> Outcome:
+        """Try once; see `Watcher`.
+
+        Args:
+            last: whether what is incomplete is not waited for any longer.
+        """
+        now = datetime.now(timezone.utc)
+        name = self._loaded.source.name
+        source = self._loaded.source if name == STDIN else read_source(name)
+        if isinstance(source, Finding):
+            return self._reject([source], now, last=last, may_be_incomplete=True)
+        loaded = load_config(
+            source,
+            profile=self._loaded.profile,
+            environ=self._environ,
+            now=now,
+            last=Phase.CROSS_FIELD,
+        )
+        if loaded.document is None or loaded.failed is not None:
+            return self._reject(_errors(loaded), now, last=last)
+        needs = self._needs_restart(loaded)
+        if needs:
+            return self._reject(needs, now, last=last)
+        return self._read_files(loaded, now, last=last)
+
+    def _read_files(self, loaded: Loaded, now: datetime, *, last: bool) -> Outcome:
+        loaded = load_rest(loaded, now=now)
+        seen = loaded.seen
+        assert seen is not None  # noqa: S101 - its files have been read
+        if loaded.failed is None:
+            self.watch(seen)
+            return self._swap(loaded, now)
+        # Both: what is named now, and what would do if the config went back.
+        before = watch_set(loaded.source.name, self._in_force.snapshot.config)
+        self.watch(digest(before.joined(seen.watch)))
+        files = loaded.failed is Phase.FILES
+        return self._reject(_errors(loaded), now, last=last, may_be_incomplete=files)
+
+    def _needs_restart(self, loaded: Loaded) -> list[Finding]:
+        document = loaded.document
+        assert document is not None  # noqa: S101 - the caller looked
+        before = self._in_force.snapshot.config
+        return [
+            kinds.NEEDS_RESTART(
+                f"`{'.'.join(key)}` cannot change while the server runs",
+                span=document.place(*key),
+                label="differs from what is in force",
+                help="restart the server to apply it, or take it back",
+            )
+            for key in keys_that_need_a_restart(before, document.config)
+        ]
+
+    def _swap(self, loaded: Loaded, now: datetime) -> Outcome:
+        document = loaded.document
+        assert document is not None  # noqa: S101 - nothing failed
+        old = self._in_force.snapshot
+        generation = old.generation + 1
+        new = build_snapshot(
+            document.config,
+            {
+                name: replace(material, generation=generation)
+                for name, material in loaded.materials.items()
+            },
+            pins={},
+            generation=generation,
+        )
+        changes = describe_changes(old, new)
+        self._rejected = None
+        if not changes:
+            self._loaded = loaded
+            _LOGGER.info("reload.unchanged", extra={"generation": old.generation})
+            return Outcome.SETTLED
+        try:
+            commit = self._prepare(new.materials)
+        except SwapError as error:
+            return self._say_rejected([str(error)], now)
+        new.warm_up()
+        # From here on nothing may fail. The rules come first: a client that a new CA
+        # lets in must not be judged by the old ones.
+        self._in_force.snapshot = new
+        commit()
+        self._loaded = loaded
+        _LOGGER.info(
+            "reload.applied",
+            extra={
+                "generation": f"{old.generation} -> {generation}",
+                "changed": "; ".join(changes),
+            },
+        )
+        self.on_applied()
+        return Outcome.SETTLED
+
+    def _reject(
+        self,
+        findings: Sequence[Finding],
+        now: datetime,
+        *,
+        last: bool,
+        may_be_incomplete: bool = False,
+    ) -> Outcome:
+        if may_be_incomplete and not last:
+            return Outcome.INCOMPLETE
+        return self._say_rejected([_concise(finding) for finding in findings], now)
+
+    def _say_rejected(self, findings: list[str], now: datetime) -> Outcome:
+        self._rejected = {
+            "generation": f"{self._in_force.snapshot.generation} kept",
+            "findings": "; ".join(findings),
+        }
+        self._say_rejection(now, reminds=False)
+        return Outcome.SETTLED
+
+    def _say_rejection(self, now: datetime, *, reminds: bool) -> None:
+        fields = dict(self._rejected or {})
+        leaf = _first_to_expire(self._in_force.snapshot)
+        if leaf is not None:
+            fields["certificate_in_force"] = f"{leaf.subject}, {_rest(leaf, now)}"
+        event = "reload.still_rejected" if reminds else "reload.rejected"
+        _LOGGER.error(event, extra=fields)
+
+    def remind(self, now: datetime) -> None:
+        """Say again what was rejected, as a certificate in force is about to expire."""
+        leaf = _first_to_expire(self._in_force.snapshot)
+        if (
+            self._rejected is not None
+            and leaf is not None
+            and has_little_left(leaf, now)
+        ):
+            self._say_rejection(now, reminds=True)
+
+
+def _do_nothing() -> None:
+    """For whoever need not know of a swap."""
+
+
+def _watch_nothing(_seen: Digest) -> None:
+    """For whoever asks for attempts without a watcher."""
+
+
+def _errors(loaded: Loaded) -> list[Finding]:
+    return [finding for finding in loaded.findings if finding.is_error]
+
+
+def _concise(finding: Finding) -> str:
+    span = finding.span
+    place = "" if span is None else f" ({span.file}:{span.line}:{span.column})"
+    return f"{finding.code} {finding.message}{place}"
+
+
+def _first_to_expire(snapshot: Snapshot) -> Certificate | None:
+    leaves = (material.chain[0] for material in snapshot.materials.values())
+    return min(leaves, key=lambda leaf: leaf.not_after, default=None)
+
+
+def _rest(leaf: Certificate, now: datetime) -> str:
+    rest = render_rest(leaf, now)
+    return rest if rest.startswith("expired") else f"lives {rest}"

@@ -1,0 +1,43 @@
+"""How many calls run on a connection, for whoever wants to close it after them."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+__all__ = ["RunningCalls"]
+
+
+class RunningCalls:
+    """Counts by the name of the connection; a connection without calls has no entry."""
+
+    __slots__ = ("_counts", "_lock")
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, context: Any, connection: str) -> None:
+        """Count a call in, and out again when grpcio says that it is over.
+
+        Args:
+            context: grpcio's context of the call, of either runtime.
+            connection: the name of its connection.
+        """
+        with self._lock:
+            self._counts[connection] = self._counts.get(connection, 0) + 1
+        add_callback = getattr(context, "add_callback", None)
+        if add_callback is None:
+            context.add_done_callback(lambda _context: self._end(connection))
+        elif not add_callback(lambda: self._end(connection)):
+            self._end(connection)
+
+    def _end(self, connection: str) -> None:
+        with self._lock:
+            left = self._counts.pop(connection, 0) - 1
+            if left > 0:
+                self._counts[connection] = left
+
+    def on(self, connection: str) -> int:
+        """Return how many calls run on a connection now."""
+        return self._counts.get(connection, 0)

@@ -1,0 +1,62 @@
+"""Which files a config depends on: the config itself, key material, registered ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grpcsecure.config.source import STDIN, read_source
+from grpcsecure.frozen import replace
+from grpcsecure.model.policy import MatcherKind
+from grpcsecure.tls.material import material_paths
+from grpcsecure.tls.watched import WatchSet, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from grpcsecure.config.source import Source
+    from grpcsecure.model.server import ServerConfig
+    from grpcsecure.tls.watched import Digest
+
+__all__ = ["pin_patterns", "take_digest", "watch_set"]
+
+
+def watch_set(name: str, config: ServerConfig | None) -> WatchSet:
+    """Return the files of a config and what it names.
+
+    Args:
+        name: of the config's source; standard input is no file.
+        config: None where the config cannot be read.
+    """
+    files = [] if name == STDIN else [Path(name).absolute()]
+    patterns: tuple[str, ...] = ()
+    if config is not None:
+        for listener in config.listeners:
+            if listener.tls is not None:
+                files += material_paths(listener.tls)
+        patterns = tuple(dict.fromkeys(pin_patterns(config)))
+    return WatchSet(files=tuple(dict.fromkeys(files)), patterns=patterns)
+
+
+def pin_patterns(config: ServerConfig) -> Iterator[str]:
+    """Yield the patterns of registered certificates."""
+    for identity in config.identities:
+        for matcher in identity.matchers:
+            for criterion in matcher.criteria:
+                if criterion.kind is MatcherKind.CERTIFICATES:
+                    yield criterion.value
+
+
+def take_digest(source: Source, config: ServerConfig) -> Digest:
+    """Return the digest of the files, to be taken before those are read.
+
+    The config has been read by then: if it is another one now, the digest says that
+    nothing is known of it, so that the difference will be noticed.
+    """
+    seen = digest(watch_set(source.name, config))
+    if source.name == STDIN:
+        return seen
+    if read_source(source.name) == source:
+        return seen
+    unknown = {Path(source.name).absolute(): ""}
+    return replace(seen, states={**seen.states, **unknown})
