@@ -100,7 +100,7 @@ class IdentityIndex:
         given = self._names(granted)
         return Standing(
             granted=built_in | given,
-            claimed=built_in | self._names(claimed) | given,
+            claimed=built_in | self._names(claimed),
             is_known=is_verified or bool(given),
         )
 

@@ -111,7 +111,8 @@ class _Affixes:
         """Return the bucket of an affix; a new one if there is none."""
         if text not in self._buckets:
             self._buckets[text] = {}
-            self._lengths = tuple(sorted({*self._lengths, len(text)}))
+            if len(text) not in self._lengths:
+                self._lengths = tuple(sorted((*self._lengths, len(text))))
         return self._buckets[text]
 
     def find(self, path: str, found: list[_Bucket]) -> None:

@@ -1,0 +1,131 @@
+"""Peers, identities and rules in few words, for tests of who may call what."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from grpcsecure.model.peer import (
+    AnonymousPeer,
+    Certificate,
+    ClaimedPeer,
+    VerifiedPeer,
+)
+from grpcsecure.model.policy import (
+    Authorization,
+    Criterion,
+    Effect,
+    Identity,
+    Matcher,
+    MatcherKind,
+    MetadataCondition,
+    Rule,
+)
+from grpcsecure.policy.engine import compile_policy
+
+__all__ = [
+    "FINGERPRINT",
+    "PUBLIC_KEY",
+    "allow",
+    "anonymous",
+    "certificate",
+    "claimed",
+    "compiled",
+    "deny",
+    "digest",
+    "identity",
+    "matcher",
+    "verified",
+]
+
+_START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+def digest(byte):
+    """Return a SHA-256 in the spelling of the config, made of one byte."""
+    return f"sha256:{bytes([byte] * 32).hex(':')}"
+
+
+FINGERPRINT = digest(0xAB)
+PUBLIC_KEY = digest(0xCD)
+
+
+def certificate(**says):
+    """Return a certificate that says no name but these."""
+    return Certificate(
+        **{
+            "der": b"",
+            "subject": "",
+            "issuer": "CN=ca",
+            "serial_number": 1,
+            "not_before": _START,
+            "not_after": _START + timedelta(days=1),
+            "fingerprint": FINGERPRINT,
+            "public_key": PUBLIC_KEY,
+            **says,
+        }
+    )
+
+
+def verified(**says):
+    """Return a peer whose certificate says these and was verified."""
+    return VerifiedPeer(listener="public", address="", certificate=certificate(**says))
+
+
+def claimed(**says):
+    """Return a peer whose certificate says the same, and nobody knows who signed it."""
+    return ClaimedPeer(
+        listener="public",
+        address="",
+        certificate=certificate(**says),
+        unverified_reason="self-signed certificate",
+    )
+
+
+def anonymous():
+    """Return a peer without a certificate."""
+    return AnonymousPeer(listener="public", address="")
+
+
+def matcher(**criteria):
+    """Return a matcher of all of these."""
+    return Matcher(
+        tuple(Criterion(MatcherKind(kind), value) for kind, value in criteria.items())
+    )
+
+
+def identity(name, *matchers, **criteria):
+    """Return an identity of any of these matchers, each as a dictionary, or of one."""
+    return Identity(
+        name, tuple(matcher(**each) for each in (*matchers, criteria) if each)
+    )
+
+
+def allow(names, *methods, **more):
+    """Return a rule that allows identities, parted by spaces, on methods."""
+    return _rule(Effect.ALLOW, names, methods, **more)
+
+
+def deny(names, *methods, **more):
+    """Return a rule that denies identities, parted by spaces, on methods."""
+    return _rule(Effect.DENY, names, methods, **more)
+
+
+def _rule(effect, names, methods, *, name="rule", metadata=None, **more):
+    return Rule(
+        name=name,
+        effect=effect,
+        identities=tuple(names.split()),
+        methods=methods or ("*",),
+        metadata=tuple(
+            MetadataCondition(key, tuple(values))
+            for key, values in (metadata or {}).items()
+        ),
+        **more,
+    )
+
+
+def compiled(*rules, identities=(), default=Effect.DENY, pins=None):
+    """Return the policy of these rules."""
+    return compile_policy(
+        Authorization(default=default, rules=rules), tuple(identities), pins=pins or {}
+    )

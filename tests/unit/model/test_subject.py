@@ -1,0 +1,157 @@
+"""RFC 4514: what a subject's text means."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography import x509
+from hypothesis import given
+from hypothesis import strategies as st
+from support.refusals import why_refused
+
+from grpcsecure.model.names import parse_subject
+
+CN = "2.5.4.3"
+
+#: Texts that mean the same name.
+SAME = [
+    ("CN=a", "cn=a"),
+    ("CN=a", "2.5.4.3=a"),
+    ("CN=a", "OID.2.5.4.3=a"),
+    ("CN=a", "oid.2.5.4.3=a"),
+    ("CN=a", r"CN=\61"),
+    ("L=x,ST=y,O=z,OU=v,C=DE,STREET=s", "l=x,st=y,o=z,ou=v,c=DE,street=s"),
+    ("DC=net,UID=jim", "0.9.2342.19200300.100.1.25=net,uid=jim"),
+    ("emailAddress=a@b", "1.2.840.113549.1.9.1=a@b"),
+    ("serialNumber=7", "SERIALNUMBER=7"),
+    ("serialNumber=7", "2.5.4.5=7"),
+    ("OU=Sales+CN=J. Smith,DC=example", "CN=J. Smith+OU=Sales,DC=example"),
+    (r"CN=a\,b", r"CN=a\2Cb"),
+    (r"CN=\ a\ ", r"CN=\20a\20"),
+    (r"CN=Lu\C4\8Di\C4\87", "CN=Lučić"),
+    (r"CN=Before\0dAfter,DC=example", "CN=Before\rAfter,DC=example"),
+    ("CN=#0402486a", "CN=#0402486A"),
+    (r"CN=a\=b", "CN=a=b"),
+]
+
+#: Texts that mean different names.
+DIFFERENT = [
+    ("CN=a", "CN=A"),
+    ("CN=a", "O=a"),
+    ("CN=a,O=b", "O=b,CN=a"),
+    ("CN=a,O=b", "CN=a+O=b"),
+    ("CN=a,O=b", "CN=a"),
+    ("CN=a,CN=a", "CN=a"),
+    ("CN=a", r"CN=a\ "),
+    ("CN=a", r"CN=a\00"),
+    ("CN=a b", "CN=a  b"),
+    ("CN=ab", "CN=#6162"),
+    (r"CN=\#6162", "CN=#6162"),
+    (r"CN=a\,O=b", "CN=a,O=b"),
+    ("CN=\u00e9", "CN=e\u0301"),  # nothing is normalised
+    ("CN=admin", "CN=\u0430dmin"),  # a Cyrillic letter
+]
+
+#: Texts that mean no name, and a part of what is said of them.
+WRONG = [
+    ("", "expected a subject"),
+    ("billing", "expected an attribute type"),
+    ("=a", "expected an attribute type"),
+    ("CN", "expected an attribute type"),
+    ("CN=a,", "expected an attribute type"),
+    ("CN=a+", "expected an attribute type"),
+    (",CN=a", "expected an attribute type"),
+    ("CN=a,,O=b", "expected an attribute type"),
+    ("/CN=a/O=b", "expected an attribute type"),
+    ("CN =a", "expected an attribute type"),
+    ("CN=a, O=b", "expected no space"),
+    ("CN=a ,O=b", "expected no space"),
+    ("CN= a", "expected no space"),
+    ("XY=a", "expected CN, L, ST"),
+    ("givenName=a", "expected CN, L, ST"),
+    ("2.05.4=a", "expected CN, L, ST"),
+    ("3.5.4=a", "expected CN, L, ST"),
+    ("\u017ft=a", "expected an attribute type"),  # a long s, `ST` in capitals
+    ('CN="a"', "expected `\\` before each"),
+    ("CN=a;O=b", "expected `\\` before each"),
+    ("CN=a<b", "expected `\\` before each"),
+    ("CN=a\0", "expected `\\` before each"),
+    ("CN=a\\", "expected `\\` before each"),
+    (r"CN=a\x", "expected `\\` before each"),
+    (r"CN=a\6", "expected `\\` before each"),
+    (r"CN=\ff", "expected UTF-8"),
+    (r"CN=\C4", "expected UTF-8"),
+    ("CN=#", "expected pairs of hex"),
+    ("CN=#0", "expected pairs of hex"),
+    ("CN=#04zz", "expected pairs of hex"),
+    ("CN=#04 ", "expected pairs of hex"),
+    ("CN=a+CN=a", "expected different attributes"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_spelling_does_not_count(one, other):
+    """Case of types, OIDs, escapes, and the order beside `+` mean nothing."""
+    assert parse_subject(one) == parse_subject(other)
+    assert hash(parse_subject(one)) == hash(parse_subject(other))
+
+
+@pytest.mark.parametrize(("one", "other"), DIFFERENT)
+def test_content_counts(one, other):
+    """Values are exact, the order of the parts counts, bytes are no text."""
+    assert parse_subject(one) != parse_subject(other)
+
+
+@pytest.mark.parametrize(("text", "words"), WRONG)
+def test_no_subject_is_refused(text, words):
+    """What RFC 4514 does not allow is refused, in the words of a finding."""
+    with pytest.raises(ValueError, match=r"^expected") as caught:
+        parse_subject(text)
+    assert words in str(caught.value)
+
+
+def test_values_are_found_by_type():
+    """A certificate can have several common names, also beside a `+`."""
+    subject = parse_subject("CN=a+OU=b,O=c,CN=d")
+    assert subject.values(CN) == ("a", "d")
+    assert subject.values("2.5.4.6") == ()
+
+
+_OIDS = st.sampled_from([CN, "2.5.4.10", "2.5.4.11", "1.2.840.113549.1.9.1", "1.2.3.4"])
+_VALUES = st.text(
+    st.characters(exclude_categories=["Cs"]) | st.sampled_from(' ,+"\\<>;#=\0\n'),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(st.lists(st.lists(st.tuples(_OIDS, _VALUES), min_size=1, unique=True)))
+def test_subjects_of_certificates_are_read(parts):
+    """Whatever the subject of a certificate is, `cryptography`'s text is understood."""
+    if not parts:
+        return
+    name = x509.Name(
+        x509.RelativeDistinguishedName(
+            x509.NameAttribute(x509.ObjectIdentifier(oid), value, _validate=False)
+            for oid, value in part
+        )
+        for part in parts
+    )
+    # RFC 4514 begins with the last one.
+    wanted = tuple(frozenset(part) for part in reversed(parts))
+    assert parse_subject(name.rfc4514_string()).parts == wanted
+
+
+@given(st.text() | st.text(st.sampled_from('CN=,+\\#"0aF ')).map(lambda t: "CN=" + t))
+def test_any_text_is_read_or_refused(text):
+    """No text raises anything but the ValueError that says what is wrong."""
+    assert (why_refused(parse_subject, text) or "expected").startswith("expected")
+
+
+READ_AGAIN_AND_AGAIN = {r"\61", "a", ",CN=a", r"\C4\8D", "#"}
+
+
+@pytest.mark.parametrize("unit", [*sorted(READ_AGAIN_AND_AGAIN), "+", " ", r"\ff", '"'])
+def test_long_subject_takes_no_time(unit):
+    """A subject of 100 kB is read, or refused, in one pass."""
+    problem = why_refused(parse_subject, "CN=a" + unit * (100_000 // len(unit)))
+    assert (problem is None) == (unit in READ_AGAIN_AND_AGAIN)
