@@ -1,0 +1,318 @@
+"""What holds for every policy, peer and call."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hypothesis import given
+from hypothesis import strategies as st
+from support.naive_policy import CRITERIA, PINS, SAID, NaivePolicy
+from support.policies import allow, anonymous, certificate
+
+from grpcsecure.frozen import replace
+from grpcsecure.model.peer import ClaimedPeer, Peer, VerifiedPeer
+from grpcsecure.model.policy import (
+    Authorization,
+    BuiltIn,
+    Criterion,
+    Effect,
+    Identity,
+    Matcher,
+    MatcherKind,
+    MetadataCondition,
+    Rule,
+)
+from grpcsecure.policy.engine import Call, compile_policy
+
+NAMES = ("one", "two", "three")
+BUILT_IN = tuple(built_in.value for built_in in BuiltIn)
+NAME_KINDS = tuple(kind for kind in MatcherKind if not kind.is_pin)
+PATTERNS = (
+    "*",
+    "/*",
+    "/a.*",
+    "/a.S/*",
+    "/a.S/G*",
+    "/a.S/Get",
+    "/b.S/Get",
+    "*/Get",
+    "*t",
+    "/a.S/../*",
+)
+METHODS = ("/a.S/Get", "/a.S/Put", "/a.S/Go", "/b.S/Get", "/a.S/../Get", "//", "t", "")
+LISTENERS = ("public", "inner")
+KEYS = {"x-env": ("prod", "dev"), "x-key-bin": ("AA==", "AQ==")}
+SENT = (
+    *((key, value) for key in ("x-env", "x-other") for value in ("prod", "dev", "\0")),
+    *(("x-key-bin", value) for value in (b"\0", b"\1", b"AA==")),
+)
+
+
+def some(values, **sizes):
+    """Draw a tuple of different values."""
+    return st.lists(st.sampled_from(values), unique=True, **sizes).map(tuple)
+
+
+def criteria(kinds=tuple(MatcherKind)):
+    """Draw a criterion of one of some kinds."""
+    return st.sampled_from(
+        [Criterion(kind, value) for kind in kinds for value in CRITERIA[kind.value]]
+    )
+
+
+def identities(kinds=tuple(MatcherKind)):
+    """Draw what the three names mean."""
+    matchers = st.builds(
+        Matcher,
+        st.lists(
+            criteria(kinds), min_size=1, max_size=2, unique_by=lambda c: c.kind
+        ).map(tuple),
+    )
+    return st.tuples(
+        *(
+            st.builds(
+                Identity,
+                st.just(name),
+                st.lists(matchers, min_size=1, max_size=2).map(tuple),
+            )
+            for name in NAMES
+        )
+    )
+
+
+CONDITIONS = st.sampled_from(list(KEYS)).flatmap(
+    lambda key: st.builds(
+        MetadataCondition, st.just(key), some(KEYS[key], min_size=1)
+    ).map(lambda condition: (condition,))
+)
+
+
+def rules(*effects):
+    """Draw a rule; half of them have no condition."""
+    return st.builds(
+        Rule,
+        name=st.sampled_from("abcdefgh"),
+        effect=st.sampled_from(effects or tuple(Effect)),
+        identities=some((*NAMES, *BUILT_IN), min_size=1, max_size=3),
+        methods=some(PATTERNS, min_size=1, max_size=3),
+        listeners=st.none() | st.none() | some(LISTENERS, min_size=1),
+        metadata=st.just(()) | CONDITIONS,
+        enforce=st.booleans(),
+    )
+
+
+POLICIES = st.builds(
+    Authorization,
+    default=st.sampled_from(Effect),
+    rules=st.lists(rules(), max_size=6).map(tuple),
+)
+
+CERTIFICATES = st.builds(
+    certificate,
+    **{
+        attribute: (
+            st.sampled_from(values)
+            if attribute in {"common_name", "subject", "fingerprint", "public_key"}
+            else some(values, max_size=2)
+        )
+        for attribute, values in SAID.items()
+    },
+)
+CLAIMED = st.builds(
+    ClaimedPeer,
+    listener=st.just("public"),
+    address=st.just(""),
+    certificate=CERTIFICATES,
+    unverified_reason=st.just("no"),
+)
+VERIFIED = st.builds(
+    VerifiedPeer,
+    listener=st.just("public"),
+    address=st.just(""),
+    certificate=CERTIFICATES,
+)
+PEERS = VERIFIED | CLAIMED | st.builds(anonymous)
+CALLS = st.builds(
+    Call,
+    st.sampled_from(METHODS),
+    st.sampled_from(LISTENERS),
+    st.lists(st.sampled_from(SENT), max_size=3),
+    st.booleans(),
+)
+DATES = st.booleans()
+
+
+class Scene(NamedTuple):
+    """Everything but the rules: what the names mean, who calls, what, and when."""
+
+    known: tuple[Identity, ...]
+    peer: Peer
+    call: Call
+    in_force: bool
+
+    def standing(self, policy):
+        """Return who the caller is to a policy."""
+        return policy.identify(self.peer, in_force=self.in_force)
+
+    def compile(self, authorization):
+        """Return the policy of these rules."""
+        return compile_policy(authorization, self.known, pins=PINS)
+
+    def decide(self, authorization):
+        """Return the decision by these rules."""
+        policy = self.compile(authorization)
+        return policy.decide(self.standing(policy), self.call)
+
+    def has(self, name, *, trusted):
+        """Say whether the caller is granted (trusted) or claims a name."""
+        naive = NaivePolicy(Authorization(), self.known)
+        return naive.has(self.peer, name, trusted=trusted, now=self.in_force)
+
+
+SCENES = st.builds(Scene, identities(), PEERS, CALLS, DATES)
+
+
+@given(POLICIES, SCENES)
+def test_index_agrees_with_asking_every_rule(authorization, scene):
+    """The compiled policy decides by the same rule as the plainest one, shadow too."""
+    decision = scene.decide(authorization)
+    naive = NaivePolicy(authorization, scene.known)
+    wanted, all_enforced = naive.decide(scene.peer, scene.call, in_force=scene.in_force)
+    assert (decision.effect, decision.rule) == wanted
+    shadow = decision.shadow or decision
+    assert (shadow.effect, shadow.rule) == all_enforced
+    assert (decision.shadow is None) == (all_enforced == wanted)
+    assert decision.is_known == (
+        isinstance(scene.peer, VerifiedPeer)
+        or any(scene.has(name, trusted=True) for name in NAMES)
+    )
+
+
+@given(SCENES)
+def test_identities_agree_with_asking_each(scene):
+    """The index of identities finds what asking one after the other finds."""
+    standing = scene.standing(scene.compile(Authorization()))
+    everything = (*NAMES, *BUILT_IN)
+    for names, trusted in ((standing.granted, True), (standing.claimed, False)):
+        assert names == {n for n in everything if scene.has(n, trusted=trusted)}
+    assert standing.identities == standing.granted & set(NAMES)
+
+
+@given(SCENES)
+def test_granted_is_claimed(scene):
+    """Whoever is allowed by a name can be denied by it."""
+    standing = scene.standing(scene.compile(Authorization()))
+    assert standing.granted <= standing.claimed
+
+
+UNVERIFIED = CLAIMED | st.builds(anonymous)
+
+
+@given(POLICIES, st.builds(Scene, identities(NAME_KINDS), UNVERIFIED, CALLS, DATES))
+def test_unverified_chain_gets_nothing_by_a_name(authorization, scene):
+    """Without a verified chain no name is granted, and no rule for names allows."""
+    assert scene.standing(scene.compile(authorization)).identities == frozenset()
+    rule = scene.decide(authorization).rule
+    if rule is not None and rule.effect is Effect.ALLOW:
+        assert not {*BUILT_IN}.isdisjoint(rule.identities)
+
+
+@given(CLAIMED, criteria(NAME_KINDS), criteria(), CALLS, DATES)
+def test_name_beside_a_pin_grants_nothing(peer, name, other, call, in_force):
+    """A matcher with a name in it is for verified peers, whatever else is in it."""
+    scene = Scene((Identity("one", (Matcher((name, other)),)),), peer, call, in_force)
+    assert not scene.decide(Authorization(rules=(allow("one"),))).is_allowed
+
+
+@given(POLICIES, rules(Effect.DENY), SCENES, st.data())
+def test_one_more_deny_rule_never_allows(authorization, rule, scene, data):
+    """Wherever it stands, what was denied stays denied."""
+    more = with_one_more(authorization, rule, data)
+    if scene.decide(more).is_allowed:
+        assert scene.decide(authorization).is_allowed
+
+
+@given(POLICIES, rules(Effect.ALLOW), SCENES, st.data())
+def test_one_more_allow_rule_never_denies(authorization, rule, scene, data):
+    """Wherever it stands, what was allowed stays allowed."""
+    more = with_one_more(authorization, rule, data)
+    if scene.decide(authorization).is_allowed:
+        assert scene.decide(more).is_allowed
+
+
+def with_one_more(authorization, rule, data):
+    """Put a rule somewhere between the others."""
+    place = data.draw(st.integers(0, len(authorization.rules)))
+    before, after = authorization.rules[:place], authorization.rules[place:]
+    return replace(authorization, rules=(*before, rule, *after))
+
+
+@given(POLICIES, SCENES, st.data())
+def test_order_never_changes_what_is_allowed(authorization, scene, data):
+    """The order of rules decides which one is reported, and nothing else."""
+    shuffled = tuple(data.draw(st.permutations(authorization.rules)))
+    before = scene.decide(authorization)
+    after = scene.decide(replace(authorization, rules=shuffled))
+    assert before.effect is after.effect
+    assert (before.shadow or before).effect is (after.shadow or after).effect
+
+
+@given(POLICIES, SCENES)
+def test_rules_on_trial_decide_nothing(authorization, scene):
+    """With or without the rules that are not enforced, the same is decided."""
+    enforced = tuple(rule for rule in authorization.rules if rule.enforce)
+    decision = replace(scene.decide(authorization), shadow=None)
+    assert decision == scene.decide(replace(authorization, rules=enforced))
+
+
+@given(POLICIES, SCENES)
+def test_trace_agrees_with_the_decision(authorization, scene):
+    """The trace's first enforced match is the rule that decided, and no other is."""
+    policy = scene.compile(authorization)
+    standing = scene.standing(policy)
+    decision = policy.decide(standing, scene.call)
+    steps = policy.trace(standing, scene.call)
+    in_order = sorted(authorization.rules, key=lambda r: r.effect is Effect.ALLOW)
+    assert [step.rule for step in steps] == in_order
+    for is_asked, wanted in (
+        (lambda rule: rule.enforce, decision),
+        (lambda _rule: True, decision.shadow or decision),
+    ):
+        matching = [s.rule for s in steps if is_asked(s.rule) and s.is_match]
+        assert next(iter(matching), None) is wanted.rule
+    decisive = [step.rule for step in steps if step.is_decisive]
+    assert decisive == ([] if decision.rule is None else [decision.rule])
+
+
+NAMES_LIKE = st.text(max_size=30) | st.text("spiffe:/td.*@%2e\\\0,=+#", max_size=30)
+
+
+@given(
+    POLICIES,
+    identities(),
+    st.builds(
+        certificate,
+        subject=NAMES_LIKE,
+        common_name=st.none() | NAMES_LIKE,
+        fingerprint=NAMES_LIKE,
+        public_key=NAMES_LIKE,
+        **{
+            attribute: st.lists(NAMES_LIKE, max_size=3).map(tuple)
+            for attribute in ("uris", "dns", "emails", "ips", "organizational_units")
+        },
+    ),
+    st.builds(
+        Call,
+        st.text() | st.text("/aS.Get*"),
+        st.text(),
+        st.lists(st.tuples(st.sampled_from(list(KEYS)), st.text() | st.binary())),
+    ),
+)
+def test_nothing_a_client_sends_raises(authorization, known, presented, call):
+    """Whatever is in certificate, path and metadata, there is a decision."""
+    peer = VerifiedPeer(listener="public", address="", certificate=presented)
+    scene = Scene(known, peer, call, in_force=True)
+    policy = scene.compile(authorization)
+    standing = scene.standing(policy)
+    assert policy.decide(standing, call).effect in Effect
+    assert len(policy.trace(standing, call)) == len(authorization.rules)
