@@ -30,25 +30,19 @@ class MethodPattern:
     text: str
 
     def __str__(self) -> str:
-        match self.kind:
-            case PatternKind.SUFFIX | PatternKind.ANY:
-                return f"*{self.text}"
-            case PatternKind.PREFIX:
-                return f"{self.text}*"
-            case PatternKind.EXACT:
-                return self.text
+        if self.kind in {PatternKind.SUFFIX, PatternKind.ANY}:
+            return f"*{self.text}"
+        return f"{self.text}*" if self.kind is PatternKind.PREFIX else self.text
 
     def matches(self, path: str) -> bool:
         """Say whether a call's path, as it came, is in the set."""
-        match self.kind:
-            case PatternKind.EXACT:
-                return path == self.text
-            case PatternKind.PREFIX:
-                return path.startswith(self.text)
-            case PatternKind.SUFFIX:
-                return path.endswith(self.text)
-            case PatternKind.ANY:
-                return True
+        if self.kind is PatternKind.ANY:
+            return True
+        if self.kind is PatternKind.PREFIX:
+            return path.startswith(self.text)
+        if self.kind is PatternKind.SUFFIX:
+            return path.endswith(self.text)
+        return path == self.text
 
     def covers(self, other: MethodPattern) -> bool:
         """Say whether everything that `other` matches is matched by this one too."""

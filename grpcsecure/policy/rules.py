@@ -92,7 +92,7 @@ class CompiledRule:
 
     def holds(self, call: Call) -> bool:
         """Say whether listener and metadata match."""
-        return self.is_on(call.listener) and not any(self.unmet(call))
+        return self.is_on(call.listener) and next(self.unmet(call), None) is None
 
 
 #: The rules of one pattern, by the name of an identity, in the order of the file.
@@ -137,29 +137,25 @@ class RuleIndex:
         self._within: dict[str, _Affixes] = {}
         self._prefixes = _Affixes(at_end=False)
         self._suffixes = _Affixes(at_end=True)
-        self.is_empty = True
         for rule in rules:
-            self.is_empty = False
             for pattern in rule.patterns:
                 _add(rule, self._bucket(pattern))
 
     def _bucket(self, pattern: MethodPattern) -> _Bucket:
         text = pattern.text
-        match pattern.kind:
-            case PatternKind.ANY:
-                return self._any
-            case PatternKind.EXACT:
-                return self._exact.setdefault(text, {})
-            case PatternKind.SUFFIX:
-                return self._suffixes.bucket(text)
-            case PatternKind.PREFIX:
-                end = text.find("/", 1) + 1
-                if not end:
-                    return self._prefixes.bucket(text)
-                if end == len(text):
-                    return self._services.setdefault(text, {})
-                within = self._within.setdefault(text[:end], _Affixes(at_end=False))
-                return within.bucket(text)
+        if pattern.kind is PatternKind.ANY:
+            return self._any
+        if pattern.kind is PatternKind.EXACT:
+            return self._exact.setdefault(text, {})
+        if pattern.kind is PatternKind.SUFFIX:
+            return self._suffixes.bucket(text)
+        end = text.find("/", 1) + 1
+        if not end:
+            return self._prefixes.bucket(text)
+        if end == len(text):
+            return self._services.setdefault(text, {})
+        within = self._within.setdefault(text[:end], _Affixes(at_end=False))
+        return within.bucket(text)
 
     def first(self, names: frozenset[str], call: Call) -> CompiledRule | None:
         """Return the first rule that matches a call of a peer with these names."""
