@@ -208,10 +208,10 @@ def _name(kind: str, value: Hashable, *, is_sound: bool = True) -> FoundFact:
 def _dns(certificate: Certificate) -> Iterator[FoundFact]:
     for name in certificate.dns:
         folded = fold_dns(name)
-        # A wildcard is for servers: no client is every host below a domain.
-        yield _name(_DNS, folded, is_sound="*" not in folded)
+        yield _name(_DNS, folded)
         label, dot, rest = folded.partition(".")
         if dot:
+            # A `*` is no label: no client is every host below a domain.
             yield _name(f"{_DNS}*", rest, is_sound=is_dns_label(label))
 
 

@@ -283,6 +283,15 @@ def test_trace_says_why_each_rule_does_not_match():
     assert by_name["second"].is_match
 
 
+def test_trace_of_a_claimed_peer():
+    """The trace tells what is granted, to allow rules, from what is claimed."""
+    policy = compiled(allow("ops"), deny("ops"), identities=[OPS])
+    standing = policy.identify(claimed(common_name="ops"), in_force=True)
+    refused, opened = policy.trace(standing, Call(CHARGE, "public"))
+    assert (refused.identities, refused.is_decisive) == (("ops",), True)
+    assert (opened.identities, opened.misses) == ((), (Miss.IDENTITY,))
+
+
 def test_trace_of_a_method_that_does_not_exist():
     """An allow rule says that it does not count; a deny rule counts."""
     policy = compiled(allow("anyone"), deny("anyone"))

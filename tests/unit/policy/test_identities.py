@@ -85,6 +85,7 @@ NAMES = [
     ("uri", "https://ci.example/a/*", "https://ci.example/a/.%2e/b", False, True),
     ("uri", "https://ci.example/a/*", "https://ci.example/a/b%2f..%2Fc", False, True),
     ("uri", "https://ci.example/a/*", "https://ci.example/a/b\\..\\c", False, True),
+    ("uri", "https://ci.example/a/*", "https://ci.example/a/b%5c..%5Cc", False, True),
     ("uri", "https://ci.example/a/*", "https://ci.example/a/..?b", False, True),
     ("uri", "https://ci.example/a/*", "https://ci.example/a/..b/c..d", True, True),
     ("uri", "https://ci.example/a/*", "https://ci.example/a/\0", False, True),

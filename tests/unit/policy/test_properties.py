@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.naive_policy import CRITERIA, PINS, SAID, NaivePolicy
 from support.policies import allow, anonymous, certificate
@@ -31,6 +31,7 @@ PATTERNS = (
     "*",
     "/*",
     "/a.*",
+    "/b.*",
     "/a.S/*",
     "/a.S/G*",
     "/a.S/Get",
@@ -172,6 +173,7 @@ class Scene(NamedTuple):
 SCENES = st.builds(Scene, identities(), PEERS, CALLS, DATES)
 
 
+@settings(max_examples=500)
 @given(POLICIES, SCENES)
 def test_index_agrees_with_asking_every_rule(authorization, scene):
     """The compiled policy decides by the same rule as the plainest one, shadow too."""
@@ -188,6 +190,7 @@ def test_index_agrees_with_asking_every_rule(authorization, scene):
     )
 
 
+@settings(max_examples=500)
 @given(SCENES)
 def test_identities_agree_with_asking_each(scene):
     """The index of identities finds what asking one after the other finds."""
@@ -265,6 +268,7 @@ def test_rules_on_trial_decide_nothing(authorization, scene):
     assert decision == scene.decide(replace(authorization, rules=enforced))
 
 
+@settings(max_examples=500)
 @given(POLICIES, SCENES)
 def test_trace_agrees_with_the_decision(authorization, scene):
     """The trace's first enforced match is the rule that decided, and no other is."""
