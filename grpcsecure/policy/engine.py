@@ -98,6 +98,11 @@ class _RuleSet:
         self._answers = answers
 
     def decide(self, standing: Standing, call: Call) -> Decision:
+        # deny rule  method exists  allow rule  answer
+        # matches    any            any         the deny rule's
+        # none       yes            matches     the allow rule's
+        # none       yes            none        the default's
+        # none       no             any         the default's
         rule = self._deny.first(standing.claimed, call)
         if rule is None and call.exists:
             rule = self._allow.first(standing.granted, call)
