@@ -165,6 +165,14 @@ def test_binary_metadata_is_compared_as_bytes():
     assert not decided(policy, metadata=[("x-key-bin", "AP8=")]).is_allowed
 
 
+def test_metadata_is_read_if_some_rule_asks():
+    """Nobody has to fetch what no rule looks at; one that is on trial looks, too."""
+    assert not compiled(allow("anyone"), deny("anyone")).reads_metadata
+    for enforce in (True, False):
+        rule = deny("anyone", metadata={"x": ["1"]}, enforce=enforce)
+        assert compiled(allow("anyone"), rule).reads_metadata
+
+
 def test_conditional_rules_come_before_the_next():
     """A rule whose condition fails leaves the call to the next one of its pattern."""
     policy = compiled(
