@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from grpcsecure.cli.foresight import DEFAULT_CONFIG
 from grpcsecure.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["config_or_default", "profile_option"]
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
-
-_DEFAULT_CONFIG = "grpcsecure.yaml"
 
 
 def profile_option(function: _F) -> _F:
@@ -40,9 +39,9 @@ def config_or_default(name: str | None) -> str:
     name = name or os.environ.get("GRPCSECURE_CONFIG")
     if name:
         return name
-    if Path(_DEFAULT_CONFIG).exists():
-        return _DEFAULT_CONFIG
+    if Path(DEFAULT_CONFIG).exists():
+        return DEFAULT_CONFIG
     raise UsageError(
         "no config given: name a file, set $GRPCSECURE_CONFIG,"
-        f" or create {_DEFAULT_CONFIG} here"
+        f" or create {DEFAULT_CONFIG} here"
     )

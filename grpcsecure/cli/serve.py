@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.decorators import pass_meta_key
 
 from grpcsecure.cli.banner import banner_fields, render_banner
+from grpcsecure.cli.commands import FORESEEN
 from grpcsecure.cli.logs import FORMATS, LEVELS, configure_logging
 from grpcsecure.cli.options import config_or_default, profile_option
 from grpcsecure.diagnostics.model import Finding, Report
@@ -26,6 +29,7 @@ from grpcsecure.errors import (
 
 if TYPE_CHECKING:
     from grpcsecure.cli.console import Console
+    from grpcsecure.server.ahead import Ahead
     from grpcsecure.server.app import Server
 
 __all__ = ["serve"]
@@ -73,9 +77,11 @@ Exit codes: 0 drained, 1 findings, 2 usage or unreadable config, 3 start-up fail
     metavar="TEXT",
     help="Show this command when ready; {NAME} is the address of that listener.",
 )
+@pass_meta_key(FORESEEN)
 @click.pass_obj
 def serve(  # noqa: PLR0913 - the options of the command
     console: Console,
+    ahead: Ahead | None,
     *,
     config: str | None,
     profile: str | None,
@@ -88,7 +94,7 @@ def serve(  # noqa: PLR0913 - the options of the command
     started = time.perf_counter()
     configure_logging(format=log_format, level=log_level)
     try:
-        server = _load(config_or_default(config), profile)
+        server = _load(config_or_default(config), profile, ahead)
     except ConfigError as error:
         from grpcsecure.diagnostics.render import render
 
@@ -102,7 +108,7 @@ def serve(  # noqa: PLR0913 - the options of the command
         return error.exit_code
 
 
-def _load(name: str, profile: str | None) -> Server:
+def _load(name: str, profile: str | None, ahead: Ahead | None) -> Server:
     """Load and check the config; gRPC is imported on the way.
 
     Raises:
@@ -110,13 +116,16 @@ def _load(name: str, profile: str | None) -> Server:
         UsageError: no such profile.
     """
     from grpcsecure.config.source import read_source
-    from grpcsecure.server.ahead import load_files_ahead
+    from grpcsecure.server.ahead import load_files
 
     source = read_source(name)
     if isinstance(source, Finding):
         raise UnreadableConfigError(Report(subject=name, findings=(source,)))
     now = datetime.now(timezone.utc)
-    loaded = load_files_ahead(source, profile=profile, now=now)
+    loaded = load_files(source, profile=profile, now=now, ahead=ahead)
+    # The libraries are no garbage, now or later; the user's own code comes next.
+    gc.freeze()
+    gc.enable()
     from grpcsecure.server.app import make_server
     from grpcsecure.server.loading import load_services
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
 from grpcsecure.server.handlers import ThreadsInterceptor
 from grpcsecure.server.methods import Methods
+from grpcsecure.server.pool import Pool
 from grpcsecure.server.ports import Ports
 from grpcsecure.server.threads_calls import ThreadsCalls
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from grpcsecure.model.listener import Listener
     from grpcsecure.server.assembly import Assembly, Registration
 
@@ -36,7 +38,7 @@ class ThreadsRuntime:
         self.ports = Ports(assembly)
         self._health: Any = None
         settings = assembly.config.server
-        self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
+        self._pool = Pool(settings.threads, "grpcsecure")
         self._stopped: list[threading.Event] = []
         self._cut = False
 
@@ -64,14 +66,11 @@ class ThreadsRuntime:
         except BaseException:
             self._release()
             self.ports.close()
+            self._pool.shutdown()
             raise
         for server, listener, methods in prepared:
             self._assembly.register(
-                server,
-                listener,
-                registrations,
-                methods=methods,
-                on_asyncio=False,
+                server, listener, registrations, methods=methods, on_asyncio=False
             )
         for server in self._servers:
             server.start()
@@ -80,6 +79,7 @@ class ThreadsRuntime:
         except BaseException:
             self.cut()
             self.ports.close()
+            self._pool.shutdown()
             raise
         return addresses
 
@@ -105,7 +105,7 @@ class ThreadsRuntime:
         settings = self._assembly.config.server
         users = self._assembly.interceptors
         server = grpc.server(
-            self._pool,
+            cast("ThreadPoolExecutor", self._pool),
             interceptors=[first, *users] if users else [],
             options=self._assembly.options(listener),
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
@@ -129,7 +129,7 @@ class ThreadsRuntime:
             if not event.wait(max(0.0, deadline - monotonic())):
                 self.cut()
         self.ports.close()
-        self._pool.shutdown(wait=False)
+        self._pool.shutdown()
         return not self._cut
 
     def cut(self) -> None:

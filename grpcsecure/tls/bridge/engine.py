@@ -229,10 +229,8 @@ class Engine:
                 return
             try:
                 client, address = listener.sock.accept()
-            except BlockingIOError:
-                return
             except OSError as error:
-                # Otherwise that one connection died before it was accepted.
+                # Otherwise nobody waits, or that one died before it was accepted.
                 if error.errno in _OUT_OF_RESOURCES:
                     self._pause_accepting()
                 return
@@ -391,8 +389,8 @@ class Engine:
     def _close(self) -> None:
         for pipe in [*self._pipes.values()]:
             pipe.abort()
-        for handshake in self._handshakes:
-            handshake.client.close()
+        for each in self._handshakes:
+            each.client.close()
         self._handover.close()
         self._farewells.close()
         for listener in self._listeners.values():

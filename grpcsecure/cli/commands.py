@@ -1,0 +1,73 @@
+"""The command tree: global options, and the sub-commands by name.
+
+Sub-commands load when they are called, so that one command does not pay for another's
+imports.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from grpcsecure import __version__
+from grpcsecure.cli.console import Console
+
+__all__ = ["FORESEEN", "cli"]
+
+#: Under this name the commands find what was begun before they were known.
+FORESEEN = "grpcsecure.foreseen"
+
+_COMMANDS = {
+    "certs": "grpcsecure.cli.certs:certs",
+    "schema": "grpcsecure.cli.schema:schema",
+    "serve": "grpcsecure.cli.serve:serve",
+    "validate": "grpcsecure.cli.validate:validate",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when one of them is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            ctx.fail(_no_such_command(cmd_name))
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+def _no_such_command(name: str) -> str:
+    from grpcsecure.diagnostics.suggest import did_you_mean
+
+    hint = did_you_mean(name, sorted(_COMMANDS))
+    return f"no command `{name}`" + (f", {hint}" if hint else "")
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
+    epilog="Exit codes: 0 good, 1 what was checked is bad, 2 could not do the job;"
+    " `serve` adds 3 start-up failed and 4 calls were cut.",
+)
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="Colour the output; auto: on a terminal. [env: NO_COLOR, FORCE_COLOR]",
+)
+@click.option(
+    "-q", "--quiet", is_flag=True, help="Say nothing but the result and errors."
+)
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Show the traceback of an internal error."
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context, *, color: str, quiet: bool, verbose: bool) -> None:
+    """Secure gRPC servers in Python from one config file."""
+    context.meta[FORESEEN] = context.obj
+    context.obj = Console(color=color, quiet=quiet, verbose=verbose)
