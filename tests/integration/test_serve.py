@@ -83,7 +83,7 @@ class TestReady:
         assert server.process.returncode == 0
         lines = banner.splitlines()
         assert lines[0].startswith(f"grpcsecure {grpcsecure.__version__}  pid ")
-        assert lines[1] == f"config    {config}"
+        assert lines[1] == f"config    {config}  generation 1"
         assert lines[2] == (
             "services  helloworld.Greeter (4 methods), grpc.health.v1.Health"
             " (2 methods), grpc.reflection.v1alpha.ServerReflection (1 method)"
@@ -95,7 +95,10 @@ class TestReady:
         assert "dns localhost  ip 127.0.0.1  ip ::1  expires in 29 days" in lines[4]
         assert lines[5] == f"listener  probes  {probes}  plaintext"
         assert lines[6] == "          only grpc.health.v1.Health"
-        assert [line[:15] for line in lines[7:]] == [
+        assert lines[7] == "policy    none: every call is allowed"
+        # The config, certificate and key.
+        assert lines[8] == "reload    3 files, events and every 10s"
+        assert [line[:15] for line in lines[9:]] == [
             "!         GS311",
             "!         GS313",
         ]
