@@ -1,0 +1,165 @@
+"""Paths and headers that no client would send, in HTTP/2 by hand."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+from support.bridge_certs import authority
+from support.guarded import GREETER, KINDS, RUNTIMES, entered, listeners, serve
+from support.raw_http2 import Answer, raw_call
+
+UNKNOWN = Answer(grpc.StatusCode.UNAUTHENTICATED, "not authenticated")
+NOT_FOUND = Answer(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+SERVED = Answer(grpc.StatusCode.OK)
+
+PATH = KINDS["unary"].encode()
+
+#: What a call ends with that is not served: gRPC itself may refuse it.
+REFUSED = {UNKNOWN.code, grpc.StatusCode.INTERNAL, None}
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def runtime(request):
+    """What runs the methods."""
+    return request.param
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["", "interceptors"])
+def world(request, runtime, tmp_path_factory):
+    """A server in plaintext."""
+    with serve(
+        tmp_path_factory.mktemp("world"),
+        authority("test CA"),
+        runtime,
+        interceptors=[RUNTIMES[runtime][2]()] if request.param else [],
+        on=listeners("plain"),
+    ) as world:
+        yield world
+
+
+def rules(effect, *methods, **options):
+    """Return one rule for anyone; the default is the contrary."""
+    return {
+        "default": "deny" if effect == "allow" else "allow",
+        "rules": {"it": {effect: ["anyone"], "methods": [*methods], **options}},
+    }
+
+
+#: Paths that are not the one of a method, though somebody may take them for one.
+PATHS = {
+    "without a slash": PATH[1:],
+    "star": b"*",
+    "control characters": b"/a\r\n\x1b[0mb",
+    "NUL after": PATH + b"\0",
+    "NUL within": PATH.replace(b"Say", b"Say\0"),
+    "not ASCII": "/helloworld.Greeter/SäyHello".encode(),
+    "homoglyph": PATH.decode().replace("a", "\u0430").encode(),
+    "100 kB": PATH + b"/" * 100_000,
+    "100 kB of a name": b"/" + b"a" * 100_000,
+    "double slash": b"/" + PATH,
+    "host": b"http://localhost" + PATH,
+    "blank before": b" " + PATH,
+    "blank after": PATH + b" ",
+    "fragment": PATH + b"#",
+}
+
+
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+def test_path_is_taken_as_it_is(world, path):
+    """No rule for the method is one for a path that resembles it."""
+    world.enforce(rules("allow", PATH.decode(), f"{GREETER}/*", "*"))
+    entered()
+    assert raw_call(world.server.addresses["plain"], path) == UNKNOWN
+    assert entered() == []
+    world.enforce(rules("deny", PATH.decode()))
+    assert raw_call(world.server.addresses["plain"], path) == NOT_FOUND
+    assert raw_call(world.server.addresses["plain"], PATH) == UNKNOWN
+    world.enforce(rules("deny", "*"))
+    assert raw_call(world.server.addresses["plain"], path) == UNKNOWN
+
+
+def test_path_that_is_none(world):
+    """Without a path, or with an empty one, nothing is served."""
+    world.enforce(rules("allow", "*"))
+    entered()
+    address = world.server.addresses["plain"]
+    for path in (None, b""):
+        assert raw_call(address, path).code is not grpc.StatusCode.OK
+    assert entered() == []
+    assert raw_call(address, PATH) == SERVED
+
+
+@pytest.mark.parametrize(
+    "runtime",
+    [
+        "threads",
+        # grpcio's asyncio server decodes the path of a call in its main loop, which
+        # ends with the exception, and the server with it.
+        pytest.param("asyncio", marks=pytest.mark.xfail(strict=True)),
+    ],
+    scope="function",
+)
+def test_path_that_is_no_text(runtime, tmp_path):
+    """Bytes that are not UTF-8 are the path of no method, and the server goes on."""
+    ca = authority("test CA")
+    with serve(tmp_path, ca, runtime, on=listeners("plain")) as world:
+        address = world.server.addresses["plain"]
+        for path in (PATH.replace(b"a", b"\xff"), PATH + b"\xc3", b"\xfe"):
+            world.enforce(rules("allow", "*"))
+            assert raw_call(address, path) == UNKNOWN
+            world.enforce({"default": "allow"})
+            assert raw_call(address, path) == NOT_FOUND
+        assert raw_call(address, PATH) == SERVED
+
+
+#: Values of a header that are not `prod`, though somebody may take them for it.
+VALUES = {
+    "NUL after": b"prod\0",
+    "NUL before": b"\0prod",
+    "new line": b"prod\n",
+    "tab": b"prod\t",
+    "escape": b"\x1b[0mprod",
+    "not UTF-8": b"prod\xff",
+    "homoglyph": "pr\u043ed".encode(),
+    "list": b"prod,dev",
+    "quoted": b'"prod"',
+    "pattern": b"*",
+    "upper case": b"PROD",
+    "long": b"prod" * 25_000,
+}
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_value_is_taken_as_it_is(world, value):
+    """A header that resembles what a rule asks for meets no condition."""
+    address = world.server.addresses["plain"]
+    world.enforce(rules("allow", "*", metadata={"x-env": ["prod"]}))
+    entered()
+    assert raw_call(address, PATH, (b"x-env", value)).code in REFUSED
+    assert entered() == []
+    # Together with the right one it does not open either.
+    both = raw_call(address, PATH, (b"x-env", b"prod"), (b"x-env", value))
+    assert both.code in REFUSED
+    assert entered() == []
+    assert raw_call(address, PATH, (b"x-env", b"prod")) == SERVED
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_more_values_do_not_escape_a_deny_rule(world, value):
+    """Whatever is sent along, the one value that denies does."""
+    address = world.server.addresses["plain"]
+    world.enforce(rules("deny", "*", metadata={"x-env": ["prod"]}))
+    entered()
+    for sent in ((b"prod", value), (value, b"prod")):
+        headers = ((b"x-env", each) for each in sent)
+        assert raw_call(address, PATH, *headers).code in REFUSED
+    assert entered() == []
+
+
+def test_upper_case_key_opens_nothing(world):
+    """HTTP/2 has none: gRPC drops it, and ends the call."""
+    address = world.server.addresses["plain"]
+    world.enforce(rules("allow", "*", metadata={"x-env": ["prod"]}))
+    entered()
+    assert raw_call(address, PATH, (b"X-Env", b"prod")).code in REFUSED
+    assert entered() == []

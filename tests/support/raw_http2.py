@@ -1,0 +1,106 @@
+"""One gRPC call in HTTP/2 by hand, for paths and headers that no client would send.
+
+RFC 9113 for the frames, RFC 7541 for the headers: all as literals, nothing indexed.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+import grpc
+from support.services import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Answer", "raw_call"]
+
+_DATA, _HEADERS, _RESET, _SETTINGS, _GOAWAY, _CONTINUATION = 0, 1, 3, 4, 7, 9
+_END_STREAM, _END_HEADERS = 1, 4
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_MAX_FRAME = 16_000
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class Answer(NamedTuple):
+    """What the server said; `code=None` is a stream or connection that it reset."""
+
+    code: grpc.StatusCode | None
+    details: str = ""
+
+
+def raw_call(address: str, path: bytes | None, *headers: tuple[bytes, bytes]) -> Answer:
+    """Make a unary call with an empty message to a plaintext listener."""
+    host, _, port = address.rpartition(":")
+    block = b"".join(_literal(*header) for header in (*_pseudo(path), *headers))
+    with socket.create_connection((host, int(port)), PATIENCE) as sock:
+        sock.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, b""))
+        kind = _HEADERS
+        while block:
+            part, block = block[:_MAX_FRAME], block[_MAX_FRAME:]
+            sock.sendall(_frame(kind, 0 if block else _END_HEADERS, 1, part))
+            kind = _CONTINUATION
+        sock.sendall(_frame(_DATA, _END_STREAM, 1, b"\0\0\0\0\0"))
+        said = b""
+        for kind, flags, stream, payload in _frames(sock):
+            if kind == _HEADERS:
+                said += payload
+            is_end = kind == _RESET or (kind == _HEADERS and flags & _END_STREAM)
+            if kind == _GOAWAY or (stream == 1 and is_end):
+                break
+    return _answer(said)
+
+
+def _pseudo(path: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+    yield b":method", b"POST"
+    yield b":scheme", b"http"
+    if path is not None:
+        yield b":path", path
+    yield b":authority", b"localhost"
+    yield b"te", b"trailers"
+    yield b"content-type", b"application/grpc"
+
+
+def _literal(name: bytes, value: bytes) -> bytes:
+    return b"\0" + _string(name) + _string(value)
+
+
+def _string(text: bytes) -> bytes:
+    length = len(text)
+    if length < 127:
+        return bytes([length]) + text
+    encoded, length = bytes([127]), length - 127
+    while length >= 128:
+        encoded, length = encoded + bytes([length % 128 + 128]), length // 128
+    return encoded + bytes([length]) + text
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return (
+        struct.pack(">I", len(payload))[1:]
+        + bytes([kind, flags])
+        + struct.pack(">I", stream)
+        + payload
+    )
+
+
+def _frames(sock: socket.socket) -> Iterator[tuple[int, int, int, bytes]]:
+    with sock.makefile("rb") as reader:
+        while len(head := reader.read(9)) == 9:
+            length = int.from_bytes(head[:3], "big")
+            stream = int.from_bytes(head[5:], "big")
+            yield head[3], head[4], stream, reader.read(length)
+
+
+def _answer(said: bytes) -> Answer:
+    # C-core sends both as literals, without Huffman coding.
+    status = re.search(rb"grpc-status[\1\2](\d+)", said)
+    if status is None:
+        return Answer(None)
+    message = re.search(rb"grpc-message(.)(.*)", said, re.DOTALL)
+    text = message[2][: message[1][0]].decode() if message else ""
+    return Answer(_CODES[int(status[1])], text)
