@@ -103,7 +103,7 @@ class AsyncioCalls:
             servant, typed, caller = await ask(context)
             requests = _messages(typed)
             response = await servant.unary(requests, typed, caller, method)
-            return typed.serialize(response)
+            return typed.serialize_last(response)
 
         async def stream(_requests: Any, context: Any) -> AsyncGenerator[Any, None]:
             servant, typed, caller = await ask(context)
@@ -207,7 +207,16 @@ class _TypedContext:
         return getattr(self._context, name)
 
     def serialize(self, response: Any) -> Any:
+        """Do what grpcio does with a response."""
+        if isinstance(response, str):
+            response = response.encode()
         return response if self._serializer is None else self._serializer(response)
+
+    def serialize_last(self, response: Any) -> Any:
+        """Do what grpcio does with the response of a unary method."""
+        if self._context.code() in (None, grpc.StatusCode.OK):
+            return self.serialize(response)
+        return b""  # not sent: the code that was set is the answer
 
     async def read(self) -> Any:
         message = await self._context.read()

@@ -127,13 +127,19 @@ def _run(
         argument = _typed(requests, handler.request_deserializer, context)
     else:
         argument = _only(requests, method, handler.request_deserializer, context)
+    serializer = handler.response_serializer
     if not handler.response_streaming:
-        responses = iter((behaviour(argument, context),))
-    elif getattr(behaviour, "experimental_non_blocking", False):
+        response = behaviour(argument, context)
+        return iter((_serialize(response, serializer, context),))
+    if getattr(behaviour, "experimental_non_blocking", False):
         responses = _blocking(behaviour, argument, context)
     else:
         responses = iter(behaviour(argument, context))
-    return _serialized(responses, handler.response_serializer, context)
+    # In a stream None is the end, as for grpcio.
+    return (
+        _serialize(response, serializer, context)
+        for response in iter(lambda: next(responses, None), None)
+    )
 
 
 def _blocking(behaviour: Behaviour, argument: Any, context: Any) -> Iterator[Any]:
@@ -170,14 +176,19 @@ def _deserialize(message: bytes, deserializer: Any, context: Any) -> Any:
         _abort(context, (grpc.StatusCode.INTERNAL, "Exception deserializing request!"))
 
 
-def _serialized(responses: Any, serializer: Any, context: Any) -> Iterator[bytes]:
-    for response in responses:
-        if serializer is None:
-            yield response
-            continue
-        try:
-            message = serializer(response)
-        except Exception:
-            _LOGGER.exception("call.unserializable")
-            _abort(context, (grpc.StatusCode.INTERNAL, "Failed to serialize response!"))
-        yield message
+def _serialize(response: Any, serializer: Any, context: Any) -> Any:
+    if serializer is None:
+        return response
+    try:
+        return serializer(response)
+    except Exception:
+        code = context.code()
+        if code is not None and code is not grpc.StatusCode.OK:
+            # A method that sets a code may return None: the code is the answer.
+            _abort(context, (code, _decode(context.details())))
+        _LOGGER.exception("call.unserializable")
+        _abort(context, (grpc.StatusCode.INTERNAL, "Failed to serialize response!"))
+
+
+def _decode(details: bytes | None) -> str:
+    return "" if details is None else details.decode(errors="replace")
