@@ -72,6 +72,7 @@ class Served:
     Args:
         engine: `grpc`, `bridge`, or `plaintext` for a listener without TLS.
         address: `unix:/path`, or an address of the loopback.
+        rules: the `identities` and `authorization` blocks, as YAML.
     """
 
     def __init__(  # noqa: PLR0913 - all by name, the keys of a config
@@ -85,6 +86,7 @@ class Served:
         servicer: str | None = None,
         switch_interval: str = "500us",
         address: str = "127.0.0.1:0",
+        rules: str = "",
     ) -> None:
         self.engine = engine
         text = _CONFIG.format(
@@ -97,7 +99,8 @@ class Served:
             text += "    plaintext: true\n"
         else:
             text += _TLS.format(certificates=certificates, mode=mode, engine=engine)
-        name = f"{engine}-{mode}-{runtime}-{switch_interval}"
+        text += rules
+        name = f"{engine}-{mode}-{runtime}-{switch_interval}-{len(rules)}"
         config = folder / f"{name}.yaml"
         config.write_text(text)
         self._log_path = folder / f"{name}.log"

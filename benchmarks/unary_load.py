@@ -1,6 +1,6 @@
 """A load generator in a process of its own: unary calls as fast as they are answered.
 
-    python unary_load.py ADDRESS CA CONNECTIONS STREAMS SECONDS
+    python unary_load.py ADDRESS CA CONNECTIONS STREAMS SECONDS [CERTIFICATE KEY]
 
 Prints the calls per second. Each stream makes one call after the other.
 """
@@ -30,9 +30,12 @@ async def _stream(stub: GreeterStub, end: float) -> int:
 
 
 async def _load(
-    address: str, ca: bytes, connections: int, streams: int, seconds: float
+    address: str,
+    credentials: grpc.ChannelCredentials,
+    shape: tuple[int, int],
+    seconds: float,
 ) -> float:
-    credentials = grpc.ssl_channel_credentials(ca)
+    connections, streams = shape
     channels = [
         grpc.aio.secure_channel(address, credentials, options=_OWN_CONNECTION)
         for _ in range(connections)
@@ -48,8 +51,10 @@ async def _load(
 
 
 if __name__ == "__main__":
-    address, ca, connections, streams, seconds = sys.argv[1:]
-    load = _load(
-        address, Path(ca).read_bytes(), int(connections), int(streams), float(seconds)
+    address, ca, connections, streams, seconds, *pair = sys.argv[1:]
+    certificate, key = (Path(path).read_bytes() for path in pair or (ca, ca))
+    credentials = grpc.ssl_channel_credentials(
+        Path(ca).read_bytes(), *((key, certificate) if pair else ())
     )
-    print(asyncio.run(load))
+    shape = int(connections), int(streams)
+    print(asyncio.run(_load(address, credentials, shape, float(seconds))))
