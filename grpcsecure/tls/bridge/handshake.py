@@ -30,6 +30,9 @@ __all__ = ["Handshake", "HandshakeOwner"]
 #: More than one read per step would let a client that trickles fill a turn.
 _READ_SIZE = 16 * 1024
 
+#: What OpenSSL says after the reason, of whatever is wrong with a record.
+_ANY_RECORD = "record layer failure"
+
 _NOT_CHECKED = "not checked: the listener has no client CA"
 
 
@@ -262,7 +265,11 @@ def _reason_of(error: Exception) -> str:
         return type(error).__name__
     # pyOpenSSL: all of OpenSSL's queue as (library, function, reason). What TLS made
     # of it comes last ("bad signature" after "provider signature failure").
-    reasons = [reason for library, _, reason in details if "SSL" in library]
+    reasons = [
+        reason
+        for library, _, reason in details
+        if "SSL" in library and reason != _ANY_RECORD
+    ]
     return str(reasons[-1] if reasons else details[0][2])
 
 
