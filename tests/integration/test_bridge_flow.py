@@ -132,6 +132,19 @@ def test_client_that_never_reads_stops_the_server(raw):
     assert raw.client.recv(1) == b"x"
 
 
+def test_client_that_takes_nothing_is_given_up(ca, tmp_path, monkeypatch):
+    """Its connection ends after a while, also when the server has long gone.
+
+    As gRPC's own sockets do; only how long is not waited for here.
+    """
+    monkeypatch.setattr("grpcsecure.tls.bridge.serving._USER_TIMEOUT", 500)
+    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
+    with RawPair(ca, pair, tmp_path, "thread") as raw:
+        fill(raw.inner)
+        raw.inner.close()
+        eventually(lambda: not raw.server.bridge.peers)
+
+
 def test_server_that_never_reads_stops_the_client(raw):
     """Uploads stop when the server does not read, and go on when it does."""
     taken = fill(raw.client)

@@ -224,7 +224,7 @@ class Engine:
                 self._pause_accepting()
                 return
             try:
-                client, address = listener.sock.accept()
+                client, address = listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -241,9 +241,6 @@ class Engine:
         listener: ServedListener,
         ready: ReadyMaterial,
     ) -> None:
-        client.setblocking(False)
-        if client.family != socket.AF_UNIX:
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         handshake = Handshake(
             client=client,
             peer_address=address,
