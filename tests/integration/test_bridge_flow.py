@@ -17,12 +17,12 @@ from support.bridge import (
     HOSTS,
     PATIENCE,
     BridgedServer,
+    RawPair,
     call,
     channel,
     eventually,
     material,
     settings,
-    tls_connect,
     tls_context,
 )
 from support.bridge_certs import authority, certificate
@@ -104,43 +104,12 @@ def _resident(pid):
     raise AssertionError
 
 
-class RawPair:
-    """A bridge whose server is the test itself: bytes without HTTP/2."""
-
-    def __init__(self, ca, tmp_path, host):
-        pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
-        tls = settings("dont_request"), material(pair)
-        self.server = BridgedServer({"public": tls}, host=host)
-        self.server.server.stop(0).wait()
-        path = str(tmp_path / "inner.sock")
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(path)
-        self.listener.listen()
-        self.listener.settimeout(PATIENCE)
-        listeners = self.server.bridge._listeners
-        first = listeners["public"]
-        listeners["public"] = type(first)(
-            first.name, first.sock, path, first.tls, first.material
-        )
-        self.server.start()
-        self.client = tls_connect(self.server.port(), tls_context(ca))
-        self.inner, _ = self.listener.accept()
-        self.inner.settimeout(PATIENCE)
-
-    def close(self):
-        """End everything."""
-        self.client.close()
-        self.inner.close()
-        self.listener.close()
-        self.server.close()
-
-
 @pytest.fixture(params=HOSTS)
 def raw(request, ca, tmp_path):
     """A TLS client and the server's end of its connection."""
-    pair = RawPair(ca, tmp_path, request.param)
-    yield pair
-    pair.close()
+    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
+    with RawPair(ca, pair, tmp_path, request.param) as raw_pair:
+        yield raw_pair
 
 
 def fill(sock):
@@ -161,6 +130,19 @@ def test_client_that_never_reads_stops_the_server(raw):
         assert _resident(raw.server.bridge.pid) < 100 << 20
     raw.client.settimeout(PATIENCE)
     assert raw.client.recv(1) == b"x"
+
+
+def test_client_that_takes_nothing_is_given_up(ca, tmp_path, monkeypatch):
+    """Its connection ends after a while, also when the server has long gone.
+
+    As gRPC's own sockets do; only how long is not waited for here.
+    """
+    monkeypatch.setattr("grpcsecure.tls.bridge.serving._USER_TIMEOUT", 500)
+    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
+    with RawPair(ca, pair, tmp_path, "thread") as raw:
+        fill(raw.inner)
+        raw.inner.close()
+        eventually(lambda: not raw.server.bridge.peers)
 
 
 def test_server_that_never_reads_stops_the_client(raw):
@@ -215,8 +197,7 @@ def test_answer_reaches_a_client_that_sent_close_notify(ca, raw):
             plain.sendall(outgoing.read())
             incoming.write(plain.recv(65536))
     plain.sendall(outgoing.read())
-    inner, _ = raw.listener.accept()
-    inner.settimeout(PATIENCE)
+    inner = raw.accept()
     tls.write(b"last words")
     with suppress(ssl.SSLWantReadError):
         tls.unwrap()

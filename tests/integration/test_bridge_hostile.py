@@ -9,7 +9,6 @@ import struct
 import subprocess
 import time
 from contextlib import ExitStack, suppress
-from shutil import which
 
 import pytest
 from cryptography import x509
@@ -275,40 +274,6 @@ def test_garbage_instead_of_a_certificate_is_refused(server, ca):
     assert refusal.kind in (RefusalKind.BAD_CERTIFICATE, RefusalKind.PROTOCOL)
 
 
-def s_client(server, *options):
-    """Start `openssl s_client` on the open listener, its input a pipe."""
-    command = ["openssl", "s_client", "-connect", server.target("open"), "-alpn", "h2"]
-    return subprocess.Popen(
-        [*command, *options],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
-needs_openssl = pytest.mark.skipif(which("openssl") is None, reason="needs openssl")
-
-
-@needs_openssl
-def test_renegotiation_is_refused(server):
-    """TLS 1.2 renegotiation asked for by the client is not done."""
-    # s_client sometimes stumbles over the server's first HTTP/2 frame while it waits
-    # for an answer, and leaves before the alert: then it is asked again.
-    assert any(is_told_no_renegotiation(server) for _ in range(8))
-
-
-def is_told_no_renegotiation(server):
-    """Ask for renegotiation as a client would, and say if the alert came."""
-    with s_client(server, "-tls1_2") as process:
-        process.stdin.write(b"R\n")
-        process.stdin.flush()
-        # Its input stays open until the answer is there: at its end s_client leaves.
-        told = any(b"no renegotiation" in line for line in process.stdout)
-        process.stdin.close()
-        return told
-
-
-@needs_openssl
 def test_sessions_are_resumed_only_where_no_certificate_is_asked_for(
     server, ca, client, tmp_path
 ):
@@ -334,38 +299,6 @@ def test_sessions_are_resumed_only_where_no_certificate_is_asked_for(
                 sessions.append(connection.session)
                 reused.append(connection.session_reused)
         assert reused == [False, name == "open"]
-
-
-def test_flood_of_tiny_records_slows_nobody(server, ca, client):
-    """Records of one byte cost their sender's share and no more."""
-    raw = connect(server, "open")
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = tls_context(ca).wrap_bio(incoming, outgoing, server_hostname="localhost")
-    while True:
-        try:
-            tls.do_handshake()
-            break
-        except ssl.SSLWantReadError:
-            raw.sendall(outgoing.read())
-            incoming.write(raw.recv(65536))
-    tls.write(PREFACE)
-    for _ in range(50_000):
-        tls.write(b"\0")
-    flood = outgoing.read()
-    raw.setblocking(False)
-    latencies = []
-    with channel(server.target(), ca, client) as opened, raw:
-        call(opened)
-        while flood and len(latencies) < 200:
-            with suppress(BlockingIOError):
-                try:
-                    flood = flood[raw.send(flood) :]
-                except ConnectionError:
-                    break
-            began = time.monotonic()
-            call(opened)
-            latencies.append(time.monotonic() - began)
-    assert sorted(latencies)[len(latencies) // 2] < 0.1
 
 
 def test_refusals_are_counted_when_they_are_too_many(server):

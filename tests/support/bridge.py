@@ -304,3 +304,40 @@ def tls_connect(port, context):
     except BaseException:
         raw.close()
         raise
+
+
+class RawPair:
+    """A bridge whose server is the test itself: bytes without HTTP/2."""
+
+    def __init__(self, ca, pair, folder, host):
+        tls = settings("dont_request"), material(pair)
+        self.server = BridgedServer({"public": tls}, host=host)
+        self.server.server.stop(0).wait()
+        path = str(folder / "inner.sock")
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen()
+        self.listener.settimeout(PATIENCE)
+        listeners = self.server.bridge._listeners
+        first = listeners["public"]
+        listeners["public"] = type(first)(
+            first.name, first.sock, path, first.tls, first.material
+        )
+        self.server.start()
+        self.client = tls_connect(self.server.port(), tls_context(ca))
+        self.inner = self.accept()
+
+    def accept(self):
+        """Return the server's end of the next connection."""
+        inner, _ = self.listener.accept()
+        inner.settimeout(PATIENCE)
+        return inner
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.client.close()
+        self.inner.close()
+        self.listener.close()
+        self.server.close()

@@ -228,7 +228,7 @@ class Engine:
                 self._pause_accepting()
                 return
             try:
-                client, address = listener.sock.accept()
+                client, address = listener.accept()
             except OSError as error:
                 # Otherwise nobody waits, or that one died before it was accepted.
                 if error.errno in _OUT_OF_RESOURCES:
@@ -243,9 +243,6 @@ class Engine:
         listener: ServedListener,
         ready: ReadyMaterial,
     ) -> None:
-        client.setblocking(False)
-        if client.family != socket.AF_UNIX:
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         handshake = Handshake(
             client=client,
             peer_address=address,

@@ -31,6 +31,10 @@ __all__ = ["Handshake", "HandshakeOwner"]
 _READ_SIZE = 16 * 1024
 
 
+#: What OpenSSL says after the reason, of whatever is wrong with a record.
+_ANY_RECORD = "record layer failure"
+
+
 class HandshakeOwner(Protocol):
     """What a handshake tells the engine."""
 
@@ -260,7 +264,11 @@ def _reason_of(error: Exception) -> str:
         return type(error).__name__
     # pyOpenSSL: all of OpenSSL's queue as (library, function, reason). What TLS made
     # of it comes last ("bad signature" after "provider signature failure").
-    reasons = [reason for library, _, reason in details if "SSL" in library]
+    reasons = [
+        reason
+        for library, _, reason in details
+        if "SSL" in library and reason != _ANY_RECORD
+    ]
     return str(reasons[-1] if reasons else details[0][2])
 
 

@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Pipe", "PipeOwner"]
 
-#: The next read from a client whose bytes turn out to be mostly overhead: floods of
-#: KeyUpdates or of records with a byte each cost CPU time per record, so such a
-#: client gets fewer of them per turn.
-_SMALL_READ = 4 * 1024
-
 #: Ciphertext that may wait while the client is still read. More than the server's
 #: bytes of one read means that the client provokes answers (KeyUpdate) and does not
 #: read them.
@@ -63,9 +58,9 @@ class Pipe:
         "_inner_done",
         "_inner_fd",
         "_inner_mask",
+        "_is_put_off",
         "_owner",
         "_reactor",
-        "_read_size",
         "_scratch",
         "_to_inner",
         "address",
@@ -112,7 +107,8 @@ class Pipe:
         self._inner_fd = inner.fileno()
         self._client_mask = IN
         self._inner_mask = IN
-        self._read_size = READ_SIZE
+        #: Whether it waits for another turn with bytes that are not decrypted yet.
+        self._is_put_off = False
         #: Plain bytes the server did not take yet.
         self._to_inner: memoryview | None = None
         #: Whether the client has said its last word.
@@ -159,20 +155,16 @@ class Pipe:
 
     def _read_client(self) -> None:
         scratch = self._scratch
-        count = self.client.recv_into(scratch.read_memory, self._read_size)
+        count = self.client.recv_into(scratch.read_memory, READ_SIZE)
         if not count:
             self._client_is_done()
             return
         self.stream.feed(count)
-        total = self._pass_on()
-        if total * 2 >= count:
-            self._read_size = READ_SIZE
-        elif count >= _SMALL_READ:
-            self._read_size = _SMALL_READ
+        self._pass_on()
         if count > _SWOLLEN:
             self._note_swelling()
 
-    def _pass_on(self, *, no_more_than: int = 0) -> int:
+    def _pass_on(self, *, no_more_than: int = 0) -> None:
         """Decrypt what was fed and give it to the server.
 
         Answers of TLS itself are sent, unless `no_more_than` so many bytes wait.
@@ -185,8 +177,40 @@ class Pipe:
             self._flush()
         if stream.ended:
             self._client_is_done()
+        elif stream.has_input:
+            self._put_off()
         self.is_busy = True
-        return total
+
+    def _put_off(self) -> None:
+        """The client's bytes cost more than its share of a turn: the rest waits."""
+        self._watch_client(self._client_mask & ~IN)
+        if not self._is_put_off:
+            self._is_put_off = True
+            self._reactor.defer(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_put_off = False
+        if not self.is_closed and self._may_read:
+            self._guard(self._pass_on)
+            self._read_on()
+
+    @property
+    def _may_read(self) -> bool:
+        """Whether more of the client's bytes have a place to go to."""
+        return (
+            not self._client_done
+            and self._to_inner is None
+            and self.stream.pending <= _MAX_WAITING
+        )
+
+    def _read_on(self) -> None:
+        """Go on with the client's bytes, first with those that are here already."""
+        if self.is_closed or not self._may_read:
+            return
+        if self.stream.has_input:
+            self._put_off()
+        else:
+            self._watch_client(self._client_mask | IN)
 
     def _send_inner(self, data: memoryview) -> None:
         try:
@@ -213,7 +237,7 @@ class Pipe:
         if self._client_done:
             self._shut_inner()
         else:
-            self._watch_client(self._client_mask | IN)
+            self._read_on()
 
     def _client_is_done(self) -> None:
         """The client half-closed: tell the server, and go on delivering."""
@@ -256,9 +280,9 @@ class Pipe:
         self._watch_inner(self._inner_mask & ~IN)
 
     def _after_flush(self) -> None:
-        reading = not self._client_done and self._to_inner is None
-        self._watch_client(IN if reading else 0)
+        self._watch_client(self._client_mask & ~OUT)
         self._watch_inner(self._inner_mask | IN)
+        self._read_on()
 
     def _watch_client(self, mask: int) -> None:
         if mask != self._client_mask:

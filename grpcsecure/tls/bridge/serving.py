@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 from grpcsecure.tls.bridge.context import ContextError, build_context
@@ -9,7 +10,6 @@ from grpcsecure.tls.bridge.reactor import Deadlines
 from grpcsecure.tls.bridge.wire import ProtocolError
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Mapping
 
     from OpenSSL import SSL
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from grpcsecure.tls.bridge.reactor import Reactor
 
 __all__ = ["ReadyMaterial", "ServedListener", "build_all"]
+
+
+#: Milliseconds until the kernel gives up on a client that takes nothing of what waits
+#: for it (tcp(7)): what gRPC sets on its own servers' sockets, where there is such a
+#: thing. Nobody else would end such a connection: the server waits for us.
+_USER_TIMEOUT = 20_000
 
 
 class ReadyMaterial:
@@ -51,6 +57,27 @@ class ServedListener:
             lambda handshake: handshake.expire(),
         )
         self._ready: ReadyMaterial | None = None
+
+    def accept(self) -> tuple[socket.socket, object]:
+        """Accept a connection; return it, ready for the loop, and its address.
+
+        Raises:
+            OSError: as of `accept`, `BlockingIOError` included, or the client has
+                already left.
+        """
+        client, address = self.sock.accept()
+        try:
+            client.setblocking(False)
+            if client.family != socket.AF_UNIX:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if hasattr(socket, "TCP_USER_TIMEOUT"):
+                    client.setsockopt(
+                        socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT
+                    )
+        except OSError:
+            client.close()
+            raise
+        return client, address
 
     def build(self, material: BridgeMaterial) -> ReadyMaterial:
         """Build what `use` takes.

@@ -8,6 +8,7 @@ pyOpenSSL is made of: `Connection.recv` allocates its maximum and copies twice, 
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     import socket
 
 __all__ = ["READ_SIZE", "WRITE_SIZE", "Scratch", "StreamError", "TlsStream"]
+
+#: Seconds that decrypting for one client may take at a time. A read of full records
+#: takes a fifth of it; one of KeyUpdates, or of records with a byte each, up to a
+#: hundred times as long, and what is beyond waits for another turn.
+_BUDGET = 0.0005
 
 #: Largest read from a client at once; bridge measurements: large reads are half of
 #: the throughput.
@@ -109,6 +115,9 @@ class TlsStream:
         self._in: Any = self._connection._into_ssl  # noqa: SLF001
         self._out: Any = self._connection._from_ssl  # noqa: SLF001
         self._out_data: Any = ffi.new("char **")
+        # pyOpenSSL sets it. Without it a read ends after each record, also after one
+        # without data, and thousands of those cannot keep OpenSSL busy at a stretch.
+        lib.SSL_clear_mode(self._ssl, lib.SSL_MODE_AUTO_RETRY)
 
     def feed(self, count: int) -> None:
         """Hand the first `count` bytes of the read region to OpenSSL."""
@@ -156,24 +165,33 @@ class TlsStream:
     def decrypt(self) -> int:
         """Decrypt what was fed into the plain region, and return how many bytes.
 
+        Stops after its share of time; then `has_input`.
+
         Raises:
             StreamError: the peer broke the protocol, or sent a fatal alert.
         """
         ssl, plain = self._ssl, self._scratch.plain
         total = 0
+        end = perf_counter() + _BUDGET
         while lib.BIO_get_mem_data(self._in, ffi.NULL):
             got = lib.SSL_read(ssl, plain + total, READ_SIZE + _RECORD - total)
             if got > 0:
                 total += got
-                continue
-            code = lib.SSL_get_error(ssl, got)
-            if code == lib.SSL_ERROR_WANT_READ:
+            else:
+                code = lib.SSL_get_error(ssl, got)
+                if code == lib.SSL_ERROR_ZERO_RETURN:
+                    self.ended = True
+                    break
+                if code != lib.SSL_ERROR_WANT_READ:
+                    raise StreamError(take_error())
+            if perf_counter() >= end:
                 break
-            if code == lib.SSL_ERROR_ZERO_RETURN:
-                self.ended = True
-                break
-            raise StreamError(take_error())
         return total
+
+    @property
+    def has_input(self) -> bool:
+        """Whether something that was fed is not decrypted yet."""
+        return bool(lib.BIO_get_mem_data(self._in, ffi.NULL))
 
     def encrypt(self, count: int) -> None:
         """Encrypt the first `count` bytes of the write region for `flush`.
@@ -228,7 +246,7 @@ class TlsStream:
         A memory BIO never shrinks by itself: a connection that once moved a large
         message would hold half a megabyte for the rest of its life.
         """
-        if self.pending or lib.BIO_get_mem_data(self._in, ffi.NULL):
+        if self.pending or self.has_input:
             return False
         self._in = lib.BIO_new(lib.BIO_s_mem())
         self._out = lib.BIO_new(lib.BIO_s_mem())

@@ -1,0 +1,76 @@
+"""Data that a client sends before its handshake is done (0-RTT): never taken."""
+
+from __future__ import annotations
+
+import subprocess
+from shutil import which
+
+import pytest
+from cryptography import x509
+from support.bridge import HOSTS, PATIENCE, RawPair, eventually
+from support.bridge_certs import authority, certificate
+from support.tls_session import forge_early_data
+
+from grpcsecure.tls.bridge.facts import RefusalKind
+
+needs_openssl = pytest.mark.skipif(which("openssl") is None, reason="needs openssl")
+
+
+@pytest.fixture(params=HOSTS)
+def raw(request, tmp_path):
+    """A bridge whose server is the test itself."""
+    ca = authority("test CA")
+    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
+    with RawPair(ca, pair, tmp_path, request.param) as raw_pair:
+        yield raw_pair
+
+
+def s_client(port, *options):
+    """Start `openssl s_client`, to end when the server does."""
+    return subprocess.Popen(
+        [
+            *("openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-alpn", "h2"),
+            *("-tls1_3", "-ign_eof", *map(str, options)),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def resume_with_early_data(raw, folder, data, *, valid):
+    """Connect as one who knows the server, and send `data` before it has answered."""
+    port, session, early = raw.server.port(), folder / "session", folder / "early"
+    with s_client(port, "-sess_out", session), raw.accept() as inner:
+        inner.sendall(b"tickets go out before this")
+    session.write_text(forge_early_data(session.read_text(), valid=valid))
+    early.write_bytes(data)
+    return s_client(port, "-sess_in", session, "-early_data", early)
+
+
+@needs_openssl
+@pytest.mark.parametrize("ticket", ["valid", "spoiled"])
+def test_early_data_reaches_nobody(raw, tmp_path, ticket):
+    """0-RTT is passed over: a replayed request must not be a second request."""
+    valid = ticket == "valid"
+    client = resume_with_early_data(raw, tmp_path, b"early" * 3000, valid=valid)
+    with raw.accept() as inner:
+        client.stdin.write(b"later")
+        client.stdin.flush()
+        assert inner.recv(100) == b"later"
+    said, _ = client.communicate(timeout=PATIENCE)
+    assert b"Early data was rejected" in said
+    assert (b"Reused, TLSv1.3" in said) is valid
+
+
+@needs_openssl
+@pytest.mark.parametrize("ticket", ["valid", "spoiled"])
+def test_early_data_without_end_is_refused(raw, tmp_path, ticket):
+    """Nobody has the server pass over more than a record of it."""
+    valid = ticket == "valid"
+    client = resume_with_early_data(raw, tmp_path, b"early" * 200_000, valid=valid)
+    said, _ = client.communicate(timeout=PATIENCE)
+    assert b"alert unexpected message" in said
+    refusal = raw.server.observer.refusal(kind=RefusalKind.PROTOCOL)
+    assert refusal.reason == "too much early data"
+    eventually(lambda: len(raw.server.bridge.peers) == 1)
