@@ -105,12 +105,17 @@ def is_glob(pattern: str) -> bool:
 
 def _certificates_in(directory: str) -> tuple[Path, ...]:
     try:
-        names = os.listdir(directory)
+        with os.scandir(directory) as entries:
+            found = [entry for entry in entries if _is_certificate(entry)]
     except OSError:
         return (Path(directory),)
-    paths = (
-        Path(directory, name)
-        for name in names
-        if name.lower().endswith(_SUFFIXES) and not name.startswith(".")
-    )
-    return tuple(sorted(path for path in paths if not path.is_dir()))
+    return tuple(sorted(Path(entry.path) for entry in found))
+
+
+def _is_certificate(entry: os.DirEntry[str]) -> bool:
+    name = entry.name
+    if name.startswith(".") or not name.lower().endswith(_SUFFIXES):
+        return False
+    if entry.is_symlink():
+        return not os.path.isdir(entry.path)
+    return not entry.is_dir()
