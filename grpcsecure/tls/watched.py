@@ -51,12 +51,28 @@ class Digest:
     matches: tuple[tuple[Path, ...], ...] = field(repr=False)
     states: Mapping[Path, str] = field(repr=False)
 
+    def joined(self, other: Digest) -> Digest:
+        """Return the digest of what either watches; of what both do, this one's.
+
+        So a file that was read after this digest was taken stays judged by it.
+        """
+        watch = self.watch.joined(other.watch)
+        matches = {**other._by_pattern(), **self._by_pattern()}
+        return Digest(
+            watch=watch,
+            matches=tuple(matches[pattern] for pattern in watch.patterns),
+            states={**other.states, **self.states},
+        )
+
     def changed_since(self, earlier: Digest) -> tuple[Path, ...]:
         """Return the files that came, went or changed since then, sorted."""
         paths = sorted({*self.states, *earlier.states})
         return tuple(
             path for path in paths if self.states.get(path) != earlier.states.get(path)
         )
+
+    def _by_pattern(self) -> dict[str, tuple[Path, ...]]:
+        return dict(zip(self.watch.patterns, self.matches, strict=True))
 
 
 def digest(watch: WatchSet) -> Digest:
