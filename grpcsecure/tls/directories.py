@@ -51,24 +51,15 @@ def directories(watch: WatchSet) -> dict[Path, Interest]:
 
     Where a path leads to nothing, the last one is where the missing name would appear.
     """
-    found: dict[str, Interest] = {}
-    for directory, interest in _lookups_of(watch):
-        before = found.get(directory)
-        found[directory] = interest if before is None else before.joined(interest)
-    return {Path(directory): interest for directory, interest in found.items()}
-
-
-def _lookups_of(watch: WatchSet) -> Iterator[tuple[str, Interest]]:
+    survey = _Survey()
     for path in watch.files:
-        yield from _lookups(str(path))
+        survey.follow(str(path))
     for pattern in watch.patterns:
         for directory, contents in _listed(pattern):
-            yield from _lookups(directory)
-            if os.path.isdir(directory):
-                everything = Interest(names=None, contents=contents)
-                yield os.path.realpath(directory), everything
+            survey.list(directory, contents=contents)
         for path in expand(pattern):
-            yield from _lookups(str(path))
+            survey.follow(str(path))
+    return survey.result()
 
 
 def _listed(pattern: str) -> Iterator[tuple[str, bool]]:
@@ -85,29 +76,67 @@ def _listed(pattern: str) -> Iterator[tuple[str, bool]]:
                     yield directory, is_last
 
 
-def _lookups(path: str) -> Iterator[tuple[str, Interest]]:
-    """Give each real directory that the kernel looks into for `path`, and the name."""
-    here = "/"
-    ahead = path.split("/")[::-1]
-    links = 0
-    while ahead:
-        name = ahead.pop()
-        if name in ("", "."):
-            continue
-        if name == "..":
-            here = os.path.dirname(here)
-            continue
-        entry = os.path.join(here, name)
-        target, kind = _what_is(entry)
-        yield here, Interest(names=frozenset({name}), contents=kind == stat.S_IFREG)
-        if kind == stat.S_IFDIR:
-            here = entry
-        elif kind == stat.S_IFLNK and links < _MAX_LINKS:
-            links += 1
-            here = "/" if target.startswith("/") else here
-            ahead += target.split("/")[::-1]
-        else:
-            return
+class _Survey:
+    """Collects the lookups of many paths; each parent of them is walked to once."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, set[str]] = {}
+        self._listed: set[str] = set()
+        self._contents: set[str] = set()
+        self._reached: dict[str, str | None] = {"": "/"}
+
+    def follow(self, path: str) -> None:
+        """Note all lookups of an absolute path."""
+        parent, _, name = path.rpartition("/")
+        if parent not in self._reached:
+            self._reached[parent] = self._walk("/", parent)
+        here = self._reached[parent]
+        if here is not None:
+            self._walk(here, name)
+
+    def list(self, path: str, *, contents: bool) -> None:
+        """Note the lookups of a directory, all of whose names matter."""
+        reached = self._walk("/", path)
+        if reached is not None:
+            self._names.setdefault(reached, set())
+            self._listed.add(reached)
+            if contents:
+                self._contents.add(reached)
+
+    def result(self) -> dict[Path, Interest]:
+        return {
+            Path(directory): Interest(
+                names=None if directory in self._listed else frozenset(names),
+                contents=directory in self._contents,
+            )
+            for directory, names in self._names.items()
+        }
+
+    def _walk(self, here: str, path: str) -> str | None:
+        """Look up names as the kernel does; return the real directory it ends in."""
+        ahead = path.split("/")[::-1]
+        links = 0
+        while ahead:
+            name = ahead.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":
+                here = os.path.dirname(here)
+                continue
+            entry = os.path.join(here, name)
+            target, kind = _what_is(entry)
+            self._names.setdefault(here, set()).add(name)
+            if kind == stat.S_IFDIR:
+                here = entry
+            elif kind == stat.S_IFLNK and links < _MAX_LINKS:
+                links += 1
+                here = "/" if target.startswith("/") else here
+                ahead += target.split("/")[::-1]
+            else:
+                if kind == stat.S_IFREG:
+                    self._contents.add(here)
+                return None
+        return here
 
 
 def _what_is(entry: str) -> tuple[str, int]:

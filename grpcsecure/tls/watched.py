@@ -51,12 +51,28 @@ class Digest:
     matches: tuple[tuple[Path, ...], ...] = field(repr=False)
     states: Mapping[Path, str] = field(repr=False)
 
+    def joined(self, other: Digest) -> Digest:
+        """Return the digest of what either watches; of what both do, this one's.
+
+        So a file that was read after this digest was taken stays judged by it.
+        """
+        watch = self.watch.joined(other.watch)
+        matches = {**other._by_pattern(), **self._by_pattern()}
+        return Digest(
+            watch=watch,
+            matches=tuple(matches[pattern] for pattern in watch.patterns),
+            states={**other.states, **self.states},
+        )
+
     def changed_since(self, earlier: Digest) -> tuple[Path, ...]:
         """Return the files that came, went or changed since then, sorted."""
         paths = sorted({*self.states, *earlier.states})
         return tuple(
             path for path in paths if self.states.get(path) != earlier.states.get(path)
         )
+
+    def _by_pattern(self) -> dict[str, tuple[Path, ...]]:
+        return dict(zip(self.watch.patterns, self.matches, strict=True))
 
 
 def digest(watch: WatchSet) -> Digest:
@@ -105,12 +121,17 @@ def is_glob(pattern: str) -> bool:
 
 def _certificates_in(directory: str) -> tuple[Path, ...]:
     try:
-        names = os.listdir(directory)
+        with os.scandir(directory) as entries:
+            found = [entry for entry in entries if _is_certificate(entry)]
     except OSError:
         return (Path(directory),)
-    paths = (
-        Path(directory, name)
-        for name in names
-        if name.lower().endswith(_SUFFIXES) and not name.startswith(".")
-    )
-    return tuple(sorted(path for path in paths if not path.is_dir()))
+    return tuple(sorted(Path(entry.path) for entry in found))
+
+
+def _is_certificate(entry: os.DirEntry[str]) -> bool:
+    name = entry.name
+    if name.startswith(".") or not name.lower().endswith(_SUFFIXES):
+        return False
+    if entry.is_symlink():
+        return not os.path.isdir(entry.path)
+    return not entry.is_dir()

@@ -190,6 +190,21 @@ def test_joined_sets_watch_both(tmp_path):
     )
 
 
+def test_joined_digests_are_the_digest_of_both(pins, tmp_path):
+    """What one of them has seen before the other counts as seen then."""
+    crt, key = tmp_path / "x.crt", tmp_path / "x.key"
+    crt.write_text("one")
+    key.write_text("one")
+    new = WatchSet(files=(crt,), patterns=(str(pins),))
+    old = WatchSet(files=(key, crt), patterns=(f"{pins}/*.crt", str(pins)))
+    seen = digest(new)
+    assert seen.joined(digest(old)) == digest(new.joined(old))
+    crt.write_text("two")
+    (pins / "z.pem").write_text("z")
+    late = digest(new.joined(old)).changed_since(seen.joined(digest(old)))
+    assert crt in late
+
+
 def test_digest_shows_no_contents(tmp_path):
     """It may be logged."""
     path = tmp_path / "x.key"

@@ -272,15 +272,20 @@ def test_attempt_may_stop_the_watching(path):
         witness.expect_quiet()
 
 
-LIMITED = """if True:
-    import sys, threading
+#: Starts every program that runs in a user namespace of its own.
+HEAD = """if True:
+    import subprocess, sys, threading
     from pathlib import Path
     sys.path.insert(0, {tests!r})
     from support.watching import Witness
     from grpcsecure.tls.watched import WatchSet
-    Path("/proc/sys/user/{limit}").write_text("{value}")
-    path = Path({path!r})
+    folder = Path({folder!r})
+    path = folder / "x.pem"
     path.write_text("0")
+"""
+
+LIMITED = """
+    Path("/proc/sys/user/{limit}").write_text("{value}")
     with Witness(WatchSet(files=(path,)), interval=0.4, events=True) as witness:
         reason = witness.fallbacks.get(timeout=20)
         assert witness.watcher.polling_reason == reason
@@ -292,7 +297,42 @@ LIMITED = """if True:
         names = [t.name for t in threading.enumerate()]
         assert len(names) == 2, names  # none of watchdog's is left
     print(reason)
-    """
+"""
+
+MOUNTED = """
+    sources = [folder / "1.pem", folder / "2.pem"]
+    with Witness(WatchSet(files=(path,)), interval=0.4, events=True) as witness:
+        witness.wait_until_armed()
+        for source in sources:
+            source.write_text(source.name)
+            subprocess.run(["mount", "--bind", source, path], check=True)
+            assert witness.next().contents == {{str(path): source.name}}
+        source.write_text("in place")
+        assert witness.next().contents == {{str(path): "in place"}}
+        subprocess.run(["umount", path], check=True)
+        assert witness.next().contents == {{str(path): "1.pem"}}
+        witness.expect_quiet()
+"""
+
+
+def run_as_root(code, folder, **values):
+    """Run a program as root of a user namespace; return what it prints."""
+    command = ["unshare", "--user", "--map-root-user", "--mount"]
+    try:
+        subprocess.run([*command, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no user namespaces here")
+    tests = str(Path(__file__).parents[2])
+    code = (HEAD + code).format(tests=tests, folder=str(folder), **values)
+    done = subprocess.run(
+        [*command, sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE * 3,
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.stdout.strip()
 
 
 @pytest.mark.parametrize(
@@ -302,24 +342,14 @@ LIMITED = """if True:
         ("max_inotify_watches", 2, "inotify watch limit reached"),
     ],
 )
-def test_exhausted_limit_is_said_and_polled_around(path, limit, value, reason):
+def test_exhausted_limit_is_said_and_polled_around(tmp_path, limit, value, reason):
     """A user namespace of its own has limits of its own: the real error, not ours."""
-    code = LIMITED.format(
-        tests=str(Path(__file__).parents[2]), limit=limit, value=value, path=str(path)
-    )
-    command = ["unshare", "--user", "--map-root-user"]
-    try:
-        subprocess.run([*command, "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no user namespaces here")
-    done = subprocess.run(
-        [*command, sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE * 2,
-        check=False,
-    )
-    assert (done.stdout.strip(), done.stderr) == (reason, "")
+    assert run_as_root(LIMITED, tmp_path, limit=limit, value=value) == reason
+
+
+def test_file_that_is_mounted_over_is_polled(tmp_path):
+    """As with subPath: a mount is a swap without an event, found in one interval."""
+    run_as_root(MOUNTED, tmp_path)
 
 
 def test_network_file_system_is_said_to_be_polled(path, tmp_path, monkeypatch):
