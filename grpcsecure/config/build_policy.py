@@ -5,13 +5,22 @@ Knows how names and values of the policy are spelled, and nothing of what they m
 
 from __future__ import annotations
 
-import base64
 import glob
-from ipaddress import ip_address
+from functools import partial
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.parts import Part, items_of, texts_of, value_of
 from grpcsecure.config.tree import Sequence
+from grpcsecure.model.names import (
+    parse_dns_pattern,
+    parse_email,
+    parse_ip,
+    parse_metadata_value,
+    parse_sha256,
+    parse_spiffe_pattern,
+    parse_subject,
+    parse_uri_pattern,
+)
 from grpcsecure.model.policy import (
     AuditLevel,
     AuditSettings,
@@ -104,15 +113,17 @@ def _absolute(pattern: str, directory: pathlib.Path) -> str:
     return str(directory / pattern)
 
 
-def _parse_ip(text: str) -> object:
-    try:
-        return ip_address(text)
-    except ValueError:
-        raise ValueError("expected one IPv4 or IPv6 address") from None
-
-
-#: What the schema's patterns are too coarse for.
-_PARSERS: dict[MatcherKind, Callable[[str], object]] = {MatcherKind.IP: _parse_ip}
+#: They refuse what the schema's patterns are too coarse for.
+_PARSERS: dict[MatcherKind, Callable[[str], object]] = {
+    MatcherKind.SPIFFE: parse_spiffe_pattern,
+    MatcherKind.URI: parse_uri_pattern,
+    MatcherKind.DNS: parse_dns_pattern,
+    MatcherKind.EMAIL: parse_email,
+    MatcherKind.IP: parse_ip,
+    MatcherKind.SUBJECT: parse_subject,
+    MatcherKind.FINGERPRINT: parse_sha256,
+    MatcherKind.PUBLIC_KEY: parse_sha256,
+}
 
 
 def _rule(reader: Reader, name: str, part: Part) -> Rule:
@@ -162,14 +173,4 @@ def _test(reader: Reader, part: Part) -> PolicyTest:
 
 def _check_metadata(reader: Reader, key: str, node: Node, path: Path) -> None:
     """Refuse what no `-bin` key can have: gRPC sends bytes as base64."""
-    if key.endswith("-bin"):
-        reader.parsed(node, path, _parse_base64)
-
-
-def _parse_base64(text: str) -> bytes:
-    stripped = text.rstrip("=")
-    padded = stripped + "=" * (-len(stripped) % 4)
-    try:
-        return base64.b64decode(padded, validate=True)
-    except ValueError:
-        raise ValueError("expected base64, as in `AAEC`") from None
+    reader.parsed(node, path, partial(parse_metadata_value, key))
