@@ -6,6 +6,8 @@ environment: both are handed in.
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.build import build_config
@@ -23,6 +25,7 @@ from grpcsecure.config.yaml import parse_yaml
 from grpcsecure.frozen import frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from collections.abc import Mapping as AbcMapping
 
     from grpcsecure.config.source import Source
@@ -57,6 +60,29 @@ def parse_config(
     Raises:
         UsageError: the config has no such profile.
     """
+    with _no_garbage():
+        return _parse(source, profile=profile, environ=environ)
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Look for no garbage while the block runs.
+
+    A tree is large and has no cycles: for ten thousand rules, looking through it again
+    and again takes a third of the time.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _parse(
+    source: Source, *, profile: str | None, environ: AbcMapping[str, str]
+) -> Parsed:
     root, findings = parse_yaml(source)
     tree = None
     if root is not None:
