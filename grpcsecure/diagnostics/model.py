@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = [
+    "Case",
     "Finding",
     "Kind",
     "Label",
@@ -127,11 +128,21 @@ class Finding:
 
 
 @frozen
+class Case:
+    """A test that a config has; a finding of `code` at its place means it failed."""
+
+    name: str
+    span: Span
+    code: str
+
+
+@frozen
 class Report:
     """The findings of one config, in the order of their places.
 
     `sources` has the text of each file by the name its spans use; `not_run` names
-    the phases that did not run because `failed` found errors.
+    the phases that did not run because `failed` found errors. `cases` are the tests of
+    the config that were run, in its order.
     """
 
     subject: str
@@ -140,6 +151,7 @@ class Report:
     not_run: tuple[str, ...] = ()
     failed: str | None = None
     profile: str | None = None
+    cases: tuple[Case, ...] = ()
 
     @property
     def errors(self) -> int:

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from grpcsecure.diagnostics.model import (
+    Case,
     Finding,
     Kind,
     Label,
@@ -65,9 +66,16 @@ def reports(draw: st.DrawFn) -> Report:
     """Return a report on files of which some are missing."""
     files = draw(st.lists(ANY_TEXT, min_size=1, max_size=3, unique=True))
     lines = st.lists(ANY_TEXT, max_size=12).map("\n".join)
+    found = draw(st.lists(findings(files), max_size=3))
+    # Tests that failed stand where findings are.
+    places = [finding.span for finding in found if finding.span is not None]
+    at = spans(files) | st.sampled_from(places) if places else spans(files)
+    codes = st.sampled_from(["GS102", "GS311", "GS509"])
+    cases = st.builds(Case, name=ANY_TEXT, span=at, code=codes)
     return Report(
         subject=draw(ANY_TEXT),
-        findings=tuple(draw(st.lists(findings(files), max_size=3))),
+        findings=tuple(found),
+        cases=tuple(draw(st.lists(cases, max_size=3))),
         sources=draw(st.dictionaries(st.sampled_from(files), lines)),
         not_run=tuple(draw(st.lists(ANY_TEXT, max_size=2))),
         failed=draw(st.none() | ANY_TEXT),

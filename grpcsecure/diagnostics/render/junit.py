@@ -1,7 +1,8 @@
 """JUnit XML: a suite per report, a case per finding, one that passes if there is none.
 
-A warning is a case that passes and says something: it fails no build, in any format.
-All text is `visible`, which leaves no character that XML 1.0 (2.2) forbids.
+Tests that a config has are cases by their names, whether they pass or fail. A warning
+is a case that passes and says something: it fails no build, in any format. All text is
+`visible`, which leaves no character that XML 1.0 (2.2) forbids.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from xml.etree.ElementTree import (
 
 from grpcsecure.diagnostics.render.full import render_finding
 from grpcsecure.diagnostics.render.sources import Sources
-from grpcsecure.diagnostics.render.text import Style, place, subject, visible
+from grpcsecure.diagnostics.render.text import Style, place, spell, subject, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from grpcsecure.diagnostics.model import Finding, Report
+    from grpcsecure.diagnostics.model import Finding, Report, Span
 
 __all__ = ["render_junit"]
 
@@ -45,9 +46,19 @@ def _suite(report: Report) -> Element:
     name = subject(report)
     suite = Element("testsuite", name=name)
     sources = Sources(report.sources)
-    for finding in report.findings:
-        suite.append(_case(finding, report, sources, name))
-    if not report.findings:
+    failing, others = _split(report)
+    for test in report.cases:
+        title = f"{visible(test.name)} {spell(test.span)}"
+        case = SubElement(suite, "testcase", name=title, classname=name)
+        finding = failing.pop((test.span, test.code), None)
+        if finding is not None:
+            _tell(case, finding, report, sources)
+    for finding in others:
+        where = place(finding, report.subject)
+        title = visible(f"{finding.code} {finding.kind.name}") + f" {where}"
+        case = SubElement(suite, "testcase", name=title, classname=name)
+        _tell(case, finding, report, sources)
+    if not report.findings and not report.cases:
         SubElement(suite, "testcase", name="valid", classname=name)
     for phase in report.not_run:
         case = SubElement(suite, "testcase", name=visible(phase), classname=name)
@@ -56,10 +67,23 @@ def _suite(report: Report) -> Element:
     return suite
 
 
-def _case(finding: Finding, report: Report, sources: Sources, suite: str) -> Element:
-    where = place(finding, report.subject)
-    name = visible(f"{finding.code} {finding.kind.name}") + f" {where}"
-    case = Element("testcase", name=name, classname=suite)
+def _split(
+    report: Report,
+) -> tuple[dict[tuple[Span | None, str], Finding], list[Finding]]:
+    """Return the findings that fail a test, by place and code, and all others."""
+    tests = {(test.span, test.code) for test in report.cases}
+    failing: dict[tuple[Span | None, str], Finding] = {}
+    others = []
+    for finding in report.findings:
+        key = (finding.span, finding.code)
+        if key in tests and key not in failing:
+            failing[key] = finding
+        else:
+            others.append(finding)
+    return failing, others
+
+
+def _tell(case: Element, finding: Finding, report: Report, sources: Sources) -> None:
     text = render_finding(
         finding, sources, subject=report.subject, style=Style(color=False)
     )
@@ -73,7 +97,6 @@ def _case(finding: Finding, report: Report, sources: Sources, suite: str) -> Ele
         failure.text = text
     else:
         SubElement(case, "system-out").text = text
-    return case
 
 
 def _count(element: Element) -> None:

@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from grpcsecure.diagnostics.model import Finding, Report
+    from grpcsecure.diagnostics.model import Finding, Report, Span
 
-__all__ = ["Style", "place", "profile_suffix", "subject", "visible", "visible_lines"]
+__all__ = [
+    "Style",
+    "place",
+    "profile_suffix",
+    "spell",
+    "subject",
+    "visible",
+    "visible_lines",
+]
 
 #: Role to SGR parameters (ECMA-48, 8.3.117): the eight colours that themes adjust.
 _SGR = {
@@ -53,9 +61,11 @@ def visible_lines(text: str) -> list[str]:
 
 def place(finding: Finding, of: str) -> str:
     """Return `file:line:col`, or `of` for a finding about the config as a whole."""
-    span = finding.span
-    if span is None:
-        return visible(of)
+    return visible(of) if finding.span is None else spell(finding.span)
+
+
+def spell(span: Span) -> str:
+    """Return a place as `file:line:col`."""
     return f"{visible(span.file)}:{span.line}:{span.column}"
 
 
