@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from grpcsecure.diagnostics.model import Finding, Kind, Span
     from grpcsecure.model.listener import TlsSettings
 
-__all__ = ["FileUse", "FileUses", "RevocationUse", "gather_uses"]
+__all__ = ["FileUse", "FileUses", "RevocationUse", "gather_uses", "written_at"]
 
 #: The keys of a `tls` block that name files.
 _ROLES = ("certificate", "private_key", "client_ca", "crl")
@@ -172,7 +172,7 @@ class _Gathered:
         spans = (self._document.place(*key) for key in keys)
         return FileUse(
             path=path,
-            shown=_written(self._document, keys[0]),
+            shown=written_at(self._document, keys[0]),
             # Places that a YAML alias shares are one place.
             places=tuple(dict.fromkeys(spans)),
         )
@@ -182,8 +182,8 @@ def _below(listener: str, *key: str | int) -> KeyPath:
     return ("listeners", listener, "tls", *key)
 
 
-def _written(document: Document, path: KeyPath) -> str:
-    """Return the path as it stands in the file, with its variables unreplaced."""
+def written_at(document: Document, path: KeyPath) -> str:
+    """Return a path as it stands in the file, with its variables unreplaced."""
     node = _scalar(document.tree, path)
     if not node.from_variable:
         return quote(node.text)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.config.tree import Mapping, find
+from grpcsecure.config.tree import Mapping, Sequence, find
+from grpcsecure.config.wording import node_at
 from grpcsecure.frozen import frozen
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ class Document:
     def place(self, *path: str | int) -> Span:
         """Return the place of the value at `path`, or of the deepest part there is."""
         return find(self.tree, path)[1]
+
+    def is_list(self, *path: str | int) -> bool:
+        """Whether there is a list at `path`."""
+        return isinstance(node_at(self.tree, path), Sequence)
 
     def key(self, *path: str | int) -> Span:
         """Return the place of the key at `path`, or of the deepest part there is."""

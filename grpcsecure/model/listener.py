@@ -183,6 +183,28 @@ class Listener:
     max_connection_age_grace: float | None = None
 
     @property
+    def asks(self) -> bool:
+        """Whether clients are asked for a certificate here."""
+        return self.tls is not None and self.tls.client_certificate.asks
+
+    @property
+    def requires(self) -> bool:
+        """Whether a client without a certificate is refused."""
+        return self.tls is not None and self.tls.client_certificate.requires
+
+    @property
+    def can_verify(self) -> bool:
+        """Whether a client's chain is checked, so that a peer can be verified."""
+        tls = self.tls
+        if tls is None or not tls.client_certificate.asks:
+            return False
+        return tls.client_certificate.verifies or tls.client_ca is not None
+
+    def serves(self, service: str) -> bool:
+        """Whether a service, if the server has it, is served here."""
+        return self.services is None or service in self.services
+
+    @property
     def is_bridged(self) -> bool:
         """Whether the bridge terminates its TLS."""
         return self.tls is not None and self.tls.engine_in_use is Engine.BRIDGE

@@ -1,0 +1,92 @@
+"""Registered certificates: what the patterns of the config name, read once.
+
+A problem with a file is data. Whether it matters is for `checks`; what a pin grants is
+for `policy`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.errors import CertificateError
+from grpcsecure.frozen import field, frozen
+from grpcsecure.model.peer import Certificate
+from grpcsecure.tls.files import FileForm, UnreadableFile, read_files
+from grpcsecure.tls.watched import expand
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from grpcsecure.tls.files import FileContent
+
+__all__ = ["PinFile", "Pins", "load_pins"]
+
+
+@frozen
+class PinFile:
+    """A file of registered certificates, and what keeps it from being one, in words."""
+
+    certificates: tuple[Certificate, ...] = ()
+    problem: str | None = None
+
+
+@frozen
+class Pins:
+    """What each pattern names: files, in their order, and what is in them."""
+
+    matches: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    files: Mapping[Path, PinFile] = field(default_factory=dict, repr=False)
+
+    def certificates(self, pattern: str) -> tuple[tuple[Path, Certificate], ...]:
+        """Return the certificates that a pattern names, each with its file."""
+        return tuple(
+            (path, certificate)
+            for path in self.matches[pattern]
+            for certificate in self.files[path].certificates
+        )
+
+    @property
+    def fingerprints(self) -> dict[str, frozenset[str]]:
+        """The fingerprints of what each pattern names, as `policy` wants them."""
+        return {
+            pattern: frozenset(one.fingerprint for _, one in self.certificates(pattern))
+            for pattern in self.matches
+        }
+
+
+def load_pins(patterns: Iterable[str]) -> Pins:
+    """Read the files that `patterns` (absolute) name now; never fails."""
+    matches = {pattern: expand(pattern) for pattern in dict.fromkeys(patterns)}
+    contents = read_files(path for paths in matches.values() for path in paths)
+    files = {path: _understand(content) for path, content in contents.items()}
+    return Pins(matches=matches, files=files)
+
+
+def _understand(content: FileContent) -> PinFile:
+    if isinstance(content, UnreadableFile):
+        missing = content.is_missing
+        reason = "does not exist" if missing else f"cannot be read: {content.reason}"
+        return PinFile(problem=reason)
+    if content.form is FileForm.DER:
+        return _read_binary(content.der)
+    found = content.certificates()
+    good = tuple(entry for entry in found if isinstance(entry, Certificate))
+    for entry in found:
+        if not isinstance(entry, Certificate):
+            # Not the rest alone: a deny rule must not lose what the block was.
+            return PinFile(
+                problem=f"has a broken block at its line {entry.line}: {entry.problem}"
+            )
+    problem = None if good else "holds no certificate"
+    return PinFile(certificates=good, problem=problem)
+
+
+def _read_binary(der: bytes) -> PinFile:
+    """Read what Windows and some devices export: one certificate, not in PEM."""
+    from grpcsecure.tls.peer import parse_certificate
+
+    try:
+        return PinFile(certificates=(parse_certificate(der),))
+    except CertificateError as error:
+        return PinFile(problem=f"holds no certificate: {error}")
