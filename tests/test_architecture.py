@@ -48,8 +48,8 @@ HOMES = {
     "cryptography": ("tls/", "devcerts/"),
     "google": ("server/",),
     "grpc": ("server/", "tls/native.py"),
-    "grpc_health": ("server/health.py",),
-    "grpc_reflection": ("server/reflection.py",),
+    "grpc_health": ("server/health.py", "server/served.py"),
+    "grpc_reflection": ("server/reflection.py", "server/served.py"),
     "jsonschema": ("config/schema.py",),
     "jsonschema_rs": ("config/schema.py",),
     "typing_extensions": ("",),  # for type checkers only

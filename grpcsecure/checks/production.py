@@ -4,26 +4,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grpcsecure.checks.rules import is_about_reflection
 from grpcsecure.diagnostics.catalog import listeners as kinds
+from grpcsecure.diagnostics.catalog import policy
+from grpcsecure.model.policy import Effect
+from grpcsecure.model.server import ErrorDetail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from grpcsecure.checks.scopes import Scope
     from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.model import Finding
 
 __all__ = ["check_production"]
 
 
-def check_production(document: Document) -> Iterator[Finding]:
+def check_production(document: Document, scopes: Sequence[Scope]) -> Iterator[Finding]:
     """Find listeners and settings that let in more than production should."""
     config = document.config
-    if config.server.reflection:
+    yield from _check_authorization(document)
+    if config.server.reflection and not any(map(is_about_reflection, scopes)):
         yield kinds.REFLECTION_OPEN(
-            "reflection is on, and no rule says who may use it",
+            "reflection is on, and no rule of its own says who may use it",
             span=document.place("server", "reflection"),
-            label="any client can list the services",
-            help="turn it off, or keep it to a development profile",
+            label=_who_reflects(document, scopes),
+            help="add a rule for `/grpc.reflection.*`, or turn it off",
+        )
+    if config.server.error_detail is ErrorDetail.FULL:
+        yield policy.ERROR_DETAIL_FULL(
+            "refused callers are told the reason",
+            span=document.place("server", "error_detail"),
+            label="tells everybody about identities and rules",
+            help="remove it, or keep it to a development profile",
         )
     for listener in config.listeners:
         path = ("listeners", listener.name)
@@ -42,3 +55,36 @@ def check_production(document: Document) -> Iterator[Finding]:
                 label=f"`{mode}` verifies no client certificate",
                 help="use `require_and_verify` with a `client_ca`",
             )
+
+
+def _check_authorization(document: Document) -> Iterator[Finding]:
+    authorization = document.config.authorization
+    if authorization is None:
+        yield policy.NO_AUTHORIZATION(
+            "there is no `authorization`, so that every call is allowed",
+            span=document.key("listeners"),
+            label="whoever connects may call everything",
+            help="add `authorization` with rules; without any, it denies every call",
+        )
+    elif authorization.default is Effect.ALLOW:
+        yield policy.ALLOWED_BY_DEFAULT(
+            "the default allows every call that no rule denies",
+            span=document.place("authorization", "default"),
+            label="opens what nobody thought of",
+            help="use `default: deny`, and rules that allow",
+        )
+
+
+def _who_reflects(document: Document, scopes: Sequence[Scope]) -> str:
+    """Say who can list the services: by a rule about something else, or the default."""
+    authorization = document.config.authorization
+    if authorization is None or authorization.default is Effect.ALLOW:
+        return "any client can list the services"
+    for scope in scopes:
+        is_open = scope.rule.effect is Effect.ALLOW and scope.rule.enforce
+        if is_open and any(one.matches(_REFLECT) for one in scope.patterns):
+            return f"`{scope.rule.name}` opens it along with the rest"
+    return "nobody can use it"
+
+
+_REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"

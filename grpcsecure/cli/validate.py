@@ -31,7 +31,8 @@ __all__ = ["validate"]
 
 @click.command(
     epilog="""\b
-Phases: YAML, schema, cross-field, files, services. A phase with errors is the last.
+Phases: YAML, schema, cross-field, files, services, policy tests. A phase with errors
+is the last.
 User code is imported, unless --no-services, but never called. Nothing is bound or
 written: it is safe beside a running server.
 
@@ -111,7 +112,7 @@ def validate(  # noqa: PLR0913 - the options of the command
 def _last_phase(*, syntax_only: bool, no_services: bool) -> Phase:
     if syntax_only:
         return Phase.CROSS_FIELD
-    return Phase.FILES if no_services else Phase.SERVICES
+    return Phase.FILES if no_services else Phase.POLICY_TESTS
 
 
 @dataclass(kw_only=True)
@@ -153,7 +154,7 @@ class _Run:
             self.documents.append(loaded.document)
         self.drafts.append(
             loaded.draft(
-                complete=self.last is Phase.SERVICES,
+                complete=self.last is Phase.POLICY_TESTS,
                 # Without the word there are none that could have been left out.
                 all_profiles=self.all_profiles or "profiles" not in source.text,
             )

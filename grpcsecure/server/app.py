@@ -125,7 +125,7 @@ class Server:
             build_snapshot(
                 loaded.document.config,
                 loaded.materials,
-                pins={},
+                pins=loaded.fingerprints,
                 generation=1,
             )
         )

@@ -8,7 +8,7 @@ is the last.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from grpcsecure.diagnostics.ignore import Draft
 from grpcsecure.diagnostics.model import Report
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from grpcsecure.config.document import Document
     from grpcsecure.config.source import Source
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.model import Case, Finding
     from grpcsecure.server.services import LoadedService
     from grpcsecure.tls.material import Material
+    from grpcsecure.tls.pins import Pins
     from grpcsecure.tls.watched import Digest
 
 __all__ = ["Loaded", "Phase", "load_config", "load_rest", "load_services"]
@@ -36,14 +37,16 @@ class Phase(Enum):
     CROSS_FIELD = "cross-field"
     FILES = "files"
     SERVICES = "services"
+    POLICY_TESTS = "policy tests"
 
 
 @frozen
 class Loaded:
     """What came of a source: findings, and all that could be loaded.
 
-    `failed` is the phase that found errors; `document`, `materials` and `services`
-    are complete only when it is None.
+    `failed` is the phase that found errors; `document`, `materials`, `pins` and
+    `services` are complete only when it is None. `cases` are the policy tests that
+    were run.
     """
 
     source: Source
@@ -53,9 +56,16 @@ class Loaded:
     not_run: tuple[Phase, ...] = ()
     document: Document | None = None
     materials: Mapping[str, Material] = field(default_factory=dict)
+    pins: Pins | None = None
     services: tuple[LoadedService, ...] = ()
     #: Of the files that the config depends on, from just before they were read.
     seen: Digest | None = None
+    cases: tuple[Case, ...] = ()
+
+    @property
+    def fingerprints(self) -> dict[str, frozenset[str]]:
+        """The registered certificates, by the pattern that names them."""
+        return {} if self.pins is None else self.pins.fingerprints
 
     def draft(self, *, complete: bool = True, all_profiles: bool = False) -> Draft:
         """Return the findings as a draft of a report; see `Draft` for the options."""
@@ -66,6 +76,7 @@ class Loaded:
             not_run=tuple(phase.value for phase in self.not_run),
             failed=None if self.failed is None else self.failed.value,
             profile=self.profile,
+            cases=self.cases,
         )
         return Draft(
             report=report,
@@ -81,7 +92,7 @@ def load_config(
     profile: str | None,
     environ: Mapping[str, str],
     now: datetime,
-    last: Phase = Phase.SERVICES,
+    last: Phase = Phase.POLICY_TESTS,
 ) -> Loaded:
     """Check `source` up to the phase `last`.
 
@@ -105,26 +116,19 @@ def load_config(
         document=parsed.document,
         failed=None if parsed.failed is None else Phase(parsed.failed),
     )
-    phases = list(Phase)[: list(Phase).index(last) + 1]
-    for phase, check in _CHECKS.items():
-        if loaded.failed is None and phase in phases:
-            loaded = _run(loaded, phase, check(loaded, now))
-    if loaded.failed is None:
-        return loaded
-    return replace(loaded, not_run=tuple(phases[phases.index(loaded.failed) + 1 :]))
+    phases = list(Phase)
+    done = phases.index(Phase.SCHEMA if loaded.failed is None else loaded.failed) + 1
+    return _run(loaded, phases[done : phases.index(last) + 1], now)
 
 
 def load_services(loaded: Loaded, *, now: datetime) -> Loaded:
     """Check what is left of a config that was loaded up to its files."""
-    if loaded.failed is not None:
-        return replace(loaded, not_run=(*loaded.not_run, Phase.SERVICES))
-    return _run(loaded, Phase.SERVICES, _services(loaded, now))
+    return _run(loaded, [Phase.SERVICES, Phase.POLICY_TESTS], now)
 
 
 def load_rest(loaded: Loaded, *, now: datetime) -> Loaded:
     """Check what is left of a config that was loaded up to its cross-field phase."""
-    loaded = _run(loaded, Phase.FILES, _files(loaded, now))
-    return load_services(loaded, now=now)
+    return _run(loaded, [Phase.FILES, Phase.SERVICES, Phase.POLICY_TESTS], now)
 
 
 @frozen
@@ -132,22 +136,26 @@ class _Outcome:
     """What one phase adds."""
 
     findings: Iterable[Finding]
-    materials: Mapping[str, Material] | None = None
-    services: tuple[LoadedService, ...] | None = None
-    seen: Digest | None = None
+    #: Attributes of what was loaded, by name.
+    adds: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _run(loaded: Loaded, phase: Phase, outcome: _Outcome) -> Loaded:
-    production = _document(loaded).config.production
-    found = [finding.judged(production=production) for finding in outcome.findings]
-    return replace(
-        loaded,
-        findings=(*loaded.findings, *found),
-        failed=phase if any(finding.is_error for finding in found) else None,
-        materials=loaded.materials if outcome.materials is None else outcome.materials,
-        services=loaded.services if outcome.services is None else outcome.services,
-        seen=loaded.seen if outcome.seen is None else outcome.seen,
-    )
+def _run(loaded: Loaded, phases: Iterable[Phase], now: datetime) -> Loaded:
+    """Run `phases`; those after one that failed are noted as not run."""
+    for phase in phases:
+        if loaded.failed is not None:
+            loaded = replace(loaded, not_run=(*loaded.not_run, phase))
+            continue
+        outcome = _CHECKS[phase](loaded, now)
+        production = _document(loaded).config.production
+        found = [finding.judged(production=production) for finding in outcome.findings]
+        loaded = replace(
+            loaded,
+            findings=(*loaded.findings, *found),
+            failed=phase if any(finding.is_error for finding in found) else None,
+            **outcome.adds,
+        )
+    return loaded
 
 
 def _document(loaded: Loaded) -> Document:
@@ -157,27 +165,36 @@ def _document(loaded: Loaded) -> Document:
 
 def _cross_field(loaded: Loaded, _now: datetime) -> _Outcome:
     from grpcsecure.checks.addresses import check_addresses
+    from grpcsecure.checks.policy import check_policy
     from grpcsecure.checks.production import check_production
+    from grpcsecure.checks.scopes import find_scopes
     from grpcsecure.checks.tls_settings import check_tls_settings
 
     document = _document(loaded)
+    scopes = find_scopes(document)
     return _Outcome(
         findings=(
             *check_addresses(document),
             *check_tls_settings(document),
-            *check_production(document),
+            *check_production(document, scopes),
+            *check_policy(document, scopes),
         )
     )
 
 
 def _files(loaded: Loaded, now: datetime) -> _Outcome:
     from grpcsecure.checks.files import check_files
+    from grpcsecure.checks.pins import check_pins
     from grpcsecure.server.watching import take_digest
 
     document = _document(loaded)
     seen = take_digest(document.source, document.config)
     findings, materials = check_files(document, now)
-    return _Outcome(findings=findings, materials=materials, seen=seen)
+    about_pins, pins = check_pins(document, now)
+    return _Outcome(
+        findings=[*findings, *about_pins],
+        adds={"materials": materials, "pins": pins, "seen": seen},
+    )
 
 
 def _services(loaded: Loaded, _now: datetime) -> _Outcome:
@@ -187,7 +204,46 @@ def _services(loaded: Loaded, _now: datetime) -> _Outcome:
     document = _document(loaded)
     add_import_paths(document.config.server.import_paths)
     services, findings = check_services(document)
-    return _Outcome(findings=findings, services=services)
+    return _Outcome(
+        findings=[*findings, *_methods(document, services)],
+        adds={"services": services},
+    )
+
+
+def _methods(
+    document: Document, services: tuple[LoadedService, ...]
+) -> Iterable[Finding]:
+    """Find what the rules say of methods, where all methods are known."""
+    if document.config.authorization is None:
+        return ()
+    from grpcsecure.checks.methods import check_methods
+    from grpcsecure.checks.scopes import find_scopes
+    from grpcsecure.server.served import served_services
+
+    served = served_services(document.config, services)
+    if served is None:
+        return ()
+    return check_methods(document, find_scopes(document), served)
+
+
+def _policy_tests(loaded: Loaded, now: datetime) -> _Outcome:
+    document = _document(loaded)
+    authorization = document.config.authorization
+    if authorization is None or not authorization.tests or loaded.pins is None:
+        return _Outcome(findings=())
+    from grpcsecure.checks.policy_tests import TestBench, run_policy_tests
+    from grpcsecure.server.served import served_services
+
+    findings, cases = run_policy_tests(
+        document,
+        TestBench(
+            pins=loaded.pins,
+            materials=loaded.materials,
+            services=served_services(document.config, loaded.services),
+            now=now,
+        ),
+    )
+    return _Outcome(findings=findings, adds={"cases": cases})
 
 
 #: The phases after the schema, in their order.
@@ -195,4 +251,5 @@ _CHECKS: dict[Phase, Callable[[Loaded, datetime], _Outcome]] = {
     Phase.CROSS_FIELD: _cross_field,
     Phase.FILES: _files,
     Phase.SERVICES: _services,
+    Phase.POLICY_TESTS: _policy_tests,
 }

@@ -133,7 +133,7 @@ class Reloader:
                 name: replace(material, generation=generation)
                 for name, material in loaded.materials.items()
             },
-            pins={},
+            pins=loaded.fingerprints,
             generation=generation,
         )
         changes = describe_changes(old, new)

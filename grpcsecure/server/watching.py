@@ -39,12 +39,16 @@ def watch_set(name: str, config: ServerConfig | None) -> WatchSet:
 
 
 def pin_patterns(config: ServerConfig) -> Iterator[str]:
-    """Yield the patterns of registered certificates."""
-    for identity in config.identities:
-        for matcher in identity.matchers:
-            for criterion in matcher.criteria:
-                if criterion.kind is MatcherKind.CERTIFICATES:
-                    yield criterion.value
+    """Yield the patterns of registered certificates, those of tests last."""
+    tests = config.authorization.tests if config.authorization is not None else ()
+    matchers = [
+        *(matcher for identity in config.identities for matcher in identity.matchers),
+        *(test.caller for test in tests if test.caller is not None),
+    ]
+    for matcher in matchers:
+        for criterion in matcher.criteria:
+            if criterion.kind is MatcherKind.CERTIFICATES:
+                yield criterion.value
 
 
 def take_digest(source: Source, config: ServerConfig) -> Digest:

@@ -100,6 +100,7 @@ class TestReady:
         assert lines[8] == "reload    3 files, events and every 10s"
         assert [line[:15] for line in lines[9:]] == [
             "!         GS311",
+            "!         GS410",
             "!         GS313",
         ]
         ready, client, draining = after.splitlines()

@@ -15,7 +15,7 @@ from grpcsecure.config.source import Source
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.model import Finding, Label
 
 FOLDER = Path("/etc/greeter")
 
@@ -69,8 +69,8 @@ def brief(findings: Iterable[Finding]) -> list[str]:
     ]
 
 
-def underlined(text: str, finding: Finding) -> str:
-    """Return the characters that the carets of a finding are under."""
+def underlined(text: str, finding: Finding | Label) -> str:
+    """Return the characters that the carets of a finding, or a label, are under."""
     span = finding.span
     assert span is not None
     lines = text.split("\n")[span.line - 1 : span.end_line]

@@ -1,4 +1,4 @@
-"""Findings that are warnings at a desk and errors in production: GS311 to GS313."""
+"""Findings that are warnings at a desk and errors in production: GS311 to GS411."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from grpcsecure.server.loading import Phase, load_config
 CONFIG = """\
 version: 1
 services: [{servicer: 'greeter:Greeter'}]
-server: {reflection: true}
+server: {reflection: true, error_detail: full}
 listeners:
   open: {address: '0.0.0.0:8080', plaintext: true}
   inner: {address: '127.0.0.1:8081', plaintext: true}
@@ -30,19 +30,19 @@ listeners:
     client_certificate: request_and_verify, client_ca: a}}
 """
 
-EXPECTED = [
-    ("GS311", "true"),
+LISTENERS = [
     ("GS312", "'0.0.0.0:8080'"),
     ("GS312", "'greeter.example:8083'"),
     ("GS313", "request_but_dont_verify"),
     ("GS313", "dont_request"),
 ]
+FULL_DETAIL = ("GS409", "full")
+REFLECTION = ("GS311", "true")
 
 
-@pytest.mark.parametrize("production", [False, True])
-def test_same_findings_but_errors_in_production(production):
-    """What lets in more than production should is found in both, at its place."""
-    text = CONFIG + f"production: {str(production).lower()}\n"
+def found(policy, *, production):
+    """Return the findings for a policy, by code and place."""
+    text = CONFIG + f"production: {str(production).lower()}\n{policy}\n"
     loaded = load_config(
         source(text),
         profile=None,
@@ -50,6 +50,53 @@ def test_same_findings_but_errors_in_production(production):
         now=datetime.now(timezone.utc),
         last=Phase.CROSS_FIELD,
     )
-    assert [(f.code, underlined(text, f)) for f in loaded.findings] == EXPECTED
-    assert [f.is_error for f in loaded.findings] == [production] * len(EXPECTED)
+    is_failed = any(finding.is_error for finding in loaded.findings)
+    assert is_failed is production
     assert loaded.failed is (Phase.CROSS_FIELD if production else None)
+    assert all(finding.is_error is production for finding in loaded.findings)
+    return loaded.findings, [(f.code, underlined(text, f)) for f in loaded.findings]
+
+
+@pytest.mark.parametrize("production", [False, True])
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("", [("GS410", "listeners"), REFLECTION]),
+        ("authorization: {default: deny}", [REFLECTION]),
+        ("authorization: {default: allow}", [("GS411", "allow"), REFLECTION]),
+        (
+            "authorization: {rules: {r: {allow: [verified], methods: ['*']}}}",
+            [REFLECTION],
+        ),
+        (
+            (
+                "authorization: {rules: {r: {allow: [anyone],"
+                " methods: ['/grpc.reflection.*']}}}"
+            ),
+            [],
+        ),
+    ],
+)
+def test_same_findings_but_errors_in_production(policy, expected, production):
+    """What lets in more than production should is found in both, at its place."""
+    _, places = found(policy, production=production)
+    assert places == [*expected, FULL_DETAIL, *LISTENERS]
+
+
+@pytest.mark.parametrize(
+    ("policy", "label"),
+    [
+        ("", "any client can list the services"),
+        ("authorization: {default: allow}", "any client can list the services"),
+        ("authorization: {default: deny}", "nobody can use it"),
+        (
+            "authorization: {rules: {r: {allow: [verified], methods: ['*']}}}",
+            "`r` opens it along with the rest",
+        ),
+    ],
+)
+def test_finding_about_reflection_says_who_can_use_it(policy, label):
+    """Everybody, nobody, or those of a rule that is about something else."""
+    findings, _ = found(policy, production=False)
+    [finding] = [finding for finding in findings if finding.code == "GS311"]
+    assert finding.label == label

@@ -1,0 +1,75 @@
+"""A decision and its trace in words, one line for each rule that has to do with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.diagnostics.model import quote
+from grpcsecure.model.policy import Effect
+from grpcsecure.policy.engine import Miss
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from grpcsecure.policy.engine import Decision, Standing, Step
+
+__all__ = ["describe_caller", "describe_decision", "describe_step", "describe_trace"]
+
+#: Lines of a trace; the rules that have nothing to do with a method are not shown.
+_MAX_LINES = 12
+
+
+def describe_decision(decision: Decision) -> str:
+    """Say who decided what: "denied by rule `x`"."""
+    verb = "allowed" if decision.effect is Effect.ALLOW else "denied"
+    by = "the default" if decision.rule is None else f"rule `{decision.rule.name}`"
+    return f"{verb} by {by}"
+
+
+def describe_caller(standing: Standing) -> str:
+    """Say which names a caller has."""
+    claimed = standing.claimed - standing.granted
+    text = f"the caller is {_list(sorted(standing.granted))}"
+    if claimed:
+        text += f"; it claims to be {_list(sorted(claimed))}, which is not verified"
+    return text
+
+
+def describe_trace(trace: Iterable[Step]) -> Iterator[str]:
+    """Yield a line for each rule about the method, in the order they are asked."""
+    about = [step for step in trace if Miss.METHOD not in step.misses]
+    for step in about[:_MAX_LINES]:
+        yield f"`{step.rule.name}` {describe_step(step)}"
+    if len(about) > _MAX_LINES:
+        yield f"{len(about) - _MAX_LINES} more rules are about the method"
+    if not about:
+        yield "no rule is about the method"
+
+
+def describe_step(step: Step) -> str:
+    """Say why a rule matches, or does not; only the first reason that it does not."""
+    rule = step.rule
+    verb = "allows" if rule.effect is Effect.ALLOW else "denies"
+    if step.is_decisive:
+        return f"{verb} it, and decides"
+    if not step.is_match:
+        return _describe_miss(step, verb)
+    if rule.enforce:
+        return f"{verb} it, and is asked too late"
+    return f"{verb} it, and has no say: `enforce: false`"
+
+
+def _describe_miss(step: Step, verb: str) -> str:
+    rule = step.rule
+    words = {
+        Miss.METHOD: "is about other methods",
+        Miss.LISTENER: f"holds on {_list(rule.listeners or ())} only",
+        Miss.IDENTITY: f"{verb} {_list(rule.identities)} only",
+        Miss.METADATA: f"asks for other metadata {_list(step.unmet)}",
+        Miss.EXISTENCE: "allows no method that does not exist",
+    }
+    return words[step.misses[0]]
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(quote(name) for name in names)

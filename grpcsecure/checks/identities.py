@@ -1,0 +1,58 @@
+"""Identities that rules name and nobody defined, or that nobody names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.diagnostics.catalog import policy as kinds
+from grpcsecure.diagnostics.suggest import nearest
+from grpcsecure.model.policy import BuiltIn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from grpcsecure.config.document import Document
+    from grpcsecure.diagnostics.model import Finding
+
+__all__ = ["check_identities"]
+
+_BUILT_IN = tuple(name.value for name in BuiltIn)
+
+#: How many misspelled names get a guess: one of ten thousand takes a while to find.
+_MAX_GUESSES = 100
+
+
+def check_identities(document: Document) -> Iterator[Finding]:
+    """Find names without an identity, and identities without a rule."""
+    authorization = document.config.authorization
+    rules = authorization.rules if authorization is not None else ()
+    defined = {identity.name for identity in document.config.identities}
+    known = [*sorted(defined), *_BUILT_IN]
+    used: set[str] = set()
+    guesses = 0
+    for rule in rules:
+        used.update(rule.identities)
+        for index, name in enumerate(rule.identities):
+            if name in defined or name in _BUILT_IN:
+                continue
+            guesses += 1
+            meant = nearest(name, known) if guesses <= _MAX_GUESSES else None
+            if meant is not None:
+                used.add(meant)  # one mistake, one finding
+            yield kinds.UNDEFINED_IDENTITY(
+                f"rule `{rule.name}` names the identity `{name}`, which is not defined",
+                span=document.place(
+                    "authorization", "rules", rule.name, rule.effect.value, index
+                ),
+                label="" if meant is None else f"did you mean `{meant}`?",
+                help=f"define `{name}` under `identities`, or use one of"
+                f" {', '.join(_BUILT_IN)}",
+            )
+    for identity in document.config.identities:
+        if identity.name not in used:
+            yield kinds.UNUSED_IDENTITY(
+                f"no rule names the identity `{identity.name}`",
+                span=document.key("identities", identity.name),
+                label="has no effect",
+                help="name it in a rule, or remove it",
+            )

@@ -1,0 +1,207 @@
+"""Rules and tests against the methods that there are.
+
+Knows services by their names and methods only; who loads them hands them in.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from grpcsecure.diagnostics.catalog import policy as kinds
+from grpcsecure.diagnostics.model import Label, quote
+from grpcsecure.diagnostics.suggest import did_you_mean
+from grpcsecure.frozen import frozen
+from grpcsecure.model.policy import Effect
+from grpcsecure.policy.patterns import MethodPattern, PatternKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from grpcsecure.checks.scopes import Scope
+    from grpcsecure.config.document import Document
+    from grpcsecure.config.tree import Path
+    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.model.policy import Authorization
+
+__all__ = ["KnownMethods", "ServedService", "check_methods", "service_of"]
+
+#: How many unknown methods get a guess: each is compared with all there are.
+_MAX_GUESSES = 100
+
+#: How many methods a message names.
+_MAX_NAMED = 5
+
+
+@frozen
+class ServedService:
+    """A service and its methods, by name; `path` is the key that has it served.
+
+    `path=None`: it is one that the server could have, and does not.
+    """
+
+    name: str
+    methods: tuple[str, ...]
+    path: Path | None
+
+    @property
+    def full_methods(self) -> tuple[str, ...]:
+        """The paths of its methods on the wire."""
+        return tuple(f"/{self.name}/{method}" for method in self.methods)
+
+
+class KnownMethods:
+    """All methods there are, and which of them a pattern matches."""
+
+    def __init__(self, services: Iterable[ServedService]) -> None:
+        self._sorted = sorted({m for one in services for m in one.full_methods})
+        self._set = frozenset(self._sorted)
+        self._found: dict[MethodPattern, frozenset[str]] = {}
+
+    def __contains__(self, method: str) -> bool:
+        return method in self._set
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sorted)
+
+    def matching(self, pattern: MethodPattern) -> frozenset[str]:
+        """Return the methods that a pattern matches."""
+        if pattern.kind is PatternKind.EXACT:
+            return self._set & {pattern.text}
+        if pattern not in self._found:
+            self._found[pattern] = frozenset(self._search(pattern))
+        return self._found[pattern]
+
+    def _search(self, pattern: MethodPattern) -> Iterator[str]:
+        if pattern.kind is not PatternKind.PREFIX:
+            yield from filter(pattern.matches, self._sorted)
+            return
+        for index in range(bisect_left(self._sorted, pattern.text), len(self._sorted)):
+            if not self._sorted[index].startswith(pattern.text):
+                return
+            yield self._sorted[index]
+
+
+def check_methods(
+    document: Document, scopes: Sequence[Scope], services: Sequence[ServedService]
+) -> Iterator[Finding]:
+    """Find methods that no service has, and methods that no rule lets anybody call."""
+    authorization = document.config.authorization
+    if authorization is None:
+        return
+    known = KnownMethods(services)
+    unknown = _Unknown(known, services)
+    yield from _check_patterns(document, scopes, known, unknown)
+    yield from _check_calls(document, authorization, known, unknown)
+    if authorization.default is Effect.DENY:
+        yield from _check_reach(document, scopes, services, known)
+
+
+class _Unknown:
+    """Guesses what was meant."""
+
+    def __init__(self, known: KnownMethods, services: Iterable[ServedService]) -> None:
+        self._methods = list(known)
+        self._patterns = [f"/{one.name}/*" for one in services]
+        self._guesses = 0
+
+    def guess(self, text: str) -> str:
+        """Return words for the nearest method, or pattern."""
+        self._guesses += 1
+        if self._guesses > _MAX_GUESSES:
+            return ""
+        candidates = self._methods if "*" not in text else self._patterns
+        return did_you_mean(text, candidates)
+
+
+def _check_patterns(
+    document: Document,
+    scopes: Iterable[Scope],
+    known: KnownMethods,
+    unknown: _Unknown,
+) -> Iterator[Finding]:
+    for scope in scopes:
+        for index, pattern in enumerate(scope.patterns):
+            if known.matching(pattern):
+                continue
+            name, text = scope.rule.name, str(pattern)
+            yield kinds.UNKNOWN_METHOD(
+                f"rule `{name}` is about {quote(text)}, which no service has",
+                span=document.place("authorization", "rules", name, "methods", index),
+                label=unknown.guess(text) or "matches no method",
+                help="write a method that a service has, or remove it",
+            )
+
+
+def _check_calls(
+    document: Document,
+    authorization: Authorization,
+    known: KnownMethods,
+    unknown: _Unknown,
+) -> Iterator[Finding]:
+    for index, test in enumerate(authorization.tests):
+        if test.call not in known:
+            yield kinds.UNKNOWN_METHOD(
+                f"a test calls {quote(test.call)}, which no service has",
+                span=document.place("authorization", "tests", index, "call"),
+                label=unknown.guess(test.call) or "no such method",
+                help="write a method that a service has",
+            )
+
+
+def _check_reach(
+    document: Document,
+    scopes: Iterable[Scope],
+    services: Iterable[ServedService],
+    known: KnownMethods,
+) -> Iterator[Finding]:
+    reached = _reached(scopes, known)
+    for service in services:
+        closed = [
+            name
+            for name, method in zip(service.methods, service.full_methods, strict=True)
+            if method not in reached
+        ]
+        if service.path is None or not closed:
+            continue
+        default = document.key("authorization", "default")
+        yield kinds.UNREACHABLE_METHOD(
+            f"no rule allows {_spell(closed, service)}",
+            span=document.place(*service.path),
+            label="denied to everyone",
+            secondary=[Label(span=default, text="denies what no rule allows")],
+            help="add a rule that allows it, or do not serve it",
+        )
+
+
+def _spell(closed: Sequence[str], service: ServedService) -> str:
+    if len(closed) == len(service.methods):
+        return f"any method of `{service.name}`"
+    named = ", ".join(f"`{name}`" for name in closed[:_MAX_NAMED])
+    more = f" and {len(closed) - _MAX_NAMED} more" if len(closed) > _MAX_NAMED else ""
+    return f"{named}{more} of `{service.name}`"
+
+
+def _reached(scopes: Iterable[Scope], known: KnownMethods) -> set[str]:
+    """Return the methods that some call of somebody is allowed on."""
+    reached: set[str] = set()
+    seen: set[tuple[MethodPattern, tuple[str, ...] | None]] = set()
+    for scope in scopes:
+        rule = scope.rule
+        if rule.effect is Effect.DENY or not rule.enforce:
+            continue
+        for pattern in scope.patterns:
+            if (pattern, rule.listeners) in seen:
+                continue
+            seen.add((pattern, rule.listeners))
+            reached.update(
+                method
+                for method in known.matching(pattern)
+                if any(one.serves(service_of(method)) for one in scope.listeners)
+            )
+    return reached
+
+
+def service_of(method: str) -> str:
+    """Return the service in the path of a method."""
+    return method[1:].partition("/")[0]

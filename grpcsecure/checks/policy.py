@@ -1,0 +1,29 @@
+"""All that can be wrong with identities and rules as they are written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.checks.identities import check_identities
+from grpcsecure.checks.identity_use import check_identity_use
+from grpcsecure.checks.policy_tests import check_callers
+from grpcsecure.checks.rules import check_rules
+from grpcsecure.checks.shadowing import check_shadowing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from grpcsecure.checks.scopes import Scope
+    from grpcsecure.config.document import Document
+    from grpcsecure.diagnostics.model import Finding
+
+__all__ = ["check_policy"]
+
+
+def check_policy(document: Document, scopes: Sequence[Scope]) -> Iterator[Finding]:
+    """Find what is wrong with identities, rules and the callers of tests."""
+    yield from check_identities(document)
+    yield from check_identity_use(document, scopes)
+    yield from check_rules(document, scopes)
+    yield from check_shadowing(document, scopes)
+    yield from check_callers(document)

@@ -1,0 +1,253 @@
+"""The policy tests of a config: run with the code that decides real calls.
+
+A test is run on its listener, or on each that serves its method, and for each of the
+certificates that its caller names. It fails if any of these decisions is another one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.checks.callers import is_concrete, made_up_peer, peer_with
+from grpcsecure.checks.decisions import (
+    describe_caller,
+    describe_decision,
+    describe_trace,
+)
+from grpcsecure.checks.methods import KnownMethods, service_of
+from grpcsecure.diagnostics.catalog import policy as kinds
+from grpcsecure.diagnostics.model import Case, Label, quote
+from grpcsecure.frozen import frozen
+from grpcsecure.model.names import parse_metadata_value
+from grpcsecure.model.policy import MatcherKind
+from grpcsecure.policy.engine import Call, compile_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from grpcsecure.checks.methods import ServedService
+    from grpcsecure.config.document import Document
+    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.model.listener import Listener
+    from grpcsecure.model.peer import Peer
+    from grpcsecure.model.policy import Matcher, PolicyTest
+    from grpcsecure.policy.engine import Decision, Policy
+    from grpcsecure.tls.material import Material
+    from grpcsecure.tls.pins import Pins
+    from grpcsecure.tls.recheck import Rechecker
+
+__all__ = ["TestBench", "check_callers", "run_policy_tests"]
+
+
+def check_callers(document: Document) -> Iterator[Finding]:
+    """Find callers of tests that stand for many certificates, or for two."""
+    authorization = document.config.authorization
+    for index, test in enumerate(authorization.tests if authorization else ()):
+        path = ("authorization", "tests", index, "as")
+        criteria = test.caller.criteria if test.caller is not None else ()
+        for one in criteria:
+            if test.caller is not None and not is_concrete(test.caller, one.kind):
+                yield kinds.VAGUE_CALLER(
+                    f"the caller of a test is a pattern: {quote(one.value)}",
+                    span=document.place(*path, one.kind.value),
+                    label="stands for many certificates",
+                    help="write one name that the pattern matches",
+                )
+            elif one.kind is MatcherKind.CERTIFICATES and len(criteria) > 1:
+                yield kinds.VAGUE_CALLER(
+                    "the caller of a test has a certificate, and names beside it",
+                    span=document.key(*path, one.kind.value),
+                    label="says all of its names itself",
+                    help="remove `certificates`, or the other keys",
+                )
+
+
+@frozen
+class TestBench:
+    """What the tests of a config are run against.
+
+    `services=None`: which methods there are is not known; all of them are.
+    """
+
+    __test__ = False  # not one of pytest's
+
+    pins: Pins
+    materials: Mapping[str, Material]
+    services: tuple[ServedService, ...] | None
+    now: datetime
+
+
+def run_policy_tests(
+    document: Document, bench: TestBench
+) -> tuple[list[Finding], tuple[Case, ...]]:
+    """Run all tests; return the findings for those that fail, and a case for each."""
+    authorization = document.config.authorization
+    if authorization is None or not authorization.tests:
+        return [], ()
+    policy = compile_policy(
+        authorization, document.config.identities, pins=bench.pins.fingerprints
+    )
+    runner = _Runner(document, bench, policy)
+    findings: list[Finding] = []
+    cases: dict[Case, None] = {}
+    for index, test in enumerate(authorization.tests):
+        place = document.place("authorization", "tests", index, "expect")
+        code = kinds.FAILED_POLICY_TEST.code
+        case = Case(name=_title(test), span=place, code=code)
+        if case in cases:
+            continue  # a YAML alias: it is the same test
+        cases[case] = None
+        finding = runner.run(index, test)
+        if finding is not None:
+            findings.append(finding)
+    return findings, tuple(cases)
+
+
+def _title(test: PolicyTest) -> str:
+    """Return the name of a test: what it says, in one line."""
+    caller = "anonymous"
+    if test.caller is not None:
+        said = (f"{one.kind.value}:{one.value}" for one in test.caller.criteria)
+        caller = " ".join(said)
+    where = f" on {test.listener}" if test.listener is not None else ""
+    sent = "".join(f" {key}={value}" for key, value in test.metadata)
+    return f"{test.expect.value} {test.call}{where}{sent} as {caller}"
+
+
+@frozen
+class _Attempt:
+    """One decision of a test; `shown` says what the caller presented, if it varies."""
+
+    listener: Listener
+    peer: Peer
+    call: Call
+    in_force: bool
+    shown: str = ""
+
+
+class _Runner:
+    def __init__(self, document: Document, bench: TestBench, policy: Policy) -> None:
+        self._document = document
+        self._bench = bench
+        self._policy = policy
+        services = bench.services
+        self._known = None if services is None else KnownMethods(services)
+        self._rechecks: dict[str, Rechecker] = {}
+
+    def run(self, index: int, test: PolicyTest) -> Finding | None:
+        """Return the finding for a test that fails: its first decision that differs."""
+        attempts = list(self._attempts(test))
+        for attempt in attempts:
+            standing = self._policy.identify(attempt.peer, in_force=attempt.in_force)
+            decision = self._policy.decide(standing, attempt.call)
+            if decision.effect is not test.expect:
+                trace = self._policy.trace(standing, attempt.call)
+                notes = [describe_caller(standing), *describe_trace(trace)]
+                return self._report(index, test, attempt, decision, notes)
+        return None if attempts else self._report_none(index, test)
+
+    def _attempts(self, test: PolicyTest) -> Iterator[_Attempt]:
+        metadata = tuple(
+            (key, parse_metadata_value(key, value)) for key, value in test.metadata
+        )
+        for listener in self._listeners(test):
+            call = Call(
+                method=test.call,
+                listener=listener.name,
+                metadata=metadata,
+                exists=self._exists(test.call, listener),
+            )
+            for peer, in_force, shown in self._peers(test.caller, listener):
+                yield _Attempt(
+                    listener=listener,
+                    peer=peer,
+                    call=call,
+                    in_force=in_force,
+                    shown=shown,
+                )
+
+    def _listeners(self, test: PolicyTest) -> Iterable[Listener]:
+        for listener in self._document.config.listeners:
+            if test.listener is None:
+                if listener.serves(service_of(test.call)):
+                    yield listener
+            elif test.listener == listener.name:
+                yield listener
+
+    def _exists(self, method: str, listener: Listener) -> bool:
+        is_known = self._known is None or method in self._known
+        return is_known and listener.serves(service_of(method))
+
+    def _peers(
+        self, caller: Matcher | None, listener: Listener
+    ) -> Iterator[tuple[Peer, bool, str]]:
+        pattern = _pattern(caller)
+        if pattern is None:
+            yield made_up_peer(caller, listener), True, ""
+            return
+        now = self._bench.now
+        for path, certificate in self._bench.pins.certificates(pattern):
+            in_force = certificate.why_not_in_force(now) is None
+            reason = "nobody checks who signed it here"
+            if listener.can_verify:
+                rechecker = self._rechecker(listener)
+                reason_now = rechecker.verdict(certificate.der, (), now).reason
+                peer = peer_with(certificate, listener, reason=reason_now)
+            else:
+                peer = peer_with(certificate, listener, reason=reason)
+            yield peer, in_force, quote(path.name)
+
+    def _rechecker(self, listener: Listener) -> Rechecker:
+        from grpcsecure.tls.recheck import Rechecker
+
+        if listener.name not in self._rechecks:
+            material = self._bench.materials[listener.name]
+            self._rechecks[listener.name] = Rechecker(material)
+        return self._rechecks[listener.name]
+
+    def _report(
+        self,
+        index: int,
+        test: PolicyTest,
+        attempt: _Attempt,
+        decision: Decision,
+        notes: list[str],
+    ) -> Finding:
+        shown = f" for {attempt.shown}" if attempt.shown else ""
+        return kinds.FAILED_POLICY_TEST(
+            f"a test fails: {quote(test.call)} is {describe_decision(decision)}{shown}"
+            f" on `{attempt.listener.name}`",
+            span=self._document.place("authorization", "tests", index, "expect"),
+            label=f"expected: {test.expect.value}",
+            secondary=[self._deciding(decision)],
+            notes=notes,
+            help="correct the rules, or what the test expects",
+        )
+
+    def _deciding(self, decision: Decision) -> Label:
+        if decision.rule is None:
+            place = self._document.key("authorization", "default")
+            return Label(span=place, text="decides: no rule matches")
+        place = self._document.key("authorization", "rules", decision.rule.name)
+        return Label(span=place, text="decides")
+
+    def _report_none(self, index: int, test: PolicyTest) -> Finding | None:
+        if _pattern(test.caller) is not None and any(
+            True for _ in self._listeners(test)
+        ):
+            return None  # no certificate is registered, which has a finding
+        return kinds.FAILED_POLICY_TEST(
+            f"a test fails: no listener serves {quote(test.call)}",
+            span=self._document.place("authorization", "tests", index, "expect"),
+            label=f"expected: {test.expect.value}",
+            help="add the service to a listener, or name one with `listener`",
+        )
+
+
+def _pattern(caller: Matcher | None) -> str | None:
+    """Return the pattern of the certificates that a caller has, if it names files."""
+    criteria = caller.criteria if caller is not None else ()
+    return next(
+        (one.value for one in criteria if one.kind is MatcherKind.CERTIFICATES), None
+    )

@@ -1,0 +1,157 @@
+"""Rules that hold nowhere, or open more than they seem to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.diagnostics.catalog import policy as kinds
+from grpcsecure.diagnostics.model import Label, quote
+from grpcsecure.diagnostics.suggest import did_you_mean
+from grpcsecure.model.policy import BuiltIn, Effect
+from grpcsecure.policy.patterns import MethodPattern, PatternKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from grpcsecure.checks.scopes import Scope
+    from grpcsecure.config.document import Document
+    from grpcsecure.diagnostics.model import Finding
+
+__all__ = ["RESERVED_KEYS", "check_rules", "is_about_reflection"]
+
+#: gRPC core takes them out of what a server's handlers see; other keys that begin with
+#: `grpc-` come through. A test sends each of them.
+RESERVED_KEYS = frozenset(
+    {
+        "content-type",
+        "grpc-accept-encoding",
+        "grpc-encoding",
+        "grpc-tags-bin",
+        "grpc-timeout",
+        "te",
+    }
+)
+
+_HEALTH = MethodPattern(PatternKind.PREFIX, "/grpc.health.v1.Health/")
+#: Of all versions that there are.
+_REFLECTION = MethodPattern(PatternKind.PREFIX, "/grpc.reflection.")
+
+#: Names that everybody has who leaves the certificate at home, or has none.
+_FOR_ANYONE = (BuiltIn.ANYONE.value, BuiltIn.ANONYMOUS.value)
+
+
+def check_rules(document: Document, scopes: Iterable[Scope]) -> Iterator[Finding]:
+    """Find what is wrong with each rule alone."""
+    yield from _check_test_listeners(document)
+    for scope in scopes:
+        yield from _check_listeners(document, scope)
+        yield from _check_serving(document, scope)
+        yield from _check_metadata(document, scope)
+        yield from _check_openness(document, scope)
+
+
+def is_about_reflection(scope: Scope) -> bool:
+    """Whether somebody had reflection in mind who wrote the rule."""
+    return any(_REFLECTION.covers(pattern) for pattern in scope.patterns)
+
+
+def _check_listeners(document: Document, scope: Scope) -> Iterator[Finding]:
+    known = [listener.name for listener in document.config.listeners]
+    rule = scope.rule
+    for index, name in enumerate(rule.listeners or ()):
+        if name not in known:
+            yield kinds.UNKNOWN_LISTENER(
+                f"rule `{rule.name}` names the listener `{name}`, which is not there",
+                span=document.place(
+                    "authorization", "rules", rule.name, "listeners", index
+                ),
+                label=did_you_mean(name, known),
+                help=f"known listeners: {', '.join(known)}",
+            )
+
+
+def _check_test_listeners(document: Document) -> Iterator[Finding]:
+    authorization = document.config.authorization
+    known = [listener.name for listener in document.config.listeners]
+    tests = authorization.tests if authorization is not None else ()
+    for index, test in enumerate(tests):
+        if test.listener is not None and test.listener not in known:
+            yield kinds.UNKNOWN_LISTENER(
+                f"a test names the listener `{test.listener}`, which is not there",
+                span=document.place("authorization", "tests", index, "listener"),
+                label=did_you_mean(test.listener, known),
+                help=f"known listeners: {', '.join(known)}",
+            )
+
+
+def _check_serving(document: Document, scope: Scope) -> Iterator[Finding]:
+    if scope.serving or not scope.listeners:
+        return
+    name = scope.rule.name
+    yield kinds.IMPOSSIBLE_RULE(
+        f"rule `{name}` can never match: no listener of it serves its methods",
+        span=document.key("authorization", "rules", name, "methods"),
+        label="not served where the rule holds",
+        secondary=[
+            Label(
+                span=document.key("listeners", listener.name, "services"),
+                text=f"all that `{listener.name}` serves",
+            )
+            for listener in scope.listeners
+        ],
+        help="add the service to a listener, or correct the methods of the rule",
+    )
+
+
+def _check_metadata(document: Document, scope: Scope) -> Iterator[Finding]:
+    name = scope.rule.name
+    for condition in scope.rule.metadata:
+        key = condition.key
+        if key in RESERVED_KEYS:
+            yield kinds.IMPOSSIBLE_RULE(
+                f"rule `{name}` can never match: no call shows the metadata"
+                f" {quote(key)}",
+                span=document.key("authorization", "rules", name, "metadata", key),
+                label="gRPC keeps it for itself",
+                help="use a key of your own, such as `x-env`",
+            )
+
+
+def _check_openness(document: Document, scope: Scope) -> Iterator[Finding]:
+    rule = scope.rule
+    names = [name for name in rule.identities if name in _FOR_ANYONE]
+    if rule.effect is Effect.DENY or not names or not rule.enforce:
+        return
+    effect = rule.effect.value
+    for index, pattern in enumerate(scope.patterns):
+        if _HEALTH.covers(pattern) or _REFLECTION.covers(pattern):
+            continue
+        path = ("authorization", "rules", rule.name)
+        named = document.place(*path, effect, rule.identities.index(names[0]))
+        yield kinds.OPEN_TO_ANYONE(
+            f"rule `{rule.name}` opens {_describe(pattern)} to `{names[0]}`",
+            span=document.place(*path, "methods", index),
+            label=_remark(pattern),
+            secondary=[Label(span=named, text="needs no certificate")],
+            help="name who may call it, or only the methods that anyone may call",
+        )
+
+
+def _describe(pattern: MethodPattern) -> str:
+    if pattern.kind is PatternKind.ANY or pattern.text == "/":
+        return "every method"
+    return quote(str(pattern))
+
+
+def _remark(pattern: MethodPattern) -> str:
+    """Say what a pattern opens that its writer may not think of."""
+    opened = [
+        name
+        for name, other in (("health", _HEALTH), ("reflection", _REFLECTION))
+        if pattern.kind is not PatternKind.EXACT and pattern.overlaps(other)
+    ]
+    if pattern.kind is PatternKind.SUFFIX:
+        return "of every service, health and reflection included"
+    if opened:
+        return f"{' and '.join(opened)} included"
+    return "beyond health and reflection"

@@ -1,0 +1,68 @@
+"""All services and methods that a server has, or could have, for checks and tables.
+
+Methods are read from the code that will serve them, also those of gRPC's own services.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.checks.methods import ServedService
+from grpcsecure.server.recorder import record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from grpcsecure.config.tree import Path
+    from grpcsecure.model.server import ServerConfig, ServerSettings
+    from grpcsecure.server.recorder import Method
+    from grpcsecure.server.services import LoadedService
+
+__all__ = ["served_services"]
+
+#: Served under another name where grpcio-reflection has it; rules may name both.
+_REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
+
+
+def served_services(
+    config: ServerConfig, services: Sequence[LoadedService]
+) -> tuple[ServedService, ...] | None:
+    """Return the services, gRPC's own last; None if only a factory could tell.
+
+    gRPC's own are there also where they are turned off: a rule about them is for
+    another profile, and no mistake.
+    """
+    served: list[ServedService] = []
+    for index, service in enumerate(services):
+        if service.methods is None:
+            return None
+        served += _by_name(service.methods, ("services", index, "servicer"))
+    return (*served, *_built_in(config.server))
+
+
+def _by_name(methods: Iterable[Method], path: Path | None) -> Iterator[ServedService]:
+    names: dict[str, list[str]] = {}
+    for method in methods:
+        names.setdefault(method.service, []).append(method.name)
+    for name, own in names.items():
+        yield ServedService(name=name, methods=tuple(own), path=path)
+
+
+def _built_in(settings: ServerSettings) -> Iterator[ServedService]:
+    from grpc_health.v1 import health_pb2_grpc
+    from grpc_reflection.v1alpha import reflection_pb2_grpc
+
+    health = record(
+        health_pb2_grpc.add_HealthServicer_to_server, health_pb2_grpc.HealthServicer
+    )
+    yield from _by_name(health, ("server", "health") if settings.health else None)
+    # That nobody can use it is for the finding about its openness to say.
+    for service in _by_name(
+        record(
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server,
+            reflection_pb2_grpc.ServerReflectionServicer,
+        ),
+        None,
+    ):
+        yield service
+        yield ServedService(name=_REFLECTION_V1, methods=service.methods, path=None)

@@ -1,0 +1,122 @@
+"""Identities and rules from a file to the wire: registered certificates and tests."""
+
+from __future__ import annotations
+
+import sys
+from concurrent import futures
+
+import grpc
+import pytest
+from helloworld.helloworld_pb2_grpc import GreeterStub
+from support.certificates import make_certificates
+from support.process import ROOT
+from support.servers import say
+
+import grpcsecure
+from grpcsecure.checks.rules import RESERVED_KEYS
+
+CONFIG = f"""\
+version: 1
+services: [{{servicer: 'helloworld.greeter:Greeter'}}]
+server: {{import_paths: ['{ROOT / "examples"}']}}
+listeners:
+  field:
+    address: 127.0.0.1:0
+    tls:
+      certificate: certs/server.pem
+      private_key: certs/server.key
+      client_certificate: request_but_dont_verify
+identities:
+  units: {{certificates: registered}}
+authorization:
+  rules:
+    units: {{allow: [units], methods: ["/helloworld.Greeter/*"]}}
+    health: {{allow: [anyone], methods: ["/grpc.health.v1.Health/*"]}}
+  tests:
+    - as: {{certificates: registered}}
+      call: /helloworld.Greeter/SayHello
+      expect: EXPECTED
+"""
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path, monkeypatch):
+    """A folder with certificates of two clients, of whom one is registered."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    make_certificates(tmp_path / "certs", clients=("dns:one", "dns:two"))
+    registered = tmp_path / "registered"
+    registered.mkdir()
+    (registered / "one.crt").write_bytes((tmp_path / "certs/client.pem").read_bytes())
+    return tmp_path
+
+
+def load(folder, expected="allow"):
+    """Load the config."""
+    path = folder / "server.yaml"
+    path.write_text(CONFIG.replace("EXPECTED", expected))
+    return grpcsecure.load(path)
+
+
+def greet(folder, server, name=None):
+    """Return the greeting for a client, or the status that it gets."""
+    certs = folder / "certs"
+    pair = {}
+    if name is not None:
+        pair = {
+            "private_key": (certs / f"{name}.key").read_bytes(),
+            "certificate_chain": (certs / f"{name}.pem").read_bytes(),
+        }
+    credentials = grpc.ssl_channel_credentials((certs / "ca.pem").read_bytes(), **pair)
+    with grpc.secure_channel(server.addresses["field"], credentials) as channel:
+        try:
+            return say(GreeterStub(channel))
+        except grpc.RpcError as error:
+            return error.code()
+
+
+def test_registered_certificate_may_call_and_no_other(folder):
+    """The files that the config names are the ones that count on the wire."""
+    with load(folder) as server:
+        assert "Hello" in greet(folder, server, "client")
+        unknown = grpc.StatusCode.UNAUTHENTICATED
+        assert greet(folder, server, "client-2") is unknown
+        assert greet(folder, server) is unknown
+
+
+def test_failed_policy_test_keeps_the_server_from_starting(folder):
+    """Serving goes through the same checks as `validate`."""
+    with pytest.raises(grpcsecure.ConfigError, match=r"\[GS414\]") as caught:
+        load(folder, "deny")
+    [finding] = [f for f in caught.value.report.findings if f.is_error]
+    assert finding.message == (
+        "a test fails: `/helloworld.Greeter/SayHello` is allowed by rule `units` for"
+        " `one.crt` on `field`"
+    )
+
+
+class _Listening(grpc.GenericRpcHandler):
+    """Notes the metadata keys of each call, and serves none."""
+
+    def __init__(self):
+        self.seen = []
+
+    def service(self, handler_call_details):
+        self.seen += [key for key, _ in handler_call_details.invocation_metadata]
+
+
+def test_metadata_that_grpc_keeps_for_itself_is_never_seen():
+    """A rule about it could match nothing; its neighbours come through."""
+    handler = _Listening()
+    server = grpc.server(futures.ThreadPoolExecutor(1), handlers=(handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = channel.unary_unary("/a.B/C")
+        for key in (*sorted(RESERVED_KEYS), "grpc-other", "host"):
+            value = b"1" if key.endswith("-bin") else "1S"
+            with pytest.raises(grpc.RpcError):
+                call(b"", metadata=((key, value),), timeout=30)
+    server.stop(None).wait()
+    assert not RESERVED_KEYS & set(handler.seen)
+    assert {"grpc-other", "host"} < set(handler.seen)
