@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "checks": {"config", "diagnostics", "model", "policy", "tls"},
     "server": {"checks", "config", "diagnostics", "model", "policy", "tls"},
     "cli": {
+        "checks",
         "config",
         "devcerts",
         "diagnostics",

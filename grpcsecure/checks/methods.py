@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from grpcsecure.diagnostics.model import Finding
     from grpcsecure.model.policy import Authorization
 
-__all__ = ["KnownMethods", "ServedService", "check_methods", "service_of"]
+__all__ = [
+    "KnownMethods",
+    "ServedService",
+    "check_methods",
+    "service_of",
+    "unreached",
+]
 
 #: How many unknown methods get a guess: each is compared with all there are.
 _MAX_GUESSES = 100
@@ -155,15 +161,8 @@ def _check_reach(
     services: Iterable[ServedService],
     known: KnownMethods,
 ) -> Iterator[Finding]:
-    reached = _reached(scopes, known)
-    for service in services:
-        closed = [
-            name
-            for name, method in zip(service.methods, service.full_methods, strict=True)
-            if method not in reached
-        ]
-        if service.path is None or not closed:
-            continue
+    for service, closed in unreached(scopes, services, known):
+        assert service.path is not None  # noqa: S101 - it is served
         default = document.key("authorization", "default")
         yield kinds.UNREACHABLE_METHOD(
             f"no rule allows {_spell(closed, service)}",
@@ -172,6 +171,21 @@ def _check_reach(
             secondary=[Label(span=default, text="denies what no rule allows")],
             help="add a rule that allows it, or do not serve it",
         )
+
+
+def unreached(
+    scopes: Iterable[Scope], services: Iterable[ServedService], known: KnownMethods
+) -> Iterator[tuple[ServedService, list[str]]]:
+    """Yield the services that are served, each with its methods that no rule allows."""
+    reached = _reached(scopes, known)
+    for service in services:
+        closed = [
+            name
+            for name, method in zip(service.methods, service.full_methods, strict=True)
+            if method not in reached
+        ]
+        if service.path is not None and closed:
+            yield service, closed
 
 
 def _spell(closed: Sequence[str], service: ServedService) -> str:

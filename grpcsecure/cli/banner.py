@@ -33,6 +33,7 @@ def banner_fields(server: Server, *, elapsed: float) -> dict[str, object]:
         "profile": server.report.profile,
         "services": _services(server),
         "generation": server.generation,
+        "policy": server.policy_summary,
         "addresses": server.addresses,
         "warnings": [f"{f.code} {f.message}" for f in server.report.findings],
         "ready_ms": round(elapsed * 1000),
@@ -71,7 +72,7 @@ def render_banner(
     yield f"services  {', '.join(counts)}"
     for listener in server.config.listeners:
         yield from _listener(server, listener, now)
-    yield from _policy(server)
+    yield f"policy    {server.policy_summary}"
     yield f"reload    {server.watched}"
     for finding in server.report.findings:
         yield f"!         {finding.code} {finding.message}"
@@ -80,19 +81,6 @@ def render_banner(
     yield (
         f"ready     {addresses}  in {elapsed} ms"
         "   (Ctrl+C drains, twice cuts; SIGHUP reloads)"
-    )
-
-
-def _policy(server: Server) -> Iterator[str]:
-    authorization = server.config.authorization
-    if authorization is None:
-        yield "policy    none: every call is allowed"
-        return
-    rules = len(authorization.rules)
-    yield (
-        f"policy    default {authorization.default.value}"
-        f"  {rules} rule{'s' * (rules != 1)}"
-        f"  {len(server.config.identities)} identities"
     )
 
 

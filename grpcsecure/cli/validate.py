@@ -6,6 +6,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +17,8 @@ from grpcsecure.diagnostics.catalog import tool
 from grpcsecure.diagnostics.ignore import Draft, Ignores, make_reports
 from grpcsecure.diagnostics.model import Finding, Report
 from grpcsecure.diagnostics.render import FORMATS, render
-from grpcsecure.errors import ExitCode, UsageError
+from grpcsecure.errors import ExitCode, KeyMaterialError, UsageError
+from grpcsecure.frozen import replace
 from grpcsecure.server.loading import Phase, load_config
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from grpcsecure.cli.console import Console
     from grpcsecure.config.document import Document
     from grpcsecure.config.source import Source
+    from grpcsecure.model.peer import Certificate
 
 __all__ = ["validate"]
 
@@ -71,6 +74,13 @@ Exit codes: 0 no errors, 1 errors, 2 usage or unreadable config.""",
 )
 @click.option("--no-services", is_flag=True, help="Do not import the servicers.")
 @click.option(
+    "--previous",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Warn of client CAs in FILE (PEM), and of certificates in use, that do not"
+    " count any more.",
+)
+@click.option(
     "--print-config",
     is_flag=True,
     help="Print the config in force, defaults filled in, secrets left out.",
@@ -87,6 +97,7 @@ def validate(  # noqa: PLR0913 - the options of the command
     ignore: tuple[str, ...],
     syntax_only: bool,
     no_services: bool,
+    previous: Path | None,
     print_config: bool,
 ) -> ExitCode:
     """Check each CONFIG (`-` is stdin) and report what is wrong with it."""
@@ -96,6 +107,7 @@ def validate(  # noqa: PLR0913 - the options of the command
         profile=profile,
         all_profiles=all_profiles,
         last=_last_phase(syntax_only=syntax_only, no_services=no_services),
+        previous=() if previous is None else _read_previous(previous),
     )
     sys.dont_write_bytecode = True  # nothing is written, nor for what is imported
     ignores = Ignores(ignore)
@@ -115,6 +127,15 @@ def _last_phase(*, syntax_only: bool, no_services: bool) -> Phase:
     return Phase.FILES if no_services else Phase.POLICY_TESTS
 
 
+def _read_previous(path: Path) -> tuple[Certificate, ...]:
+    from grpcsecure.checks.previous import read_previous
+
+    try:
+        return read_previous(path)
+    except KeyMaterialError as error:
+        raise UsageError(f"--previous: {error}") from None
+
+
 @dataclass(kw_only=True)
 class _Run:
     """What is checked, and what came of it."""
@@ -122,6 +143,7 @@ class _Run:
     profile: str | None
     all_profiles: bool
     last: Phase
+    previous: tuple[Certificate, ...] = ()
     drafts: list[Draft] = field(default_factory=list)
     documents: list[Document] = field(default_factory=list)
 
@@ -143,13 +165,17 @@ class _Run:
             yield from read_profile_names(source)
 
     def _check_profile(self, source: Source, profile: str | None) -> None:
+        now = datetime.now(timezone.utc)
         loaded = load_config(
-            source,
-            profile=profile,
-            environ=os.environ,
-            now=datetime.now(timezone.utc),
-            last=self.last,
+            source, profile=profile, environ=os.environ, now=now, last=self.last
         )
+        if self.previous and loaded.document is not None:
+            from grpcsecure.checks.previous import check_previous
+
+            found = check_previous(
+                loaded.document, loaded.materials, self.previous, now
+            )
+            loaded = replace(loaded, findings=(*loaded.findings, *found))
         if loaded.document is not None:
             self.documents.append(loaded.document)
         self.drafts.append(

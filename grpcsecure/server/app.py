@@ -222,6 +222,13 @@ class Server:
         return self._in_force.snapshot.generation
 
     @property
+    def policy_summary(self) -> str:
+        """What decides about calls, and how many methods it reaches, in words."""
+        from grpcsecure.server.reach import summarize_policy
+
+        return summarize_policy(self._document, self._services)
+
+    @property
     def watched(self) -> str:
         """What is watched for changes, in words."""
         seen, settings = self._loaded.seen, self.config.reload

@@ -13,6 +13,7 @@ __all__ = [
     "CERTIFICATE_NOT_YET_VALID",
     "CHAIN_DISORDERED",
     "CHAIN_INCOMPLETE",
+    "CLIENTS_LEFT_BEHIND",
     "CRL_NOT_IN_FORCE",
     "EMPTY_FILE",
     "ENCRYPTED_KEY",
@@ -415,6 +416,16 @@ CA_WITHOUT_CRL = Kind(
     " refuse its clients, with `unable to get certificate CRL`.",
     bad=_crl("ca.crl", client_ca="certs/broken/ca-two.pem"),
     good=_crl("ca.crl", "other-ca.crl", client_ca="certs/broken/ca-two.pem"),
+)
+
+CLIENTS_LEFT_BEHIND = Kind(
+    code="GS234",
+    name="clients-left-behind",
+    severity=Severity.WARNING,
+    what="A client CA, or a certificate in use, that `--previous` names does not count"
+    " any more.",
+    why="Every client whose certificate that CA signed is refused from the moment the"
+    " new file is in force. While clients move to a new CA, both belong in the file.",
 )
 
 OVERSIZED_CRLS = Kind(

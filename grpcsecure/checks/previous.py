@@ -1,0 +1,83 @@
+"""Clients that worked with the files so far, and would not with those of a config.
+
+A CA that is replaced in one step leaves behind everybody whose certificate it signed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.diagnostics.catalog import files as kinds
+from grpcsecure.diagnostics.model import quote
+from grpcsecure.errors import KeyMaterialError
+from grpcsecure.model.peer import Certificate
+from grpcsecure.tls.files import PemFile, read_files
+from grpcsecure.tls.fitness import is_ca
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from grpcsecure.config.document import Document
+    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.tls.material import Material
+
+__all__ = ["check_previous", "read_previous"]
+
+
+def read_previous(path: Path) -> tuple[Certificate, ...]:
+    """Return the certificates in `path`: the client CAs so far, clients' ones in use.
+
+    Raises:
+        KeyMaterialError: it cannot be read, or holds no certificate; in words.
+    """
+    content = read_files([path])[path]
+    if not isinstance(content, PemFile):
+        raise KeyMaterialError(f"cannot read {quote(str(path))}: {content.reason}")
+    entries = content.certificates()
+    found = tuple(entry for entry in entries if isinstance(entry, Certificate))
+    if not found or len(found) < len(entries):
+        raise KeyMaterialError(
+            f"{quote(str(path))} is no PEM file of certificates, all of them whole"
+        )
+    return found
+
+
+def check_previous(
+    document: Document,
+    materials: Mapping[str, Material],
+    previous: Sequence[Certificate],
+    now: datetime,
+) -> Iterator[Finding]:
+    """Find the certificates of `previous` that count on no listener any more."""
+    verifying = [name for name, material in materials.items() if material.client_cas]
+    for certificate in previous:
+        reasons = {
+            name: _why_left_behind(certificate, materials[name], now)
+            for name in verifying
+        }
+        if not reasons or None in reasons.values():
+            continue
+        name, reason = next(iter(reasons.items()))
+        kind = "CA" if is_ca(certificate) else "certificate"
+        yield kinds.CLIENTS_LEFT_BEHIND(
+            f"the {kind} {quote(certificate.subject)} counts on no listener any more",
+            span=document.place("listeners", name, "tls", "client_ca"),
+            label=f"{reason}",
+            help="keep the old CA beside the new one until every client has moved",
+        )
+
+
+def _why_left_behind(
+    certificate: Certificate, material: Material, now: datetime
+) -> str | None:
+    """Say why a certificate would not be verified; of a CA, that it is not there."""
+    if is_ca(certificate):
+        # One that was issued anew, with other dates, still verifies what it signed.
+        known = {(ca.subject, ca.public_key) for ca in material.client_cas}
+        is_known = (certificate.subject, certificate.public_key) in known
+        return None if is_known else "is not in this file"
+    from grpcsecure.tls.recheck import Rechecker
+
+    return Rechecker(material).verdict(certificate.der, (), now).reason

@@ -1,0 +1,56 @@
+"""The rules of a config in one line: how many there are, and what they reach."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.checks.methods import KnownMethods, unreached
+from grpcsecure.checks.scopes import find_scopes
+from grpcsecure.model.policy import Effect
+from grpcsecure.server.served import served_services
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from grpcsecure.config.document import Document
+    from grpcsecure.model.policy import Authorization
+    from grpcsecure.server.services import LoadedService
+
+__all__ = ["summarize_policy"]
+
+#: How many methods the line names.
+_MOST_NAMED = 3
+
+
+def summarize_policy(document: Document, services: Sequence[LoadedService]) -> str:
+    """Return `default deny  3 rules  7 of 8 methods reachable, …`."""
+    authorization = document.config.authorization
+    if authorization is None:
+        return "none: every call is allowed"
+    return "  ".join(_parts(document, authorization, services))
+
+
+def _parts(
+    document: Document, authorization: Authorization, services: Sequence[LoadedService]
+) -> Iterator[str]:
+    yield f"default {authorization.default.value}"
+    count = len(authorization.rules)
+    yield f"{count} rule{'s' * (count != 1)}"
+    shadows = sum(not rule.enforce for rule in authorization.rules)
+    if shadows:
+        yield f"{shadows} of them not enforced"
+    served = served_services(document.config, services)
+    if authorization.default is Effect.DENY and served is not None:
+        scopes, known = find_scopes(document), KnownMethods(served)
+        closed = [
+            f"`{name}`"
+            for _, names in unreached(scopes, served, known)
+            for name in names
+        ]
+        total = sum(len(one.methods) for one in served if one.path is not None)
+        text = f"{total - len(closed)} of {total} methods reachable"
+        if closed:
+            more = len(closed) - _MOST_NAMED
+            named = ", ".join(closed[:_MOST_NAMED])
+            text += f", {named}{f' and {more} more' * (more > 0)} denied to everyone"
+        yield text

@@ -1,0 +1,104 @@
+"""What a new file of client CAs leaves behind."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+from cryptography import x509
+from support.bridge_certs import CLIENT_AUTH, authority, certificate
+
+from grpcsecure.checks.previous import check_previous, read_previous
+from grpcsecure.config.source import Source
+from grpcsecure.errors import KeyMaterialError
+from grpcsecure.server.loading import Phase, load_config
+
+CONFIG = """\
+version: 1
+services: [{servicer: 'a:B'}]
+listeners:
+  public:
+    address: 127.0.0.1:0
+    tls:
+      certificate: server.pem
+      private_key: server.key
+      client_certificate: require_and_verify
+      client_ca: clients.pem
+"""
+
+
+@pytest.fixture(name="old", scope="module")
+def _old():
+    """The CA so far."""
+    return authority("old CA")
+
+
+@pytest.fixture(name="new", scope="module")
+def _new():
+    """The CA from now on."""
+    return authority("new CA")
+
+
+@pytest.fixture(name="check")
+def _check(tmp_path, old, new):
+    """Check with these client CAs, after those; messages, places and labels."""
+    server = certificate("localhost", issuer=old, names=[x509.DNSName("localhost")])
+    (tmp_path / "server.pem").write_bytes(server.chain_pem)
+    (tmp_path / "server.key").write_bytes(server.key_pem)
+
+    def check(cas, before):
+        (tmp_path / "clients.pem").write_bytes(
+            b"".join(ca.certificate_pem for ca in cas)
+        )
+        (tmp_path / "before.pem").write_bytes(before)
+        now = datetime.now(timezone.utc)
+        source = Source(name="server.yaml", directory=tmp_path, text=CONFIG)
+        loaded = load_config(
+            source, profile=None, environ={}, now=now, last=Phase.FILES
+        )
+        assert loaded.failed is None
+        previous = read_previous(tmp_path / "before.pem")
+        return [
+            (finding.code, finding.span.line, finding.message, finding.label)
+            for finding in check_previous(
+                loaded.document, loaded.materials, previous, now
+            )
+        ]
+
+    return check
+
+
+def test_ca_that_is_replaced_in_one_step_leaves_its_clients_behind(check, old, new):
+    """The old CA is gone: a warning at the `client_ca`."""
+    [(code, line, message, label)] = check([new], old.certificate_pem)
+    assert (code, line) == ("GS234", 10)
+    assert message == "the CA `CN=old CA` counts on no listener any more"
+    assert label == "is not in this file"
+
+
+def test_both_cas_together_leave_nobody_behind(check, old, new):
+    """The way to rotate a CA is silent."""
+    assert check([old, new], old.certificate_pem) == []
+
+
+def test_client_in_use_is_verified_by_the_new_file(check, old, new):
+    """A client's own certificate may stand for all that its CA signed."""
+    client = certificate("device", issuer=old, extended=CLIENT_AUTH)
+    assert check([old], client.certificate_pem) == []
+    [(code, _, message, label)] = check([new], client.certificate_pem)
+    assert code == "GS234"
+    assert message == "the certificate `CN=device` counts on no listener any more"
+    assert label == "unable to get local issuer certificate"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "cannot read"), (b"no PEM", "is no PEM file of certificates")],
+)
+def test_file_without_certificates_is_refused(tmp_path, content, words):
+    """A `--previous` that says nothing would warn of nothing."""
+    path = tmp_path / "before.pem"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(KeyMaterialError, match=words):
+        read_previous(path)
