@@ -191,6 +191,15 @@ def client_hello(ca):
     return outgoing.read()
 
 
+def test_unknown_alert_is_refused_in_words(server, ca):
+    """OpenSSL has no name for it, and the log says something all the same."""
+    with connect(server, "open") as connection:
+        connection.sendall(client_hello(ca) + b"\x15\x03\x03\x00\x02\x02\xc8")
+        read_to_end(connection)
+    reason = "the client refused: an unknown alert"
+    assert server.observer.refusal(kind=RefusalKind.CLIENT, reason=reason)
+
+
 @pytest.mark.parametrize("part", [0.0, 0.5, 1.0], ids=["silent", "half", "no answer"])
 def test_handshake_that_stalls_is_ended(server, ca, part):
     """Whatever a client holds back, its handshake ends at the deadline."""
@@ -317,3 +326,42 @@ def test_refusals_are_counted_when_they_are_too_many(server):
         counted += 1 + refusal.left_out
     assert counted == 60
     assert events < 40
+
+
+def test_each_bad_input_is_one_refusal(ca, tmp_path):
+    """One line each, however much of it there was, and none afterwards."""
+    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
+    tls = settings("require_and_verify", timeout=0.3), material(pair, client_ca=[ca])
+    hello = client_hello(ca)
+    reset = struct.pack("ii", 1, 0)
+    inputs = {
+        PREFACE * 1000: RefusalKind.PLAINTEXT,
+        b"\x16\x03\x01\xff\xff" + bytes(60_000): RefusalKind.PROTOCOL,
+        hello[:60]: RefusalKind.TIMEOUT,
+        hello: RefusalKind.TIMEOUT,
+        hello[:40] + bytes(len(hello)): RefusalKind.PROTOCOL,
+        b"": RefusalKind.TIMEOUT,
+    }
+    with BridgedServer({"public": tls}) as server:
+        refusals = server.observer.refusals
+        for data, kind in inputs.items():
+            with connect(server, "public") as connection, suppress(ConnectionError):
+                connection.sendall(data)
+                read_to_end(connection)
+            assert refusals.get(timeout=PATIENCE).kind is kind, data[:20]
+        for mode in (socket.SHUT_WR, None):
+            with connect(server, "public") as connection:
+                connection.sendall(hello[:60])
+                if mode is None:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+                else:
+                    connection.shutdown(mode)
+                    read_to_end(connection)
+            assert refusals.get(timeout=PATIENCE).kind is RefusalKind.CLIENT
+        handshake_with_garbage(server.port(), b"\x30\x03\x02\x01\x05")
+        assert refusals.get(timeout=PATIENCE).kind is RefusalKind.BAD_CERTIFICATE
+        assert try_call(server.target(), ca)
+        assert refusals.get(timeout=PATIENCE).kind is RefusalKind.NO_CERTIFICATE
+        client = certificate("client", issuer=ca, extended=CLIENT_AUTH)
+        assert try_call(server.target(), ca, client) is None
+        assert refusals.empty()

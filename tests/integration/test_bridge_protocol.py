@@ -29,6 +29,7 @@ from support.tls_records import (
     CHANGE_CIPHER_SPEC,
     HANDSHAKE,
     HandmadeClient,
+    split_records,
 )
 
 #: Alerts (RFC 8446, section 6; RFC 5246, section 7.2).
@@ -249,18 +250,6 @@ def test_junk_after_the_handshake_ends_its_connection(server, control, what):
         assert_ends_with_alert(client)
 
 
-def split(records, size):
-    """Return the same handshake in records of `size` bytes at most."""
-    parts = []
-    while records:
-        length = int.from_bytes(records[3:5], "big")
-        content, records = records[5 : 5 + length], records[5 + length :]
-        parts += [content[at : at + size] for at in range(0, length, size)]
-    return b"".join(
-        b"\x16\x03\x01" + len(part).to_bytes(2, "big") + part for part in parts
-    )
-
-
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
 def test_hello_in_many_records_is_served(server, control, ca, size):
     """TLS lets a client cut its messages anywhere: also into single bytes."""
@@ -271,7 +260,7 @@ def test_hello_in_many_records_is_served(server, control, ca, size):
     with socket.create_connection(
         ("127.0.0.1", server.port("open")), PATIENCE
     ) as connection:
-        connection.sendall(split(outgoing.read(), size))
+        connection.sendall(split_records(outgoing.read(), lambda: size))
         incoming.write(connection.recv(65536))
         tls.do_handshake()
         connection.sendall(outgoing.read())

@@ -24,6 +24,8 @@ __all__ = [
     "CHANGE_CIPHER_SPEC",
     "HANDSHAKE",
     "HandmadeClient",
+    "new_client",
+    "split_records",
 ]
 
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA = 20, 21, 22, 23
@@ -110,6 +112,41 @@ def _key_block(master, seed, length):
     return block[:length]
 
 
+def new_client(version, pair=None, *, take_secret=None):
+    """Return OpenSSL's client for TLS 1.2 or 1.3, in memory."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    number = {2: SSL.TLS1_2_VERSION, 3: SSL.TLS1_3_VERSION}[version]
+    context.set_min_proto_version(number)
+    context.set_max_proto_version(number)
+    context.set_cipher_list(
+        b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"
+    )
+    context.set_tls13_ciphersuites(b"TLS_AES_128_GCM_SHA256")
+    context.set_alpn_protos([b"h2"])
+    if take_secret is not None:
+        context.set_keylog_callback(take_secret)
+    if pair is not None:
+        context.use_certificate(pair.certificate)
+        context.use_privatekey(pair.key)
+    tls = SSL.Connection(context, None)
+    tls.set_tlsext_host_name(b"localhost")
+    tls.set_connect_state()
+    return tls
+
+
+def split_records(records, size):
+    """Return the same plain handshake in records of at most `size()` bytes."""
+    parts = []
+    while records:
+        length = int.from_bytes(records[3:_HEADER], "big")
+        content, records = records[_HEADER:][:length], records[_HEADER + length :]
+        while content:
+            step = size()
+            parts.append(content[:step])
+            content = content[step:]
+    return b"".join(struct.pack("!BHH", HANDSHAKE, 0x0301, len(p)) + p for p in parts)
+
+
 class HandmadeClient:
     """A client whose handshake is done, with its socket and its keys.
 
@@ -118,15 +155,17 @@ class HandmadeClient:
         version: 2 or 3, of TLS 1.x.
         pair: the certificate to present.
         buffer: bytes that the kernel may hold for it, None for the usual megabytes.
+        patience: seconds until the socket gives up waiting.
     """
 
-    def __init__(self, port, *, version=3, pair=None, buffer=None):
+    def __init__(self, port, *, version=3, pair=None, buffer=None, patience=PATIENCE):
+        self.version = version
         #: How often the server has changed its keys.
         self.updates = 0
         self._secrets = {}
         self._waiting = b""
         self.socket = socket.socket()
-        self.socket.settimeout(PATIENCE)
+        self.socket.settimeout(patience)
         if buffer is not None:
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
                 self.socket.setsockopt(socket.SOL_SOCKET, option, buffer)
@@ -139,22 +178,7 @@ class HandmadeClient:
             raise
 
     def _handshake(self, version, pair):
-        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-        number = {2: SSL.TLS1_2_VERSION, 3: SSL.TLS1_3_VERSION}[version]
-        context.set_min_proto_version(number)
-        context.set_max_proto_version(number)
-        context.set_cipher_list(
-            b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"
-        )
-        context.set_tls13_ciphersuites(b"TLS_AES_128_GCM_SHA256")
-        context.set_alpn_protos([b"h2"])
-        context.set_keylog_callback(self._take_secret)
-        if pair is not None:
-            context.use_certificate(pair.certificate)
-            context.use_privatekey(pair.key)
-        tls = SSL.Connection(context, None)
-        tls.set_tlsext_host_name(b"localhost")
-        tls.set_connect_state()
+        tls = new_client(version, pair, take_secret=self._take_secret)
         while True:
             try:
                 tls.do_handshake()

@@ -100,6 +100,9 @@ def explain_failure(
     for prefix, kind, explained in _REASONS:
         if reason.startswith(prefix):
             return kind, explained or reason, None
+    if not reason:
+        # Of TLS's errors only alerts with a number that OpenSSL does not know.
+        return RefusalKind.CLIENT, "the client refused: an unknown alert", None
     if " alert " in f" {reason} ":
         return RefusalKind.CLIENT, f"the client refused: {reason}", None
     return RefusalKind.PROTOCOL, reason, None

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["READ_SIZE", "WRITE_SIZE", "Scratch", "StreamError", "TlsStream"]
 
 #: Seconds that decrypting for one client may take at a time. A read of full records
-#: takes a fifth of it; one of KeyUpdates, or of records with a byte each, up to a
-#: hundred times as long, and what is beyond waits for another turn.
+#: takes a tenth of it or less; one of KeyUpdates, or of records with a byte each, up
+#: to a hundred times as long, and what is beyond waits for another turn.
 _BUDGET = 0.0005
 
 #: Largest read from a client at once; bridge measurements: large reads are half of
