@@ -70,6 +70,20 @@ def chained_links(folder):
         yield {path: f"{n}, in place"}
 
 
+def links_to_neighbours(folder):
+    """A link to a file beside it is turned to another, which is written to."""
+    (folder / "0.pem").write_text("0")
+    path = folder / "x.pem"
+    path.symlink_to("0.pem")
+    yield WatchSet(files=(path,))
+    for n in range(1, 3):
+        (folder / f"{n}.pem").write_text(f"{n}")
+        replace_link(path, f"{n}.pem")
+        yield {path: f"{n}"}
+        rename_over(folder / f"{n}.pem", f"{n}, changed")
+        yield {path: f"{n}, changed"}
+
+
 def links_of_directories(folder):
     """`current` leads to a folder of a release."""
     (folder / "v0").mkdir()
@@ -223,6 +237,7 @@ SCENARIOS = [
     projected,
     sub_path,
     chained_links,
+    links_to_neighbours,
     links_of_directories,
     renamed_over,
     deleted_and_made_again,
