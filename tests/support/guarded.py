@@ -362,14 +362,14 @@ def serve(
         authorization: the block of the config, if any.
         identities: the block of the config, if any.
         on: the listeners; by default there are all.
-        servicer: another one than the runtime's.
+        servicer: another entry of `services` than the runtime's.
         settings: of `server`.
     """
     which, own, _ = RUNTIMES[runtime]
     write_server_files(folder, ca)
     config = {
         "version": 1,
-        "services": [{"servicer": servicer or f"support.guarded:{own}"}],
+        "services": [servicer or {"servicer": f"support.guarded:{own}"}],
         "server": {
             "runtime": which,
             "reflection": True,
