@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 from helloworld.helloworld_pb2_grpc import GreeterServicer
 from support.bridge_certs import Pair, certificate
@@ -41,6 +42,7 @@ __all__ = [
     "World",
     "connect",
     "entered",
+    "fingerprint",
     "full",
     "knock",
     "listeners",
@@ -229,6 +231,11 @@ def write_server_files(folder: Path, ca: Pair) -> None:
     (folder / "server.key").write_bytes(pair.key_pem)
     (folder / "server.key").chmod(0o600)
     (folder / "ca.pem").write_bytes(ca.certificate_pem)
+
+
+def fingerprint(pair: Pair) -> str:
+    """Return the pin of a certificate."""
+    return f"sha256:{pair.certificate.fingerprint(SHA256()).hex()}"
 
 
 class Knock(NamedTuple):
