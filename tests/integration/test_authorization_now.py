@@ -129,15 +129,11 @@ def test_registered_certificate_expires(world):
     with stack:
         assert ask() == same(names, OK)
         eventually(lambda: OK not in ask().values())
-        assert {code for code, _ in ask().values()} == {
-            grpc.StatusCode.UNAUTHENTICATED
-        }
+        assert {code for code, _ in ask().values()} == {grpc.StatusCode.UNAUTHENTICATED}
     # A new connection does not help.
     stack, ask = statuses(world, brief, names)
     with stack:
-        assert {code for code, _ in ask().values()} == {
-            grpc.StatusCode.UNAUTHENTICATED
-        }
+        assert {code for code, _ in ask().values()} == {grpc.StatusCode.UNAUTHENTICATED}
 
 
 def test_registered_certificate_that_is_not_yet_valid(world):
@@ -217,8 +213,6 @@ def test_client_ca_changes_on_an_open_connection(world):
         (world.folder / "ca.pem").write_bytes(authority("other CA").certificate_pem)
         world.enforce(rules("allow", "verified"))
         (world.folder / "ca.pem").write_bytes(own)
-        assert {code for code, _ in ask().values()} == {
-            grpc.StatusCode.UNAUTHENTICATED
-        }
+        assert {code for code, _ in ask().values()} == {grpc.StatusCode.UNAUTHENTICATED}
         world.enforce(rules("allow", "verified"))
         assert ask() == same(VERIFYING, OK)
