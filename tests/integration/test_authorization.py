@@ -20,6 +20,7 @@ from support.guarded import (
     KINDS,
     RUNTIMES,
     entered,
+    fingerprint,
     knock,
     serve,
 )
@@ -90,13 +91,6 @@ def identities(world):
         "billing": {"spiffe": "spiffe://corp.example/billing"},
         "device": {"fingerprint": fingerprint(world.people["device"])},
     }
-
-
-def fingerprint(pair):
-    """Return the pin of a certificate."""
-    from cryptography.hazmat.primitives.hashes import SHA256
-
-    return f"sha256:{pair.certificate.fingerprint(SHA256()).hex()}"
 
 
 NOT_CHECKED = "certificate not trusted"

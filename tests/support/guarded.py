@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 from helloworld.helloworld_pb2_grpc import GreeterServicer
 from support.bridge_certs import Pair, certificate
@@ -41,6 +42,7 @@ __all__ = [
     "World",
     "connect",
     "entered",
+    "fingerprint",
     "full",
     "knock",
     "listeners",
@@ -231,6 +233,11 @@ def write_server_files(folder: Path, ca: Pair) -> None:
     (folder / "ca.pem").write_bytes(ca.certificate_pem)
 
 
+def fingerprint(pair: Pair) -> str:
+    """Return the pin of a certificate."""
+    return f"sha256:{pair.certificate.fingerprint(SHA256()).hex()}"
+
+
 class Knock(NamedTuple):
     """What a client was told at the door."""
 
@@ -362,14 +369,14 @@ def serve(
         authorization: the block of the config, if any.
         identities: the block of the config, if any.
         on: the listeners; by default there are all.
-        servicer: another one than the runtime's.
+        servicer: another entry of `services` than the runtime's.
         settings: of `server`.
     """
     which, own, _ = RUNTIMES[runtime]
     write_server_files(folder, ca)
     config = {
         "version": 1,
-        "services": [{"servicer": servicer or f"support.guarded:{own}"}],
+        "services": [servicer or {"servicer": f"support.guarded:{own}"}],
         "server": {
             "runtime": which,
             "reflection": True,

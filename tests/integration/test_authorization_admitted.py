@@ -1,0 +1,232 @@
+"""A call that is let in is served as grpcio serves it, byte by byte and word by word.
+
+Each call is made twice: to a server of grpcio alone, and to one with rules.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+
+import grpc
+import pytest
+from support.acts import ABORTS, ACTS, METHODS, plain_server
+from support.bridge_certs import authority
+from support.guarded import connect, listeners, serve
+from support.services import PATIENCE
+
+#: More than one message may be, for a listener that takes no more.
+SMALL = {"grpc.max_receive_message_length": 1000}
+
+RULES = {
+    "default": "deny",
+    "rules": {
+        "known": {"allow": ["billing", "anonymous"], "methods": ["/test.Acts/*"]}
+    },
+}
+IDENTITIES = {"billing": {"common_name": "billing"}}
+
+
+class Pass(grpc.ServerInterceptor):
+    """Changes nothing."""
+
+    def intercept_service(self, continuation, handler_call_details):
+        """Pass the call on."""
+        return continuation(handler_call_details)
+
+
+class PassAio(grpc.aio.ServerInterceptor):
+    """`Pass` for asyncio."""
+
+    async def intercept_service(self, continuation, handler_call_details):
+        """Pass the call on."""
+        return await continuation(handler_call_details)
+
+
+#: Runtime, and the servicer that it serves.
+RUNTIMES = {"threads": "Acts", "asyncio": "ActsAio"}
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def runtime(request):
+    """A runtime of grpcio."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def plain(runtime):
+    """The address of a server without us."""
+    with plain_server(runtime, options=SMALL.items()) as address:
+        yield address
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["", "interceptors"])
+def world(request, runtime, tmp_path_factory):
+    """A server with rules."""
+    passing = Pass() if runtime == "threads" else PassAio()
+    with serve(
+        tmp_path_factory.mktemp("world"),
+        authority("test CA"),
+        runtime,
+        interceptors=[passing] if request.param else [],
+        on=listeners("plain", "grpc-mutual", "mutual"),
+        authorization=RULES,
+        identities=IDENTITIES,
+        servicer={
+            "servicer": f"support.acts:{RUNTIMES[runtime]}",
+            "register": "support.acts:register",
+        },
+        reflection=False,
+        channel_options=SMALL,
+    ) as world:
+        yield world
+
+
+@pytest.fixture(params=METHODS)
+def kind(request):
+    """One of the four kinds of method."""
+    return request.param
+
+
+def call(channel, kind, *messages, **options):
+    """Make a call; return all that a client can tell of it."""
+    options.setdefault("timeout", PATIENCE)
+    made = channel.stream_stream(METHODS[kind][0])(iter(messages), **options)
+    received = []
+    with suppress(grpc.RpcError):
+        received.extend(made)
+    return (
+        made.code(),
+        made.details(),
+        received,
+        [*made.initial_metadata()],
+        [*made.trailing_metadata()],
+    )
+
+
+@pytest.fixture
+def compare(plain, world):
+    """A function that makes a call everywhere, and asserts that it ends the same."""
+
+    def compare(kind, *messages, **options):
+        with connect(plain, None) as channel:
+            expected = call(channel, kind, *messages, **options)
+        for listener in ("plain", "grpc-mutual", "mutual"):
+            with world.channel(listener, "billing") as channel:
+                assert call(channel, kind, *messages, **options) == expected, listener
+        return expected
+
+    return compare
+
+
+#: What is not yet as in grpcio: runtime, whether there are interceptors, kind, act.
+#: Without a response, or with None in a stream, there is nothing to serialize.
+KNOWN = {
+    *(("threads", True, kind, "set code") for kind in METHODS),
+    *(("threads", True, kind, "none") for kind in ("response stream", "both streams")),
+    *(("asyncio", True, kind, "set code") for kind in ("unary", "request stream")),
+}
+
+
+@pytest.mark.parametrize("act", [*ACTS, *ABORTS, "initial", "echo"])
+def test_method(request, compare, runtime, kind, act):
+    """Whatever a method does: return, raise, abort, set codes, send metadata."""
+    if (runtime, request.node.callspec.params["world"], kind, act) in KNOWN:
+        request.applymarker(pytest.mark.xfail(strict=True))
+    metadata = (("x-a", "1"), ("x-a", "2"), ("x-b-bin", b"\0\xff"))
+    compare(kind, act.encode(), metadata=metadata)
+
+
+def test_calls_are_served(compare, kind):
+    """What is compared is an answer."""
+    code, _, received, _, _ = compare(kind, b"echo")
+    assert code is grpc.StatusCode.OK
+    assert received[0] == b"echo"
+
+
+@pytest.mark.parametrize("act", ["raise", "abort", "unwritable response"])
+def test_failure_within_a_stream(compare, act):
+    """After the first response it ends the same."""
+    compare("both streams", b"echo", b"echo", act.encode(), b"echo")
+    compare("response stream", f"{act} late".encode())
+
+
+def test_no_message(compare, world, kind):
+    """A unary method needs one, and says so; grpcio may not, or spells it wrong."""
+    path, requests, _ = METHODS[kind]
+    if requests:
+        compare(kind)
+        return
+    for listener in ("plain", "grpc-mutual", "mutual"):
+        with world.channel(listener, "billing") as channel:
+            code, details, received, _, _ = call(channel, kind)
+        assert code is grpc.StatusCode.UNIMPLEMENTED
+        assert details == f'"{path}" requires exactly one request message.'
+        assert received == []
+
+
+def test_messages_that_are_too_many(compare, kind):
+    """A unary method does not hear of the second one."""
+    compare(kind, b"one", b"two", b"three")
+
+
+def test_message_that_cannot_be_read(compare, kind):
+    """It ends the call, wherever in a stream it comes."""
+    compare(kind, b"unreadable")
+    compare(kind, b"fine", b"unreadable", b"fine")
+
+
+def test_message_that_is_empty(compare, kind):
+    """It is one."""
+    compare(kind, b"")
+
+
+def test_message_that_is_too_large(compare, kind):
+    """GRPC's own limits hold, and say what they did."""
+    code, *_ = compare(kind, b"x" * 1001)
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    compare(kind, b"x" * 1000)
+
+
+@pytest.mark.parametrize(
+    "compression", [grpc.Compression.Gzip, grpc.Compression.Deflate]
+)
+def test_compressed_messages(compare, kind, compression):
+    """They are read as any other."""
+    compare(kind, b"x" * 900, compression=compression)
+
+
+def test_deadline_before_the_message(plain, world, kind):
+    """A client that waits too long with its message hears so."""
+    made = set()
+    with connect(plain, None) as channel:
+        made.add(silent(channel, kind, timeout=0.2))
+    for listener in ("plain", "mutual"):
+        with world.channel(listener, "billing") as channel:
+            made.add(silent(channel, kind, timeout=0.2))
+    assert made == {grpc.StatusCode.DEADLINE_EXCEEDED}
+
+
+def silent(channel, kind, **options):
+    """Open a call, say nothing, and return the status that it ends with."""
+    over = threading.Event()
+    call = channel.stream_stream(METHODS[kind][0])(
+        iter(lambda: over.wait(PATIENCE), True), **options
+    )
+    with pytest.raises(grpc.RpcError):
+        next(call)
+    over.set()
+    return call.code()
+
+
+def test_cancelling_before_the_message(world, kind, caplog):
+    """A client that goes before it has said anything leaves nothing in the log."""
+    for listener in ("plain", "grpc-mutual", "mutual"):
+        with world.channel(listener, "billing") as channel:
+            for _ in range(20):
+                call_ = channel.stream_stream(METHODS[kind][0])(
+                    iter(threading.Event().wait, True), timeout=PATIENCE
+                )
+                call_.cancel()
+            assert call(channel, kind, b"echo")[0] is grpc.StatusCode.OK
+    assert caplog.records == []

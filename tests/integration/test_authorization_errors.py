@@ -1,0 +1,182 @@
+"""An error in identity or rule code denies the call, is logged once, and that is all.
+
+What is broken is the real thing with one method that raises, put into force as a
+reload would.
+"""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+from support.bridge_certs import authority
+from support.guarded import KINDS, RUNTIMES, entered, knock, listeners, serve
+
+from grpcsecure.frozen import replace
+from grpcsecure.policy.engine import Policy
+from grpcsecure.server.judging import Judge
+
+UNKNOWN = (grpc.StatusCode.UNAUTHENTICATED, "not authenticated")
+METHODS = [*KINDS.values(), "/no.Such/Method"]
+
+
+class BrokenError(Exception):
+    """What the broken parts raise."""
+
+
+def _fail(*_, **__):
+    raise BrokenError("broken\nin two  lines")
+
+
+class CannotIdentify(Policy):
+    """Knows nobody that has a certificate."""
+
+    def identify(self, peer, *, in_force):
+        """Raise, if there is one."""
+        if peer.certificate is not None:
+            _fail()
+        return super().identify(peer, in_force=in_force)
+
+
+class CannotDecide(Policy):
+    """Knows no answer."""
+
+    decide = _fail
+
+
+class DecidesNothing(Policy):
+    """Gives an answer that is none."""
+
+    def decide(self, standing, call):
+        """Return what is no decision."""
+        return
+
+
+class CannotSayWhatItReads(Policy):
+    """Fails before anything is asked."""
+
+    reads_metadata = property(_fail)
+
+
+class CannotVerify:
+    """Client CAs that cannot be asked."""
+
+    verdict = _fail
+
+
+class VerifiesNothing:
+    """Client CAs that give an answer that is none."""
+
+    def verdict(self, leaf, chain, now):
+        """Return what is no verdict."""
+        return
+
+
+def with_policy(kind):
+    """Return what puts a broken policy in the place of the one in force."""
+
+    def change(snapshot):
+        policy = kind.__new__(kind)
+        vars(policy).update(vars(snapshot.policy))
+        judges = {
+            name: Judge(name, rechecks=judge._rechecks, policy=policy)
+            for name, judge in snapshot.judges.items()
+        }
+        return replace(snapshot, policy=policy, judges=judges)
+
+    return change
+
+
+def with_rechecks(kind):
+    """Return what puts broken client CAs in the place of those in force."""
+
+    def change(snapshot):
+        judges = {
+            name: Judge(name, rechecks=kind(), policy=snapshot.policy)
+            for name in snapshot.judges
+        }
+        return replace(snapshot, judges=judges)
+
+    return change
+
+
+def without_rules(snapshot):
+    """Return a snapshot whose judges know nothing of the rules."""
+    judges = {name: Judge(name, rechecks=None, policy=None) for name in snapshot.judges}
+    return replace(snapshot, judges=judges)
+
+
+BROKEN = {
+    "identities": with_policy(CannotIdentify),
+    "rules": with_policy(CannotDecide),
+    "no decision": with_policy(DecidesNothing),
+    "what rules read": with_policy(CannotSayWhatItReads),
+    "client CAs": with_rechecks(CannotVerify),
+    "no verdict": with_rechecks(VerifiesNothing),
+    "no judge": lambda snapshot: replace(snapshot, judges={}),
+    "judges without rules": without_rules,
+}
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def runtime(request):
+    """What runs the methods."""
+    return request.param
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["", "interceptors"])
+def world(request, runtime, tmp_path_factory):
+    """A server where everybody may do everything."""
+    with serve(
+        tmp_path_factory.mktemp("world"),
+        authority("test CA"),
+        runtime,
+        interceptors=[RUNTIMES[runtime][2]()] if request.param else [],
+        on=listeners("grpc-mutual", "mutual"),
+    ) as world:
+        yield world
+
+
+@pytest.mark.parametrize("detail", ["none", "full"])
+@pytest.mark.parametrize("listener", ["grpc-mutual", "mutual"])
+@pytest.mark.parametrize("broken", BROKEN)
+def test_error_denies(world, broken, listener, detail, caplog):
+    """The caller learns nothing of it; the log has it once a call, and the traceback.
+
+    The connection and the server go on.
+    """
+    everybody = {"default": "allow"}
+    good = world.enforce(everybody, error_detail=detail)
+    with world.channel(listener, "billing") as channel:
+        assert knock(channel, METHODS[0], b"").code is grpc.StatusCode.OK
+        entered()
+        world.server._in_force.snapshot = BROKEN[broken](good)
+        for method in METHODS:
+            caplog.clear()
+            answer = knock(channel, method, ends=False)
+            assert (answer.code, answer.details) == UNKNOWN
+            [record] = caplog.records
+            assert record.name == "grpcsecure.policy"
+            assert record.getMessage() == "call.undecided"
+            assert (record.listener, record.method) == (listener, method)
+            assert record.exc_info
+        assert entered() == []
+        world.enforce(everybody)
+        assert knock(channel, METHODS[0], b"").code is grpc.StatusCode.OK
+
+
+def test_error_that_cannot_be_shown(world, caplog):
+    """Not even an exception without words gets a call through."""
+
+    class UnprintableError(Exception):
+        def __str__(self):
+            raise ValueError("no words")
+
+    class Unprintable(Policy):
+        def decide(self, standing, call):
+            raise UnprintableError
+
+    good = world.enforce({"default": "allow"})
+    world.server._in_force.snapshot = with_policy(Unprintable)(good)
+    answer = world.knock("mutual", "billing", METHODS[0])
+    assert (answer.code, answer.details) == UNKNOWN
+    assert len(caplog.records) == 1

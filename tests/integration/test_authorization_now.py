@@ -1,0 +1,218 @@
+"""Every call is judged by what holds now, and not by what held at the handshake."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from datetime import datetime, timedelta, timezone
+
+import grpc
+import pytest
+from grpc.experimental import session_cache
+from support.bridge import eventually
+from support.bridge_certs import authority, certificate
+from support.guarded import KINDS, fingerprint, knock, listeners, serve
+
+METHOD = KINDS["unary"]
+
+OK = (grpc.StatusCode.OK, "")
+#: What a peer hears whose certificate has expired.
+EXPIRED = (
+    grpc.StatusCode.UNAUTHENTICATED,
+    "not authenticated: certificate not trusted: certificate has expired, CN=brief",
+)
+
+
+@pytest.fixture(scope="module", params=["threads", "asyncio"])
+def world(request, tmp_path_factory):
+    """A server that tells callers why."""
+    with serve(
+        tmp_path_factory.mktemp("world"),
+        authority("test CA"),
+        request.param,
+        on=listeners("grpc-mutual", "mutual", "lenient-ca", "required"),
+        error_detail="full",
+    ) as world:
+        yield world
+
+
+def soon(seconds=3):
+    """Return a moment that is near, as certificates have them."""
+    now = datetime.now(timezone.utc).replace(microsecond=0)
+    return now + timedelta(seconds=seconds)
+
+
+def rules(effect, *names):
+    """Return one rule for everything; the default is the contrary."""
+    default = "deny" if effect == "allow" else "allow"
+    rule = {effect: [*names], "methods": ["*"]}
+    return {"default": default, "rules": {"it": rule}}
+
+
+def told(channel):
+    """Make a call; return its status."""
+    answer = knock(channel, METHOD, b"")
+    return answer.code, answer.details
+
+
+def statuses(world, client, names):
+    """Return a function that calls all listeners, each over one connection."""
+    stack = ExitStack()
+    channels = {
+        name: stack.enter_context(world.channel(name, client)) for name in names
+    }
+
+    def ask():
+        return {name: told(channel) for name, channel in channels.items()}
+
+    return stack, ask
+
+
+def same(names, status):
+    """Return that status for each listener."""
+    return dict.fromkeys(names, status)
+
+
+VERIFYING = ("grpc-mutual", "mutual", "lenient-ca")
+
+
+def test_certificate_expires_on_an_open_connection(world):
+    """What was verified at the handshake is nobody from its last second on."""
+    world.enforce(rules("allow", "named"), {"named": {"common_name": "brief"}})
+    brief = certificate("brief", issuer=world.ca, end=soon())
+    stack, ask = statuses(world, brief, VERIFYING)
+    with stack:
+        assert ask() == same(VERIFYING, OK)
+        eventually(lambda: OK not in ask().values())
+        assert ask() == same(VERIFYING, EXPIRED)
+
+
+def test_expired_name_still_denies(world):
+    """Waiting for the end of a certificate is no way around a deny rule."""
+    world.enforce(rules("deny", "named"), {"named": {"common_name": "brief"}})
+    brief = certificate("brief", issuer=world.ca, end=soon())
+    stack, ask = statuses(world, brief, VERIFYING)
+    with stack:
+        reason = "rule `it` denies it (known as named)"
+        forbidden = (grpc.StatusCode.PERMISSION_DENIED, f"not authorized: {reason}")
+        assert ask() == same(VERIFYING, forbidden)
+        eventually(lambda: forbidden not in ask().values())
+        unknown = "not authenticated: rule `it` denies it ("
+        unknown += "certificate not trusted: certificate has expired, CN=brief)"
+        assert ask() == same(VERIFYING, (grpc.StatusCode.UNAUTHENTICATED, unknown))
+
+
+def test_intermediate_expires_on_an_open_connection(world):
+    """The whole chain has to hold, now."""
+    world.enforce(rules("allow", "verified"))
+    middle = authority("middle", issuer=world.ca, end=soon())
+    client = certificate("c", issuer=middle, send=(middle.certificate,))
+    stack, ask = statuses(world, client, VERIFYING)
+    with stack:
+        assert ask() == same(VERIFYING, OK)
+        eventually(lambda: OK not in ask().values())
+        reason = "certificate not trusted: certificate has expired, CN=c"
+        unknown = (
+            grpc.StatusCode.UNAUTHENTICATED,
+            f"not authenticated: {reason}",
+        )
+        assert ask() == same(VERIFYING, unknown)
+
+
+def test_registered_certificate_expires(world):
+    """A pin asks for nothing but the dates, and for these."""
+    brief = certificate("brief", end=soon())
+    names = ("lenient-ca", "required")
+    world.enforce(
+        rules("allow", "device"), {"device": {"fingerprint": fingerprint(brief)}}
+    )
+    stack, ask = statuses(world, brief, names)
+    with stack:
+        assert ask() == same(names, OK)
+        eventually(lambda: OK not in ask().values())
+        assert {code for code, _ in ask().values()} == {grpc.StatusCode.UNAUTHENTICATED}
+    # A new connection does not help.
+    stack, ask = statuses(world, brief, names)
+    with stack:
+        assert {code for code, _ in ask().values()} == {grpc.StatusCode.UNAUTHENTICATED}
+
+
+def test_registered_certificate_that_is_not_yet_valid(world):
+    """It is let in from its first moment on, also on the open connection."""
+    early = certificate("early", start=soon(2))
+    world.enforce(
+        rules("allow", "device"), {"device": {"fingerprint": fingerprint(early)}}
+    )
+    with world.channel("required", early) as channel:
+        assert told(channel)[0] is grpc.StatusCode.UNAUTHENTICATED
+        eventually(lambda: told(channel) == OK)
+
+
+def test_registered_certificate_that_is_over(world):
+    """An expired certificate is as good as none where only its pin would count."""
+    old = certificate("old", end=soon(-60))
+    for pin in ({"fingerprint": fingerprint(old)}, {"public_key": key_pin(old)}):
+        world.enforce(rules("allow", "device"), {"device": pin})
+        for name in ("lenient-ca", "required"):
+            with world.channel(name, old) as channel:
+                assert told(channel)[0] is grpc.StatusCode.UNAUTHENTICATED
+        world.enforce(rules("deny", "device"), {"device": pin})
+        with world.channel("required", old) as channel:
+            assert told(channel)[0] is grpc.StatusCode.UNAUTHENTICATED
+
+
+def key_pin(pair):
+    """Return the pin of a certificate's key."""
+    import hashlib
+
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    spki = pair.certificate.public_key().public_bytes(
+        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    )
+    return f"sha256:{hashlib.sha256(spki).hexdigest()}"
+
+
+def test_resumed_session_of_an_expired_certificate(world):
+    """The ticket holds the certificate: gRPC lets it in again, and we do not.
+
+    Without a ticket the handshake is refused, which tells the two apart.
+    """
+    world.enforce(rules("allow", "named"), {"named": {"common_name": "brief"}})
+    brief = certificate("brief", issuer=world.ca, end=soon())
+    cached = ("grpc.ssl_session_cache", session_cache.ssl_session_cache_lru(1))
+    with world.channel("grpc-mutual", brief, cached) as channel:
+        assert told(channel) == OK
+        eventually(lambda: told(channel) == EXPIRED)
+    with world.channel("grpc-mutual", brief) as channel:
+        assert told(channel)[0] is grpc.StatusCode.UNAVAILABLE
+    with world.channel("grpc-mutual", brief, cached) as channel:
+        assert told(channel) == EXPIRED
+
+
+def test_rules_change_on_an_open_connection(world):
+    """A connection that was open before is judged by the rules of now."""
+    stack, ask = statuses(world, "billing", VERIFYING)
+    with stack:
+        world.enforce(rules("allow", "verified"))
+        assert ask() == same(VERIFYING, OK)
+        world.enforce(rules("allow", "anonymous"))
+        assert {code for code, _ in ask().values()} == {
+            grpc.StatusCode.PERMISSION_DENIED
+        }
+        world.enforce(rules("allow", "verified"))
+        assert ask() == same(VERIFYING, OK)
+
+
+def test_client_ca_changes_on_an_open_connection(world):
+    """Whose CA is gone is nobody any more."""
+    stack, ask = statuses(world, "billing", VERIFYING)
+    with stack:
+        world.enforce(rules("allow", "verified"))
+        assert ask() == same(VERIFYING, OK)
+        own = (world.folder / "ca.pem").read_bytes()
+        (world.folder / "ca.pem").write_bytes(authority("other CA").certificate_pem)
+        world.enforce(rules("allow", "verified"))
+        (world.folder / "ca.pem").write_bytes(own)
+        assert {code for code, _ in ask().values()} == {grpc.StatusCode.UNAUTHENTICATED}
+        world.enforce(rules("allow", "verified"))
+        assert ask() == same(VERIFYING, OK)

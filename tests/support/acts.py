@@ -1,0 +1,281 @@
+"""A service whose messages say what it is to do, and plain grpcio servers of it.
+
+The text `unreadable` is no message, and `unwritable` cannot be sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import grpc
+from support.services import PATIENCE
+
+__all__ = ["ACTS", "METHODS", "Acts", "ActsAio", "plain_server", "register"]
+
+SERVICE = "test.Acts"
+
+#: The four kinds of method: path, whether requests and responses are streams.
+METHODS = {
+    "unary": (f"/{SERVICE}/Unary", False, False),
+    "response stream": (f"/{SERVICE}/ResponseStream", False, True),
+    "request stream": (f"/{SERVICE}/RequestStream", True, False),
+    "both streams": (f"/{SERVICE}/BothStreams", True, True),
+}
+
+TRAILING = (("x-last", "2"), ("x-last-bin", b"\0\xff"))
+
+
+class Words(NamedTuple):
+    """A message. No `str`: grpcio's asyncio has its own ideas of those."""
+
+    text: str
+
+
+def read(data: bytes) -> Words:
+    """Return the message of its bytes."""
+    if data == b"unreadable":
+        raise ValueError("unreadable indeed")
+    return Words(data.decode())
+
+
+def write(message: Words) -> bytes:
+    """Return the bytes of a message."""
+    if message.text == "unwritable":
+        raise ValueError("unwritable indeed")
+    return message.text.encode()
+
+
+def _raise(context):
+    raise ValueError("my fault")
+
+
+def _raise_stop(context):
+    raise StopIteration("my fault")
+
+
+def _set_code(context):
+    context.set_code(grpc.StatusCode.FAILED_PRECONDITION)
+    context.set_details("not yet")
+
+
+def _set_code_and_reply(context):
+    _set_code(context)
+    return "unheard"
+
+
+def _set_code_and_raise(context):
+    _set_code(context)
+    raise ValueError("my fault")
+
+
+def _trail(context):
+    context.set_trailing_metadata(TRAILING)
+    return "trailed"
+
+
+def _compress(context):
+    context.set_compression(grpc.Compression.Gzip)
+    return "x" * 10_000
+
+
+def _carried(context):
+    return str(
+        sorted(
+            (key, value)
+            for key, value in context.invocation_metadata()
+            if key.startswith("x-")
+        )
+    )
+
+
+#: What a method does before its first response, which is what the act returns.
+ACTS = {
+    "raise": _raise,
+    "raise stop": _raise_stop,
+    "set code": _set_code,
+    "set code and reply": _set_code_and_reply,
+    "set code and raise": _set_code_and_raise,
+    "trail": _trail,
+    "compress": _compress,
+    "big": lambda context: "x" * 2_000_000,
+    "empty": lambda context: "",
+    "none": lambda context: None,
+    "unwritable response": lambda context: "unwritable",
+    "deadline": lambda context: str(0 < context.time_remaining() < 2 * PATIENCE),
+    "metadata": _carried,
+}
+
+#: Those that end the call by `abort`, or send something before the response.
+ABORTS = {
+    "abort": (grpc.StatusCode.NOT_FOUND, "gone", ()),
+    "abort without details": (grpc.StatusCode.ABORTED, "", ()),
+    "abort in words": (grpc.StatusCode.DATA_LOSS, "größer: 100 %\n", ()),
+    "abort and trail": (grpc.StatusCode.NOT_FOUND, "gone", TRAILING),
+}
+INITIAL = (("x-first", "1"),)
+
+
+def _soon(act):
+    return Words(act.text.removesuffix(" late"))
+
+
+def _joined(acts):
+    return Words(",".join(act.text for act in acts))
+
+
+def _done(act, context):
+    if act.text not in ACTS:
+        return act
+    text = ACTS[act.text](context)
+    return None if text is None else Words(text)
+
+
+class Acts:
+    """Does in each kind of method what the first message says."""
+
+    def unary(self, act, context):
+        """One request, one response."""
+        return self._act(act, context)
+
+    def response_stream(self, act, context):
+        """One request; the response comes twice."""
+        yield self._act(act, context)
+        if act.text.endswith("late"):
+            self._act(_soon(act), context)
+        yield Words("again")
+
+    def request_stream(self, acts, context):
+        """Many requests, one response to the first."""
+        said = [*acts]
+        return self._act(*said, context) if len(said) == 1 else _joined(said)
+
+    def both_streams(self, acts, context):
+        """A response to each request."""
+        for act in acts:
+            yield self._act(act, context)
+
+    def _act(self, act, context):
+        if act.text in ABORTS:
+            code, details, trailing = ABORTS[act.text]
+            if trailing:
+                context.set_trailing_metadata(trailing)
+            context.abort(code, details)
+        if act.text == "initial":
+            context.send_initial_metadata(INITIAL)
+        return _done(act, context)
+
+
+class ActsAio(Acts):
+    """`Acts` for asyncio."""
+
+    async def unary(self, act, context):
+        """One request, one response."""
+        return await self._act(act, context)
+
+    async def response_stream(self, act, context):
+        """One request; the response comes twice."""
+        yield await self._act(act, context)
+        if act.text.endswith("late"):
+            await self._act(_soon(act), context)
+        yield Words("again")
+
+    async def request_stream(self, acts, context):
+        """Many requests, one response to the first."""
+        said = [act async for act in acts]
+        if len(said) == 1:
+            return await self._act(*said, context)
+        return _joined(said)
+
+    async def both_streams(self, acts, context):
+        """A response to each request."""
+        async for act in acts:
+            yield await self._act(act, context)
+
+    async def _act(self, act, context):
+        if act.text in ABORTS:
+            code, details, trailing = ABORTS[act.text]
+            if trailing:
+                context.set_trailing_metadata(trailing)
+            await context.abort(code, details)
+        if act.text == "initial":
+            await context.send_initial_metadata(INITIAL)
+        return _done(act, context)
+
+
+def handlers(servicer):
+    """Return the handlers of a servicer by the names of their methods."""
+    make = {
+        "Unary": grpc.unary_unary_rpc_method_handler,
+        "ResponseStream": grpc.unary_stream_rpc_method_handler,
+        "RequestStream": grpc.stream_unary_rpc_method_handler,
+        "BothStreams": grpc.stream_stream_rpc_method_handler,
+    }
+    behaviours = (
+        servicer.unary,
+        servicer.response_stream,
+        servicer.request_stream,
+        servicer.both_streams,
+    )
+    return {
+        name: kind(behaviour, request_deserializer=read, response_serializer=write)
+        for (name, kind), behaviour in zip(make.items(), behaviours, strict=True)
+    }
+
+
+def register(servicer, server):
+    """Register `servicer` as generated code would."""
+    made = handlers(servicer)
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(SERVICE, made),)
+    )
+    server.add_registered_method_handlers(SERVICE, made)
+
+
+@contextmanager
+def plain_server(runtime, *, interceptors=(), options=()):
+    """Serve with grpcio alone while the block runs; yield the address."""
+    serve = _plain_threads if runtime == "threads" else _plain_asyncio
+    with serve(interceptors, [("grpc.so_reuseport", 0), *options]) as address:
+        yield address
+
+
+@contextmanager
+def _plain_threads(interceptors, options):
+    server = grpc.server(
+        ThreadPoolExecutor(8), interceptors=interceptors, options=options
+    )
+    register(Acts(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(0).wait(PATIENCE)
+
+
+@contextmanager
+def _plain_asyncio(interceptors, options):
+    started = threading.Event()
+    end = []
+    ports = []
+
+    async def main():
+        server = grpc.aio.server(interceptors=interceptors, options=options)
+        register(ActsAio(), server)
+        ports.append(server.add_insecure_port("127.0.0.1:0"))
+        await server.start()
+        over = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        end.append(lambda: loop.call_soon_threadsafe(over.set))
+        started.set()
+        await over.wait()
+        await server.stop(0)
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    assert started.wait(PATIENCE)
+    yield f"127.0.0.1:{ports[0]}"
+    end[0]()
+    thread.join(PATIENCE)
