@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from helloworld.helloworld_pb2 import HelloRequest
 from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.process import ROOT
@@ -34,6 +36,7 @@ from grpcsecure.devcerts.credentials import (
     pem_of,
 )
 from grpcsecure.devcerts.names import parse_client, parse_server
+from grpcsecure.devcerts.revocation import make_crl
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -182,6 +185,26 @@ class Site:
         fresh.chmod(0o600)
         fresh.rename(path)
 
+    def revoke(self, *revoked: Credential) -> str:
+        """Return a list of the client CA with these certificates on it, as PEM."""
+        crl = make_crl(
+            self.ca, [each.certificate for each in revoked], validity=validity()
+        )
+        return crl.public_bytes(Encoding.PEM).decode()
+
+    def pin(self, *registered: Credential) -> None:
+        """Let these certificates in and no others, and write that."""
+        self.config["identities"] = {
+            "pinned": [
+                {"fingerprint": f"sha256:{digest.hex()}"}
+                for digest in (
+                    each.certificate.fingerprint(hashes.SHA256()) for each in registered
+                )
+            ]
+        }
+        self.allow(pinned={"allow": ["pinned"], "methods": ["*"]})
+        self.write()
+
     def write(self) -> None:
         """Put the config in place."""
         self.put(self.path.name, json.dumps(self.config, indent=2) + "\n")
@@ -304,8 +327,17 @@ def serving(site: Site):
 
 
 @contextmanager
-def channel(site: Site, address: str, own: Credential | None = None):
-    """Open a connection of its own, as a client or as nobody."""
+def channel(
+    site: Site,
+    address: str,
+    own: Credential | None = None,
+    *,
+    gone: threading.Event | None = None,
+):
+    """Open a connection of its own, as a client or as nobody; give its stub.
+
+    `gone` is set when the server has ended the connection.
+    """
     credentials = grpc.ssl_channel_credentials(
         pem_of(site.root.certificate),
         own and own.key_pem,
@@ -317,7 +349,24 @@ def channel(site: Site, address: str, own: Credential | None = None):
         ("grpc.initial_reconnect_backoff_ms", 100),
     ]
     with grpc.secure_channel(address, credentials, options) as opened:
+        if gone is not None:
+            grpc.channel_ready_future(opened).result(PATIENCE)
+            opened.subscribe(_Watch(gone))
         yield GreeterStub(opened)
+
+
+class _Watch:
+    """Notices when a channel is ready no longer."""
+
+    def __init__(self, gone: threading.Event) -> None:
+        self._gone = gone
+        self._was_ready = False
+
+    def __call__(self, state: grpc.ChannelConnectivity) -> None:
+        if state is grpc.ChannelConnectivity.READY:
+            self._was_ready = True
+        elif self._was_ready:
+            self._gone.set()
 
 
 def greet(greeter: GreeterStub, name: str = "Ada") -> str:
