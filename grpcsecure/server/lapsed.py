@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from grpcsecure.server.bridged import BridgedView
     from grpcsecure.server.judging import Judgement
-    from grpcsecure.server.snapshot import InForce
+    from grpcsecure.server.snapshot import InForce, Snapshot
+    from grpcsecure.tls.bridge.facts import PeerFacts
+    from grpcsecure.tls.verify import Assessment
 
 __all__ = ["LapsedConnections"]
 
@@ -36,8 +38,16 @@ class _Ending:
         self.view = view
         self.address = address
         self.deadline = deadline
-        self.reason = assessment.reason or "the certificate is not registered any more"
+        self.reason = _reason(assessment)
         self.subject = escape(assessment.presented.certificate.subject)
+
+
+def _reason(assessment: Assessment) -> str:
+    if assessment.has_lapsed and assessment.reason is not None:
+        return assessment.reason
+    if not assessment.in_force:
+        return "certificate has expired"
+    return "the certificate is not registered any more"
 
 
 class LapsedConnections:
@@ -65,42 +75,45 @@ class LapsedConnections:
         self._close = close
         self._grace = grace
         self._clock = clock
-        #: Connections that counted when they were last looked at, by a pin.
-        self._pinned: set[str] = set()
+        #: Open connections that have counted at some time, by a pin too.
+        self._counted: set[str] = set()
+        #: What they were looked at with.
+        self._last = in_force.snapshot
         self._ending: dict[str, _Ending] = {}
 
     def sweep(self) -> None:
         """Look at all connections; begin to end the lapsed ones, close idle ones."""
-        pinned = set()
+        last, now = self._last, self._in_force.snapshot
+        self._last = now
+        counted = set()
         live = set()
-        for name, view, judgement, address in self._look():
+        for name, view, facts in self._connections():
             live.add(name)
-            is_pinned = judgement.standing is not None and judgement.standing.is_known
-            if is_pinned:
-                pinned.add(name)
-            elif name not in self._ending and (
-                judgement.has_lapsed or name in self._pinned
-            ):
+            judgement = _judge(now, view, facts)
+            has_counted = (
+                name in self._counted
+                or _is_known(judgement)
+                or _has_counted(last, now, view, facts)
+            )
+            if has_counted:
+                counted.add(name)
+            if _may_stay(judgement, view, has_counted=has_counted):
+                self._ending.pop(name, None)
+            elif name not in self._ending:
                 deadline = self._clock() + self._grace
-                self._ending[name] = _Ending(view, judgement, address, deadline)
-        self._pinned = pinned
-        self._ending = {k: v for k, v in self._ending.items() if k in live - pinned}
+                self._ending[name] = _Ending(view, judgement, facts.address, deadline)
+        self._counted = counted
+        for name in self._ending.keys() - live:
+            del self._ending[name]
         self._close_idle()
 
-    def _look(self) -> Iterator[tuple[str, BridgedView, Judgement, str]]:
-        snapshot = self._in_force.snapshot
+    def _connections(self) -> Iterator[tuple[str, BridgedView, PeerFacts]]:
         for view in self._views:
             if view.registry is None:
                 continue
-            judge = snapshot.judges[view.name]
             for name, facts in view.registry.connections():
                 if facts.listener == view.name and facts.certificate is not None:
-                    yield (
-                        name,
-                        view,
-                        judge.judge(view.presented_by(facts)),
-                        facts.address,
-                    )
+                    yield name, view, facts
 
     def _close_idle(self) -> None:
         now = self._clock()
@@ -119,3 +132,33 @@ class LapsedConnections:
             if running:
                 fields["calls_cut"] = running
             _LOGGER.warning("connection.closed", extra=fields)
+
+
+def _judge(snapshot: Snapshot, view: BridgedView, facts: PeerFacts) -> Judgement:
+    return snapshot.judges[view.name].judge(view.presented_by(facts))
+
+
+def _is_known(judgement: Judgement) -> bool:
+    return judgement.standing is not None and judgement.standing.is_known
+
+
+def _may_stay(judgement: Judgement, view: BridgedView, *, has_counted: bool) -> bool:
+    """Whether it counts, or never did.
+
+    Where the mode verifies, a pin is no way around that. Without rules, nobody needs
+    to be registered.
+    """
+    if judgement.has_lapsed and (view.verifies or not _is_known(judgement)):
+        return False
+    return not has_counted or judgement.standing is None or _is_known(judgement)
+
+
+def _has_counted(
+    last: Snapshot, now: Snapshot, view: BridgedView, facts: PeerFacts
+) -> bool:
+    """Whether it counted by a pin when it came, after the last look, before a swap."""
+    return (
+        last is not now
+        and facts.generation <= last.generation
+        and _is_known(_judge(last, view, facts))
+    )

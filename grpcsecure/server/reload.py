@@ -77,6 +77,15 @@ class Reloader:
             last: whether what is incomplete is not waited for any longer.
         """
         now = datetime.now(timezone.utc)
+        try:
+            return self._attempt(now, last=last)
+        except Exception as error:
+            # A mistake of ours, or a config that breaks what has no check: it is no
+            # reason to be silent, and what is in force stays.
+            _LOGGER.debug("reload.failed", exc_info=True)
+            return self._say_rejected([f"{type(error).__name__}: {error}"], now)
+
+    def _attempt(self, now: datetime, *, last: bool) -> Outcome:
         name = self._loaded.source.name
         source = self._loaded.source if name == STDIN else read_source(name)
         if isinstance(source, Finding):
@@ -96,15 +105,20 @@ class Reloader:
         return self._read_files(loaded, now, last=last)
 
     def _read_files(self, loaded: Loaded, now: datetime, *, last: bool) -> Outcome:
+        document = loaded.document
+        assert document is not None  # noqa: S101 - the caller looked
+        # If it is rejected, both are watched: what is named now, and what would do if
+        # the config went back. Their digest is of before they are read, like any.
+        new, old = document.config, self._in_force.snapshot.config
+        name = loaded.source.name
+        either = digest(watch_set(name, old).joined(watch_set(name, new)))
         loaded = load_rest(loaded, now=now)
         seen = loaded.seen
         assert seen is not None  # noqa: S101 - its files have been read
         if loaded.failed is None:
             self.watch(seen)
             return self._swap(loaded, now)
-        # Both: what is named now, and what would do if the config went back.
-        before = watch_set(loaded.source.name, self._in_force.snapshot.config)
-        self.watch(digest(before.joined(seen.watch)))
+        self.watch(either)
         files = loaded.failed is Phase.FILES
         return self._reject(_errors(loaded), now, last=last, may_be_incomplete=files)
 

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing_extensions import Self
 
 from grpcsecure.model.listener import MAX_UNIX_PATH
+from grpcsecure.tls.bridge.stale import claim, name_prefix, remove_stale
 
 __all__ = ["InnerDirectory", "connect_inner", "open_inner", "release_inner"]
 
@@ -88,22 +89,23 @@ def remove_quietly(path: str) -> None:
 class InnerDirectory:
     """A private directory for the server's sockets: mode 0700, a short path.
 
-    Use as a context manager, or call `close`.
+    Making one removes those of dead processes beside it. Use as a context manager, or
+    call `close`.
     """
 
     def __init__(self, base: str | None = None) -> None:
-        import tempfile
-
         for parent in (base, os.environ.get("XDG_RUNTIME_DIR"), None, "/tmp"):  # noqa: S108 - a private directory in it
             try:
-                # mkdtemp makes it with mode 0700, owned by us, under a fresh name.
-                self.path = tempfile.mkdtemp(prefix="grpcsecure-", dir=parent)
+                path, self._lock = _make_directory(parent)
             except OSError:
                 continue
             # Room for a socket's name, of the bridge's ends too.
-            if len(os.fsencode(self.path)) + 16 <= MAX_UNIX_PATH:
+            if len(os.fsencode(path)) + 16 <= MAX_UNIX_PATH:
+                self.path = path
+                remove_stale(os.path.dirname(path))  # noqa: PTH120 - str in, str out
                 return
-            os.rmdir(self.path)  # noqa: PTH106 - str in, str out
+            os.close(self._lock)
+            os.rmdir(path)  # noqa: PTH106 - str in, str out
         raise OSError("no directory for the bridge's sockets has a short enough path")
 
     def socket_path(self, number: int) -> str:
@@ -113,12 +115,27 @@ class InnerDirectory:
     def close(self) -> None:
         """Remove the directory with the sockets in it; harmless twice."""
         remove_directory(self.path)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _make_directory(parent: str | None) -> tuple[str, int]:
+    """Make one that is locked; somebody who tidies up may be faster than the lock."""
+    import tempfile
+
+    while True:
+        # mkdtemp makes it with mode 0700, owned by us, under a fresh name.
+        path = tempfile.mkdtemp(prefix=name_prefix(), dir=parent)
+        lock = claim(path)
+        if lock is not None:
+            return path, lock
 
 
 def remove_directory(path: str) -> None:

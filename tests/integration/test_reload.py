@@ -1,0 +1,389 @@
+"""Files change under a server that runs: each way once, and one line for each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from support.bridge import eventually
+from support.process import serving as serving_process
+from support.reloading import (
+    Site,
+    authority,
+    channel,
+    client,
+    greet,
+    refusal,
+    serial_of,
+    serving,
+    text_of,
+)
+from support.volumes import Volume
+
+from grpcsecure.server import reload
+from grpcsecure.tls.bridge import supervisor
+
+#: What nothing can be made of.
+BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+
+@pytest.fixture(name="engine", params=["grpc", "bridge"])
+def _engine(request):
+    """The name of an engine."""
+    return request.param
+
+
+def take_a_break(seconds):
+    """Be a writer that is slow between two files: that is what is tried."""
+    threading.Event().wait(seconds)
+
+
+def serial(pair):
+    """Return the serial number of a certificate."""
+    return pair.certificate.serial_number
+
+
+def test_renamed_pair(engine, tmp_path):
+    """The next handshake has the new certificate, at once, and one line says so."""
+    site = Site(tmp_path, engine)
+    own = client("dns:ada.test", site.ca)
+    with serving(site) as running, channel(site, running.address, own) as greeter:
+        greet(greeter)
+        assert serial_of(site, running.address, own) == serial(site.pair)
+        began = time.monotonic()
+        new = site.rotate()
+        line = running.applied()
+        assert line["at"] - began < 2
+        assert serial_of(site, running.address, own) == serial(new)
+        assert line["generation"] == "1 -> 2"
+        assert running.server.generation == 2
+        assert line["changed"].startswith("public: certificate CN=server (serial ")
+        greet(greeter)
+        running.expect_nothing_more()
+
+
+class TestSwaps:
+    """Each way in which files are swapped leads to one reload."""
+
+    def test_kubernetes_secret(self, tmp_path):
+        """The files of a mounted Secret change through `..data`, time and again."""
+        site = Site(tmp_path, "grpc")
+
+        def contents(pair):
+            return {
+                "tls.crt": pair.certificate_pem.decode(),
+                "tls.key": pair.key_pem.decode(),
+            }
+
+        volume = Volume(tmp_path / "tls", contents(site.pair))
+        site.tls.update(certificate="tls/tls.crt", private_key="tls/tls.key")
+        site.write()
+        own = client("dns:ada.test", site.ca)
+        with serving(site) as running:
+            for _ in range(3):
+                pair = site.new_pair()
+                volume.swap(contents(pair))
+                running.applied()
+                assert serial_of(site, running.address, own) == serial(pair)
+            running.expect_nothing_more()
+
+    def test_kubernetes_config_map(self, tmp_path):
+        """So does the config, if it is a mounted ConfigMap."""
+        site = Site(tmp_path, "grpc")
+        for key in ("certificate", "private_key", "client_ca"):
+            site.tls[key] = str(tmp_path / site.tls[key])
+        site.allow(nobody={"allow": ["anonymous"], "methods": ["*"]})
+        site.write()
+        closed = site.path.read_text()
+        volume = Volume(tmp_path / "config", {"server.yaml": closed})
+        site.path = volume.folder / "server.yaml"
+        site.allow(all={"allow": ["verified"], "methods": ["*"]})
+        own = client("dns:ada.test", site.ca)
+        with serving(site) as running, channel(site, running.address, own) as greeter:
+            for _ in range(2):
+                assert refusal(greeter) is not None
+                # As `write` does, into the volume.
+                site.path = tmp_path / "server.yaml"
+                site.write()
+                volume.swap({"server.yaml": site.path.read_text()})
+                assert running.applied()["changed"] == "authorization"
+                assert refusal(greeter) is None
+                volume.swap({"server.yaml": closed})
+                running.applied()
+            running.expect_nothing_more()
+
+    def test_written_in_pieces(self, tmp_path):
+        """A file that is written slowly is not read before it is whole."""
+        site = Site(tmp_path, "grpc")
+        own = client("dns:ada.test", site.ca)
+        with serving(site) as running:
+            new = site.new_pair()
+            for name, text in (
+                ("server.pem", new.certificate_pem.decode()),
+                ("server.key", new.key_pem.decode()),
+            ):
+                with (tmp_path / name).open("w") as stream:
+                    for start in range(0, len(text), len(text) // 3):
+                        stream.write(text[start : start + len(text) // 3])
+                        stream.flush()
+                        take_a_break(0.3)
+            running.applied()
+            assert serial_of(site, running.address, own) == serial(new)
+            running.expect_nothing_more()
+
+    def test_second_half_follows(self, tmp_path):
+        """A pair that does not fit yet is waited for, and taken as soon as it does."""
+        site = Site(tmp_path, "grpc")
+        with serving(site) as running:
+            new = site.new_pair()
+            site.put("server.pem", new.certificate_pem.decode())
+            take_a_break(1.5)
+            site.put("server.key", new.key_pem.decode())
+            completed = time.monotonic()
+            assert running.applied()["at"] - completed < 2
+            running.expect_nothing_more()
+
+    def test_pair_that_never_fits(self, engine, tmp_path):
+        """It is rejected after 5 s, once, with how long the one in force still lives.
+
+        The same bytes written again are nothing new; a good pair is taken at once.
+        """
+        site = Site(tmp_path, engine)
+        own = client("dns:ada.test", site.ca)
+        with serving(site) as running:
+            in_force = site.pair
+            began = time.monotonic()
+            other = site.new_pair()
+            site.put("server.pem", other.certificate_pem.decode())
+            line = running.rejected()
+            assert 4.5 < line["at"] - began < 9
+            assert line["generation"] == "1 kept"
+            assert "server.pem" in line["findings"]
+            assert line["certificate_in_force"].startswith("CN=server, lives 23 hours")
+            assert serial_of(site, running.address, own) == serial(in_force)
+            site.put("server.pem", other.certificate_pem.decode())
+            take_a_break(0.5)
+            new = site.rotate()
+            running.applied()
+            assert serial_of(site, running.address, own) == serial(new)
+            running.expect_nothing_more()
+
+    def test_bad_then_good(self, tmp_path):
+        """A mistake that is mended soon is nobody's business."""
+        site = Site(tmp_path, "grpc")
+        own = client("dns:ada.test", site.ca)
+        with serving(site) as running:
+            site.put("server.pem", BROKEN)
+            take_a_break(0.5)
+            new = site.rotate()
+            running.applied()
+            assert serial_of(site, running.address, own) == serial(new)
+            running.expect_nothing_more()
+
+    @pytest.mark.parametrize(
+        ("name", "finding"), [("server.key", "GS201"), ("server.yaml", "GS001")]
+    )
+    def test_missing_file_comes_back(self, name, finding, tmp_path):
+        """A file that is gone is waited for, then missed; the server goes on."""
+        site = Site(tmp_path, "grpc")
+        own = client("dns:ada.test", site.ca)
+        with serving(site) as running, channel(site, running.address, own) as greeter:
+            path = site.folder / name
+            away = path.rename(tmp_path / "away")
+            take_a_break(0.5)
+            away.rename(path)
+            running.unchanged()
+            path.rename(away)
+            assert running.rejected()["findings"].startswith(finding)
+            greet(greeter)
+            away.rename(path)
+            running.unchanged()
+            new = site.rotate()
+            running.applied()
+            assert serial_of(site, running.address, own) == serial(new)
+
+    def test_config_names_other_files(self, tmp_path):
+        """Files that a config names from now on are watched, the others no longer."""
+        site = Site(tmp_path, "grpc")
+        own = client("dns:ada.test", site.ca)
+        with serving(site) as running:
+            pair = site.new_pair()
+            (tmp_path / "other").mkdir()
+            site.put("other/a.pem", pair.certificate_pem.decode())
+            site.put("other/a.key", pair.key_pem.decode())
+            site.tls.update(certificate="other/a.pem", private_key="other/a.key")
+            site.write()
+            running.applied()
+            assert serial_of(site, running.address, own) == serial(pair)
+            site.put("server.pem", BROKEN)
+            pair = site.new_pair()
+            site.put("other/a.pem", pair.certificate_pem.decode())
+            site.put("other/a.key", pair.key_pem.decode())
+            running.applied()
+            assert serial_of(site, running.address, own) == serial(pair)
+
+    def test_either_end_of_a_rejected_config_can_be_mended(self, tmp_path):
+        """The files it names are watched as well as those in force."""
+        site = Site(tmp_path, "grpc")
+        own = client("dns:ada.test", site.ca)
+        with serving(site) as running:
+            site.tls.update(certificate="new.pem", private_key="new.key")
+            site.write()
+            assert "new.pem" in running.rejected()["findings"]
+            pair = site.new_pair()
+            site.put("new.pem", pair.certificate_pem.decode())
+            site.put("new.key", pair.key_pem.decode())
+            running.applied()
+            assert serial_of(site, running.address, own) == serial(pair)
+
+
+class TestWithoutEvents:
+    """Events are a hint only."""
+
+    def test_change_is_found_within_one_interval(self, engine, tmp_path):
+        """Polling finds it, no later than it has settled after one interval."""
+        site = Site(tmp_path, engine)
+        site.config["reload"] = {"interval": "1s", "events": False}
+        site.write()
+        own = client("dns:ada.test", site.ca)
+        with serving(site) as running:
+            for _ in range(3):
+                began = time.monotonic()
+                new = site.rotate()
+                assert running.applied()["at"] - began < 2.5
+                assert serial_of(site, running.address, own) == serial(new)
+
+    def test_sighup_reloads_now(self, engine, tmp_path):
+        """The signal does what a change would do, changed or not."""
+        site = Site(tmp_path, engine)
+        site.config["reload"] = {"interval": "1h", "events": False}
+        site.write()
+        own = client("dns:ada.test", site.ca)
+        with serving_process(site.path) as server:
+            address = server.addresses["public"]
+            assert serial_of(site, address, own) == serial(site.pair)
+            server.signal(signal.SIGHUP)
+            eventually(
+                lambda: "reload.unchanged  generation=1" in server.stderr,
+                what="the line of the first signal",
+            )
+            new = site.rotate()
+            assert serial_of(site, address, own) != serial(new)
+            server.signal(signal.SIGHUP)
+            eventually(
+                lambda: "reload.applied  generation=1 -> 2" in server.stderr,
+                what="the line of the second signal",
+            )
+            assert serial_of(site, address, own) == serial(new)
+            server.signal()
+            assert server.wait() == 0
+            assert server.stderr.count("reload.") == 2
+
+
+class TestRejected:
+    """What is rejected leaves everything as it was."""
+
+    def test_whole_snapshot_stays(self, engine, tmp_path):
+        """A good rule beside a bad CA file is not taken, nor a good certificate."""
+        site = Site(tmp_path, engine)
+        site.allow(all={"allow": ["verified"], "methods": ["*"]})
+        site.write()
+        own = client("dns:ada.test", site.ca)
+        with serving(site) as running, channel(site, running.address, own) as greeter:
+            greet(greeter)
+            before, pair = running.server._in_force.snapshot, site.pair
+            site.rotate()
+            site.put("ca.pem", BROKEN)
+            site.allow(nobody={"allow": ["anonymous"], "methods": ["*"]})
+            site.write()
+            assert "ca.pem" in running.rejected()["findings"]
+            assert running.server._in_force.snapshot is before
+            assert serial_of(site, running.address, own) == serial(pair)
+            greet(greeter)
+
+    def test_engine_that_does_not_answer(self, monkeypatch, tmp_path):
+        """If the bridge does not take it, grpcio's own listener does not either."""
+        monkeypatch.setattr(supervisor, "_SWAP_TIMEOUT", 0.5)
+        site = Site(tmp_path, "bridge")
+        site.config["listeners"]["other"] = {
+            "address": "127.0.0.1:0",
+            "tls": {**site.tls, "engine": "grpc", "client_certificate": "dont_request"},
+        }
+        del site.config["listeners"]["other"]["tls"]["client_ca"]
+        site.write()
+        own = client("dns:ada.test", site.ca)
+        with serving(site) as running:
+            other = running.server.addresses["other"]
+            before = site.pair
+            bridge = running.server._background.ports._front._bridge
+            eventually(lambda: bridge.pid is not None)
+            os.kill(bridge.pid, signal.SIGSTOP)
+            try:
+                new = site.rotate()
+                assert "does not answer" in running.rejected()["findings"]
+                assert serial_of(site, other) == serial(before)
+            finally:
+                os.kill(bridge.pid, signal.SIGCONT)
+            assert serial_of(site, running.address, own) == serial(before)
+            assert running.server.generation == 1
+            running.server.reload()
+            running.applied()
+            assert serial_of(site, other) == serial(new)
+            assert serial_of(site, running.address, own) == serial(new)
+
+    def test_bridge_that_dies_comes_back_with_what_is_in_force(self, tmp_path):
+        """What was applied survives its process, and what was rejected is in none."""
+        site = Site(tmp_path, "bridge")
+        own = client("dns:ada.test", site.ca)
+        with serving(site) as running:
+            bridge = running.server._background.ports._front._bridge
+            new = site.rotate()
+            running.applied()
+            os.kill(bridge.pid, signal.SIGKILL)
+            running.lines.wait("bridge.restarted")
+            assert serial_of(site, running.address, own) == serial(new)
+            site.put("server.key", site.new_pair().key_pem.decode())
+            running.rejected()
+            os.kill(bridge.pid, signal.SIGKILL)
+            running.lines.wait("bridge.restarted", count=2)
+            assert serial_of(site, running.address, own) == serial(new)
+
+    def test_what_has_no_check_is_rejected(self, monkeypatch, tmp_path):
+        """Whatever goes wrong in an attempt, there is a line, and the next works."""
+        site = Site(tmp_path, "grpc")
+
+        def fail(*_arguments, **_options):
+            raise ValueError("not thought of")
+
+        with serving(site) as running:
+            with monkeypatch.context() as patched:
+                patched.setattr(reload, "build_snapshot", fail)
+                site.rotate()
+                line = running.rejected()
+                assert line["findings"] == "ValueError: not thought of"
+            site.rotate()
+            running.applied()
+
+    def test_change_while_it_is_read_is_not_lost(self, monkeypatch, tmp_path):
+        """What comes between reading and rejecting is tried in its turn."""
+        site = Site(tmp_path, "grpc")
+        load = reload.load_rest
+        good = text_of(site.ca, authority("further"))
+
+        def load_and_change(loaded, *, now):
+            result = load(loaded, now=now)
+            if result.failed is not None and now_or_never.acquire(blocking=False):
+                site.put("ca.pem", good)
+            return result
+
+        now_or_never = threading.Semaphore(1)
+        monkeypatch.setattr(reload, "load_rest", load_and_change)
+        with serving(site) as running:
+            began = time.monotonic()
+            site.put("ca.pem", BROKEN)
+            line = running.applied()
+            assert line["changed"] == "public: client CAs (+ CN=further)"
+            assert line["at"] - began < 4

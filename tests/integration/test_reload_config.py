@@ -1,0 +1,210 @@
+"""The config of a server that runs is edited: what is live, and what is not."""
+
+from __future__ import annotations
+
+import json
+
+import grpc
+import pytest
+from support.reloading import Site, channel, client, greet, refusal, serving
+from support.servers import failure
+
+DENIED = grpc.StatusCode.PERMISSION_DENIED
+UNKNOWN = grpc.StatusCode.UNAUTHENTICATED
+
+EVERYTHING = ["/helloworld.Greeter/*"]
+
+
+@pytest.fixture(name="site", params=["grpc", "bridge"])
+def _site(request, tmp_path):
+    """A site on which Ada may call."""
+    site = Site(tmp_path, request.param)
+    site.config["identities"] = {"ada": {"dns": "ada.test"}}
+    site.allow(greetings={"allow": ["ada"], "methods": EVERYTHING})
+    site.write()
+    return site
+
+
+def test_rules(site):
+    """An open connection is judged by the rules of now."""
+    own = client("dns:ada.test", site.ca)
+    with serving(site) as running, channel(site, running.address, own) as greeter:
+        greet(greeter)
+        site.allow(greetings={"allow": ["ada"], "methods": ["/other.Service/*"]})
+        site.write()
+        assert running.applied()["changed"] == "authorization"
+        assert refusal(greeter) is DENIED
+        site.allow(greetings={"allow": ["verified"], "methods": EVERYTHING})
+        site.write()
+        running.applied()
+        assert refusal(greeter) is None
+        del site.config["authorization"]
+        site.write()
+        running.applied()
+        assert refusal(greeter) is None
+        running.expect_nothing_more()
+
+
+def test_identities(site):
+    """Who somebody is is asked anew, too."""
+    own = client("dns:ada.test", site.ca)
+    with serving(site) as running, channel(site, running.address, own) as greeter:
+        greet(greeter)
+        site.config["identities"]["ada"] = {"dns": "lovelace.test"}
+        site.write()
+        assert running.applied()["changed"] == "identities"
+        assert refusal(greeter) is DENIED
+
+
+def test_error_detail(site):
+    """What a refused caller is told changes at once."""
+    own = client("dns:bob.test", site.ca)
+    with serving(site) as running, channel(site, running.address, own) as greeter:
+        assert failure(lambda: greet(greeter)) == (DENIED, "not authorized")
+        site.config["server"]["error_detail"] = "full"
+        site.write()
+        assert running.applied()["changed"] == "error_detail"
+        assert failure(lambda: greet(greeter)) == (
+            DENIED,
+            "not authorized: no rule allows it (known as CN=bob.test)",
+        )
+
+
+def test_audit(site, tmp_path):
+    """Events go where the config of now says, with its generation."""
+    own = client("dns:ada.test", site.ca)
+    with serving(site) as running, channel(site, running.address, own) as greeter:
+        greet(greeter)
+        site.config["authorization"]["audit"] = "all"
+        site.write()
+        running.applied()
+        greet(greeter)
+        event = running.lines.wait("call.allowed")
+        assert (event["generation"], event["rule"]) == (2, "greetings")
+        site.config["authorization"]["audit_file"] = "audit.log"
+        site.write()
+        running.applied()
+        greet(greeter)
+        running.server.stop()
+        (line,) = (tmp_path / "audit.log").read_text().splitlines()
+        assert json.loads(line)["generation"] == 3
+
+
+def plaintext():
+    """A listener that was not there before."""
+    return {"address": "127.0.0.1:0", "plaintext": True}
+
+
+#: Edits that need a restart: the keys of the block, its new value, and what is named.
+RESTARTS = [
+    (("services",), [{"servicer": "helloworld.greeter_aio:Greeter"}], "services"),
+    (("server", "threads"), 3, "server.threads"),
+    (("server", "shutdown_grace"), "1s", "server.shutdown_grace"),
+    (("server", "runtime"), "auto", "server.runtime"),
+    (("reload", "interval"), "2h", "reload.interval"),
+    (("listeners", "more"), plaintext(), "listeners.more"),
+    (
+        ("listeners", "public", "address"),
+        "127.0.0.1:1",
+        "listeners.public.address",
+    ),
+    (
+        ("listeners", "public", "max_connection_age"),
+        "1h",
+        "listeners.public.max_connection_age",
+    ),
+    (
+        ("listeners", "public", "tls", "client_certificate"),
+        "request_but_dont_verify",
+        "listeners.public.tls.client_certificate",
+    ),
+    (
+        ("listeners", "public", "tls", "handshake_timeout"),
+        "1s",
+        "listeners.public.tls.handshake_timeout",
+    ),
+]
+
+
+def test_what_needs_a_restart_is_named_at_its_place(tmp_path):
+    """Every such key, by name and line; what is live beside it is not applied either.
+
+    Taking it back is enough.
+    """
+    site = Site(tmp_path, "bridge")
+    site.allow(greetings={"allow": ["verified"], "methods": EVERYTHING})
+    site.write()
+    own = client("dns:ada.test", site.ca)
+    good = json.dumps(site.config)
+    with serving(site) as running, channel(site, running.address, own) as greeter:
+        for keys, value, name in RESTARTS:
+            block = site.config
+            for key in keys[:-1]:
+                block = block[key]
+            block[keys[-1]] = value
+            site.allow(greetings={"allow": ["anonymous"], "methods": EVERYTHING})
+            site.write()
+            findings = running.rejected()["findings"]
+            assert f"`{name}` cannot change while the server runs" in findings
+            assert f"({site.place(*keys)}:" in findings
+            greet(greeter)
+            site.config = json.loads(good)
+            site.write()
+            running.unchanged()
+
+
+def test_removed_keys_and_listeners_need_a_restart(tmp_path):
+    """What is no longer in the file is named at the deepest place that is left."""
+    site = Site(tmp_path, "grpc")
+    site.config["listeners"]["more"] = plaintext()
+    site.config["server"]["threads"] = 3
+    site.write()
+    with serving(site) as running:
+        del site.config["listeners"]["more"]
+        site.write()
+        findings = running.rejected()["findings"]
+        assert "`listeners.more` cannot change" in findings
+        site.config["listeners"]["more"] = plaintext()
+        del site.config["server"]["threads"]
+        site.write()
+        findings = running.rejected()["findings"]
+        assert "`server.threads` cannot change" in findings
+        assert f"({site.path}:" in findings
+
+
+def test_engine_that_would_have_to_change(tmp_path):
+    """`engine: auto` cannot take another engine, and the key that asks for it is named.
+
+    Where the bridge serves anyway, the same key is live.
+    """
+    site = Site(tmp_path, "grpc")
+    site.tls["engine"] = "auto"
+    site.write()
+    with serving(site) as running:
+        site.put("clients.crl", site.revoke())
+        site.tls["crl"] = ["clients.crl"]
+        site.write()
+        findings = running.rejected()["findings"]
+        assert "`listeners.public.tls.crl` cannot change" in findings
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("version: 1\nversion: 1\n", "GS103"),
+        ("{", "GS101"),
+        ("", "GS"),
+        ("version: 1\nservices: []\nlisteners: {}\n", "GS1"),
+    ],
+)
+def test_mistakes_in_the_file(text, code, tmp_path):
+    """They are said in the words of `validate`, with their place, on one line."""
+    site = Site(tmp_path, "grpc")
+    with serving(site) as running:
+        site.put(site.path.name, text)
+        line = running.rejected()
+        assert line["findings"].startswith(code)
+        assert "\n" not in line["findings"]
+        assert line["generation"] == "1 kept"
+        site.write()
+        running.unchanged()

@@ -1,0 +1,401 @@
+"""Connections that are open while things change: which go on, and which end when."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import grpc
+import pytest
+from support.reloading import (
+    PATIENCE,
+    Site,
+    authority,
+    channel,
+    client,
+    greet,
+    refusal,
+    serial_of,
+    serving,
+    text_of,
+)
+from support.servers import Conversation, failure
+
+UNKNOWN = grpc.StatusCode.UNAUTHENTICATED
+CUT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+@pytest.fixture(name="engine", params=["grpc", "bridge"])
+def _engine(request):
+    """The name of an engine."""
+    return request.param
+
+
+@pytest.mark.parametrize("runtime", ["threads", "asyncio"])
+def test_stream_survives_new_certificates(engine, runtime, tmp_path):
+    """Calls that run, and connections that are open, do not notice."""
+    site = Site(tmp_path, engine, runtime=runtime)
+    own = client("dns:ada.test", site.ca)
+    gone = threading.Event()
+    with (
+        serving(site) as running,
+        channel(site, running.address, own, gone=gone) as greeter,
+    ):
+        talk = Conversation(greeter)
+        for word in ("one", "two", "three"):
+            assert word in talk(word)
+            new = site.rotate()
+            running.applied()
+            assert serial_of(site, running.address, own) == (
+                new.certificate.serial_number
+            )
+            assert word in talk(word)
+            greet(greeter)
+        assert talk.end() == []
+        assert not gone.is_set()
+
+
+class CaRemoval:
+    """The CA that signed it is taken away."""
+
+    reason = "unable to get local issuer certificate"
+
+    @staticmethod
+    def begin(site):
+        """Return the client."""
+        return client("dns:ada.test", site.ca)
+
+    @staticmethod
+    def end(site, own):
+        """Have it count no longer."""
+        site.put("ca.pem", text_of(authority("elsewhere")))
+
+    @staticmethod
+    def undo(site, own):
+        """Have it count again, and another one too."""
+        site.second = authority("second")
+        site.put("ca.pem", text_of(site.ca, site.second))
+
+    @staticmethod
+    def other(site):
+        """Return the other one."""
+        return client("dns:other.test", site.second)
+
+    @staticmethod
+    def end_other(site, own, other):
+        """Have the other one count no longer."""
+        site.put("ca.pem", text_of(site.ca))
+
+
+class Revocation:
+    """It is on a new list."""
+
+    reason = "certificate revoked"
+
+    @staticmethod
+    def begin(site):
+        """Return the client."""
+        site.put("clients.crl", site.revoke())
+        site.tls["crl"] = ["clients.crl"]
+        site.write()
+        return client("dns:ada.test", site.ca)
+
+    @staticmethod
+    def end(site, own):
+        """Have it count no longer."""
+        site.put("clients.crl", site.revoke(own))
+
+    @staticmethod
+    def undo(site, own):
+        """Have it count again."""
+        site.put("clients.crl", site.revoke())
+
+    @staticmethod
+    def other(site):
+        """Return another one."""
+        return client("dns:other.test", site.ca)
+
+    @staticmethod
+    def end_other(site, own, other):
+        """Have the other one count no longer."""
+        site.put("clients.crl", site.revoke(other))
+
+
+class Unpinning:
+    """It is registered no longer."""
+
+    reason = "the certificate is not registered any more"
+
+    @staticmethod
+    def begin(site):
+        """Return the client."""
+        own = client("dns:ada.test")
+        site.tls["client_certificate"] = "require_but_dont_verify"
+        del site.tls["client_ca"]
+        site.pin(own)
+        return own
+
+    @staticmethod
+    def end(site, own):
+        """Have it count no longer."""
+        site.pin(client("dns:ada.test"))
+
+    @staticmethod
+    def undo(site, own):
+        """Have it count again, and another one too."""
+        site.second = client("dns:other.test")
+        site.pin(own, site.second)
+
+    @staticmethod
+    def other(site):
+        """Return the other one."""
+        return site.second
+
+    @staticmethod
+    def end_other(site, own, other):
+        """Have the other one count no longer."""
+        site.pin(own)
+
+
+class Expiry:
+    """It has expired."""
+
+    reason = "certificate has expired"
+
+    @staticmethod
+    def begin(site):
+        """Return the client."""
+        return client("dns:ada.test", site.ca, seconds=4)
+
+    @staticmethod
+    def end(site, own):
+        """Have it count no longer: time does that."""
+        threading.Event().wait(
+            own.certificate.not_valid_after_utc.timestamp() - time.time() + 1
+        )
+
+
+LAPSES = [CaRemoval, Revocation, Unpinning, Expiry]
+
+
+class TestLapsed:
+    """A certificate that counted stops counting while its connection is open."""
+
+    @pytest.mark.parametrize("lapse", LAPSES)
+    def test_bridge_closes_after_the_last_call(self, lapse, tmp_path):
+        """New calls are refused at once; the running one may end, then it is over."""
+        site = Site(tmp_path, "bridge")
+        own = lapse.begin(site)
+        gone = threading.Event()
+        with (
+            serving(site) as running,
+            channel(site, running.address, own, gone=gone) as greeter,
+        ):
+            talk = Conversation(greeter)
+            assert "one" in talk("one")
+            lapse.end(site, own)
+            if lapse is not Expiry:
+                running.applied()
+            assert refusal(greeter) is UNKNOWN
+            assert "two" in talk("two")
+            assert not gone.is_set()
+            assert talk.end() == []
+            line = running.lines.wait("connection.closed")
+            assert line["listener"] == "public"
+            assert line["subject"] == "CN=ada.test"
+            assert lapse.reason in line["reason"].lower()
+            assert line["address"].startswith("ipv4:127.0.0.1:")
+            assert "calls_cut" not in line
+            assert gone.wait(PATIENCE)
+            assert len(running.lines.all("connection.closed")) == 1
+
+    @pytest.mark.parametrize("lapse", [CaRemoval, Unpinning])
+    def test_bridge_cuts_after_the_grace(self, lapse, tmp_path):
+        """A call that takes longer than `shutdown_grace` is cut, and counted."""
+        site = Site(tmp_path, "bridge")
+        site.config["server"]["shutdown_grace"] = "1s"
+        site.write()
+        own = lapse.begin(site)
+        with serving(site) as running, channel(site, running.address, own) as greeter:
+            talk = Conversation(greeter)
+            assert "one" in talk("one")
+            lapse.end(site, own)
+            applied = running.applied()
+            line = running.lines.wait("connection.closed")
+            assert line["calls_cut"] == 1
+            assert 0.9 < line["at"] - applied["at"] < 4
+            assert failure(lambda: talk("two"))[0] in CUT
+
+    def test_idle_connection_is_closed_soon(self, tmp_path):
+        """Nothing runs on it: nothing is waited for."""
+        site = Site(tmp_path, "bridge")
+        own = client("dns:ada.test", site.ca)
+        gone = threading.Event()
+        with (
+            serving(site) as running,
+            channel(site, running.address, own, gone=gone) as greeter,
+        ):
+            greet(greeter)
+            site.put("ca.pem", text_of(authority("other")))
+            applied = running.applied()
+            closed = running.lines.wait("connection.closed")
+            assert closed["at"] - applied["at"] < 3
+            assert gone.wait(PATIENCE)
+            assert refusal(greeter) is grpc.StatusCode.UNAVAILABLE
+
+    @pytest.mark.parametrize("lapse", [CaRemoval, Expiry])
+    def test_grpc_refuses_new_calls(self, lapse, tmp_path):
+        """With grpcio's own TLS the connection stays, and lets nothing through."""
+        site = Site(tmp_path, "grpc")
+        own = lapse.begin(site)
+        gone = threading.Event()
+        with (
+            serving(site) as running,
+            channel(site, running.address, own, gone=gone) as greeter,
+        ):
+            talk = Conversation(greeter)
+            assert "one" in talk("one")
+            lapse.end(site, own)
+            if lapse is CaRemoval:
+                running.applied()
+            assert refusal(greeter) is UNKNOWN
+            assert "two" in talk("two")
+            assert refusal(greeter) is UNKNOWN
+            assert talk.end() == []
+            assert not gone.is_set()
+
+    @pytest.mark.parametrize("lapse", [CaRemoval, Revocation, Unpinning])
+    @pytest.mark.parametrize("has_rules", [True, False])
+    def test_what_comes_back_in_time_stays(self, lapse, has_rules, tmp_path):
+        """A CA, list or pin that was changed by mistake is put back before the end.
+
+        Another one that nobody puts back is closed by the same sweep.
+        """
+        site = Site(tmp_path, "bridge")
+        own = lapse.begin(site)
+        if has_rules and lapse is not Unpinning:
+            site.allow(all={"allow": ["verified"], "methods": ["*"]})
+            site.write()
+        gone = threading.Event()
+        with (
+            serving(site) as running,
+            channel(site, running.address, own, gone=gone) as greeter,
+        ):
+            talk = Conversation(greeter)
+            assert "one" in talk("one")
+            lapse.end(site, own)
+            running.applied()
+            assert refusal(greeter) is UNKNOWN
+            lapse.undo(site, own)
+            running.applied()
+            assert refusal(greeter) is None
+            assert talk.end() == []
+            # Both ends of a connection that does lapse show that all were looked at.
+            other = lapse.other(site)
+            with channel(site, running.address, other) as others:
+                greet(others)
+                lapse.end_other(site, own, other)
+                running.applied()
+                line = running.lines.wait("connection.closed")
+                assert line["subject"] == "CN=other.test"
+            greet(greeter)
+            assert not gone.is_set()
+            assert len(running.lines.all("connection.closed")) == 1
+
+    def test_rules_that_go_close_nothing(self, tmp_path):
+        """Without rules nobody has to be registered, and nobody counts less."""
+        site = Site(tmp_path, "bridge")
+        site.allow(all={"allow": ["verified"], "methods": ["*"]})
+        site.write()
+        own, other = client("dns:ada.test", site.ca), authority("other")
+        site.put("ca.pem", text_of(site.ca, other))
+        gone = threading.Event()
+        with (
+            serving(site) as running,
+            channel(site, running.address, own, gone=gone) as greeter,
+            channel(site, running.address, client("dns:other.test", other)) as others,
+        ):
+            greet(greeter)
+            greet(others)
+            del site.config["authorization"]
+            site.write()
+            running.applied()
+            greet(greeter)
+            site.put("ca.pem", text_of(site.ca))
+            running.applied()
+            line = running.lines.wait("connection.closed")
+            assert line["subject"] == "CN=other.test"
+            assert not gone.is_set()
+            assert len(running.lines.all("connection.closed")) == 1
+
+    def test_pin_is_no_way_around_a_mode_that_verifies(self, tmp_path):
+        """A registered certificate whose CA is gone is refused, and closed."""
+        site = Site(tmp_path, "bridge")
+        own = client("dns:ada.test", site.ca)
+        site.pin(own)
+        with serving(site) as running, channel(site, running.address, own) as greeter:
+            greet(greeter)
+            site.put("ca.pem", text_of(authority("other")))
+            running.applied()
+            line = running.lines.wait("connection.closed")
+            assert CaRemoval.reason in line["reason"]
+            assert refusal(greeter) is grpc.StatusCode.UNAVAILABLE
+
+
+def test_claimed_connection_is_left_alone(tmp_path):
+    """Nobody checked it when it came, so that nothing can stop counting.
+
+    One that was verified on the same listener is closed by the same sweep.
+    """
+    site = Site(tmp_path, "bridge")
+    site.tls["client_certificate"] = "request_but_dont_verify"
+    site.write()
+    gone = threading.Event()
+    with (
+        serving(site) as running,
+        channel(site, running.address, client("dns:self.test"), gone=gone) as claimed,
+        channel(site, running.address, client("dns:ada.test", site.ca)) as verified,
+    ):
+        assert "claimed" in greet(claimed)
+        assert "(verified" in greet(verified)
+        site.put("ca.pem", text_of(authority("other")))
+        running.applied()
+        line = running.lines.wait("connection.closed")
+        assert line["subject"] == "CN=ada.test"
+        assert "claimed" in greet(claimed)
+        assert not gone.is_set()
+        assert len(running.lines.all("connection.closed")) == 1
+
+
+class TestAge:
+    """`max_connection_age` ends connections, `max_connection_age_grace` their calls."""
+
+    def test_old_connection_ends_and_the_next_one_follows(self, engine, tmp_path):
+        """A client without running calls only notices that it connects anew."""
+        site = Site(tmp_path, engine)
+        site.config["listeners"]["public"]["max_connection_age"] = "1s"
+        site.write()
+        own = client("dns:ada.test", site.ca)
+        gone = threading.Event()
+        with serving(site) as running:
+            began = time.monotonic()
+            with channel(site, running.address, own, gone=gone) as greeter:
+                greet(greeter)
+                assert gone.wait(PATIENCE)
+                assert 0.8 < time.monotonic() - began < 5
+                greet(greeter)
+
+    def test_running_call_gets_the_grace(self, engine, tmp_path):
+        """A stream is cut when age and grace are over, not before."""
+        site = Site(tmp_path, engine)
+        site.config["listeners"]["public"].update(
+            max_connection_age="1s", max_connection_age_grace="1s"
+        )
+        site.write()
+        own = client("dns:ada.test", site.ca)
+        with serving(site) as running, channel(site, running.address, own) as greeter:
+            began = time.monotonic()
+            talk = Conversation(greeter)
+            code, _ = failure(lambda: [talk("still here") for _ in range(1_000_000)])
+            assert code in CUT
+            assert 1.7 < time.monotonic() - began < 6

@@ -1,0 +1,195 @@
+"""Everything is rotated under load, and no call comes out other than it had to.
+
+Eight clients call without pause, half of them on connections that last, half on a new
+one for each call. Two of each kind always have what it takes; one moves to the new CA
+only after its own is gone; one is a guest, whom the rules let in by turns.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+import pytest
+from support.callers import Entitlement, everyone
+from support.reloading import (
+    SETTLE,
+    Site,
+    authority,
+    client,
+    serial_of,
+    serving,
+    text_of,
+)
+
+ROUNDS = 10
+
+_STEADY, _GUEST = "dns:steady.test", "dns:guest.test"
+_GREETER = ["/helloworld.Greeter/*"]
+
+
+class Rotation:
+    """One run: the site, its clients, and what they may expect."""
+
+    def __init__(self, site):
+        self.site = site
+        self.ca = site.ca
+        # The guest's CA stays: only the rules change for it.
+        self.guests = authority("guests")
+        self.guest = client(_GUEST, self.guests)
+        self.steady = client(_STEADY, self.ca)
+        self.entitled = {self.guest: Entitlement(), self.steady: Entitlement()}
+        self.write_cas(self.ca)
+        self.write_rules(lets_guests_in=True)
+
+    def begin(self, running, stack):
+        """Have everybody call."""
+        self.running = running
+        for entitlement in self.entitled.values():
+            entitlement.granted(time.monotonic())
+        roles = {
+            "first": self.steady,
+            "second": self.steady,
+            "straggler": self.steady,
+            "guest": self.guest,
+        }
+        self.callers = everyone(self.site, running.address, roles, stack)
+
+    def write_cas(self, *cas):
+        """Write the CA file."""
+        self.site.put("ca.pem", text_of(*cas, self.guests))
+
+    def write_rules(self, *, lets_guests_in):
+        """Write the config."""
+        names = ["steady", "guest"] if lets_guests_in else ["steady"]
+        self.site.config["identities"] = {
+            "steady": {"dns": "steady.test"},
+            "guest": {"dns": "guest.test"},
+        }
+        self.site.allow(greetings={"allow": names, "methods": _GREETER})
+        self.site.write()
+
+    def wait(self, role, since, own, *, refused):
+        """Wait for a call of each kind that began after `since`."""
+        for caller in self.callers[role]:
+            caller.wait(since, own, refused=refused)
+
+    # What rotates.
+
+    def rotate_pair(self):
+        """The next handshake has the new certificate."""
+        new = self.site.rotate()
+        self.running.applied()
+        serial = serial_of(self.site, self.running.address, self.steady)
+        assert serial == new.certificate.serial_number
+
+    def rotate_ca(self):
+        """Old and new together, then the clients move, then the new one alone."""
+        old, old_steady = self.ca, self.steady
+        self.ca = authority("clients")
+        self.steady = client(_STEADY, self.ca)
+        self.entitled[self.steady] = Entitlement()
+        self.write_cas(old, self.ca)
+        at = self.running.applied()["at"]
+        self.entitled[self.steady].granted(at)
+        for role in ("first", "second"):
+            for caller in self.callers[role]:
+                caller.become(self.steady)
+            self.wait(role, at, self.steady, refused=False)
+        self.entitled[old_steady].changing()
+        self.write_cas(self.ca)
+        at = self.running.applied()["at"]
+        self.entitled[old_steady].withdrawn(at)
+        self.wait("straggler", at + SETTLE, old_steady, refused=True)
+        for caller in self.callers["straggler"]:
+            caller.become(self.steady)
+
+    def rotate_rules(self, number):
+        """Guests are let in by turns."""
+        lets_in = number % 2 == 1
+        entitlement = self.entitled[self.guest]
+        entitlement.changing()
+        self.write_rules(lets_guests_in=lets_in)
+        at = self.running.applied()["at"]
+        if lets_in:
+            entitlement.granted(at)
+        else:
+            entitlement.withdrawn(at)
+            at += SETTLE
+        self.wait("guest", at, self.guest, refused=not lets_in)
+
+    def break_something(self, number):
+        """What is rejected changes nothing; then it is mended."""
+        good = self.site.path.read_text()
+        generation = self.running.server.generation
+        if number == 0:
+            pair = self.site.pair
+            self.site.put("server.key", self.site.new_pair().key_pem.decode())
+            self.running.rejected()
+            self.site.write_pair(pair)
+        else:
+            bad = [
+                good[: len(good) // 2],
+                good.replace('"steady"', '"nobody"', 1),
+                good.replace('"runtime"', '"runtimes"'),
+                good.replace("127.0.0.1:0", "127.0.0.1:1"),
+            ][number - 1]
+            self.site.put(self.site.path.name, bad)
+            self.running.rejected()
+            self.site.put(self.site.path.name, good)
+        self.running.unchanged()
+        assert self.running.server.generation == generation
+
+    def verdicts(self):
+        """Give every call with what had to come of it."""
+        for callers in self.callers.values():
+            for caller in callers:
+                for call in caller.calls:
+                    yield caller, call, self.entitled[call.credential].of(call)
+
+
+@pytest.mark.parametrize("engine", ["grpc", "bridge"])
+@pytest.mark.parametrize("runtime", ["threads", "asyncio"])
+def test_rotation_under_load(engine, runtime, tmp_path):
+    """30 pairs, 10 CAs, 10 rules, 5 mistakes: no call fails or succeeds wrongly."""
+    rotation = Rotation(Site(tmp_path, engine, runtime=runtime))
+    with serving(rotation.site) as running, ExitStack() as stack:
+        rotation.begin(running, stack)
+        for number in range(ROUNDS):
+            rotation.rotate_pair()
+            rotation.rotate_ca()
+            rotation.rotate_pair()
+            rotation.rotate_rules(number)
+            rotation.rotate_pair()
+            if number % 2:
+                rotation.break_something(number // 2)
+        running.expect_nothing_more()
+        stack.close()
+    verdicts = [*rotation.verdicts()]
+    wrong = [
+        (caller.is_lasting, call, wanted)
+        for caller, call, wanted in verdicts
+        if wanted is not None and wanted is not (call.refused is None)
+    ]
+    assert wrong == []
+    for is_lasting in (True, False):
+        expect_all_was_tried(rotation, is_lasting, verdicts)
+
+
+def expect_all_was_tried(rotation, is_lasting, verdicts):
+    """Nobody was idle, and clients of either kind saw each removal."""
+    calls = [
+        (call, wanted)
+        for caller, call, wanted in verdicts
+        if caller.is_lasting is is_lasting
+    ]
+    assert sum(wanted is True for _, wanted in calls) > 200
+    had_to_fail = [call.began for call, wanted in calls if wanted is False]
+    removals = [
+        span
+        for entitlement in rotation.entitled.values()
+        for span in entitlement.withdrawals()
+    ]
+    assert len(removals) == ROUNDS + ROUNDS // 2
+    for start, end in removals:
+        assert any(start <= began < end for began in had_to_fail)

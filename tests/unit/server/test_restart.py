@@ -1,0 +1,179 @@
+"""Every key of the model is live or needs a restart: none can be forgotten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grpcsecure.frozen import replace
+from grpcsecure.model.listener import (
+    Engine,
+    Listener,
+    TcpAddress,
+    TlsSettings,
+    TlsVersion,
+)
+from grpcsecure.model.modes import ClientCertificateMode
+from grpcsecure.model.policy import Authorization, Identity
+from grpcsecure.model.server import (
+    ErrorDetail,
+    ImportPath,
+    ReloadSettings,
+    Runtime,
+    ServerConfig,
+    ServerSettings,
+    ServiceEntry,
+)
+from grpcsecure.server.restart import keys_that_need_a_restart
+
+TLS = TlsSettings(
+    certificate=Path("/a.pem"),
+    private_key=Path("/a.key"),
+    client_ca=Path("/ca.pem"),
+    client_certificate=ClientCertificateMode.REQUIRE_AND_VERIFY,
+)
+LISTENER = Listener(name="public", address=TcpAddress("127.0.0.1", 1), tls=TLS)
+CONFIG = ServerConfig(
+    services=(ServiceEntry(servicer=ImportPath("a", "B")),), listeners=(LISTENER,)
+)
+
+LIVE = "live"
+
+#: For each attribute another value, and the key that a restart is needed for.
+SERVER_CONFIG = {
+    "services": ((ServiceEntry(servicer=ImportPath("a", "C")),), ("services",)),
+    "listeners": ((LISTENER, replace(LISTENER, name="b")), ("listeners", "b")),
+    "server": (ServerSettings(threads=1), ("server", "threads")),
+    "identities": ((Identity("a", ()),), LIVE),
+    "authorization": (Authorization(), LIVE),
+    "reload": (ReloadSettings(interval=1.0), ("reload", "interval")),
+    "production": (True, LIVE),
+}
+SERVER = {
+    "runtime": (Runtime.THREADS, "runtime"),
+    "threads": (1, "threads"),
+    "switch_interval": (1.0, "switch_interval"),
+    "max_concurrent_rpcs": (1, "max_concurrent_rpcs"),
+    "shutdown_grace": (1.0, "shutdown_grace"),
+    "import_paths": ((Path("/a"),), "import_paths"),
+    "reflection": (True, "reflection"),
+    "health": (False, "health"),
+    "channel_options": ((("a", 1),), "channel_options"),
+    "error_detail": (ErrorDetail.FULL, LIVE),
+}
+RELOAD = {"interval": (1.0, "interval"), "events": (False, "events")}
+LISTENERS = {
+    "name": ("other", None),  # the old one is gone, and a new one there
+    "address": (TcpAddress("127.0.0.1", 2), ("address",)),
+    "tls": (None, ("tls",)),
+    "services": (("a",), ("services",)),
+    "max_connection_age": (1.0, ("max_connection_age",)),
+    "max_connection_age_grace": (1.0, ("max_connection_age_grace",)),
+}
+TLS_SETTINGS = {
+    "certificate": (Path("/b.pem"), LIVE),
+    "private_key": (Path("/b.key"), LIVE),
+    "client_ca": (Path("/b.pem"), LIVE),
+    "client_certificate": (
+        ClientCertificateMode.DONT_REQUEST,
+        ("tls", "client_certificate"),
+    ),
+    "min_version": (TlsVersion.TLS_1_3, ("tls", "min_version")),
+    "handshake_timeout": (1.0, ("tls", "handshake_timeout")),
+    "engine": (Engine.BRIDGE, ("tls", "engine")),
+    # Without lists it is grpcio's engine, which has none.
+    "crl": ((Path("/a.crl"),), ("tls", "crl")),
+}
+
+TABLES = [
+    (ServerConfig, SERVER_CONFIG),
+    (ServerSettings, SERVER),
+    (ReloadSettings, RELOAD),
+    (Listener, LISTENERS),
+    (TlsSettings, TLS_SETTINGS),
+]
+
+
+def differences(new):
+    """Return the keys for which a restart is needed, compared with `CONFIG`."""
+    return sorted(keys_that_need_a_restart(CONFIG, new))
+
+
+def with_listener(listener):
+    """Return the config with another listener."""
+    return replace(CONFIG, listeners=(listener,))
+
+
+@pytest.mark.parametrize(
+    ("kind", "table"), TABLES, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_every_attribute_is_decided_on(kind, table):
+    """A new key fails here until somebody has said what becomes of it."""
+    assert set(table) == set(kind._frozen_fields)
+
+
+@pytest.mark.parametrize("name", SERVER_CONFIG)
+def test_blocks(name):
+    """Of the whole config, who may call what is live."""
+    value, key = SERVER_CONFIG[name]
+    expected = [] if key is LIVE else [key]
+    assert differences(replace(CONFIG, **{name: value})) == expected
+
+
+@pytest.mark.parametrize("name", SERVER)
+def test_server(name):
+    """Of the `server` block, `error_detail` is live."""
+    value, key = SERVER[name]
+    new = replace(CONFIG, server=replace(CONFIG.server, **{name: value}))
+    assert differences(new) == ([] if key is LIVE else [("server", key)])
+
+
+@pytest.mark.parametrize("name", RELOAD)
+def test_reload(name):
+    """Of the `reload` block, nothing is live."""
+    value, key = RELOAD[name]
+    new = replace(CONFIG, reload=replace(CONFIG.reload, **{name: value}))
+    assert differences(new) == [("reload", key)]
+
+
+@pytest.mark.parametrize("name", LISTENERS)
+def test_listeners(name):
+    """Of a listener, nothing but key material is live."""
+    value, key = LISTENERS[name]
+    expected = [("listeners", "public", *(key or ()))]
+    if key is None:
+        expected = [("listeners", "other"), ("listeners", "public")]
+    assert differences(with_listener(replace(LISTENER, **{name: value}))) == expected
+
+
+@pytest.mark.parametrize("name", TLS_SETTINGS)
+def test_tls(name):
+    """Of a `tls` block, the files are live."""
+    value, key = TLS_SETTINGS[name]
+    new = with_listener(replace(LISTENER, tls=replace(TLS, **{name: value})))
+    expected = [] if key is LIVE else [("listeners", "public", *key)]
+    assert differences(new) == expected
+
+
+def test_plaintext_to_tls():
+    """TLS cannot come either."""
+    old = with_listener(replace(LISTENER, tls=None))
+    assert [*keys_that_need_a_restart(old, CONFIG)] == [("listeners", "public", "tls")]
+
+
+def test_first_and_last_list_need_another_engine_only_where_it_is_not_named():
+    """Lists come and go live where the bridge serves anyway."""
+    bridged = replace(TLS, engine=Engine.BRIDGE)
+    listed = replace(bridged, crl=(Path("/a.crl"),))
+    old, new = (
+        with_listener(replace(LISTENER, tls=each)) for each in (bridged, listed)
+    )
+    assert [*keys_that_need_a_restart(old, new)] == []
+    assert [*keys_that_need_a_restart(new, old)] == []
+
+
+def test_same_engine_by_another_name_is_no_difference():
+    """`auto` that is spelled out is what it was."""
+    new = with_listener(replace(LISTENER, tls=replace(TLS, engine=Engine.GRPC)))
+    assert differences(new) == []
