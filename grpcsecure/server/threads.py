@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
 from grpcsecure.server.handlers import ThreadsInterceptor, threads_wrap
+from grpcsecure.server.pool import Pool
 from grpcsecure.server.ports import Ports
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class ThreadsRuntime:
         self._ports = Ports(assembly)
         self._health: Any = None
         settings = assembly.config.server
-        self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
+        self._pool = Pool(settings.threads, "grpcsecure")
         self._stopped: list[threading.Event] = []
         self._cut = False
 
@@ -63,6 +63,7 @@ class ThreadsRuntime:
         except BaseException:
             self._release()
             self._ports.close()
+            self._pool.shutdown()
             raise
         for server, listener, wrap in zip(self._servers, listeners, wraps, strict=True):
             self._assembly.register(
@@ -75,6 +76,7 @@ class ThreadsRuntime:
         except BaseException:
             self.cut()
             self._ports.close()
+            self._pool.shutdown()
             raise
         return addresses
 
@@ -100,7 +102,7 @@ class ThreadsRuntime:
         settings = self._assembly.config.server
         users = self._assembly.interceptors
         server = grpc.server(
-            self._pool,
+            cast("Any", self._pool),
             interceptors=[ThreadsInterceptor(wrap), *users] if users else [],
             options=self._assembly.options(listener),
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
@@ -124,7 +126,7 @@ class ThreadsRuntime:
             if not event.wait(max(0.0, deadline - monotonic())):
                 self.cut()
         self._ports.close()
-        self._pool.shutdown(wait=False)
+        self._pool.shutdown()
         return not self._cut
 
     def cut(self) -> None:
