@@ -1,8 +1,9 @@
 """The threads that run the handlers of grpcio's sync servers.
 
 Of a future, grpcio wants to be called when the work is over and nothing else, so there
-is less to do for each call here than in a `ThreadPoolExecutor`. Work goes to the thread
-that became idle last, so that no more of them than needed take turns.
+is less to do for each call here than in a `ThreadPoolExecutor`. Threads are woken one
+after the other, the one that became idle last first: all that are awake at a time take
+turns at the interpreter, and each turn costs.
 """
 
 from __future__ import annotations
@@ -63,22 +64,12 @@ class Work:
             callback(self)
 
 
-class _Sleeper:
-    """What a thread sleeps on, and what it finds when it wakes; None ends it."""
-
-    __slots__ = ("wake", "work")
-
-    def __init__(self, work: Work) -> None:
-        self.work: Work | None = work
-        self.wake = threading.Lock()
-        self.wake.acquire()
-
-
 class Pool:
     """At most `size` threads, started when they are needed first.
 
     Like those of a `ThreadPoolExecutor`, they finish what they do before the
-    interpreter ends.
+    interpreter ends. Invariant: where work waits and a thread could take it, one is on
+    its way; it sends the next one, if there is still work, when it has arrived.
     """
 
     def __init__(self, size: int, name: str) -> None:
@@ -86,8 +77,10 @@ class Pool:
         self._name = name
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
-        self._idle: list[_Sleeper] = []
+        #: What the idle threads sleep on, the one that came last at the end.
+        self._idle: list[threading.Lock] = []
         self._waiting: deque[Work] = deque()
+        self._is_one_coming = False
         self._is_closed = False
         _POOLS.add(self)
 
@@ -95,53 +88,70 @@ class Pool:
         """Have a thread call `function` with `arguments`.
 
         Raises:
-            RuntimeError: the pool is shut down.
+            RuntimeError: the pool is shut down, or the system gives it no thread.
         """
         work = Work(function, arguments)
         with self._lock:
             if self._is_closed:
                 raise RuntimeError("the pool is shut down")
-            if self._idle:
-                sleeper = self._idle.pop()
-                sleeper.work = work
-                sleeper.wake.release()
-            elif len(self._threads) == self._size:
-                self._waiting.append(work)
-            else:
-                self._start(work)
+            if not self._is_one_coming:
+                self._send_one()
+            self._waiting.append(work)
         return work
 
-    def _start(self, work: Work) -> None:
+    def _send_one(self) -> None:
+        """Have one more thread look for work, if there is one; the lock is held."""
+        if self._idle:
+            self._idle.pop().release()
+        elif len(self._threads) == self._size or not self._start():
+            return
+        self._is_one_coming = True
+
+    def _start(self) -> bool:
         thread = threading.Thread(
             target=self._run,
-            args=(_Sleeper(work),),
             name=f"{self._name}_{len(self._threads)}",
             daemon=True,  # waited for at the end, but idle ones are not
         )
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the system's limit: those that are there get to it
+            if not self._threads:
+                raise
+            return False
         self._threads.append(thread)
+        return True
 
-    def _run(self, sleeper: _Sleeper) -> None:
-        while (work := sleeper.work) is not None:
-            work.run()
-            # What it holds on to is free while this thread sleeps.
-            work = sleeper.work = None
+    def _run(self) -> None:
+        bed = threading.Lock()
+        bed.acquire()
+        is_new = True
+        while True:
+            work = None
             with self._lock:
+                if is_new:
+                    self._is_one_coming = is_new = False
                 if self._waiting:
-                    sleeper.work = self._waiting.popleft()
-                    continue
-                if self._is_closed:
+                    work = self._waiting.popleft()
+                    if self._waiting and not self._is_one_coming:
+                        self._send_one()
+                elif self._is_closed:
                     return
-                self._idle.append(sleeper)
-            sleeper.wake.acquire()
+                else:
+                    self._idle.append(bed)
+            if work is not None:
+                work.run()
+            else:
+                bed.acquire()
+                is_new = True
 
     def shutdown(self) -> None:
         """Take no more work; what was taken is done. Does not wait, harmless twice."""
         with self._lock:
             self._is_closed = True
             idle, self._idle = self._idle, []
-        for sleeper in idle:
-            sleeper.wake.release()
+        for bed in idle:
+            bed.release()
 
     def join(self) -> None:
         """Wait until the threads of a pool that was shut down have ended."""

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from queue import SimpleQueue
+from weakref import finalize
 
 import pytest
 
@@ -75,6 +76,52 @@ def test_the_thread_that_slept_least_goes_first(pool):
     assert names == ["test_0"] * 5
 
 
+def test_blocked_work_does_not_hold_up_the_next(pool):
+    """As many handlers as there are threads run at a time, however they were given."""
+    meeting = threading.Barrier(2)
+    for _ in range(200):
+        works = [finished(pool.submit(meeting.wait, PATIENCE)) for _ in range(2)]
+        assert all(event.wait(PATIENCE) for event in works)
+    assert not meeting.broken
+
+
+def test_many_givers_are_all_served(pool):
+    """No work is left behind when threads fall asleep while it is given."""
+    done = SimpleQueue()
+
+    def give():
+        for _ in range(300):
+            pool.submit(done.put, None)
+
+    givers = [threading.Thread(target=give) for _ in range(4)]
+    for giver in givers:
+        giver.start()
+    for _ in range(1200):
+        done.get(timeout=PATIENCE)
+    for giver in givers:
+        giver.join()
+
+
+def test_the_system_gives_no_thread(pool, monkeypatch):
+    """Without any, the giver is told; without one more, the others do the work."""
+    start = threading.Thread.start
+
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="new thread"):
+        pool.submit(int)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    gate = threading.Event()
+    first = finished(pool.submit(gate.wait, PATIENCE))
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    second = finished(pool.submit(int))
+    gate.set()
+    assert first.wait(PATIENCE)
+    assert second.wait(PATIENCE)
+
+
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
 def test_a_thread_survives_what_is_raised_on_it(pool, error, caplog):
     """Whatever work raises ends with it, is logged, and is over for who waits."""
@@ -108,8 +155,6 @@ def test_work_is_let_go(pool):
         pass
 
     held, released = Held(), threading.Event()
-    from weakref import finalize
-
     finalize(held, released.set)
     pool.submit(id, held)
     del held
