@@ -1,0 +1,338 @@
+"""The audit: what is said of a decision, where, and that nobody waits for it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+
+import grpc
+import pytest
+from cryptography import x509
+from support.bridge import eventually
+from support.bridge_certs import authority, certificate
+from support.guarded import KINDS, RUNTIMES, listeners, serve
+from support.raw_http2 import raw_call
+
+from grpcsecure.policy.rules import Call
+
+UNARY = KINDS["unary"]
+ANYONE = {"allow": ["anyone"], "methods": [UNARY]}
+ALLOWING = {"it": ANYONE}
+BILLING = {"deny": ["billing"], "methods": ["/helloworld.Greeter/*"]}
+
+
+@pytest.fixture(scope="module", params=["threads", "asyncio"])
+def world(request, tmp_path_factory):
+    """A server whose rules change."""
+    with serve(
+        tmp_path_factory.mktemp("world"),
+        authority("test CA"),
+        request.param,
+        on=listeners("grpc-mutual", "lenient-ca", "plain"),
+    ) as world:
+        yield world
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Where the audit goes."""
+    return tmp_path / "audit.log"
+
+
+def audited(rules=None, **audit):
+    """Return an `authorization` block; each keyword is about the audit."""
+    block = {"audit": audit.pop("level", "denials")}
+    block |= {f"audit_{key}": str(value) for key, value in audit.items()}
+    return {**block, "rules": rules} if rules else block
+
+
+def lines(file, count):
+    """Wait until the audit has so many lines; return them."""
+    eventually(lambda: file.exists() and file.read_text().count("\n") >= count)
+    return file.read_text().splitlines()
+
+
+def events(file, count):
+    """Wait until the audit has so many events, and return them."""
+    return [json.loads(line) for line in lines(file, count)]
+
+
+def identities():
+    """Return an identity for one of the people."""
+    return {"billing": {"common_name": "billing"}}
+
+
+class TestEvent:
+    """The fields of an event."""
+
+    def test_denial_by_a_rule(self, world, file):
+        """Who, what, where and when; which rule, and of which generation."""
+        rules = {"not-billing": BILLING}
+        snapshot = world.enforce(audited(rules, file=file), identities())
+        before = datetime.now(timezone.utc) - timedelta(milliseconds=1)
+        world.knock("grpc-mutual", "billing", UNARY)
+        [event] = events(file, 1)
+        at = datetime.fromisoformat(event.pop("time"))
+        assert before <= at <= datetime.now(timezone.utc)
+        assert re.fullmatch(r"ipv4:127\.0\.0\.1:\d+", event.pop("address"))
+        assert event == {
+            "event": "call.denied",
+            "listener": "grpc-mutual",
+            "method": UNARY,
+            "identities": ["billing"],
+            "subject": "CN=billing,OU=Ops,O=Corp",
+            "decision": "deny",
+            "rule": "not-billing",
+            "generation": snapshot.generation,
+        }
+
+    def test_denial_of_somebody_anonymous(self, world, file):
+        """There is no subject, and nothing that was not verified."""
+        world.enforce(audited(file=file))
+        world.knock("plain", "anonymous", "/no.Such/Method")
+        [event] = events(file, 1)
+        assert event["identities"] == []
+        assert event["rule"] == "default"
+        assert event["method"] == "/no.Such/Method"
+        assert event.keys().isdisjoint({"subject", "unverified"})
+
+    def test_denial_of_somebody_unverified(self, world, file):
+        """The subject is marked as one that nobody vouches for."""
+        rules = {"not-billing": BILLING}
+        world.enforce(audited(rules, file=file), identities())
+        world.knock("lenient-ca", "pretender", UNARY)
+        [event] = events(file, 1)
+        assert event["subject"] == "CN=billing,OU=Ops,O=Corp"
+        assert event["unverified"] == "self-signed certificate"
+        assert event["identities"] == []
+        assert event["rule"] == "not-billing"
+
+    def test_shadow_rule(self, world, file):
+        """What it would have done stands beside what was done."""
+        rules = {"it": ANYONE, "shade": {**BILLING, "enforce": False}}
+        world.enforce(audited(rules, file=file), identities())
+        world.knock("grpc-mutual", "billing", UNARY)
+        [event] = events(file, 1)
+        assert event["event"] == "call.allowed"
+        assert (event["decision"], event["rule"]) == ("allow", "it")
+        assert (event["shadow_decision"], event["shadow_rule"]) == ("deny", "shade")
+
+
+class TestLevel:
+    """Which decisions become events."""
+
+    @pytest.mark.parametrize("level", ["denials", "all"])
+    @pytest.mark.parametrize("where", ["file", "log"])
+    def test_what_is_said(self, world, file, caplog, level, where):
+        """Denials by default, everything on request, in file and log alike."""
+        caplog.set_level(logging.INFO, "grpcsecure.audit")
+        place = {"file": file} if where == "file" else {}
+        world.enforce(audited(ALLOWING, level=level, **place))
+        world.knock("plain", "anonymous", UNARY)
+        world.knock("plain", "anonymous", KINDS["both streams"])
+
+        def said():
+            if where == "file":
+                return [event["event"] for event in events(file, 1)]
+            return [record.getMessage() for record in caplog.records]
+
+        expected = {"denials": ["call.denied"], "all": ["call.allowed", "call.denied"]}
+        eventually(lambda: said() == expected[level])
+        if where == "file":
+            assert caplog.records == []
+
+    def test_off(self, world, file, caplog):
+        """Nothing is said; what comes after it is."""
+        caplog.set_level(logging.INFO, "grpcsecure.audit")
+        world.enforce(audited(level="off", file=file))
+        world.knock("plain", "anonymous", KINDS["both streams"])
+        world.enforce(audited(file=file))
+        world.knock("plain", "anonymous", KINDS["response stream"])
+        [event] = events(file, 1)
+        assert event["method"] == KINDS["response stream"]
+        assert caplog.records == []
+
+    def test_levels_of_the_log(self, world, caplog):
+        """A denial is a warning, what is allowed is information."""
+        caplog.set_level(logging.INFO, "grpcsecure.audit")
+        world.enforce(audited(ALLOWING, level="all"))
+        world.knock("plain", "anonymous", UNARY)
+        world.knock("plain", "anonymous", KINDS["both streams"])
+        eventually(lambda: len(caplog.records) == 2)
+        assert [record.levelno for record in caplog.records] == [
+            logging.INFO,
+            logging.WARNING,
+        ]
+
+
+class TestFile:
+    """The audit in a file of its own."""
+
+    def test_is_appended_to_and_private(self, world, file):
+        """What was there stays; a new file is for its owner alone."""
+        world.enforce(audited(file=file))
+        world.knock("plain", "anonymous", UNARY)
+        assert len(lines(file, 1)) == 1
+        assert file.stat().st_mode & 0o777 == 0o600
+        other = file.with_name("other.log")
+        other.write_text("was there\n")
+        world.enforce(audited(file=other))
+        world.knock("plain", "anonymous", UNARY)
+        assert lines(other, 2)[0] == "was there"
+
+    def test_is_made_anew_when_it_was_moved_away(self, world, file):
+        """As log rotation does it: nothing is lost, and nobody is told."""
+        world.enforce(audited(file=file))
+        world.knock("plain", "anonymous", UNARY)
+        assert len(lines(file, 1)) == 1
+        moved = file.rename(file.with_suffix(".1"))
+        world.knock("plain", "anonymous", KINDS["both streams"])
+        [event] = events(file, 1)
+        assert event["method"] == KINDS["both streams"]
+        assert len(lines(moved, 1)) == 1
+
+    def test_as_text(self, world, file):
+        """One line an event, two spaces between its fields."""
+        world.enforce(audited(file=file, format="text"))
+        world.knock("grpc-mutual", "stranger", UNARY)
+        [line] = lines(file, 1)
+        name, *fields = line.split("  ")
+        assert name == "call.denied"
+        told = dict(field.split("=", 1) for field in fields)
+        assert told["subject"] == "CN=stranger"
+        assert told["identities"] == "-"
+        assert told["rule"] == "default"
+
+    def test_full_disk_is_said_once(self, world, caplog, file):
+        """Calls go on; the log has one line, and another when it happens again."""
+        world.enforce(audited(file="/dev/full"))
+        for _ in range(3):
+            answer = world.knock("plain", "anonymous", UNARY)
+            assert answer.code is grpc.StatusCode.UNAUTHENTICATED
+        world.enforce(audited(file=file))
+        world.knock("plain", "anonymous", UNARY)
+        assert len(lines(file, 1)) == 1
+        assert [(r.getMessage(), r.file, r.reason) for r in caplog.records] == [
+            ("audit.failed", "/dev/full", "no space left on device")
+        ]
+
+    def test_link_is_not_followed(self, world, caplog, file):
+        """Whoever may write the folder does not choose what is written to."""
+        target = file.with_name("target")
+        file.symlink_to(target)
+        world.enforce(audited(file=file))
+        world.knock("plain", "anonymous", UNARY)
+        eventually(lambda: caplog.records)
+        assert [r.getMessage() for r in caplog.records] == ["audit.failed"]
+        assert not target.exists()
+
+
+#: What a client may put into the common name of its certificate.
+SUBJECTS = {
+    "new line": "eve\ncall.allowed  rule=it",
+    "carriage return": "eve\rcall.allowed",
+    "further field": "eve  rule=it  decision=allow",
+    "many spaces": "eve      x",
+    "escape": "eve\x1b[2J",
+    "NUL": "eve\0",
+    "separators": "eve\u2028\u2029\x85\x0b\x0c\x1c",
+    "right to left": "eve\u202e",
+    "quotes": 'eve","rule":"it',
+    "backslash": "eve\\",
+    "not ASCII": "évé \U0001f600",
+}
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+class TestHostileText:
+    """What clients choose makes up no line, and no field."""
+
+    @pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS)
+    def test_subject(self, world, file, form, subject):
+        """A certificate may say anything."""
+        world.enforce(audited(file=file, format=form))
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)])
+        world.knock("lenient-ca", certificate(name, key="eve"), UNARY)
+        world.knock("plain", "anonymous", UNARY)
+        self.assert_sound(file, form)
+
+    @pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS)
+    def test_method(self, world, file, form, subject):
+        """So may a path."""
+        world.enforce(audited(file=file, format=form))
+        raw_call(world.server.addresses["plain"], b"/eve" + subject.encode())
+        world.knock("plain", "anonymous", UNARY)
+        self.assert_sound(file, form)
+
+    def test_long_method(self, world, file, form):
+        """It is cut off."""
+        world.enforce(audited(file=file, format=form))
+        raw_call(world.server.addresses["plain"], b"/eve" + b"\x1b" * 50_000)
+        world.knock("plain", "anonymous", UNARY)
+        self.assert_sound(file, form)
+        assert file.stat().st_size < 20_000
+
+    @staticmethod
+    def assert_sound(file, form):
+        """Assert that there are two events, each in a line with its own fields."""
+        lines(file, 2)
+        text = file.read_bytes().decode()
+        assert len(text.splitlines()) == text.count("\n") == 2
+        assert all(c.isprintable() for c in text.replace("\n", ""))
+        made = text.splitlines()
+        if form == "json":
+            first = json.loads(made[0])
+        else:
+            name, *fields = made[0].split("  ")
+            assert name == "call.denied"
+            keys = [field.partition("=")[0] for field in fields]
+            assert len(keys) == len(set(keys))
+            first = dict(field.split("=", 1) for field in fields)
+        assert first["decision"] == "deny"
+        assert first["rule"] == "default"
+        shown = first.get("subject", first["method"])
+        assert "eve" in shown or "évé" in shown
+
+
+def drained(reader, auditor):
+    """Read what is there; say whether nothing waits any more."""
+    with suppress(BlockingIOError):
+        os.read(reader, 1 << 20)
+    return auditor._waiting.empty()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_nobody_waits_for_the_audit(runtime, tmp_path, caplog):
+    """Calls are answered while nobody reads a pipe; what did not fit is counted."""
+    file = tmp_path / "pipe"
+    os.mkfifo(file)
+    with serve(
+        tmp_path,
+        authority("test CA"),
+        runtime,
+        on=listeners("plain"),
+        authorization=audited(file=file),
+    ) as world:
+        with world.channel("plain") as channel:
+            call = channel.unary_unary(UNARY)
+            for _ in range(10):
+                with pytest.raises(grpc.RpcError, match="not authenticated"):
+                    call(b"", timeout=5)
+            auditor = world.server._auditor
+            snapshot = world.server._in_force.snapshot
+            judgement = snapshot.judges["plain"].judge(None)
+            decision = snapshot.policy.decide(judgement.standing, Call(UNARY, "plain"))
+            while auditor._waiting.qsize() < 10_000:
+                auditor.record(snapshot, judgement, "", UNARY, decision)
+            for _ in range(7):
+                with pytest.raises(grpc.RpcError, match="not authenticated"):
+                    call(b"", timeout=5)
+        reader = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+        eventually(lambda: drained(reader, auditor))
+        os.close(reader)
+    [record] = [r for r in caplog.records if r.getMessage() == "audit.left_out"]
+    assert record.events == 7
