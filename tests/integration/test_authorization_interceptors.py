@@ -140,8 +140,8 @@ def test_no_handler(served):
     """An interceptor may hide a method."""
     channels = served(lambda handler, details: None)
     for path, *_ in METHODS.values():
-        code, details, *_ = assert_same(channels, path, b"echo")
-        assert (code, details) == (grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+        made = assert_same(channels, path, b"echo")
+        assert made[:2] == (grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 
 
 def test_other_handler(served, runtime):
