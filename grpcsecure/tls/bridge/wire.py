@@ -27,8 +27,12 @@ MAX_FRAME = 64 * 1024 * 1024
 
 _HEADER = struct.Struct("!IBI")  # bytes after this field, kind, bytes of JSON
 _LENGTH = 4
-_CHUNK = 256 * 1024
+_CHUNK = 64 * 1024
 _MAX_DESCRIPTORS = 8
+
+# As plain numbers: what Python's flags make of `&` takes longer than the system call.
+_CUT_OFF = int(socket.MSG_CTRUNC)
+_CLOSE_ON_EXEC = int(socket.MSG_CMSG_CLOEXEC)
 
 
 class ProtocolError(Exception):
@@ -90,13 +94,23 @@ class Channel:
     Not safe for two threads at once: the launcher's side has a lock around it.
     """
 
-    __slots__ = ("_descriptors", "_incoming", "_limit", "_outgoing", "pending", "sock")
+    __slots__ = (
+        "_chunk",
+        "_descriptors",
+        "_incoming",
+        "_limit",
+        "_outgoing",
+        "pending",
+        "sock",
+    )
 
     def __init__(self, sock: socket.socket, *, limit: int = MAX_FRAME) -> None:
         self.sock = sock
         #: Bytes queued and not yet taken by the kernel.
         self.pending = 0
         self._limit = limit
+        # Made once: to allocate so much takes longer than to read what is mostly less.
+        self._chunk = memoryview(bytearray(_CHUNK))
         self._incoming = bytearray()
         self._outgoing: deque[tuple[bytes, int | None]] = deque()
         self._descriptors: deque[int | None] = deque()
@@ -145,13 +159,13 @@ class Channel:
             ProtocolError: what came is no frame.
             OSError: as of `recvmsg`, `BlockingIOError` included.
         """
-        data, control, flags, _ = self.sock.recvmsg(
-            _CHUNK, socket.CMSG_LEN(_MAX_DESCRIPTORS * 4), socket.MSG_CMSG_CLOEXEC
+        count, control, flags, _ = self.sock.recvmsg_into(
+            (self._chunk,), socket.CMSG_LEN(_MAX_DESCRIPTORS * 4), _CLOSE_ON_EXEC
         )
         self._take_descriptors(control, flags)
-        if not data:
+        if not count:
             raise EOFError
-        self._incoming += data
+        self._incoming += self._chunk[:count]
         return self._split()
 
     def _take_descriptors(
@@ -163,7 +177,7 @@ class Channel:
                 found.frombytes(value[: len(value) // 4 * 4])
         self._descriptors.extend(found)
         # Out of descriptors: the kernel drops it, the frame must not get the next one.
-        if flags & socket.MSG_CTRUNC and not found:
+        if flags & _CUT_OFF and not found:
             self._descriptors.append(None)
 
     def _split(self) -> list[tuple[Frame, int | None]]:
