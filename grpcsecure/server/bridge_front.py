@@ -10,11 +10,13 @@ import logging
 import os
 import socket
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import BindError, StartupError
-from grpcsecure.model.listener import TcpAddress
-from grpcsecure.server.bind import refuse_live_socket
+from grpcsecure.frozen import replace
+from grpcsecure.model.listener import TcpAddress, UnixAddress
+from grpcsecure.server.bind import bind, refuse_live_socket
 from grpcsecure.tls.bridge.inner import InnerDirectory
 from grpcsecure.tls.bridge.supervisor import Bridge, BridgeError, BridgeListener
 
@@ -76,6 +78,17 @@ class BridgeFront:
         if isinstance(listener.address, TcpAddress):
             return str(TcpAddress(listener.address.host, outer.getsockname()[1]))
         return str(listener.address)
+
+    def rebind(
+        self, listener: Listener, add_insecure_port: Callable[[str], int]
+    ) -> None:
+        """Bind the inner side of `listener` anew, for the bridge's next connections.
+
+        Raises:
+            BindError: that does not work; the message says why.
+        """
+        inner = next(e.inner_path for e in self._listeners if e.name == listener.name)
+        bind(replace(listener, address=UnixAddress(Path(inner))), add_insecure_port)
 
     def _open(self, listener: Listener) -> socket.socket:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.errors import KeyMaterialError
+from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TcpAddress
 from grpcsecure.server.bind import bind
 from grpcsecure.tls.bridge.observer import BridgeError
@@ -17,7 +18,7 @@ from grpcsecure.tls.native import NativeCredentials
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from grpcsecure.model.listener import Listener, TlsSettings
+    from grpcsecure.model.listener import Listener
     from grpcsecure.server.assembly import Assembly
     from grpcsecure.server.bridge_front import BridgeFront
     from grpcsecure.server.bridged import BridgedView
@@ -35,6 +36,7 @@ class Ports:
 
     def __init__(self, assembly: Assembly) -> None:
         self._materials = assembly.in_force.snapshot.materials
+        self._bound: dict[str, Listener] = {}
         self._native: dict[str, NativeCredentials] = {}
         self._front: BridgeFront | None = None
         if any(listener.is_bridged for listener in assembly.config.listeners):
@@ -48,24 +50,42 @@ class Ports:
         Raises:
             BindError: the address cannot be listened on; the message says why.
         """
-        if listener.tls is None:
-            port = bind(listener, server.add_insecure_port)
-        elif self._front is not None and listener.is_bridged:
+        if self._front is not None and listener.is_bridged:
             material = self._materials[listener.name]
             return self._front.bind(listener, material, view, server.add_insecure_port)
-        else:
-            port = self._bind_native(server, listener, listener.tls)
-        if isinstance(listener.address, TcpAddress):
-            return str(TcpAddress(listener.address.host, port))
-        return str(listener.address)
+        if listener.tls is not None:
+            material = self._materials[listener.name]
+            native = NativeCredentials(material, listener.tls.client_certificate)
+            self._native[listener.name] = native
+        port = self._bind(server, listener)
+        address = listener.address
+        if isinstance(address, TcpAddress):
+            address = TcpAddress(address.host, port)
+        self._bound[listener.name] = replace(listener, address=address)
+        return str(address)
 
-    def _bind_native(self, server: Any, listener: Listener, tls: TlsSettings) -> int:
-        material = self._materials[listener.name]
-        native = NativeCredentials(material, tls.client_certificate)
-        self._native[listener.name] = native
+    def _bind(self, server: Any, listener: Listener) -> int:
+        native = self._native.get(listener.name)
+        if native is None:
+            return bind(listener, server.add_insecure_port)
         return bind(
             listener, lambda target: server.add_secure_port(target, native.credentials)
         )
+
+    def rebind(self, server: Any, listener: Listener) -> None:
+        """Bind another server where the one of `listener` was, which has ended.
+
+        Reloads go on to reach it; a bridge's connections find it.
+
+        Raises:
+            BindError: the address cannot be listened on; the message says why.
+        """
+        if self._front is not None and listener.is_bridged:
+            self._front.rebind(listener, server.add_insecure_port)
+            return
+        if listener.name in self._native:
+            self._native[listener.name].renew()
+        self._bind(server, self._bound[listener.name])
 
     def prepare(self, materials: Mapping[str, Material]) -> Callable[[], None]:
         """Have both engines prepare other material; return what puts it in force.

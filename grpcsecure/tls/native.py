@@ -38,11 +38,16 @@ class NativeCredentials:
             raise ValueError(f"grpcio cannot serve `{mode.value}`")
         self._mode = mode
         self._current = _Configuration(material, mode)
-        self._served = self._current
-        self.credentials: grpc.ServerCredentials = grpc.dynamic_ssl_server_credentials(
-            self._current.native,
+        self.credentials: grpc.ServerCredentials
+        self.renew()
+
+    def renew(self) -> None:
+        """Make new `credentials`, for the next server of the listener."""
+        current = self._served = self._current
+        self.credentials = grpc.dynamic_ssl_server_credentials(
+            current.native,
             self._fetch,  # type: ignore[arg-type] # the stubs forget the None
-            mode.requires,
+            self._mode.requires,
         )
 
     @property
