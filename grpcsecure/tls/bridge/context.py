@@ -88,19 +88,24 @@ def build_context(settings: BridgeSettings, material: BridgeMaterial) -> SSL.Con
     return context
 
 
-def build_check_context(material: BridgeMaterial) -> SSL.Context:
+def build_check_context(material: BridgeMaterial, *, any_strength: bool) -> SSL.Context:
     """Return the context of a TLS 1.2 client that checks certificates as servers do.
 
     It accepts what a listener with the same client CAs and CRLs accepts, and records
-    what there is to say; the key pair of the material is not looked at. How strong
-    keys and signatures must be, it does not ask: a handshake has decided that.
+    what there is to say; the key pair of the material is not looked at.
+
+    Args:
+        material: with the client CAs and CRLs.
+        any_strength: not to ask how strong keys and signatures are, since a handshake
+            has decided that; otherwise they are asked as in the bridge's handshakes.
 
     Raises:
         ContextError: the client CAs or CRLs are no good.
     """
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_max_proto_version(SSL.TLS1_2_VERSION)
-    context.set_cipher_list(_TLS12_CIPHERS + b":@SECLEVEL=0")
+    level = b":@SECLEVEL=0" if any_strength else b""
+    context.set_cipher_list(_TLS12_CIPHERS + level)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     _trust_or_fail(context, ClientCertificateMode.REQUEST_BUT_DONT_VERIFY, material)
     # Otherwise OpenSSL would take what it is shown for a server's certificate.

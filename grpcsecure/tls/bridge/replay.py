@@ -47,14 +47,18 @@ class Outcome(NamedTuple):
 class CertificateCheck:
     """Checks certificates as the handshakes of a listener would with some material.
 
+    Args:
+        material: with the client CAs and CRLs.
+        any_strength: not to ask how strong keys and signatures are.
+
     Raises:
         ContextError: the material is no good; the reason is in words.
     """
 
     __slots__ = ("_context",)
 
-    def __init__(self, material: BridgeMaterial) -> None:
-        self._context = build_check_context(material)
+    def __init__(self, material: BridgeMaterial, *, any_strength: bool = True) -> None:
+        self._context = build_check_context(material, any_strength=any_strength)
 
     def run(self, leaf: bytes, chain: Iterable[bytes], *, at: int) -> Outcome:
         """Return what a handshake at a moment (seconds since 1970) would have said.

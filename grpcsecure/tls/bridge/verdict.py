@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.tls.bridge.names import CertificateNames
 
-__all__ = ["HandshakeRecord", "ask_for_certificate", "error_text"]
+__all__ = ["UNUSABLE", "HandshakeRecord", "ask_for_certificate", "error_text"]
 
 #: X509_V_ERR numbers in the words of OpenSSL 3.0: later ones have others, and what is
 #: said in a handshake must agree with what is said at a call.
@@ -49,6 +49,9 @@ _NO_CRL = frozenset({3, 8, 33, 44})
 #: Words for what OpenSSL does not check, or checks otherwise than BoringSSL.
 BAD_KEY_USAGE = "key usage bit incorrect"
 BAD_EXTENSION = "invalid or inconsistent certificate extension"
+
+#: The reasons for which a certificate is refused in every mode that asks for one.
+UNUSABLE = frozenset({BAD_KEY_USAGE, BAD_EXTENSION})
 
 #: The X509_V_ERR numbers that OpenSSL has the fitting alerts for: INVALID_PURPOSE is
 #: unsupported_certificate, CERT_REJECTED is bad_certificate (RFC 8446, section 6.2).

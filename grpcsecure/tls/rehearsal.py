@@ -1,0 +1,85 @@
+"""What a handshake of a listener would make of a certificate, without one.
+
+For explaining: the check is the handshake's own, only that nobody proves possession of
+the key. Invariant: what could not be checked is not let in as verified.
+"""
+
+from __future__ import annotations
+
+from calendar import timegm
+from typing import TYPE_CHECKING
+
+from grpcsecure.frozen import frozen
+from grpcsecure.model.listener import Engine
+from grpcsecure.tls.bridge.facts import NOT_CHECKED
+from grpcsecure.tls.bridge.material import BridgeMaterial
+from grpcsecure.tls.verify import present_checked
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from grpcsecure.model.listener import Listener
+    from grpcsecure.tls.material import Material
+    from grpcsecure.tls.verify import Presented
+
+__all__ = ["Rehearsal", "rehearse_handshake"]
+
+_UNREADABLE = "the certificate cannot be read"
+
+
+@frozen
+class Rehearsal:
+    """What a handshake would leave: a refusal in words, or what was presented.
+
+    Neither of them: the listener does not ask, and the caller is anonymous.
+    """
+
+    refusal: str | None = None
+    presented: Presented | None = None
+
+
+def rehearse_handshake(
+    listener: Listener,
+    material: Material | None,
+    leaf: bytes,
+    chain: tuple[bytes, ...],
+    *,
+    now: datetime,
+) -> Rehearsal:
+    """Return what becomes of a client that presents a certificate.
+
+    the mode             unusable   not verified   verified
+    does not ask         anonymous  anonymous      anonymous
+    does not verify      refused    let in         let in
+    verifies             refused    refused        let in
+
+    Args:
+        listener: where the client connects.
+        material: of the listener; None in plaintext.
+        leaf: the client's certificate (DER).
+        chain: what it sends after it, the same.
+        now: the moment of the handshake, aware.
+    """
+    tls = listener.tls
+    if tls is None or material is None or not tls.client_certificate.asks:
+        return Rehearsal()
+    from grpcsecure.tls.bridge.replay import CertificateCheck
+    from grpcsecure.tls.bridge.verdict import UNUSABLE
+
+    # grpcio's own TLS does not ask how strong a client's key is.
+    any_strength = tls.engine_in_use is Engine.GRPC
+    check = CertificateCheck(BridgeMaterial.of(material), any_strength=any_strength)
+    outcome = check.run(leaf, chain, at=timegm(now.utctimetuple()))
+    reason, code = outcome.reason, outcome.code
+    if reason in UNUSABLE:
+        return Rehearsal(refusal=reason)
+    if material.client_ca is None:
+        reason, code = NOT_CHECKED, None
+    elif reason is None and not outcome.verified:
+        reason = _UNREADABLE
+    if reason is not None and tls.client_certificate.verifies:
+        return Rehearsal(refusal=reason)
+    presented = present_checked(
+        leaf, chain, verified=reason is None, reason=reason, code=code
+    )
+    return Rehearsal(presented=presented)

@@ -1,0 +1,103 @@
+"""What a handshake would make of a certificate: the table of modes, rehearsed."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from support.matrix_certs import make_matrix_certificates
+from support.memory_handshakes import ders_of, material_of
+
+from grpcsecure.devcerts import Profile, Validity, issue
+from grpcsecure.frozen import replace
+from grpcsecure.model.listener import Engine, Listener, TcpAddress, TlsSettings
+from grpcsecure.model.matrix import CLIENTS
+from grpcsecure.model.modes import ClientCertificateMode
+from grpcsecure.tls.bridge.facts import NOT_CHECKED
+from grpcsecure.tls.rehearsal import rehearse_handshake
+
+NOW = datetime.now(timezone.utc)
+
+#: What nobody can tell without the key: that it is another one. And no certificate.
+PRESENTING = [kind for kind in CLIENTS if kind.name not in {"none", "wrong-key"}]
+
+
+@pytest.fixture(name="certificates", scope="module")
+def _certificates():
+    return make_matrix_certificates()
+
+
+def listener(mode, engine=Engine.AUTO):
+    """Return a listener; its files are not read."""
+    tls = TlsSettings(
+        certificate=Path("/server.pem"),
+        private_key=Path("/server.key"),
+        client_certificate=mode,
+        engine=engine,
+    )
+    return Listener(name="public", address=TcpAddress("127.0.0.1", 0), tls=tls)
+
+
+def material(certificates, *, client_ca=True):
+    """Return the key material of the matrix."""
+    made = material_of(certificates.server)
+    return replace(made, client_ca=certificates.client_ca) if client_ca else made
+
+
+def rehearse(one, listener_, material_):
+    """Return what is rehearsed for a credential."""
+    leaf, chain = ders_of(one)
+    return rehearse_handshake(listener_, material_, leaf, chain, now=NOW)
+
+
+@pytest.mark.parametrize("kind", PRESENTING, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("mode", ClientCertificateMode, ids=lambda mode: mode.value)
+def test_it_is_as_the_table_of_modes_says(certificates, mode, kind):
+    """Refused, let in as verified or as claimed: the table that both engines keep."""
+    rehearsed = rehearse(
+        certificates.clients[kind.name], listener(mode), material(certificates)
+    )
+    assert (rehearsed.refusal is None) is kind.is_served_by(mode)
+    if rehearsed.refusal is not None:
+        assert rehearsed.refusal == kind.reason
+    elif mode.asks:
+        assert rehearsed.presented.problem == kind.reason
+    else:
+        assert rehearsed.presented is None
+
+
+@pytest.mark.parametrize("kind", PRESENTING, ids=lambda kind: kind.name)
+def test_without_a_client_ca_nobody_is_verified(certificates, kind):
+    """Certificates get in unchecked, but for those that every handshake refuses."""
+    mode = ClientCertificateMode.REQUIRE_BUT_DONT_VERIFY
+    rehearsed = rehearse(
+        certificates.clients[kind.name],
+        listener(mode),
+        material(certificates, client_ca=False),
+    )
+    if kind.is_served_by(mode):
+        assert rehearsed.presented.problem == NOT_CHECKED
+    else:
+        assert rehearsed.refusal == kind.reason
+
+
+def test_plaintext_sees_no_certificate(certificates):
+    """There is no handshake: whoever calls is anonymous."""
+    plain = Listener(name="plain", address=TcpAddress("127.0.0.1", 0), tls=None)
+    rehearsed = rehearse(certificates.clients["trusted"], plain, None)
+    assert (rehearsed.refusal, rehearsed.presented) == (None, None)
+
+
+def test_the_bridge_refuses_weak_keys_and_grpc_does_not(certificates):
+    """What OpenSSL says of a short key at its own level is rehearsed as well."""
+    profile = Profile(subject="weak", validity=Validity(NOW, NOW + timedelta(days=1)))
+    weak = issue(
+        profile, issuer=certificates.ca, key=rsa.generate_private_key(65537, 1024)
+    )
+    mode = ClientCertificateMode.REQUIRE_AND_VERIFY
+    given = material(certificates)
+    by_bridge = rehearse(weak, listener(mode, Engine.BRIDGE), given)
+    assert by_bridge.refusal == "EE certificate key too weak"
+    assert rehearse(weak, listener(mode, Engine.GRPC), given).refusal is None
