@@ -29,11 +29,22 @@ MAY_IMPORT = {
     "devcerts": set(),
     "checks": {"config", "diagnostics", "model", "policy", "tls"},
     "server": {"checks", "config", "diagnostics", "model", "policy", "tls"},
+    # Reads off what would be decided; decides nothing, and prints nothing.
+    "explain": {
+        "checks",
+        "config",
+        "diagnostics",
+        "model",
+        "policy",
+        "server",
+        "tls",
+    },
     "cli": {
         "checks",
         "config",
         "devcerts",
         "diagnostics",
+        "explain",
         "grpcsecure",
         "model",
         "policy",

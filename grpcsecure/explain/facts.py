@@ -1,0 +1,194 @@
+"""What a reader has to know of a config to follow a decision: listeners, identities.
+
+In words, once, for all renderers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.frozen import frozen
+from grpcsecure.model.matrix import CLIENTS
+from grpcsecure.model.modes import ClientCertificateMode
+from grpcsecure.model.peer import PeerState
+from grpcsecure.model.policy import BuiltIn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from grpcsecure.diagnostics.model import Span
+    from grpcsecure.explain.scene import Scene
+    from grpcsecure.model.listener import Listener
+    from grpcsecure.model.policy import Identity
+
+__all__ = [
+    "Caller",
+    "ListenerFacts",
+    "callers_of",
+    "client_ca_of",
+    "listener_facts",
+]
+
+PLAINTEXT = "plaintext"
+
+
+@frozen
+class ListenerFacts:
+    """A listener, and what its mode means for who can be known there."""
+
+    name: str
+    address: str
+    #: The value of `client_certificate`, or `plaintext`.
+    mode: str
+    engine: str | None
+    client_ca: str | None
+    place: Span
+    #: Which callers get in.
+    lets_in: str
+    #: What the names in their certificates are worth.
+    names: str
+    #: Kinds of clients, by the certificate, and what becomes of each.
+    clients: tuple[tuple[str, str], ...]
+
+
+def listener_facts(scene: Scene, listener: Listener) -> ListenerFacts:
+    """Return the facts of a listener."""
+    tls = listener.tls
+    ca = client_ca_of(scene, listener)
+    return ListenerFacts(
+        name=listener.name,
+        address=_address(scene, listener),
+        mode=PLAINTEXT if tls is None else tls.client_certificate.value,
+        engine=None if tls is None else tls.engine_in_use.value,
+        client_ca=ca,
+        place=scene.document.key("listeners", listener.name),
+        lets_in=_lets_in(listener, ca),
+        names=_names(listener, ca),
+        clients=tuple(_clients(listener)),
+    )
+
+
+def _address(scene: Scene, listener: Listener) -> str:
+    written = scene.written("listeners", listener.name, "address")
+    return str(written)
+
+
+def client_ca_of(scene: Scene, listener: Listener) -> str | None:
+    """Return the file of client CAs that a listener looks at, as written.
+
+    A page that is made on another machine should say the same.
+    """
+    if listener.tls is None or listener.tls.client_ca is None or not listener.asks:
+        return None
+    return str(scene.written("listeners", listener.name, "tls", "client_ca"))
+
+
+def _lets_in(listener: Listener, ca: str | None) -> str:
+    mode = None if listener.tls is None else listener.tls.client_certificate
+    match mode:
+        case None:
+            return "anybody who can connect; nothing is encrypted"
+        case ClientCertificateMode.DONT_REQUEST:
+            return "anybody; no client certificate is asked for"
+        case ClientCertificateMode.REQUEST_BUT_DONT_VERIFY:
+            return "anybody, with any certificate or none"
+        case ClientCertificateMode.REQUEST_AND_VERIFY:
+            return f"anybody without a certificate, or with one signed by {ca}"
+        case ClientCertificateMode.REQUIRE_BUT_DONT_VERIFY:
+            return "anybody with a certificate, also a home-made one"
+        case ClientCertificateMode.REQUIRE_AND_VERIFY:
+            return f"only clients with a certificate signed by {ca}"
+
+
+def _names(listener: Listener, ca: str | None) -> str:
+    if not listener.asks:
+        return "none: every caller is anonymous"
+    if not listener.can_verify:
+        return (
+            "not proved: no certificate is checked, so that only registered"
+            " certificates and keys count"
+        )
+    mode = listener.tls.client_certificate if listener.tls else None
+    if mode is not None and mode.verifies:
+        return "proved by the certificate"
+    return (
+        f"proved if the certificate is signed by {ca}; any other one gets in, and"
+        " counts only if it is registered"
+    )
+
+
+#: The kinds of clients that a reader wants to tell apart, of the table of modes.
+_CLIENTS = {
+    "none": "missing",
+    "self-signed": "self-signed",
+    "other-ca": "of an unknown CA",
+    "trusted": "of a client CA",
+}
+
+
+def _clients(listener: Listener) -> Iterator[tuple[str, str]]:
+    """Yield what becomes of each kind of client: refused, or who it is then."""
+    kinds = {kind.name: kind for kind in CLIENTS}
+    tls = listener.tls
+    for name, words in _CLIENTS.items():
+        if tls is not None and not kinds[name].is_served_by(tls.client_certificate):
+            yield words, "refused"
+        elif name == "none" or not listener.asks:
+            yield words, PeerState.ANONYMOUS.value
+        elif name == "trusted" and listener.can_verify:
+            yield words, PeerState.VERIFIED.value
+        else:
+            yield words, PeerState.CLAIMED.value
+
+
+@frozen
+class Caller:
+    """A column of the table: a caller who has one name, and what comes with it.
+
+    `matchers` are the identity's, each a tuple of (key, value) as written.
+    """
+
+    name: str
+    is_built_in: bool
+    means: str
+    matchers: tuple[tuple[tuple[str, str], ...], ...] = ()
+    place: Span | None = None
+
+
+_MEANS = {
+    BuiltIn.ANYONE: "every caller",
+    BuiltIn.ANONYMOUS: "a caller without a certificate",
+    BuiltIn.PRESENTED: "a caller with any certificate",
+    BuiltIn.VERIFIED: "a caller whose certificate was verified",
+}
+
+
+def callers_of(scene: Scene) -> tuple[Caller, ...]:
+    """Return the built-in names, then the identities in the order of the file."""
+    return (
+        *(
+            Caller(name=one.value, is_built_in=True, means=means)
+            for one, means in _MEANS.items()
+        ),
+        *(_caller(scene, identity) for identity in scene.config.identities),
+    )
+
+
+def _caller(scene: Scene, identity: Identity) -> Caller:
+    written = scene.written("identities", identity.name)
+    matchers = written if isinstance(written, list) else [written]
+    spelled = tuple(
+        tuple((str(key), str(value)) for key, value in matcher.items())
+        for matcher in matchers
+        if isinstance(matcher, dict)
+    )
+    return Caller(
+        name=identity.name,
+        is_built_in=False,
+        means=" or ".join(
+            " and ".join(f"{key} {value}" for key, value in matcher)
+            for matcher in spelled
+        ),
+        matchers=spelled,
+        place=scene.document.key("identities", identity.name),
+    )

@@ -1,0 +1,200 @@
+"""Why a rule matched a call, or did not, in words that name what is missing."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import TYPE_CHECKING
+
+from grpcsecure.explain.callers import describe_names
+from grpcsecure.explain.wording import any_of, count
+from grpcsecure.model.peer import PeerState
+from grpcsecure.model.policy import BuiltIn, Effect, MatcherKind
+from grpcsecure.policy.engine import Miss
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from grpcsecure.explain.scene import Scene
+    from grpcsecure.model.peer import Peer
+    from grpcsecure.model.policy import Identity, Rule
+    from grpcsecure.policy.engine import Call, Standing, Step
+
+__all__ = ["explain_step"]
+
+#: Names and patterns that are listed one by one; of more, there are only how many.
+_MOST_LISTED = 3
+
+#: Identities of a rule whose matchers are spelled out.
+_MOST_SPELLED = 2
+
+#: Longest value that is shown whole: a fingerprint's beginning tells it from others.
+_LONGEST = 80
+_SHORTENED = 30
+
+
+def explain_step(
+    scene: Scene, step: Step, peer: Peer, standing: Standing, call: Call
+) -> str:
+    """Return why a rule decided, or the first reason why it did not."""
+    rule = step.rule
+    if step.is_match:
+        return _explain_match(step)
+    miss = step.misses[0]
+    if miss is Miss.METHOD:
+        return _explain_method(rule, call)
+    if miss is Miss.LISTENER:
+        return f"method matches; only on {any_of(rule.listeners or ())}"
+    if miss is Miss.IDENTITY:
+        return f"method matches; {_explain_identity(scene, rule, peer, standing)}"
+    if miss is Miss.METADATA:
+        return f"method and caller match; {_explain_metadata(step, call)}"
+    return "would match, but an allow rule opens no method that does not exist"
+
+
+def _explain_match(step: Step) -> str:
+    rule = step.rule
+    pattern = step.method or ""
+    words = f"matches {pattern} and {_list(step.identities)}"
+    if not rule.enforce:
+        return f"{words}, but is not enforced"
+    return f"{words} -> {rule.effect.value}"
+
+
+def _explain_method(rule: Rule, call: Call) -> str:
+    if len(rule.methods) > _MOST_LISTED:
+        return f"none of its {len(rule.methods)} methods matches {_short_name(call)}"
+    service = call.method.rpartition("/")[0] + "/"
+    patterns = [
+        pattern.removeprefix(service) if pattern.startswith(service) else pattern
+        for pattern in rule.methods
+    ]
+    verb = "does" if len(patterns) == 1 else "do"
+    return f"method {any_of(patterns)} {verb} not match {_short_name(call)}"
+
+
+def _short_name(call: Call) -> str:
+    return call.method.rpartition("/")[2] or call.method
+
+
+def _explain_identity(scene: Scene, rule: Rule, peer: Peer, standing: Standing) -> str:
+    names = rule.identities
+    if rule.effect is Effect.DENY:
+        return f"it is for {_list(names)}, which the caller neither is nor claims to be"
+    claimed = [name for name in names if name in standing.claimed]
+    if claimed:
+        return f"needs {claimed[0]}; {_explain_claim(scene, claimed[0], peer)}"
+    if len(names) > _MOST_SPELLED:
+        return f"needs {_list(names)}; caller is {_who(peer, standing)}"
+    needs = any_of([f"{name}{_needs(scene, name)}" for name in names])
+    return f"needs {needs}; {_has(scene, names, peer)}"
+
+
+def _explain_claim(scene: Scene, name: str, peer: Peer) -> str:
+    identity = _identity(scene, name)
+    certificate = peer.certificate
+    is_pin_only = identity is not None and all(
+        criterion.kind.is_pin
+        for matcher in identity.matchers
+        for criterion in matcher.criteria
+    )
+    if certificate is not None and is_pin_only:
+        return "the certificate is registered, but its dates do not include now"
+    if peer.state is PeerState.VERIFIED:
+        return "the certificate says so in a way that proves nothing"
+    return f"the certificate says so, but it is not verified: {peer.unverified_reason}"
+
+
+def _needs(scene: Scene, name: str) -> str:
+    """Return what an identity asks for, in brackets; nothing for built-in names."""
+    identity = _identity(scene, name)
+    if identity is None:
+        return ""
+    written = scene.written("identities", name)
+    matchers = written if isinstance(written, list) else [written]
+    if len(matchers) > _MOST_LISTED:
+        return f" (any of {len(matchers)} matchers)"
+    return f" ({' or '.join(_spell(matcher) for matcher in matchers)})"
+
+
+def _spell(matcher: object) -> str:
+    if not isinstance(matcher, dict):
+        return str(matcher)
+    return " and ".join(f"{key}:{_shortened(str(v))}" for key, v in matcher.items())
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= _LONGEST else f"{value[:_SHORTENED]}…"
+
+
+def _has(scene: Scene, names: Sequence[str], peer: Peer) -> str:
+    """Say what the caller has instead of what some identities ask for."""
+    if peer.certificate is None:
+        return "caller has no certificate"
+    identities = [one for one in scene.config.identities if one.name in names]
+    if not identities:
+        if BuiltIn.VERIFIED.value in names:
+            return f"caller is not verified: {peer.unverified_reason}"
+        return "caller has a certificate"
+    wanted = {
+        criterion.kind
+        for identity in identities
+        for matcher in identity.matchers
+        for criterion in matcher.criteria
+    }
+    return f"caller has {_alternatives(wanted, peer)}"
+
+
+def _alternatives(wanted: set[MatcherKind], peer: Peer) -> str:
+    """Return what the certificate says of the wanted kinds."""
+    if peer.certificate is None:
+        return "no certificate"
+    says = [*describe_names(peer.certificate)]
+    if MatcherKind.SUBJECT in wanted:
+        says.append(("subject", peer.certificate.subject or "empty"))
+    parts = []
+    for kind in MatcherKind:
+        if kind not in wanted:
+            continue
+        if kind.is_pin:
+            parts.append("another certificate")
+            continue
+        values = [f"{key}:{_shortened(v)}" for key, v in says if key == kind.value]
+        parts.append(_list(values) if values else f"no {kind.value}")
+    return ", ".join(dict.fromkeys(parts))
+
+
+def _explain_metadata(step: Step, call: Call) -> str:
+    key = step.unmet[0]
+    condition = next(one for one in step.rule.metadata if one.key.lower() == key)
+    sent = [_shown(value) for name, value in call.metadata if name == key]
+    needs = f"metadata {key} has to be {any_of(condition.values)}"
+    return (
+        f"{needs}, and is {' and '.join(sent)}" if sent else f"{needs}, and is not sent"
+    )
+
+
+def _shown(value: str | bytes) -> str:
+    """Return a value as the config would spell it."""
+    if isinstance(value, str):
+        return value
+    return b64encode(value).decode().rstrip("=")
+
+
+def _who(peer: Peer, standing: Standing) -> str:
+    if standing.identities:
+        return any_of(sorted(standing.identities)).replace(" or ", " and ")
+    if peer.state is PeerState.ANONYMOUS:
+        return "anonymous"
+    if peer.state is PeerState.CLAIMED:
+        return "not verified"
+    return "verified, and none of the identities"
+
+
+def _list(names: Sequence[str]) -> str:
+    if len(names) <= _MOST_LISTED:
+        return any_of(names)
+    return f"one of {count(len(names), 'name')}: {', '.join(names[:_MOST_LISTED])}, …"
+
+
+def _identity(scene: Scene, name: str) -> Identity | None:
+    return next((one for one in scene.config.identities if one.name == name), None)

@@ -1,0 +1,165 @@
+"""The config that is explained: loaded as `serve` loads it, its places at hand.
+
+Decides nothing: the snapshot is the one that a server would decide by.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grpcsecure.checks.methods import service_of
+from grpcsecure.config.tree import Mapping, plain
+from grpcsecure.diagnostics.ignore import make_report
+from grpcsecure.errors import ConfigError
+from grpcsecure.frozen import frozen
+from grpcsecure.policy.patterns import PatternKind, parse_method_pattern
+from grpcsecure.server.loading import Phase, load_config
+from grpcsecure.server.served import served_services
+from grpcsecure.server.snapshot import build_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Mapping as AbcMapping
+    from datetime import datetime
+
+    from grpcsecure.config.document import Document
+    from grpcsecure.config.source import Source
+    from grpcsecure.config.tree import Node
+    from grpcsecure.diagnostics.model import Span
+    from grpcsecure.model.listener import Listener
+    from grpcsecure.model.policy import Rule
+    from grpcsecure.model.server import ServerConfig
+    from grpcsecure.server.loading import Loaded
+    from grpcsecure.server.snapshot import Snapshot
+
+__all__ = ["Scene", "load_scene"]
+
+
+@frozen
+class Scene:
+    """A config without errors, and what decides its calls.
+
+    `methods` are the paths that each listener serves. If `knows_methods` is false there
+    may be more of them: every method is then taken to exist.
+    """
+
+    document: Document
+    snapshot: Snapshot
+    methods: AbcMapping[str, tuple[str, ...]]
+    knows_methods: bool = True
+
+    @property
+    def config(self) -> ServerConfig:
+        """The checked config."""
+        return self.document.config
+
+    @property
+    def rule_count(self) -> int:
+        """How many rules there are."""
+        authorization = self.config.authorization
+        return 0 if authorization is None else len(authorization.rules)
+
+    def listener(self, name: str) -> Listener:
+        """Return a listener by its name."""
+        return next(one for one in self.config.listeners if one.name == name)
+
+    def exists(self, method: str, listener: str) -> bool:
+        """Whether a listener serves a method, as far as anybody knows."""
+        return not self.knows_methods or method in self.methods[listener]
+
+    def place_of(self, rule: Rule | None) -> Span:
+        """Return the place of a rule; None is the default's."""
+        if rule is not None:
+            return self.document.key("authorization", "rules", rule.name)
+        if self.config.authorization is None:
+            return self.document.tree.span
+        return self.document.key("authorization", "default")
+
+    def place_of_mode(self, listener: str) -> Span:
+        """Return the place that says what a listener makes of certificates."""
+        return self.document.key("listeners", listener, "tls", "client_certificate")
+
+    def written(self, *path: str) -> object:
+        """Return what the config says at a path, as plain values; None for nothing."""
+        node: Node = self.document.tree
+        for key in path:
+            if not isinstance(node, Mapping) or key not in node.entries:
+                return None
+            node = node.entries[key].value
+        return plain(node)
+
+
+def load_scene(
+    source: Source,
+    *,
+    profile: str | None,
+    environ: AbcMapping[str, str],
+    now: datetime,
+    with_services: bool,
+) -> Scene:
+    """Load and check a config, up to its services.
+
+    Args:
+        source: the text of the config.
+        profile: name of the profile to apply, or None.
+        environ: where `${VAR}` is looked up.
+        now: the moment to judge certificates by, aware.
+        with_services: whether servicers are imported, to learn their methods.
+
+    Raises:
+        ConfigError: the config has errors: a server would refuse it.
+        UsageError: no such profile.
+    """
+    loaded = load_config(
+        source,
+        profile=profile,
+        environ=environ,
+        now=now,
+        last=Phase.SERVICES if with_services else Phase.FILES,
+    )
+    if loaded.failed is not None or loaded.document is None:
+        raise ConfigError(make_report(loaded.draft(complete=False)))
+    return _scene(loaded, loaded.document, with_services=with_services)
+
+
+def _scene(loaded: Loaded, document: Document, *, with_services: bool) -> Scene:
+    config = document.config
+    served = served_services(config, loaded.services)
+    knows_methods = with_services and served is not None
+    if served is None:
+        served = served_services(config, ())
+    every = [
+        (one.name, method)
+        for one in served or ()
+        if one.path is not None  # else it is one that is turned off
+        for method in one.full_methods
+    ]
+    if not knows_methods:
+        # What the rules name in full is likely to be there, and all that is known.
+        every += [(service_of(method), method) for method in _named(config)]
+    return Scene(
+        document=document,
+        snapshot=build_snapshot(
+            config,
+            loaded.materials,
+            pins=loaded.fingerprints,
+            generation=1,
+        ),
+        methods={
+            listener.name: tuple(
+                sorted({m for service, m in every if listener.serves(service)})
+            )
+            for listener in config.listeners
+        },
+        knows_methods=knows_methods,
+    )
+
+
+def _named(config: ServerConfig) -> Iterator[str]:
+    """Yield the methods that rules name in full."""
+    rules = () if config.authorization is None else config.authorization.rules
+    for rule in rules:
+        for text in rule.methods:
+            pattern = parse_method_pattern(text)
+            if pattern.kind is PatternKind.EXACT:
+                yield pattern.text

@@ -1,0 +1,70 @@
+"""Scenes to explain: a config as text, with services or without, its files at hand."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from support.process import ROOT
+
+from grpcsecure.config.source import Source
+from grpcsecure.explain.callers import Asker
+from grpcsecure.explain.calls import Question, explain_call
+from grpcsecure.explain.scene import load_scene
+from grpcsecure.model.policy import Criterion, Matcher, MatcherKind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["ANYBODY", "CONFIG", "HELLO", "ask", "caller", "load", "tls"]
+
+#: Nobody in particular: a caller without a certificate.
+ANYBODY = Asker()
+
+HELLO = "/helloworld.Greeter/SayHello"
+
+
+def tls(mode, *, client_ca=True):
+    """Return the `tls` block of a listener with the certificates of `certs dev`."""
+    ca = ", client_ca: certs/ca.pem" if client_ca else ""
+    return (
+        "tls: {certificate: certs/server.pem, private_key: certs/server.key,"
+        f" client_certificate: {mode}{ca}}}"
+    )
+
+
+#: The head of a config: the example's service, and a listener that verifies everybody.
+CONFIG = f"""\
+version: 1
+services: [{{servicer: 'helloworld.greeter:Greeter'}}]
+server: {{import_paths: ['{ROOT / "examples"}']}}
+listeners:
+  public: {{address: '127.0.0.1:0', {tls("require_and_verify")}}}
+"""
+
+
+def load(folder: Path, text: str, *, with_services=True, profile=None):
+    """Return the scene of a config that lies in `folder`, beside `certs`."""
+    return load_scene(
+        Source("shop.yaml", folder, text),
+        profile=profile,
+        environ={},
+        now=datetime.now(timezone.utc),
+        with_services=with_services,
+    )
+
+
+def caller(**names: str) -> Asker:
+    """Return who has a certificate with these names, by the keys of `identities`."""
+    criteria = (Criterion(MatcherKind(kind), value) for kind, value in names.items())
+    return Asker(made_up=Matcher(tuple(criteria)))
+
+
+def ask(scene, asker, method=HELLO, *, listener=None, metadata=(), now=None):
+    """Return the explanation of a call."""
+    question = Question(
+        asker=asker, method=method, listener=listener, metadata=metadata
+    )
+    return explain_call(
+        scene, question, now=datetime.now(timezone.utc) if now is None else now
+    )

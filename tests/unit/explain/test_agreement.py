@@ -1,0 +1,175 @@
+"""`explain` and the gate of a server agree, whatever the rules, callers and calls are.
+
+The gate is the real one; only the handshake that led to it is rehearsed. The same with
+sockets, for a few configs: tests/integration/test_explain_agrees.py.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.explaining import ANYBODY, CONFIG, HELLO, ask, load, tls
+
+from grpcsecure.explain.callers import Asker
+from grpcsecure.explain.calls import Basis
+from grpcsecure.server.audit import Auditor
+from grpcsecure.server.context import ListenerView
+from grpcsecure.server.gate import Gate
+from grpcsecure.server.snapshot import InForce
+from grpcsecure.tls.peer import parse_certificate, parse_pem_certificates
+from grpcsecure.tls.rehearsal import rehearse_handshake
+
+LISTENERS = f"""\
+  given: {{address: '127.0.0.1:0', {tls("request_and_verify")}}}
+  lenient: {{address: '127.0.0.1:0', {tls("request_but_dont_verify")}}}
+"""
+
+#: Names in the certificates of `certs dev --broken`, true and only claimed.
+IDENTITIES = {
+    "client": {"spiffe": "spiffe://grpcsecure.test/client"},
+    "by-name": {"common_name": "self-signed"},
+    "expired": [{"common_name": "expired"}, {"dns": "nobody.test"}],
+}
+
+CERTIFICATES = ("client", "broken/client-self-signed", "broken/client-expired", None)
+METHODS = (HELLO, "/helloworld.Greeter/Chat", "/helloworld.Greeter/Nothing", "//")
+METADATA = st.lists(
+    st.tuples(st.sampled_from(["x-a", "x-b"]), st.sampled_from(["1", "2"])), max_size=3
+)
+
+
+@st.composite
+def rules(draw):
+    """Return a rule as it is in a config."""
+    names = [*IDENTITIES, "anyone", "presented", "verified"]
+    rule = {
+        draw(st.sampled_from(["allow", "deny"])): draw(
+            st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True)
+        ),
+        "methods": draw(
+            st.lists(
+                st.sampled_from([*METHODS[:2], "*", "*/Chat", "/helloworld.Greeter/*"]),
+                min_size=1,
+                max_size=2,
+                unique=True,
+            )
+        ),
+        "enforce": draw(st.booleans()),
+    }
+    if draw(st.booleans()):
+        rule["metadata"] = {
+            draw(st.sampled_from(["x-a", "x-b"])): draw(
+                st.lists(st.sampled_from(["1", "2"]), min_size=1, unique=True)
+            )
+        }
+    if draw(st.booleans()):
+        rule["listeners"] = draw(
+            st.lists(st.sampled_from(["given", "lenient"]), min_size=1, unique=True)
+        )
+    return rule
+
+
+class _Rehearsed(ListenerView):
+    """A listener whose callers are what a handshake would have left."""
+
+    def presented(self, caller):
+        """Return what the caller was made with."""
+        return caller.was_presented
+
+
+class _Context:
+    """What the gate asks grpcio's context."""
+
+    def __init__(self, presented, metadata):
+        self.was_presented = presented
+        self._metadata = metadata
+
+    def invocation_metadata(self):
+        """Return the metadata of the call."""
+        return self._metadata
+
+    def peer(self):
+        """Return an address."""
+        return "ipv4:127.0.0.1:1"
+
+
+def _asker(folder, name):
+    if name is None:
+        return ANYBODY
+    leaf, *chain = parse_pem_certificates((folder / f"certs/{name}.pem").read_bytes())
+    return Asker(file=name, certificate=parse_certificate(leaf), chain=tuple(chain))
+
+
+def _status(scene, listener, presented, call, auditor):
+    """Return the status that the gate refuses a call with; None lets it in."""
+    method, metadata = call
+    mode = scene.listener(listener).tls.client_certificate
+    in_force = InForce(scene.snapshot)
+    gate = Gate(_Rehearsed(listener, mode, in_force), in_force, auditor)
+    _, refusal = gate.admit(
+        _Context(presented, metadata), method, exists=scene.exists(method, listener)
+    )
+    return None if refusal is None else refusal[0].name
+
+
+@pytest.fixture(name="auditor", scope="module")
+def _auditor():
+    auditor = Auditor()
+    yield auditor
+    auditor.close()
+
+
+CASES = st.fixed_dictionaries(
+    {
+        "rules": st.lists(rules(), max_size=6),
+        "default": st.sampled_from(["allow", "deny"]),
+        "name": st.sampled_from(CERTIFICATES),
+        "listener": st.sampled_from(["public", "given", "lenient"]),
+        "method": st.sampled_from(METHODS),
+        "metadata": METADATA.map(tuple),
+    }
+)
+
+
+def _policy(case):
+    """Return the config's identities and rules, as YAML."""
+    named = {f"r{number}": rule for number, rule in enumerate(case["rules"])}
+    authorization = {"default": case["default"], "audit": "off"}
+    if named:
+        authorization["rules"] = named
+    return (
+        f"identities: {json.dumps(IDENTITIES)}\n"
+        f"authorization: {json.dumps(authorization)}\n"
+    )
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(case=CASES)
+def test_gate_and_explanation_agree(folder, auditor, case):
+    """The status that is foretold is the one that the gate gives."""
+    scene = load(folder, CONFIG + LISTENERS + _policy(case))
+    asker, listener = _asker(folder, case["name"]), case["listener"]
+    call = case["method"], case["metadata"]
+    (verdict,) = ask(
+        scene, asker, call[0], listener=listener, metadata=call[1]
+    ).verdicts
+    if verdict.basis is Basis.HANDSHAKE:
+        return
+    presented = None
+    if asker.certificate is not None:
+        presented = rehearse_handshake(
+            scene.listener(listener),
+            scene.snapshot.materials[listener],
+            asker.certificate.der,
+            asker.chain,
+            now=datetime.now(timezone.utc),
+        ).presented
+    status = _status(scene, listener, presented, call, auditor)
+    if status is None:
+        assert verdict.status in {"OK", "UNIMPLEMENTED"}
+    else:
+        assert verdict.status == status
