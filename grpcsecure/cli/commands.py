@@ -20,6 +20,7 @@ FORESEEN = "grpcsecure.foreseen"
 
 _COMMANDS = {
     "certs": "grpcsecure.cli.certs:certs",
+    "explain": "grpcsecure.cli.explain:explain",
     "schema": "grpcsecure.cli.schema:schema",
     "serve": "grpcsecure.cli.serve:serve",
     "validate": "grpcsecure.cli.validate:validate",

@@ -11,7 +11,7 @@ from support.process import ROOT, run, write_config
 import grpcsecure
 from grpcsecure.cli.main import main
 
-COMMANDS = ["certs", "schema", "serve", "validate"]
+COMMANDS = ["certs", "explain", "schema", "serve", "validate"]
 
 
 @pytest.fixture(name="call")

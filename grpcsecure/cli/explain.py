@@ -1,0 +1,199 @@
+"""`grpcsecure explain`: why a call is allowed or denied, and who may call what."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from grpcsecure.cli.options import config_or_default, profile_option
+from grpcsecure.cli.question import Asked
+from grpcsecure.diagnostics.model import Finding, Report, quote
+from grpcsecure.errors import ConfigError, ExitCode, UnreadableConfigError, UsageError
+
+if TYPE_CHECKING:
+    from grpcsecure.cli.console import Console
+    from grpcsecure.explain.scene import Scene
+
+__all__ = ["explain"]
+
+FORMATS = ("text", "json", "markdown", "html")
+
+
+@click.command(
+    epilog="""\b
+Who calls is said by one of --as, --cert and --anonymous. KIND is spiffe, uri, dns,
+email, ip, common_name, organizational_unit, subject, fingerprint or public_key; several
+--as are names of one certificate, which is taken to be verified where that can be.
+
+\b
+Examples:
+  grpcsecure explain payments.yaml --method /shop.Cart/Add --cert alice.pem
+  grpcsecure explain payments.yaml --method /shop.Cart/Add --as dns:ci.corp.test
+  grpcsecure explain payments.yaml --method /shop.Cart/Add --anonymous --listener edge
+  grpcsecure explain payments.yaml --list --format html > review.html
+  grpcsecure explain GS402
+
+\b
+Exit codes: 0 allowed (by every listener that was asked about), 1 denied, 2 could not
+do the job: usage, a config with errors. --list and findings: 0, or 2.""",
+)
+@click.argument("config", required=False, metavar="[CONFIG | GSnnn]")
+@profile_option
+@click.option("--method", metavar="M", help="The call: /package.Service/Method.")
+@click.option(
+    "--as",
+    "names",
+    multiple=True,
+    metavar="KIND:VALUE",
+    help="The caller has a certificate with this name; may be repeated.",
+)
+@click.option("--cert", metavar="PEM", help="The caller has this certificate.")
+@click.option("--anonymous", is_flag=True, help="The caller has no certificate.")
+@click.option(
+    "--listener", metavar="L", help="Only there; otherwise wherever M is served."
+)
+@click.option(
+    "--metadata",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Metadata that the call carries; may be repeated. Of a -bin key, base64.",
+)
+@click.option("--list", "list_", is_flag=True, help="Show who may call what.")
+@click.option(
+    "--no-services",
+    is_flag=True,
+    help="Do not import the servicers: take every method to exist.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="How it is shown; markdown and html with --list only.",
+)
+@click.pass_obj
+def explain(  # noqa: PLR0913 - the options of the command
+    console: Console,
+    *,
+    config: str | None,
+    profile: str | None,
+    method: str | None,
+    names: tuple[str, ...],
+    cert: str | None,
+    anonymous: bool,
+    listener: str | None,
+    metadata: tuple[str, ...],
+    list_: bool,
+    no_services: bool,
+    format_: str,
+) -> ExitCode:
+    """Say why CONFIG allows or denies a call, or who may call what."""
+    asked = Asked(
+        method=method,
+        names=names,
+        cert=cert,
+        anonymous=anonymous,
+        listener=listener,
+        metadata=metadata,
+    )
+    _check_format(format_, list_=list_)
+    if list_:
+        asked.refuse("--list")
+    elif asked == Asked():
+        return _explain_finding(console, config, format_)
+    else:
+        asked.check()
+    now = datetime.now(timezone.utc)
+    try:
+        scene = _load(config_or_default(config), profile, now, services=not no_services)
+    except ConfigError as error:
+        from grpcsecure.diagnostics.render import render
+
+        # The findings are not what was asked for; that could not be had.
+        console.error(render("full", [error.report], color=console.color_stderr))
+        return ExitCode.CANNOT
+    if list_:
+        return _explain_table(console, scene, format_)
+    return _explain_call(console, scene, asked, format_, now)
+
+
+def _check_format(format_: str, *, list_: bool) -> None:
+    if format_ in ("markdown", "html") and not list_:
+        raise UsageError(f"--format {format_} is for --list; use text or json here")
+
+
+def _load(name: str, profile: str | None, now: datetime, *, services: bool) -> Scene:
+    """Load the config.
+
+    Raises:
+        ConfigError: it has errors, or cannot be read.
+        UsageError: no such profile.
+    """
+    from grpcsecure.config.source import read_source
+    from grpcsecure.explain.scene import load_scene
+
+    source = read_source(name)
+    if isinstance(source, Finding):
+        raise UnreadableConfigError(Report(subject=name, findings=(source,)))
+    sys.dont_write_bytecode = True  # nothing is written, nor for what is imported
+    return load_scene(
+        source, profile=profile, environ=os.environ, now=now, with_services=services
+    )
+
+
+def _explain_call(
+    console: Console, scene: Scene, asked: Asked, format_: str, now: datetime
+) -> ExitCode:
+    from grpcsecure.explain.calls import explain_call
+
+    explanation = explain_call(scene, asked.question(scene), now=now)
+    if format_ == "json":
+        from grpcsecure.explain.render.json import render_call_json
+
+        console.result(render_call_json(explanation))
+    else:
+        from grpcsecure.explain.render.call_text import render_call_text
+
+        console.result(render_call_text(explanation, color=console.color_stdout))
+    return ExitCode.OK if explanation.is_allowed else ExitCode.BAD
+
+
+def _explain_table(console: Console, scene: Scene, format_: str) -> ExitCode:
+    from grpcsecure.explain.render import render_table
+    from grpcsecure.explain.table import build_table
+
+    table = build_table(scene)
+    console.result(render_table(format_, table, color=console.color_stdout))
+    return ExitCode.OK
+
+
+def _explain_finding(console: Console, name: str | None, format_: str) -> ExitCode:
+    from grpcsecure.explain.finding import (
+        find_kind,
+        nearest_finding,
+        render_finding_text,
+    )
+
+    kind = None if name is None else find_kind(name)
+    if name is None or (kind is None and Path(name).exists()):
+        raise UsageError(
+            "nothing to explain: add --method M, or --list, or name a finding"
+            " such as GS402"
+        )
+    if kind is None:
+        meant = nearest_finding(name)
+        hint = f", did you mean `{meant}`?" if meant is not None else ""
+        raise UsageError(f"no finding and no file is called {quote(name)}{hint}")
+    if format_ == "json":
+        from grpcsecure.explain.render.json import render_finding_json
+
+        console.result(render_finding_json(kind))
+    else:
+        console.result(render_finding_text(kind, color=console.color_stdout))
+    return ExitCode.OK

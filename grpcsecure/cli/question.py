@@ -1,0 +1,194 @@
+"""What the options of `explain` ask, checked against the config they ask about."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from grpcsecure.diagnostics.model import quote
+from grpcsecure.diagnostics.suggest import did_you_mean
+from grpcsecure.errors import UsageError
+from grpcsecure.frozen import frozen
+from grpcsecure.model.policy import Matcher, MatcherKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from grpcsecure.explain.callers import Asker
+    from grpcsecure.explain.calls import Question
+    from grpcsecure.explain.scene import Scene
+    from grpcsecure.model.policy import Criterion
+
+__all__ = ["Asked"]
+
+#: What a made-up certificate can say; files are for --cert.
+_KINDS = {
+    kind.value: kind for kind in MatcherKind if kind is not MatcherKind.CERTIFICATES
+}
+
+#: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, Custom-Metadata
+_METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
+
+
+@frozen
+class Asked:
+    """The options about one call, as they were given."""
+
+    method: str | None = None
+    names: tuple[str, ...] = ()
+    cert: str | None = None
+    anonymous: bool = False
+    listener: str | None = None
+    metadata: tuple[str, ...] = ()
+
+    def refuse(self, other: str) -> None:
+        """Refuse all of them beside `other`.
+
+        Raises:
+            UsageError: there is one.
+        """
+        for option, value in (
+            ("--method", self.method),
+            *self._callers(),
+            ("--listener", self.listener),
+            ("--metadata", self.metadata),
+        ):
+            if value:
+                raise UsageError(f"{option} and {other} exclude each other")
+
+    def check(self) -> None:
+        """Say what is missing, or too much.
+
+        Raises:
+            UsageError: this is no question.
+        """
+        if not self.method:
+            raise UsageError(
+                "say which call is meant: --method /package.Service/Method"
+            )
+        given = [option for option, value in self._callers() if value]
+        if len(given) > 1:
+            raise UsageError(f"{given[0]} and {given[1]} exclude each other")
+        if not given:
+            raise UsageError(
+                "say who calls: --as KIND:VALUE, --cert PEM or --anonymous"
+            )
+
+    def _callers(self) -> tuple[tuple[str, object], ...]:
+        return (
+            ("--as", self.names),
+            ("--cert", self.cert),
+            ("--anonymous", self.anonymous),
+        )
+
+    def question(self, scene: Scene) -> Question:
+        """Return the question, its names looked up.
+
+        Raises:
+            UsageError: a name or value is none.
+        """
+        from grpcsecure.explain.calls import Question
+
+        return Question(
+            asker=self._asker(),
+            method=self.method or "",
+            listener=_find_listener(self.listener, scene),
+            metadata=tuple(_parse_metadata(self.metadata)),
+        )
+
+    def _asker(self) -> Asker:
+        from grpcsecure.explain.callers import Asker
+
+        if self.cert is not None:
+            return _read_certificate(self.cert)
+        if self.anonymous:
+            return Asker()
+        return Asker(made_up=_parse_names(self.names))
+
+
+def _find_listener(name: str | None, scene: Scene) -> str | None:
+    names = [one.name for one in scene.config.listeners]
+    if name is None or name in names:
+        return name
+    hint = did_you_mean(name, names) or f"there are {', '.join(map(quote, names))}"
+    raise UsageError(f"no listener {quote(name)}, {hint}")
+
+
+def _parse_names(texts: Iterable[str]) -> Matcher:
+    criteria: dict[MatcherKind, Criterion] = {}
+    for text in texts:
+        criterion = _parse_name(text)
+        if criterion.kind in criteria:
+            _refuse(
+                text,
+                f"a second {criterion.kind.value}; use --cert for several of a kind",
+            )
+        criteria[criterion.kind] = criterion
+    return Matcher(tuple(criteria.values()))
+
+
+def _parse_name(text: str) -> Criterion:
+    from grpcsecure.explain.callers import made_up_name
+
+    name, colon, value = text.partition(":")
+    kind = _KINDS.get(name)
+    if kind is None:
+        _refuse(text, _no_such_kind(name))
+    if not colon or not value:
+        _refuse(text, "expected KIND:VALUE")
+    try:
+        return made_up_name(kind, value)
+    except ValueError as error:
+        _refuse(text, str(error))
+
+
+def _refuse(text: str, why: str) -> NoReturn:
+    raise UsageError(f"--as {quote(text)}: {why}")
+
+
+def _no_such_kind(name: str) -> str:
+    if name == MatcherKind.CERTIFICATES.value:
+        return "a file is for --cert"
+    if name == "anonymous":
+        return "did you mean `--anonymous`?"
+    hint = did_you_mean(name, _KINDS)
+    return hint or f"expected KIND:VALUE, KIND one of {', '.join(_KINDS)}"
+
+
+def _parse_metadata(texts: Iterable[str]) -> Iterator[tuple[str, str | bytes]]:
+    from grpcsecure.model.names import parse_metadata_value
+
+    for text in texts:
+        key, equals, value = text.partition("=")
+        key = key.lower()
+        if not equals or not _METADATA_KEY.fullmatch(key):
+            raise UsageError(f"--metadata {quote(text)}: expected KEY=VALUE")
+        try:
+            yield key, parse_metadata_value(key, value)
+        except ValueError as error:
+            raise UsageError(f"--metadata {quote(text)}: {error}") from None
+
+
+def _read_certificate(name: str) -> Asker:
+    """Read a client's certificate, and the chain it would send.
+
+    A private key in the same file is not looked at.
+    """
+    from grpcsecure.explain.callers import Asker
+    from grpcsecure.tls.files import PemFile, read_files
+    from grpcsecure.tls.pem import BrokenBlock
+
+    path = Path(name)
+    content = read_files([path])[path]
+    if not isinstance(content, PemFile):
+        raise UsageError(f"--cert {quote(name)}: {content.reason}")
+    found = content.certificates()
+    broken = next((one for one in found if isinstance(one, BrokenBlock)), None)
+    if broken is not None:
+        raise UsageError(f"--cert {quote(name)}: line {broken.line}: {broken.problem}")
+    certificates = [one for one in found if not isinstance(one, BrokenBlock)]
+    if not certificates:
+        raise UsageError(f"--cert {quote(name)}: no certificate in PEM is in it")
+    leaf, *chain = certificates
+    return Asker(file=name, certificate=leaf, chain=tuple(one.der for one in chain))
