@@ -96,9 +96,10 @@ class Gate:
         judgement = snapshot.judges[view.name].judge(view.presented(caller))
         if view.verifies and judgement.has_lapsed:
             decision = UNVERIFIED
-        elif policy is None or judgement.standing is None:
+        elif policy is None:
             return None
         else:
+            assert judgement.standing is not None  # noqa: S101 - judged by this policy
             metadata = context.invocation_metadata() if policy.reads_metadata else ()
             call = Call(method, view.name, metadata, exists)
             decision = policy.decide(judgement.standing, call)

@@ -119,20 +119,9 @@ def compare(plain, world):
     return compare
 
 
-#: What is not yet as in grpcio: runtime, whether there are interceptors, kind, act.
-#: Without a response, or with None in a stream, there is nothing to serialize.
-KNOWN = {
-    *(("threads", True, kind, "set code") for kind in METHODS),
-    *(("threads", True, kind, "none") for kind in ("response stream", "both streams")),
-    *(("asyncio", True, kind, "set code") for kind in ("unary", "request stream")),
-}
-
-
 @pytest.mark.parametrize("act", [*ACTS, *ABORTS, "initial", "echo"])
-def test_method(request, compare, runtime, kind, act):
+def test_method(compare, kind, act):
     """Whatever a method does: return, raise, abort, set codes, send metadata."""
-    if (runtime, request.node.callspec.params["world"], kind, act) in KNOWN:
-        request.applymarker(pytest.mark.xfail(strict=True))
     metadata = (("x-a", "1"), ("x-a", "2"), ("x-b-bin", b"\0\xff"))
     compare(kind, act.encode(), metadata=metadata)
 

@@ -101,7 +101,10 @@ def with_rechecks(kind):
 
 def without_rules(snapshot):
     """Return a snapshot whose judges know nothing of the rules."""
-    judges = {name: Judge(name, rechecks=None, policy=None) for name in snapshot.judges}
+    judges = {
+        name: Judge(name, rechecks=judge._rechecks, policy=None)
+        for name, judge in snapshot.judges.items()
+    }
     return replace(snapshot, judges=judges)
 
 
