@@ -246,6 +246,12 @@ class Lines(logging.Handler):
         with self._changed:
             return [_fields(*one) for one in self._records if one[0].msg == event]
 
+    def forget(self) -> None:
+        """Forget all that was logged so far."""
+        with self._changed:
+            self._records.clear()
+            self._read = 0
+
     def wait(self, event: str, *, count: int = 1, within: float = PATIENCE) -> dict:
         """Wait until an event was logged so often; return the last one's fields."""
         with self._changed:

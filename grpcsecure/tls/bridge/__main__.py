@@ -16,7 +16,7 @@ import sys
 from contextlib import suppress
 
 from grpcsecure.tls.bridge import messages
-from grpcsecure.tls.bridge.engine import Engine, LauncherGone
+from grpcsecure.tls.bridge.engine import Engine
 from grpcsecure.tls.bridge.heap import heap_trimmer
 from grpcsecure.tls.bridge.inner import remove_directory
 from grpcsecure.tls.bridge.wire import Channel
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     parent = int(arguments[1])
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    _end_with(parent)
+    _end_with(parent, control)
     _raise_descriptor_limit()
     # What is loaded now stays; the rest dies by reference counts, so that looking for
     # cycles can wait until there are many more new objects than by default.
@@ -66,13 +66,18 @@ def _say(channel: Channel, error: Exception) -> None:
         pass  # nobody listens
 
 
-def _end_with(parent: int) -> None:
-    """End when the launcher does, even if a fork of it keeps the control channel."""
+def _end_with(parent: int, control: socket.socket) -> None:
+    """End when the launcher does, even if a fork of it keeps the control channel.
+
+    Nothing is raised by the signal, which may come at any moment, also while the engine
+    ends already: it is as if the other side had hung up.
+    """
     if sys.platform != "linux":
         return
 
     def launcher_died(*_: object) -> None:
-        raise LauncherGone
+        with suppress(OSError):  # closed already
+            control.shutdown(socket.SHUT_RDWR)
 
     signal.signal(signal.SIGUSR1, launcher_died)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGUSR1), 0, 0, 0)

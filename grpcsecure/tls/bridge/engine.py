@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from grpcsecure.tls.bridge.serving import ReadyMaterial
     from grpcsecure.tls.bridge.stream import TlsStream
 
-__all__ = ["Engine", "LauncherGone"]
+__all__ = ["Engine"]
 
 #: Connections accepted per listener and turn.
 _ACCEPTS = 16
@@ -54,10 +54,6 @@ _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.
 
 class Stopped(Exception):  # noqa: N818 - an order, not an error
     """The launcher said so."""
-
-
-class LauncherGone(Exception):  # noqa: N818 - raised by a signal handler
-    """The launcher has died."""
 
 
 class Engine:
@@ -110,7 +106,7 @@ class Engine:
                 self._reactor.turn()
         except Stopped:
             return True
-        except (EOFError, BrokenPipeError, ConnectionResetError, LauncherGone):
+        except (EOFError, BrokenPipeError, ConnectionResetError):
             return False
         finally:
             self._close()

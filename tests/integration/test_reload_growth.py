@@ -1,0 +1,40 @@
+"""What a thousand reloads leave behind: nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import support.many_reloads
+from support.process import environment
+
+RELOADS = 1000
+
+#: One TLS context that is not freed, of each reload, would be ten times as much.
+TOLERANCE = 4 * 2**20
+
+
+def test_thousand_reloads_leave_no_growth(tmp_path):
+    """Neither memory nor descriptors, threads or watches, in the server and the bridge.
+
+    In a process of its own, with both engines, a new pair and other rules each time.
+    """
+    program = Path(support.many_reloads.__file__)
+    done = subprocess.run(
+        [sys.executable, str(program), str(tmp_path), str(RELOADS)],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env=environment(),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    before, after = json.loads(done.stdout)
+    for name in before:
+        if "memory" in name:
+            assert after[name] < before[name] + TOLERANCE, name
+        else:
+            assert after[name] == before[name], name
+    assert after["watches"] > 0
