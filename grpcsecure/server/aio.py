@@ -8,18 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import grpc
-
 from grpcsecure.server.asyncio_calls import AsyncioCalls
 from grpcsecure.server.handlers import AsyncioInterceptor
+from grpcsecure.server.lasting import make_server
 from grpcsecure.server.methods import Methods
 from grpcsecure.server.ports import Ports
+from grpcsecure.server.renewal import Served
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from grpcsecure.model.listener import Listener
     from grpcsecure.server.assembly import Assembly, Registration
+    from grpcsecure.server.gate import Gate
+    from grpcsecure.server.lasting import LastingServer
 
 __all__ = ["AsyncioRuntime", "LoopRuntime"]
 
@@ -37,7 +39,8 @@ class AsyncioRuntime:
 
     def __init__(self, assembly: Assembly) -> None:
         self._assembly = assembly
-        self._servers: list[grpc.aio.Server] = []
+        self._served: list[Served] = []
+        self._registrations: list[Registration] = []
         self.ports = Ports(assembly)
         self._health: Any = None
         settings = assembly.config.server
@@ -52,32 +55,28 @@ class AsyncioRuntime:
             BindError: an address cannot be listened on; nothing listens then.
             Exception: whatever the user's own code raises; nothing listens then.
         """
-        registrations = [
+        self._registrations = [
             *self._assembly.construct(on_asyncio=True),
             *await self._built_in(),
         ]
-        listeners = self._assembly.config.listeners
         addresses = {}
         prepared = []
         try:
-            for listener in listeners:
+            for listener in self._assembly.config.listeners:
                 gate = self._assembly.gate(listener)
-                methods = Methods(AsyncioCalls(gate, self._pool))
-                server = self._server(listener, AsyncioInterceptor(methods))
+                server, methods = self._server(listener, gate)
                 prepared.append((server, listener, methods))
+                self._served.append(self._keep(server, listener, gate))
                 addresses[listener.name] = self.ports.bind(server, listener, gate.view)
         except BaseException:
-            await self._release()
+            # Nothing is registered yet: whoever calls in between finds nothing.
+            for server in self._servers:
+                await _release(server)
+            self._served.clear()
             await asyncio.to_thread(self.ports.close)
             raise
-        for server, listener, methods in prepared:
-            self._assembly.register(
-                server,
-                listener,
-                registrations,
-                methods=methods,
-                on_asyncio=True,
-            )
+        for each in prepared:
+            self._register(*each)
         for server in self._servers:
             await server.start()
         try:
@@ -86,17 +85,27 @@ class AsyncioRuntime:
             await self.cut()
             await asyncio.to_thread(self.ports.close)
             raise
+        for served in self._served:
+            served.begin()
         return addresses
 
-    async def _release(self) -> None:
-        """Free what is bound, which gRPC does for a server that has run only.
+    @property
+    def _servers(self) -> list[LastingServer]:
+        return [server for served in self._served for server in served.servers]
 
-        Nothing is registered yet: whoever calls in between finds nothing.
-        """
-        for server in self._servers:
+    def _keep(self, server: LastingServer, listener: Listener, gate: Gate) -> Served:
+        async def renew() -> LastingServer:
+            server, methods = self._server(listener, gate)
+            self._register(server, listener, methods)
+            try:
+                self.ports.rebind(server, listener)
+            except BaseException:
+                await _release(server)
+                raise
             await server.start()
-            await server.stop(None)
-        self._servers.clear()
+            return server
+
+        return Served(listener.name, server, renew, self._assembly.on_failure)
 
     async def _built_in(self) -> list[Registration]:
         if not self._assembly.config.server.health:
@@ -107,16 +116,22 @@ class AsyncioRuntime:
         await self._health.start()
         return [(add_HealthServicer_to_server, self._health)]
 
-    def _server(self, listener: Listener, first: AsyncioInterceptor) -> grpc.aio.Server:
-        settings = self._assembly.config.server
+    def _server(self, listener: Listener, gate: Gate) -> tuple[LastingServer, Methods]:
+        methods = Methods(AsyncioCalls(gate, self._pool))
         users = self._assembly.interceptors
-        server = grpc.aio.server(
-            interceptors=[first, *users] if users else [],
-            options=self._assembly.options(listener),
-            maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
+        server = make_server(
+            [AsyncioInterceptor(methods), *users] if users else [],
+            self._assembly.options(listener),
+            maximum_concurrent_rpcs=self._assembly.config.server.max_concurrent_rpcs,
         )
-        self._servers.append(server)
-        return server
+        return server, methods
+
+    def _register(
+        self, server: LastingServer, listener: Listener, methods: Methods
+    ) -> None:
+        self._assembly.register(
+            server, listener, self._registrations, methods=methods, on_asyncio=True
+        )
 
     async def stop(self, grace: float) -> bool:
         """Drain: NOT_SERVING, no new calls, running ones get `grace` seconds.
@@ -126,6 +141,8 @@ class AsyncioRuntime:
         if self._health is not None:
             await self._health.drain()
         self.ports.drain()
+        for served in self._served:
+            await served.end()
         # gRPC's own grace would cut without telling; ours cuts when it is over.
         self._stops = [
             asyncio.ensure_future(server.stop(threading.TIMEOUT_MAX))
@@ -144,6 +161,12 @@ class AsyncioRuntime:
         self._cut |= not (stopped and all(stopped))
         stops = [asyncio.ensure_future(server.stop(None)) for server in self._servers]
         await asyncio.wait([*stops, *self._stops], timeout=_CUT_PATIENCE)
+
+
+async def _release(server: LastingServer) -> None:
+    """Free what is bound, which gRPC does for a server that has run only."""
+    await server.start()
+    await server.stop(None)
 
 
 class LoopRuntime:

@@ -219,9 +219,10 @@ class _Reader(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides have n
             self._read.set_result(error)
 
     async def close(self) -> None:
-        """End it."""
+        """End it; nothing waits for it for good."""
         self._given.put_nowait(None)
-        await self.shutdown(None)
+        ended = asyncio.ensure_future(self.shutdown(None))
+        await asyncio.wait([ended], timeout=_PATIENCE)
 
     async def _request_call(self) -> Any:
         call = await self._given.get()

@@ -89,16 +89,7 @@ def test_path_that_is_none(world):
     assert raw_call(address, PATH) == SERVED
 
 
-@pytest.mark.parametrize(
-    "runtime",
-    [
-        "threads",
-        # grpcio's asyncio server decodes the path of a call in its main loop, which
-        # ends with the exception, and the server with it.
-        pytest.param("asyncio", marks=pytest.mark.xfail(strict=True)),
-    ],
-    scope="function",
-)
+@pytest.mark.parametrize("runtime", ["threads", "asyncio"], scope="function")
 def test_path_that_is_no_text(runtime, tmp_path):
     """Bytes that are not UTF-8 are the path of no method, and the server goes on."""
     ca = authority("test CA")

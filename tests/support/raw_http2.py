@@ -16,7 +16,7 @@ from support.services import PATIENCE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Answer", "raw_call"]
+__all__ = ["Answer", "exchange", "raw_call"]
 
 _DATA, _HEADERS, _RESET, _SETTINGS, _GOAWAY, _CONTINUATION = 0, 1, 3, 4, 7, 9
 _END_STREAM, _END_HEADERS = 1, 4
@@ -36,22 +36,29 @@ class Answer(NamedTuple):
 def raw_call(address: str, path: bytes | None, *headers: tuple[bytes, bytes]) -> Answer:
     """Make a unary call with an empty message to a plaintext listener."""
     host, _, port = address.rpartition(":")
-    block = b"".join(_literal(*header) for header in (*_pseudo(path), *headers))
     with socket.create_connection((host, int(port)), PATIENCE) as sock:
-        sock.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, b""))
-        kind = _HEADERS
-        while block:
-            part, block = block[:_MAX_FRAME], block[_MAX_FRAME:]
-            sock.sendall(_frame(kind, 0 if block else _END_HEADERS, 1, part))
-            kind = _CONTINUATION
-        sock.sendall(_frame(_DATA, _END_STREAM, 1, b"\0\0\0\0\0"))
-        said = b""
-        for kind, flags, stream, payload in _frames(sock):
-            if kind == _HEADERS:
-                said += payload
-            is_end = kind == _RESET or (kind == _HEADERS and flags & _END_STREAM)
-            if kind == _GOAWAY or (stream == 1 and is_end):
-                break
+        return exchange(sock, path, *headers)
+
+
+def exchange(
+    sock: socket.socket, path: bytes | None, *headers: tuple[bytes, bytes]
+) -> Answer:
+    """Make the one call of a connection, a unary one with an empty message."""
+    block = b"".join(_literal(*header) for header in (*_pseudo(path), *headers))
+    sock.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, b""))
+    kind = _HEADERS
+    while block:
+        part, block = block[:_MAX_FRAME], block[_MAX_FRAME:]
+        sock.sendall(_frame(kind, 0 if block else _END_HEADERS, 1, part))
+        kind = _CONTINUATION
+    sock.sendall(_frame(_DATA, _END_STREAM, 1, b"\0\0\0\0\0"))
+    said = b""
+    for kind, flags, stream, payload in _frames(sock):
+        if kind == _HEADERS:
+            said += payload
+        is_end = kind == _RESET or (kind == _HEADERS and flags & _END_STREAM)
+        if kind == _GOAWAY or (stream == 1 and is_end):
+            break
     return _answer(said)
 
 

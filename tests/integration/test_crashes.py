@@ -1,0 +1,260 @@
+"""Calls that would end grpcio's asyncio server, and what happens when it has ended."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import socket
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
+
+import grpc
+import pytest
+from cryptography import x509
+from helloworld.helloworld_pb2_grpc import GreeterStub
+from support.bridge import tls_connect, tls_context
+from support.bridge_certs import authority, certificate
+from support.guarded import KINDS, AskedAio, entered, listeners, serve
+from support.raw_http2 import Answer, exchange
+from support.servers import Conversation, failure, say
+from support.services import PATIENCE
+
+from grpcsecure.server import lasting, renewal
+
+#: Plaintext, engine grpc, engine bridge.
+LISTENERS = ("plain", "grpc-open", "open")
+
+NO_TEXT = KINDS["unary"].encode() + b"\xff"
+NOT_FOUND = Answer(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+
+CUT = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+
+crashes = pytest.mark.skipif(
+    not lasting._ENDS_BY_PATHS, reason="this grpcio does not end by a path"
+)
+
+
+@pytest.fixture(scope="module")
+def ca():
+    """The CA of the server."""
+    return authority("test CA")
+
+
+@pytest.fixture
+def events(monkeypatch):
+    """What the server logs; paths that are no text reach grpcio, and end its server."""
+    monkeypatch.setattr(lasting, "_ENDS_BY_PATHS", False)
+    queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
+    handler = logging.Handler()
+    handler.emit = queue.put
+    logger = logging.getLogger("grpcsecure")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield queue
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+def next_event(events, name):
+    """Wait for the event `name`, whatever else is logged."""
+    while True:
+        record = events.get(timeout=PATIENCE)
+        if record.msg == name:
+            return record
+
+
+@contextmanager
+def world_of(folder, ca, *names, **settings):
+    """A server whose calls can be held, on these listeners."""
+    on = listeners(*names)
+    with serve(
+        folder, ca, "asyncio", servicer="support.services:GatedAio", on=on, **settings
+    ) as world:
+        yield world
+
+
+@contextmanager
+def connected(world, listener):
+    """Open a connection for one raw call."""
+    port = int(world.server.addresses[listener].rpartition(":")[2])
+    with (
+        socket.create_connection(("127.0.0.1", port), PATIENCE)
+        if listener == "plain"
+        else tls_connect(port, tls_context(world.ca))
+    ) as sock:
+        yield sock
+
+
+def call(world, listener, path=NO_TEXT):
+    """Make one raw call over a connection of its own; return what came of it."""
+    with connected(world, listener) as sock:
+        return exchange(sock, path)
+
+
+def answers(world, listener):
+    """Return what `Chat` echoes over a connection of its own."""
+    with world.channel(listener) as channel:
+        talk = Conversation(GreeterStub(channel))
+        answer = talk("hello")
+        talk.end()
+        return answer
+
+
+def crash(world, events, listener):
+    """Have the server of a listener end, and wait for the next one."""
+    with suppress(OSError), connected(world, listener) as sock:  # reset counts too
+        assert exchange(sock, NO_TEXT).code in {None, *CUT}
+    crashed = next_event(events, "server.crashed")
+    assert crashed.listener == listener
+    assert crashed.reason.startswith("UnicodeDecodeError: ")
+    assert next_event(events, "server.restarted").listener == listener
+
+
+@pytest.mark.parametrize("listener", LISTENERS)
+def test_path_that_is_no_text_disturbs_nobody(tmp_path, ca, listener):
+    """Such calls get their answer; other calls go on, on new and open connections."""
+    with (
+        world_of(tmp_path, ca, listener, max_concurrent_rpcs=2) as world,
+        world.channel(listener) as channel,
+    ):
+        talk = Conversation(GreeterStub(channel))
+        assert talk("hello") == "hello"
+        for path in (NO_TEXT, b"\xfe", b"/\xc3", NO_TEXT):
+            assert call(world, listener, path) == NOT_FOUND
+            assert call(world, listener, b"/unknown") == NOT_FOUND
+        assert talk("hello") == "hello"
+        assert answers(world, listener) == "hello"
+        assert talk.end() == []
+        assert world.server.stop(PATIENCE)
+
+
+def test_path_that_is_no_text_does_not_hold_up_a_drain(tmp_path, ca):
+    """A drain ends as soon as the calls that run have ended."""
+    with world_of(tmp_path, ca, "plain", shutdown_grace="1h") as world:
+        for _ in range(3):
+            assert call(world, "plain") == NOT_FOUND
+        assert world.server.stop()
+
+
+def test_interceptors_hear_of_such_a_call_if_it_is_admitted(tmp_path, ca):
+    """The user's interceptors are asked for the method, as text, as for any other."""
+    on, users = listeners("plain"), [AskedAio()]
+    with serve(tmp_path, ca, "asyncio", on=on, interceptors=users) as world:
+        assert call(world, "plain") == NOT_FOUND
+        assert entered() == [f"asked for {KINDS['unary']}\ufffd"]
+        world.enforce({"default": "deny"})
+        assert call(world, "plain").code is grpc.StatusCode.UNAUTHENTICATED
+        assert entered() == []
+
+
+@crashes
+@pytest.mark.parametrize("listener", LISTENERS)
+def test_crashed_server_is_replaced(tmp_path, ca, listener, events):
+    """Its calls are cut; new ones are served at the same address, time and again."""
+    with (
+        world_of(tmp_path, ca, listener) as world,
+        world.channel(listener) as channel,
+    ):
+        talk = Conversation(GreeterStub(channel))
+        assert talk("hello") == "hello"
+        for _ in range(12):  # more than the attempts there are for one restart
+            crash(world, events, listener)
+            assert answers(world, listener) == "hello"
+        code, _ = failure(lambda: talk("hello"))
+        assert code in CUT
+        [served] = world.server._background._runtime._served
+        assert len(served.servers) <= 2
+
+
+@crashes
+def test_crash_of_one_listener_leaves_the_others(tmp_path, ca, events):
+    """Listeners have servers of their own; one that crashes takes no other along."""
+    with (
+        world_of(tmp_path, ca, *LISTENERS) as world,
+        world.channel("open") as channel,
+    ):
+        talk = Conversation(GreeterStub(channel))
+        assert talk("hello") == "hello"
+        crash(world, events, "plain")
+        crash(world, events, "grpc-open")
+        assert talk("hello") == "hello"
+        assert talk.end() == []
+
+
+@crashes
+def test_new_server_has_the_material_in_force(tmp_path, ca, events):
+    """A reload before the crash counts after it, and one after it does as well."""
+
+    def renew():
+        pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
+        (tmp_path / "server.pem").write_bytes(pair.chain_pem)
+        (tmp_path / "server.key").write_bytes(pair.key_pem)
+        world.server.reload()
+        next_event(events, "reload.applied")
+        return pair.der
+
+    with world_of(tmp_path, ca, "grpc-open") as world:
+        for _ in range(2):
+            expected = renew()
+            crash(world, events, "grpc-open")
+            with connected(world, "grpc-open") as sock:
+                assert sock.getpeercert(binary_form=True) == expected
+        expected = renew()
+        with connected(world, "grpc-open") as sock:
+            assert sock.getpeercert(binary_form=True) == expected
+
+
+@crashes
+@pytest.mark.parametrize("listener", LISTENERS)
+@pytest.mark.parametrize("moment", ["sent", "server.crashed", "server.restarted"])
+def test_drain_works_at_every_moment(tmp_path, ca, listener, moment, events):
+    """Whatever a restart is at, a drain ends it, and nobody listens any more."""
+    with world_of(tmp_path, ca, listener) as world, connected(world, listener) as sock:
+        with suppress(OSError):  # reset
+            exchange(sock, NO_TEXT)
+        if moment != "sent":
+            next_event(events, moment)
+        world.server.stop(0)
+        port = int(world.server.addresses[listener].rpartition(":")[2])
+        with socket.socket() as late:
+            assert late.connect_ex(("127.0.0.1", port)) != 0
+
+
+@crashes
+def test_running_calls_of_a_new_server_are_drained(tmp_path, ca, events):
+    """A drain waits for the calls of the server that is there now."""
+    with world_of(tmp_path, ca, "plain") as world:
+        crash(world, events, "plain")
+        with world.channel("plain") as channel:
+            greeter = GreeterStub(channel)
+            talk = Conversation(greeter)
+            assert talk("open") == "open"
+            assert say(greeter) == "done"
+            assert not world.server.stop(0)
+            assert failure(lambda: talk("hello"))[0] in CUT
+
+
+@crashes
+def test_address_that_is_gone_is_given_up(tmp_path, ca, events, monkeypatch):
+    """A listener that cannot be served again ends the server, which is told why."""
+    monkeypatch.setattr(renewal, "_PAUSES", (0.0, 0.001))
+    folder = tmp_path / "s"
+    folder.mkdir()
+    on = {"plain": {"address": f"unix:{folder}/s.sock", "plaintext": True}}
+    failed: SimpleQueue[str] = SimpleQueue()
+    with serve(tmp_path, ca, "asyncio", on=on) as world:
+        world.server.on_failure = failed.put
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(PATIENCE)
+            sock.connect(f"{folder}/s.sock")
+            shutil.rmtree(folder)
+            with suppress(OSError):
+                exchange(sock, NO_TEXT)
+        said = f"listener `plain` cannot listen on unix:{folder}/s.sock: "
+        gave_up = next_event(events, "server.gave_up")
+        assert gave_up.reason.startswith(said)
+        assert failed.get(timeout=PATIENCE) == (
+            f"listener `plain` cannot be served again: {gave_up.reason}"
+        )
+        assert world.server.stop(0)
