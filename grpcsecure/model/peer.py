@@ -41,7 +41,8 @@ class Certificate:
 
     `subject` and `issuer` are RFC 4514 strings, dates are aware and in UTC,
     `fingerprint` is the SHA-256 of the certificate and `public_key` that of its
-    SubjectPublicKeyInfo, both in the spelling of the config: `sha256:9f:86:…`.
+    SubjectPublicKeyInfo, both in the spelling of the config: `sha256:9f:86:…`. One that
+    is not `is_readable` says nothing here, could say anything, and is never in force.
     """
 
     der: bytes = field(repr=False)
@@ -58,6 +59,7 @@ class Certificate:
     uris: tuple[str, ...] = ()
     emails: tuple[str, ...] = ()
     ips: tuple[str, ...] = ()
+    is_readable: bool = True
 
     @property
     def spiffe_id(self) -> str | None:

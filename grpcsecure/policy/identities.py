@@ -77,6 +77,7 @@ class IdentityIndex:
         for name, needed in matchers:
             self._matchers[min(needed, key=uses.__getitem__)].append((name, needed))
         self._facts = CertificateFacts(uses, pins)
+        self._all_names = frozenset(name for name, _ in matchers)
 
     def identify(self, peer: Peer, *, in_force: bool) -> Standing:
         """Say who a peer is. Without a fact for it, a name is not given.
@@ -89,6 +90,11 @@ class IdentityIndex:
         if peer.certificate is None:
             return Standing(granted=built_in, claimed=built_in, is_known=False)
         is_verified = isinstance(peer, VerifiedPeer)
+        if not peer.certificate.is_readable:
+            # It may say whatever a deny rule asks for, and proves nothing of that.
+            return Standing(
+                granted=built_in, claimed=built_in | self._all_names, is_known=False
+            )
         # certificate  names count  pins count
         # verified     yes          if in force
         # claimed      no           if in force

@@ -7,18 +7,15 @@ a link of a link, a renamed parent), so each directory is watched for its names.
 
 from __future__ import annotations
 
-import glob
 import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grpcsecure.frozen import frozen
-from grpcsecure.tls.watched import expand, is_glob
+from grpcsecure.tls.watched import expand, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from grpcsecure.tls.watched import WatchSet
 
 __all__ = ["Interest", "directories"]
@@ -55,25 +52,11 @@ def directories(watch: WatchSet) -> dict[Path, Interest]:
     for path in watch.files:
         survey.follow(str(path))
     for pattern in watch.patterns:
-        for directory, contents in _listed(pattern):
+        for directory, contents in listed(pattern):
             survey.list(directory, contents=contents)
         for path in expand(pattern):
             survey.follow(str(path))
     return survey.result()
-
-
-def _listed(pattern: str) -> Iterator[tuple[str, bool]]:
-    """Give the directories that are listed for a pattern; are their files its own?"""
-    if os.path.isdir(pattern):
-        yield pattern, True
-    elif is_glob(pattern) and "\0" not in pattern:
-        parts = pattern.split("/")
-        for length in range(1, len(parts)):
-            if glob.has_magic(parts[length]):
-                parent = "/".join(parts[:length]) or "/"
-                is_last = length == len(parts) - 1
-                for directory in glob.glob(parent) or [parent]:
-                    yield directory, is_last
 
 
 class _Survey:

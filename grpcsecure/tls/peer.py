@@ -128,6 +128,7 @@ def _read(der: bytes, loaded: X509Certificate) -> Certificate:
         organizational_units=tuple(
             _attributes(loaded, NameOID.ORGANIZATIONAL_UNIT_NAME)
         ),
+        is_readable=True,
         **_alternative_names(loaded),
     )
 

@@ -313,4 +313,5 @@ def _unreadable(leaf: bytes) -> Certificate:
         not_after=_EARLIEST,
         fingerprint="",
         public_key="",
+        is_readable=False,
     )

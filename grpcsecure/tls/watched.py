@@ -17,9 +17,9 @@ from grpcsecure.frozen import field, frozen
 from grpcsecure.tls.files import UnreadableFile, read_raw
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["Digest", "WatchSet", "digest", "expand", "is_glob"]
+__all__ = ["Digest", "WatchSet", "digest", "expand", "is_glob", "listed"]
 
 #: How the files end that count in a directory of certificates.
 _SUFFIXES = (".pem", ".crt", ".cer")
@@ -101,17 +101,47 @@ def expand(pattern: str) -> tuple[Path, ...]:
 
     A directory means the certificates right in it, hidden ones not; a glob never
     descends (`**` is `*`). A path without wildcards means itself, also while it is
-    missing, and so does a directory that cannot be read: whoever reads it finds out.
+    missing, and so does a directory that cannot be listed, of a glob too: whoever reads
+    it finds out, and does not take what is in there for gone.
     """
     if os.path.isdir(pattern):
         return _certificates_in(pattern)
     if not is_glob(pattern):
         return (Path(pattern),)
-    try:
-        found = glob.glob(pattern, recursive=False)
-    except ValueError:  # a NUL in it
+    if "\0" in pattern:
         return ()
-    return tuple(sorted(Path(path) for path in found if not os.path.isdir(path)))
+    found = glob.glob(pattern, recursive=False)
+    files = (Path(path) for path in found if not os.path.isdir(path))
+    return tuple(sorted({*files, *_unlisted(pattern)}))
+
+
+def listed(pattern: str) -> Iterator[tuple[str, bool]]:
+    """Give the directories that are listed for a pattern; are their files its own?"""
+    if os.path.isdir(pattern):
+        yield pattern, True
+    elif is_glob(pattern) and "\0" not in pattern:
+        parts = pattern.split("/")
+        for length in range(1, len(parts)):
+            if glob.has_magic(parts[length]):
+                parent = "/".join(parts[:length]) or "/"
+                is_last = length == len(parts) - 1
+                for directory in glob.glob(parent) or [parent]:
+                    yield directory, is_last
+
+
+def _unlisted(pattern: str) -> Iterator[Path]:
+    """Give what a glob would look into and cannot; `glob` passes over it in silence."""
+    for directory, _ in listed(pattern):
+        try:
+            os.scandir(directory).close()
+        except NotADirectoryError:
+            continue
+        except FileNotFoundError:
+            # Not of what wildcards found, which may be a link to nothing.
+            if pattern.startswith(f"{directory}/") and not is_glob(directory):
+                yield Path(directory)
+        except OSError:
+            yield Path(directory)
 
 
 def is_glob(pattern: str) -> bool:

@@ -356,6 +356,7 @@ class TestPins:
             ("bad", "`broken.pem` has a broken block at its line 1"),
             ("bad/x.cer", "`bad/x.cer` holds no certificate"),
             ("bad/folder.pem/x", "`bad/folder.pem/x` does not exist"),
+            ("away/*.pem", "`away` does not exist"),
         ],
     )
     def test_file_without_a_certificate_is_an_error(

@@ -277,16 +277,21 @@ def test_one_certificate_in_two_registers():
     assert standing_of(claimed(), one, two, pins=pins).identities == {"one", "two"}
 
 
-def test_unreadable_certificate_is_nobody():
-    """A certificate that TLS accepts and nobody can read has no name and no pin."""
+@pytest.mark.parametrize("made", [claimed, verified])
+def test_unreadable_certificate_is_nobody_and_may_be_anybody(made):
+    """One that TLS accepts and we cannot read is granted nothing, and denied all."""
     identities = [
         identity("empty", common_name="x"),
         identity("pin", fingerprint=FINGERPRINT),
         identity("key", public_key=PUBLIC_KEY),
         identity("subject", subject="CN=x"),
     ]
-    peer = claimed(fingerprint="", public_key="")
-    assert standing_of(peer, *identities).claimed == {"anyone", "presented"}
+    standing = standing_of(
+        made(fingerprint="", public_key="", is_readable=False), *identities
+    )
+    assert standing.identities == set()
+    assert standing.claimed >= {"empty", "pin", "key", "subject", "presented"}
+    assert not standing.is_known
 
 
 @pytest.mark.parametrize(

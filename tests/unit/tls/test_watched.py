@@ -150,6 +150,24 @@ def test_directory_that_cannot_be_listed_stands_for_itself(pins):
         pins.chmod(0o700)
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may list everything")
+def test_directory_that_a_glob_cannot_list_stands_for_itself(pins):
+    """What is in there is not gone, and a rule that denies it must not lose it."""
+    (pins / "deeper").chmod(0o100)
+    try:
+        assert expand(str(pins / "*" / "*.pem")) == (pins / "deeper",)
+        assert expand(str(pins / "deeper" / "*.pem")) == (pins / "deeper",)
+    finally:
+        (pins / "deeper").chmod(0o700)
+
+
+def test_directory_of_a_glob_stands_for_itself_while_it_is_missing(tmp_path):
+    """As a directory without a glob does: its pins are missing rather than none."""
+    assert expand(str(tmp_path / "away" / "*.pem")) == (tmp_path / "away",)
+    (tmp_path / "away").symlink_to("nowhere")
+    assert expand(str(tmp_path / "away" / "*" / "a.pem")) == (tmp_path / "away",)
+
+
 def test_digest_follows_links(tmp_path):
     """What the path means is read, whatever it is made of."""
     volume = Volume(tmp_path / "tls", {"tls.crt": "one"})
