@@ -157,8 +157,8 @@ def test_error_denies(world, broken, listener, detail, caplog):
             caplog.clear()
             answer = knock(channel, method, ends=False)
             assert (answer.code, answer.details) == UNKNOWN
-            [record] = caplog.records
-            assert record.name == "grpcsecure.policy"
+            # Others that ask the same may have to say something too.
+            [record] = [r for r in caplog.records if r.name == "grpcsecure.policy"]
             assert record.getMessage() == "call.undecided"
             assert (record.listener, record.method) == (listener, method)
             assert record.exc_info
@@ -182,4 +182,4 @@ def test_error_that_cannot_be_shown(world, caplog):
     world.server._in_force.snapshot = with_policy(Unprintable)(good)
     answer = world.knock("mutual", "billing", METHODS[0])
     assert (answer.code, answer.details) == UNKNOWN
-    assert len(caplog.records) == 1
+    assert [record.name for record in caplog.records] == ["grpcsecure.policy"]
