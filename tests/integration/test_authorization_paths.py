@@ -14,6 +14,9 @@ SERVED = Answer(grpc.StatusCode.OK)
 
 PATH = KINDS["unary"].encode()
 
+#: gRPC refuses long headers at random, unless it is told how long they may be.
+LONG = {"grpc.max_metadata_size": 400_000, "grpc.absolute_max_metadata_size": 400_000}
+
 #: What a call ends with that is not served: gRPC itself may refuse it.
 REFUSED = {UNKNOWN.code, grpc.StatusCode.INTERNAL, None}
 
@@ -33,6 +36,7 @@ def world(request, runtime, tmp_path_factory):
         runtime,
         interceptors=[RUNTIMES[runtime][2]()] if request.param else [],
         on=listeners("plain"),
+        channel_options=LONG,
     ) as world:
         yield world
 
