@@ -10,8 +10,8 @@ import os
 import signal
 import socket
 import threading
-from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, TypeVar
 
 from grpcsecure.errors import ExitCode
 
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["notify_systemd", "run"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+_T = TypeVar("_T")
+
+#: Seconds within which a signal is heard in any case.
+_HEARING = 0.5
 
 
 def run(
@@ -67,7 +72,7 @@ def run(
             server.stop(0)
             raise
         notify_systemd("READY=1")
-        first = received.get()
+        first = _next(received)
         assert first is not None  # noqa: S101 - the drain has not begun
         failed = isinstance(first, str)
         on_drain(first if isinstance(first, str) else first.name)
@@ -94,11 +99,25 @@ def _drain(
             received.put(None)
 
     threading.Thread(target=stop, name="grpcsecure-drain", daemon=True).start()
-    while (event := received.get()) is not None:
+    while (event := _next(received)) is not None:
         if isinstance(event, signal.Signals):
             on_cut()
             server.cut()
     return ExitCode.OK if finished == [True] else ExitCode.CUT
+
+
+def _next(received: SimpleQueue[_T]) -> _T:
+    """Wait for the next event.
+
+    Handlers run in this thread and between two instructions of Python only. A signal
+    that another thread was interrupted by, or this one just before it begins to wait,
+    ends no wait: without a timeout it would be heard with the next one.
+    """
+    while True:
+        try:
+            return received.get(timeout=_HEARING)
+        except Empty:
+            continue
 
 
 def notify_systemd(state: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -118,4 +119,22 @@ def test_as_pid_1(tmp_path):
         os.kill(inner, signal.SIGTERM)
         assert server.wait() == 0
         assert "pid 1  " in server.stderr
+        assert "server.draining  reason=SIGTERM" in server.stderr
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "tgkill"), reason="needs the tgkill of glibc 2.30"
+)
+def test_signal_that_another_thread_gets(tmp_path):
+    """The kernel may interrupt any thread: the one that waits hears it all the same.
+
+    So it does when the signal comes just before it begins to wait.
+    """
+    config = write_config(tmp_path / "server.yaml", GATED["threads"])
+    with serving(config) as server:
+        pid = server.process.pid
+        threads = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
+        other = next(thread for thread in threads if thread != pid)
+        assert ctypes.CDLL(None).tgkill(pid, other, signal.SIGTERM) == 0
+        assert server.wait() == 0
         assert "server.draining  reason=SIGTERM" in server.stderr
