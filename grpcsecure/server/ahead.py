@@ -65,6 +65,7 @@ def _import_server() -> None:
     import grpcsecure.server.app
     import grpcsecure.server.health
     import grpcsecure.server.lifecycle
+    import grpcsecure.server.reach
     import grpcsecure.server.threads
     import grpcsecure.tls.material  # noqa: F401
 
