@@ -90,6 +90,7 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides have no 
             await super()._server_main_loop(server_started)
         except Exception as error:  # noqa: BLE001 - it is passed on
             if self._is_crashing or not self._is_ending:
+                self._fall()
                 self.crash.set_result(error)
         finally:
             if self._reader is not None:
@@ -97,6 +98,7 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides have no 
 
     async def shutdown(self, grace: float | None) -> None:
         if self._is_crashing and asyncio.current_task() is not self._ending:
+            # A second shutdown, at the wrong moment of the first, is a null pointer.
             await asyncio.shield(self._ending)
             return
         self._is_ending = True
@@ -115,9 +117,13 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides have no 
         if asyncio.current_task(self._running) is not self._serving:
             return True
         if not self._is_ending:
+            self._fall()
+        return False
+
+    def _fall(self) -> None:
+        if not self._is_crashing:
             self._is_crashing = True
             self._ending = asyncio.ensure_future(self.shutdown(None))
-        return False
 
     async def _request_call(self) -> Any:
         """Return the next call of a method that is not registered, with a text as path.

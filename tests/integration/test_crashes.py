@@ -67,10 +67,8 @@ def next_event(events, name):
 @contextmanager
 def world_of(folder, ca, *names, **settings):
     """A server whose calls can be held, on these listeners."""
-    on = listeners(*names)
-    with serve(
-        folder, ca, "asyncio", servicer="support.services:GatedAio", on=on, **settings
-    ) as world:
+    on, gated = listeners(*names), {"servicer": "support.services:GatedAio"}
+    with serve(folder, ca, "asyncio", servicer=gated, on=on, **settings) as world:
         yield world
 
 
