@@ -185,7 +185,7 @@ def test_direct_connection_is_refused(server):
 def registry(server):
     """Return the table of live connections."""
     runtime = server._background
-    return getattr(runtime, "_runtime", runtime)._ports._front._bridge.peers
+    return getattr(runtime, "_runtime", runtime).ports._front._bridge.peers
 
 
 def live_name(server, channel, call="unary"):
