@@ -77,7 +77,13 @@ class IdentityIndex:
         for name, needed in matchers:
             self._matchers[min(needed, key=uses.__getitem__)].append((name, needed))
         self._facts = CertificateFacts(uses, pins)
-        self._all_names = frozenset(name for name, _ in matchers)
+        # It may say whatever a deny rule asks for, and proves nothing of that.
+        presented = frozenset({BuiltIn.ANYONE.value, BuiltIn.PRESENTED.value})
+        self._unreadable = Standing(
+            granted=presented,
+            claimed=presented.union(name for name, _ in matchers),
+            is_known=False,
+        )
 
     def identify(self, peer: Peer, *, in_force: bool) -> Standing:
         """Say who a peer is. Without a fact for it, a name is not given.
@@ -91,10 +97,7 @@ class IdentityIndex:
             return Standing(granted=built_in, claimed=built_in, is_known=False)
         is_verified = isinstance(peer, VerifiedPeer)
         if not peer.certificate.is_readable:
-            # It may say whatever a deny rule asks for, and proves nothing of that.
-            return Standing(
-                granted=built_in, claimed=built_in | self._all_names, is_known=False
-            )
+            return self._unreadable
         # certificate  names count  pins count
         # verified     yes          if in force
         # claimed      no           if in force

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from contextlib import suppress
 from datetime import datetime, timezone
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from grpcsecure.frozen import frozen
 from grpcsecure.model.policy import AuditLevel, AuditSettings, Effect, LogFormat
 from grpcsecure.policy.engine import Decision
-from grpcsecure.server.event_text import escape, render_json, render_text
+from grpcsecure.server.event_text import clip, escape, render_json, render_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from grpcsecure.server.judging import Judgement
     from grpcsecure.server.snapshot import Snapshot
 
-__all__ = ["UNVERIFIED", "Auditor"]
+__all__ = ["NOBODY", "UNVERIFIED", "Auditor"]
 
 _LOGGER = logging.getLogger("grpcsecure.audit")
 
@@ -38,19 +39,28 @@ _PATIENCE = 2.0
 #: On a call whose certificate the listener's mode does not accept any more.
 UNVERIFIED = Decision(effect=Effect.DENY, rule=None, is_known=False)
 
+#: On a call by a connection that nobody vouches for.
+NOBODY = Decision(effect=Effect.DENY, rule=None, is_known=False)
+
 _NAMES = {Effect.DENY: "call.denied", Effect.ALLOW: "call.allowed"}
 
 
 @frozen(kw_only=False)
 class _Event:
-    """A decision, with all that has to be said about it: rendered by the writer."""
+    """A decision, with all that has to be said about it: rendered by the writer.
+
+    Clients choose some of it: no more is kept of that than is shown.
+    """
 
     at: datetime
     settings: AuditSettings
     generation: int
-    judgement: Judgement
+    listener: str
     address: str
     method: str
+    identities: frozenset[str]
+    subject: str | None
+    unverified: str | None
     decision: Decision
 
     @property
@@ -58,19 +68,18 @@ class _Event:
         return _NAMES[self.decision.effect]
 
     def fields(self) -> dict[str, object]:
-        decision, judgement = self.decision, self.judgement
+        decision = self.decision
         fields: dict[str, object] = {
             "time": self.at.isoformat(timespec="milliseconds"),
-            "listener": judgement.listener,
+            "listener": self.listener,
             "address": self.address,
             "method": escape(self.method),
+            "identities": sorted(self.identities),
         }
-        standing, assessment = judgement.standing, judgement.assessment
-        fields["identities"] = [] if standing is None else sorted(standing.identities)
-        if assessment is not None:
-            fields["subject"] = escape(assessment.presented.certificate.subject)
-            if assessment.reason is not None:
-                fields["unverified"] = escape(assessment.reason)
+        if self.subject is not None:
+            fields["subject"] = escape(self.subject)
+        if self.unverified is not None:
+            fields["unverified"] = escape(self.unverified)
         fields["decision"] = decision.effect.value
         fields["rule"] = _rule(decision)
         fields["generation"] = self.generation
@@ -80,9 +89,38 @@ class _Event:
         return fields
 
 
+def _event(
+    snapshot: Snapshot,
+    judgement: Judgement,
+    address: str,
+    method: str,
+    decision: Decision,
+) -> _Event:
+    standing, assessment = judgement.standing, judgement.assessment
+    subject = unverified = None
+    if assessment is not None:
+        subject = clip(assessment.presented.certificate.subject)
+        if assessment.reason is not None:
+            unverified = clip(assessment.reason)
+    return _Event(
+        datetime.now(timezone.utc),
+        _settings(snapshot),
+        snapshot.generation,
+        judgement.listener,
+        address,
+        clip(method),
+        frozenset() if standing is None else standing.identities,
+        subject,
+        unverified,
+        decision,
+    )
+
+
 def _rule(decision: Decision) -> str:
     if decision is UNVERIFIED:
         return "client_certificate"
+    if decision is NOBODY:
+        return "connection"
     return "default" if decision.rule is None else decision.rule.name
 
 
@@ -121,17 +159,7 @@ class Auditor:
         if self._waiting.qsize() >= _MOST_WAITING:
             self._left_out += 1
             return
-        self._waiting.put(
-            _Event(
-                datetime.now(timezone.utc),
-                _settings(snapshot),
-                snapshot.generation,
-                judgement,
-                address,
-                method,
-                decision,
-            )
-        )
+        self._waiting.put(_event(snapshot, judgement, address, method, decision))
         if self._thread is None:
             self._start()
 
@@ -158,7 +186,11 @@ class Auditor:
                 left_out, self._left_out = self._left_out, 0
                 if left_out:
                     _LOGGER.warning("audit.left_out", extra={"events": left_out})
-                self._write(event, files)
+                try:
+                    self._write(event, files)
+                except Exception:  # such as of a filter in somebody's logging
+                    with suppress(Exception):
+                        _LOGGER.exception("audit.unwritten")
         finally:
             files.close()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["escape", "render_json", "render_text"]
+__all__ = ["clip", "escape", "render_json", "render_text"]
 
 #: Characters of one value that are shown; a path may have 100,000.
 _MOST_SHOWN = 1024
@@ -31,6 +31,11 @@ def escape(value: object) -> str:
     )
     shown = _SEPARATING.sub(lambda match: r"\x20" * len(match[0]), shown)
     return shown if len(text) <= _MOST_SHOWN else f"{shown}…"
+
+
+def clip(text: str) -> str:
+    """Return as much of a text as `escape` shows, for whoever has to keep it."""
+    return text[: _MOST_SHOWN + 1]
 
 
 def render_text(event: str, fields: Mapping[str, object]) -> str:

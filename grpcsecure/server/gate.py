@@ -14,7 +14,7 @@ import grpc
 from grpcsecure.model.policy import Effect
 from grpcsecure.model.server import ErrorDetail
 from grpcsecure.policy.rules import Call
-from grpcsecure.server.audit import UNVERIFIED
+from grpcsecure.server.audit import NOBODY, UNVERIFIED
 from grpcsecure.server.event_text import escape
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Gate:
         try:
             caller = self.view.find(context)
             if caller is None:
+                self._record_nobody(context, method)
                 return None, _UNKNOWN
             refusal = self._judge(context, caller, method, exists=exists)
             if refusal is None:
@@ -77,6 +78,13 @@ class Gate:
             )
             return None, _UNKNOWN
         return caller, refusal
+
+    def _record_nobody(self, context: Any, method: str) -> None:
+        snapshot = self._in_force.snapshot
+        if self._auditor.wants(snapshot, NOBODY):
+            judgement = snapshot.judges[self.view.name].judge(None)
+            address = escape(context.peer())
+            self._auditor.record(snapshot, judgement, address, method, NOBODY)
 
     def _judge(
         self, context: Any, caller: Any, method: str, *, exists: bool

@@ -23,6 +23,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from helloworld.helloworld_pb2 import HelloRequest
 from helloworld.helloworld_pb2_grpc import GreeterStub
+from support.bridge import eventually
 from support.impostor import (
     child_processes,
     impostor,
@@ -259,8 +260,8 @@ def test_name_of_another_listener_does_not_help(server, certificates, tmp_path):
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_call_without_registry_entry_is_refused(server, certificates, call):
-    """A connection that is no longer known makes no further call that succeeds."""
+def test_call_without_registry_entry_is_refused(server, certificates, call, caplog):
+    """A connection that is no longer known makes no further call; each is told of."""
     peers = registry(server)
     trusted = certificates.clients["trusted"]
     with connected(server.addresses["public"], certificates, trusted) as channel:
@@ -269,6 +270,17 @@ def test_call_without_registry_entry_is_refused(server, certificates, call):
         peers.remove(number)
         assert status(CALLS[call], channel) is grpc.StatusCode.UNAUTHENTICATED
     assert sights("stranger") == []
+    eventually(lambda: denials(caplog))
+    assert denials(caplog) == [("public", name, "connection")]
+
+
+def denials(caplog):
+    """Return what the audit says of calls that were denied."""
+    return [
+        (record.listener, record.address, record.rule)
+        for record in caplog.records
+        if record.getMessage() == "call.denied"
+    ]
 
 
 # As a command: two processes, one of which is killed.

@@ -1,0 +1,78 @@
+"""What becomes of audit events: bounded while they wait, and written in any case."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from datetime import datetime, timezone
+
+from hypothesis import given
+from hypothesis import strategies as st
+from support.findings import PATIENT
+from support.policies import certificate
+
+from grpcsecure.model.server import ImportPath, ServerConfig, ServiceEntry
+from grpcsecure.server.audit import UNVERIFIED, Auditor, _event
+from grpcsecure.server.event_text import clip, escape
+from grpcsecure.server.judging import Judgement
+from grpcsecure.server.snapshot import Snapshot
+from grpcsecure.tls.verify import Presented, assess
+
+SNAPSHOT = Snapshot(
+    generation=1,
+    config=ServerConfig(
+        services=(ServiceEntry(servicer=ImportPath("a", "B")),), listeners=()
+    ),
+    materials={},
+    judges={},
+    policy=None,
+)
+
+
+def judgement(**says):
+    """Return what is to be said of a peer whose certificate says this."""
+    presented = Presented(
+        certificate=certificate(**says),
+        verified=False,
+        chain=(bytes(100_000),),
+        problem="p" * 100_000,
+    )
+    now = datetime.now(timezone.utc)
+    return Judgement("public", assess(presented, rechecks=None, now=now), None)
+
+
+def test_event_keeps_no_more_of_a_client_than_is_shown():
+    """Ten thousand that wait are some megabytes, whatever the clients sent."""
+    peer = judgement(subject="s" * 100_000, dns=("d" * 100_000,), der=bytes(100_000))
+    event = _event(SNAPSHOT, peer, "ipv4:127.0.0.1:1", "/" * 100_000, UNVERIFIED)
+    assert len(pickle.dumps(event)) < 10_000
+
+
+@PATIENT
+@given(text=st.text(st.sampled_from(" a\0\n\u2028é"), min_size=1000, max_size=1100))
+def test_what_is_clipped_is_shown_as_before(text):
+    """An end that is missing is told as one, and nothing else changes."""
+    assert escape(clip(text)) == escape(text)
+
+
+def test_event_that_cannot_be_written_does_not_end_the_audit(caplog):
+    """Whatever a filter of somebody's logging raises: the next event is written."""
+    logger = logging.getLogger("grpcsecure.audit")
+    auditor = Auditor()
+
+    def choke(record):
+        if getattr(record, "method", None) == "/a.B/Choking":
+            raise ValueError("no such record")
+        return True
+
+    logger.addFilter(choke)
+    try:
+        for method in ("/a.B/Choking", "/a.B/Written"):
+            auditor.record(SNAPSHOT, judgement(), "unix:", method, UNVERIFIED)
+        auditor.close()
+    finally:
+        logger.removeFilter(choke)
+    assert [r.getMessage() for r in caplog.records] == [
+        "audit.unwritten",
+        "call.denied",
+    ]
