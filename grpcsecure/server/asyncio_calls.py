@@ -93,8 +93,6 @@ class AsyncioCalls:
             handler = await continuation(details)
             if handler is None:
                 await context.abort(*NOT_FOUND)
-            if handler.response_streaming and not streaming:
-                await context.abort(*NO_STREAM)
             typed = _TypedContext(context, handler)
             servant = _Servant(handler, self._gate, self._pool)
             return servant, typed, typed if caller is context else caller
@@ -102,6 +100,12 @@ class AsyncioCalls:
         async def unary(_requests: Any, context: Any) -> Any:
             servant, typed, caller = await ask(context)
             requests = _messages(typed)
+            if servant.response_streaming:
+                async with aclosing(
+                    servant.stream(requests, typed, caller, method)
+                ) as responses:
+                    await anext(responses, None)
+                await context.abort(*NO_STREAM)  # it has not ended the call by itself
             response = await servant.unary(requests, typed, caller, method)
             return typed.serialize_last(response)
 

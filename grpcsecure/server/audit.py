@@ -223,7 +223,9 @@ class _Files:
         """Write a line; what goes wrong is logged once, until it goes well again."""
         try:
             self._open(path)
-            os.write(self._descriptor, f"{line}\n".encode(errors="backslashreplace"))
+            text = f"{line}\n".encode(errors="backslashreplace")
+            while text:  # a disk that fills up takes a part
+                text = text[os.write(self._descriptor, text) :]
         except OSError as error:
             if not self._has_failed:
                 reason = (error.strerror or str(error)).lower()

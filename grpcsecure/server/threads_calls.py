@@ -103,11 +103,14 @@ class ThreadsCalls:
             handler = continuation(details)
             if handler is None:
                 _abort(context, NOT_FOUND)
-            if handler.response_streaming and not streaming:
-                _abort(context, NO_STREAM)
             ours = CallContext(context, self._gate.view, caller)
             responses = _run(handler, details.method, requests, ours)
-            return responses if streaming else next(responses)
+            if streaming:
+                return responses
+            response = next(responses, None)
+            if handler.response_streaming:  # it has not ended the call by itself
+                _abort(context, NO_STREAM)
+            return response
 
         return make_handler(call, response_streaming=streaming)
 

@@ -123,11 +123,8 @@ async def refuse_aio(request, context):
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_handler_that_aborts(request, served, runtime, kind):
+def test_handler_that_aborts(served, runtime, kind):
     """It may be of any kind, whatever the method's: nobody gets to its responses."""
-    if kind in {"response stream", "both streams"}:
-        # Refused as a stream for a method of one response, before it can abort.
-        request.applymarker(pytest.mark.xfail(strict=True))
     behaviour = refuse if runtime == "threads" else refuse_aio
     channels = served(lambda handler, details: MAKERS[kind](behaviour))
     made = {assert_same(channels, path, b"echo")[:2] for path, *_ in METHODS.values()}
