@@ -110,9 +110,11 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides have no 
             if method_bytes is None
             else self._request_registered_call(method_bytes)
         )
-        return _Request(coroutine, loop=self._running, dropped=self._drop)
+        request = _Request(coroutine, loop=self._running)
+        request.may_drop = self._may_drop
+        return request
 
-    def _drop(self) -> bool:
+    def _may_drop(self) -> bool:
         """Whether a request may be cancelled; not by a loop that ends unasked."""
         if asyncio.current_task(self._running) is not self._serving:
             return True
@@ -172,16 +174,13 @@ class _Request(asyncio.Task[Any]):
     These wait until gRPC has answered, as it does once its server is shut down.
     """
 
-    def __init__(
-        self, coroutine: Any, *, loop: Any, dropped: Callable[[], bool]
-    ) -> None:
-        super().__init__(coroutine, loop=loop)
-        self._dropped = dropped
-        self._is_cancelled = False
+    # One is made for each call: set from outside, as an __init__ would cost more.
+    may_drop: Callable[[], bool]
+    _is_dropped = False
 
     def cancel(self, msg: Any = None) -> bool:
-        self._is_cancelled |= self._dropped()
-        return self._is_cancelled and super().cancel(msg)
+        self._is_dropped = self._is_dropped or self.may_drop()
+        return self._is_dropped and super().cancel(msg)
 
 
 class _ReadError(Exception):
