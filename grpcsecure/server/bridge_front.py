@@ -140,6 +140,9 @@ class BridgeFront:
         """Accept no more connections; the server ends the open ones."""
         if self._bridge is not None:
             self._bridge.drain()
+        # They would hold clients in the kernel's queue, where nobody takes them out.
+        for listener in self._listeners:
+            listener.sock.close()
 
     def stop(self) -> None:
         """End the bridge and remove what it left on disk; harmless twice."""

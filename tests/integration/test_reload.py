@@ -30,6 +30,10 @@ from grpcsecure.tls.bridge import supervisor
 BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 
+#: All that may be called where greetings may not.
+HEALTH = ["/grpc.health.v1.Health/*"]
+
+
 @pytest.fixture(name="engine", params=["grpc", "bridge"])
 def _engine(request):
     """The name of an engine."""
@@ -95,7 +99,7 @@ class TestSwaps:
         site = Site(tmp_path, "grpc")
         for key in ("certificate", "private_key", "client_ca"):
             site.tls[key] = str(tmp_path / site.tls[key])
-        site.allow(nobody={"allow": ["anonymous"], "methods": ["*"]})
+        site.allow(health={"allow": ["verified"], "methods": HEALTH})
         site.write()
         closed = site.path.read_text()
         volume = Volume(tmp_path / "config", {"server.yaml": closed})
@@ -239,6 +243,39 @@ class TestSwaps:
             running.applied()
             assert serial_of(site, running.address, own) == serial(pair)
 
+    @pytest.mark.parametrize("pattern", ["pinned", "pinned/*.pem"])
+    def test_directory_of_registered_certificates(self, pattern, tmp_path):
+        """Who is registered comes and goes with files, in any kind of pattern."""
+        site = Site(tmp_path, "bridge")
+        site.tls["client_certificate"] = "require_but_dont_verify"
+        del site.tls["client_ca"]
+        (tmp_path / "pinned").mkdir()
+        first, second = client("dns:ada.test"), client("dns:bob.test")
+        site.put("pinned/first.pem", text_of(first))
+        site.config["identities"] = {"known": {"certificates": pattern}}
+        site.allow(known={"allow": ["known"], "methods": ["*"]})
+        site.write()
+        with (
+            serving(site) as running,
+            channel(site, running.address, first) as firsts,
+            channel(site, running.address, second) as seconds,
+        ):
+            assert refusal(firsts) is None
+            assert refusal(seconds) is not None
+            site.put("pinned/second.pem", text_of(second))
+            assert "registered certificates" in running.applied()["changed"]
+            assert refusal(seconds) is None
+            (tmp_path / "pinned" / "first.pem").unlink()
+            running.applied()
+            assert refusal(firsts) is not None
+            assert refusal(seconds) is None
+            site.put("pinned/third.pem", BROKEN)
+            running.rejected()
+            assert refusal(seconds) is None
+            (tmp_path / "pinned" / "third.pem").unlink()
+            running.unchanged()
+            running.expect_nothing_more()
+
 
 class TestWithoutEvents:
     """Events are a hint only."""
@@ -297,7 +334,7 @@ class TestRejected:
             before, pair = running.server._in_force.snapshot, site.pair
             site.rotate()
             site.put("ca.pem", BROKEN)
-            site.allow(nobody={"allow": ["anonymous"], "methods": ["*"]})
+            site.allow(health={"allow": ["verified"], "methods": HEALTH})
             site.write()
             assert "ca.pem" in running.rejected()["findings"]
             assert running.server._in_force.snapshot is before
@@ -387,3 +424,22 @@ class TestRejected:
             line = running.applied()
             assert line["changed"] == "public: client CAs (+ CN=further)"
             assert line["at"] - began < 4
+
+    def test_renewal_is_missed_again_when_little_is_left(self, tmp_path):
+        """The mistake of weeks ago is repeated before the certificate in force ends.
+
+        This one has a third of its life left in a moment.
+        """
+        site = Site(tmp_path, "grpc")
+        # Of 15 seconds, 7 are left: the third begins in 2.
+        site.rotate(since=8, seconds=7)
+        with serving(site) as running:
+            site.put(site.path.name, "version: 1\n")
+            line = running.rejected()
+            again = running.lines.next_reload()
+            assert again["event"] == "reload.still_rejected"
+            assert again["findings"] == line["findings"]
+            assert again["certificate_in_force"].startswith("CN=server, ")
+            assert (
+                running.lines.all("certificate.expiring")[-1]["subject"] == "CN=server"
+            )

@@ -13,6 +13,7 @@ DENIED = grpc.StatusCode.PERMISSION_DENIED
 UNKNOWN = grpc.StatusCode.UNAUTHENTICATED
 
 EVERYTHING = ["/helloworld.Greeter/*"]
+HEALTH = ["/grpc.health.v1.Health/*"]
 
 
 @pytest.fixture(name="site", params=["grpc", "bridge"])
@@ -30,7 +31,7 @@ def test_rules(site):
     own = client("dns:ada.test", site.ca)
     with serving(site) as running, channel(site, running.address, own) as greeter:
         greet(greeter)
-        site.allow(greetings={"allow": ["ada"], "methods": ["/other.Service/*"]})
+        site.allow(greetings={"allow": ["ada"], "methods": HEALTH})
         site.write()
         assert running.applied()["changed"] == "authorization"
         assert refusal(greeter) is DENIED
@@ -142,7 +143,7 @@ def test_what_needs_a_restart_is_named_at_its_place(tmp_path):
             for key in keys[:-1]:
                 block = block[key]
             block[keys[-1]] = value
-            site.allow(greetings={"allow": ["anonymous"], "methods": EVERYTHING})
+            site.allow(greetings={"deny": ["verified"], "methods": EVERYTHING})
             site.write()
             findings = running.rejected()["findings"]
             assert f"`{name}` cannot change while the server runs" in findings

@@ -157,6 +157,47 @@ class Unpinning:
         site.pin(own)
 
 
+class Unregistering:
+    """Its file is taken out of the directory of registered certificates."""
+
+    reason = Unpinning.reason
+
+    @staticmethod
+    def begin(site):
+        """Return the client."""
+        own = client("dns:ada.test")
+        site.tls["client_certificate"] = "require_but_dont_verify"
+        del site.tls["client_ca"]
+        (site.folder / "pinned").mkdir()
+        site.put("pinned/a.pem", text_of(own))
+        site.put("pinned/b.pem", text_of(client("dns:other.test")))
+        site.config["identities"] = {"ada": {"certificates": "pinned/*.pem"}}
+        site.allow(ada={"allow": ["ada"], "methods": ["*"]})
+        site.write()
+        return own
+
+    @staticmethod
+    def end(site, own):
+        """Have it count no longer."""
+        (site.folder / "pinned" / "a.pem").unlink()
+
+    @staticmethod
+    def undo(site, own):
+        """Have it count again, and another one too."""
+        site.second = client("dns:other.test")
+        site.put("pinned/c.pem", text_of(own, site.second))
+
+    @staticmethod
+    def other(site):
+        """Return the other one."""
+        return site.second
+
+    @staticmethod
+    def end_other(site, own, other):
+        """Have the other one count no longer."""
+        site.put("pinned/c.pem", text_of(own))
+
+
 class Expiry:
     """It has expired."""
 
@@ -175,7 +216,7 @@ class Expiry:
         )
 
 
-LAPSES = [CaRemoval, Revocation, Unpinning, Expiry]
+LAPSES = [CaRemoval, Revocation, Unpinning, Unregistering, Expiry]
 
 
 class TestLapsed:
@@ -264,7 +305,7 @@ class TestLapsed:
             assert talk.end() == []
             assert not gone.is_set()
 
-    @pytest.mark.parametrize("lapse", [CaRemoval, Revocation, Unpinning])
+    @pytest.mark.parametrize("lapse", LAPSES[:-1])
     @pytest.mark.parametrize("has_rules", [True, False])
     def test_what_comes_back_in_time_stays(self, lapse, has_rules, tmp_path):
         """A CA, list or pin that was changed by mistake is put back before the end.
@@ -273,7 +314,7 @@ class TestLapsed:
         """
         site = Site(tmp_path, "bridge")
         own = lapse.begin(site)
-        if has_rules and lapse is not Unpinning:
+        if has_rules and "authorization" not in site.config:
             site.allow(all={"allow": ["verified"], "methods": ["*"]})
             site.write()
         gone = threading.Event()

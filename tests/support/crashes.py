@@ -72,7 +72,7 @@ class CrashLoop:
         """Start, look, change something, and kill it."""
         with self._start() as server:
             self._expect_clean(server)
-            bridge = _bridge_of(server.process.pid)
+            bridge = server.bridge
             self._change()
             if self._random.random() < 0.5:
                 server.signal(signal.SIGHUP)
@@ -129,16 +129,6 @@ class CrashLoop:
         names = self._random.sample(["anyone", "presented"], 1)
         self.site.allow(all={"allow": ["verified", *names], "methods": ["*"]})
         self.site.write()
-
-
-def _bridge_of(pid: int) -> int:
-    children = [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
-    (bridge,) = children
-    return bridge
 
 
 def _is_alive(pid: int) -> bool:

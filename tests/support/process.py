@@ -119,6 +119,13 @@ class Served:
         """What was written to stderr so far."""
         return (self._folder / "stderr").read_text()
 
+    @property
+    def bridge(self):
+        """The process of its bridge: its only child."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        (child,) = " ".join((task / "children").read_text() for task in tasks).split()
+        return int(child)
+
     def signal(self, number=signal.SIGTERM):
         """Send a signal."""
         self.process.send_signal(number)

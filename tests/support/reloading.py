@@ -52,6 +52,7 @@ __all__ = [
     "channel",
     "client",
     "greet",
+    "opened",
     "refusal",
     "serial_of",
     "serving",
@@ -344,6 +345,15 @@ def channel(
 
     `gone` is set when the server has ended the connection.
     """
+    with opened(site, address, own) as connection:
+        if gone is not None:
+            grpc.channel_ready_future(connection).result(PATIENCE)
+            connection.subscribe(_Watch(gone))
+        yield GreeterStub(connection)
+
+
+def opened(site: Site, address: str, own: Credential | None = None) -> grpc.Channel:
+    """Return a channel that shares its connection with no other."""
     credentials = grpc.ssl_channel_credentials(
         pem_of(site.root.certificate),
         own and own.key_pem,
@@ -354,11 +364,7 @@ def channel(
         ("grpc.enable_retries", 0),
         ("grpc.initial_reconnect_backoff_ms", 100),
     ]
-    with grpc.secure_channel(address, credentials, options) as opened:
-        if gone is not None:
-            grpc.channel_ready_future(opened).result(PATIENCE)
-            opened.subscribe(_Watch(gone))
-        yield GreeterStub(opened)
+    return grpc.secure_channel(address, credentials, options)
 
 
 class _Watch:

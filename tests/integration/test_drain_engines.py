@@ -1,0 +1,189 @@
+"""Draining over TLS: both engines, both runtimes, and a reload under way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from support.bridge import eventually
+from support.process import serving
+from support.reloading import (
+    PATIENCE,
+    Site,
+    authority,
+    channel,
+    client,
+    opened,
+    refusal,
+    text_of,
+)
+from support.servers import Conversation, ask, failure
+
+GATED = {
+    "threads": "support.services:Gated",
+    "asyncio": "support.services:GatedAio",
+}
+
+CUT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+@pytest.fixture(name="site", params=["grpc", "bridge"])
+def _site(request, runtime, tmp_path):
+    """A site whose servicer can be held."""
+    return Site(tmp_path, request.param, runtime=runtime, servicer=GATED[runtime])
+
+
+@pytest.fixture(name="runtime", params=["threads", "asyncio"])
+def _runtime(request):
+    """The name of a runtime."""
+    return request.param
+
+
+def test_drain(site):
+    """Health says so first; calls that run finish, new ones get UNAVAILABLE; exit 0."""
+    own = client("dns:ada.test", site.ca)
+    gone = threading.Event()
+    with serving(site.path) as server:
+        address = server.addresses["public"]
+        with (
+            channel(site, address, own) as greeter,
+            channel(site, address, own, gone=gone) as second,
+            opened(site, address, own) as watching,
+        ):
+            watch = HealthStub(watching).Watch(HealthCheckRequest(), timeout=PATIENCE)
+            assert next(watch).status == HealthCheckResponse.SERVING
+            talk = Conversation(greeter)
+            unary = greeter.SayHello.future(ask(), timeout=PATIENCE)
+            assert talk("entered") == "entered"
+            server.signal()
+            assert next(watch).status == HealthCheckResponse.NOT_SERVING
+            # Its last word, so that no watcher holds up the drain.
+            assert list(watch) == []
+            assert gone.wait(PATIENCE)
+            # On a new connection, and on the one that is still in use.
+            assert refusal(second) is grpc.StatusCode.UNAVAILABLE
+            assert refusal(greeter) is grpc.StatusCode.UNAVAILABLE
+            for word in ("still", "here"):
+                assert talk(word) == word
+            assert talk("open") == "open"
+            assert unary.result().message == "done"
+            assert talk.end() == []
+            assert server.wait() == 0
+            assert "bridge.died" not in server.stderr
+
+
+@pytest.mark.parametrize("how", ["grace", "second signal"])
+def test_long_streams_are_cut(how, site):
+    """After the grace, or at the second signal, with exit 4."""
+    grace = {"grace": "1s", "second signal": "1h"}[how]
+    site.config["server"]["shutdown_grace"] = grace
+    site.write()
+    own = client("dns:ada.test", site.ca)
+    gone = threading.Event()
+    with serving(site.path) as server:
+        address = server.addresses["public"]
+        with (
+            channel(site, address, own) as greeter,
+            channel(site, address, own, gone=gone),
+        ):
+            talk = Conversation(greeter)
+            assert talk("one") == "one"
+            server.signal()
+            assert gone.wait(PATIENCE)
+            assert talk("two") == "two"
+            if how == "second signal":
+                server.signal()
+            assert failure(lambda: [talk("more") for _ in range(10**6)])[0] in CUT
+            assert server.wait() == 4
+
+
+class TestWithReloads:
+    """Signals that come while files change."""
+
+    def test_drain_during_a_reload(self, site):
+        """Whatever a reload is doing, it neither holds up the end nor spoils it."""
+        own = client("dns:ada.test", site.ca)
+        with serving(site.path) as server:
+            with channel(site, server.addresses["public"], own) as greeter:
+                talk = Conversation(greeter)
+                assert talk("one") == "one"
+                site.rotate()
+                site.put("ca.pem", text_of(site.ca, authority("other")))
+                server.signal(signal.SIGHUP)
+                server.signal()
+                assert talk("two") == "two"
+                assert talk.end() == []
+            assert server.wait() == 0
+            assert "Traceback" not in server.stderr
+
+    def test_drain_while_half_a_pair_is_waited_for(self, site):
+        """A reload that waits for the other half is given up."""
+        with serving(site.path) as server:
+            site.put("server.key", site.new_pair().key_pem.decode())
+            server.signal(signal.SIGHUP)
+            server.signal()
+            assert server.wait() == 0
+            assert "reload.applied" not in server.stderr
+
+    def test_reload_while_draining(self, site):
+        """Once it drains, files are let be; calls that run are not disturbed."""
+        own = client("dns:ada.test", site.ca)
+        gone = threading.Event()
+        with serving(site.path) as server:
+            address = server.addresses["public"]
+            with (
+                channel(site, address, own) as greeter,
+                channel(site, address, own, gone=gone),
+            ):
+                talk = Conversation(greeter)
+                assert talk("one") == "one"
+                server.signal()
+                assert gone.wait(PATIENCE)
+                site.put("ca.pem", text_of(authority("other")))
+                server.signal(signal.SIGHUP)
+                assert talk("two") == "two"
+                assert talk.end() == []
+            assert server.wait() == 0
+            assert "reload." not in server.stderr
+
+    def test_hangup_before_it_is_ready_is_no_harm(self, site):
+        """A storm of SIGHUPs is one reload after the other, and no crash."""
+        own = client("dns:ada.test", site.ca)
+        with serving(site.path) as server:
+            for _ in range(50):
+                server.signal(signal.SIGHUP)
+            eventually(lambda: "reload.unchanged" in server.stderr)
+            with channel(site, server.addresses["public"], own) as greeter:
+                talk = Conversation(greeter)
+                assert talk("one") == "one"
+                assert talk.end() == []
+            server.signal()
+            assert server.wait() == 0
+            assert "Traceback" not in server.stderr
+
+
+def test_bridge_that_dies_while_draining(runtime, tmp_path):
+    """Its connections are lost, the server ends all the same."""
+    site = Site(tmp_path, "bridge", runtime=runtime, servicer=GATED[runtime])
+    own = client("dns:ada.test", site.ca)
+    gone = threading.Event()
+    with serving(site.path) as server:
+        address = server.addresses["public"]
+        with (
+            channel(site, address, own) as greeter,
+            channel(site, address, own, gone=gone) as second,
+        ):
+            talk = Conversation(greeter)
+            assert talk("one") == "one"
+            server.signal()
+            assert gone.wait(PATIENCE)
+            os.kill(server.bridge, signal.SIGKILL)
+            assert failure(lambda: [talk("more") for _ in range(10**6)])[0] in CUT
+            assert refusal(second) is grpc.StatusCode.UNAVAILABLE
+            assert server.wait() in (0, 4)
+            assert "Traceback" not in server.stderr

@@ -1,0 +1,189 @@
+"""When the end of a certificate is announced, how often, and in which words."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from support.reloading import Lines, authority, client
+
+from grpcsecure.frozen import replace
+from grpcsecure.model.listener import Listener, TcpAddress
+from grpcsecure.model.server import ImportPath, ServerConfig, ServiceEntry
+from grpcsecure.server.expiry import has_little_left, render_rest, stage
+from grpcsecure.server.snapshot import InForce, build_snapshot
+from grpcsecure.server.upkeep import ExpiryWatch
+from grpcsecure.tls.material import Material
+from grpcsecure.tls.peer import parse_certificate
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=timezone.utc)
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+def certificate(*, lasts, left=None, name="dns:ada.test"):
+    """Return a certificate of which so much is left `NOW`."""
+    parsed = parse_certificate(
+        client(name, authority("clients")).certificate.public_bytes(Encoding.DER)
+    )
+    end = NOW + (lasts if left is None else left)
+    return replace(parsed, not_before=end - lasts, not_after=end)
+
+
+@pytest.mark.parametrize(
+    ("lasts", "announcements"),
+    [
+        (365 * DAY, [30 * DAY, 7 * DAY, DAY]),
+        (90 * DAY, [30 * DAY, 7 * DAY, DAY]),
+        (60 * DAY, [20 * DAY, 7 * DAY, DAY]),
+        (30 * DAY, [10 * DAY, 7 * DAY, DAY]),
+        (21 * DAY, [7 * DAY, 7 * DAY, DAY]),
+        (9 * DAY, [3 * DAY, DAY]),
+        (DAY, [8 * HOUR]),
+        (3 * HOUR, [HOUR]),
+        (6 * MINUTE, [2 * MINUTE]),
+    ],
+)
+def test_announcements(lasts, announcements):
+    """Long-lived ones at 30, 7 and 1 days, short-lived ones at a third; and the end."""
+    leaf = certificate(lasts=lasts)
+    start = leaf.not_before
+    assert stage(leaf, start) == 0
+    moments = [*announcements, timedelta(0)]
+    for ahead in moments:
+        due = sum(ahead <= other for other in moments)
+        at = leaf.not_after - ahead
+        assert stage(leaf, at) == due
+        assert stage(leaf, at - SECOND) == due - moments.count(ahead)
+    assert stage(leaf, leaf.not_after + DAY) == len(moments)
+
+
+def test_little_is_left_from_the_first_announcement_on():
+    """That is when a renewal is due."""
+    leaf = certificate(lasts=90 * DAY)
+    assert not has_little_left(leaf, leaf.not_after - 30 * DAY - SECOND)
+    assert has_little_left(leaf, leaf.not_after - 30 * DAY)
+    assert has_little_left(leaf, leaf.not_after + DAY)
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        (61 * DAY, "61 days (2027-01-25)"),
+        (2 * DAY, "2 days (2026-11-27)"),
+        (2 * DAY - SECOND, "47 hours (2026-11-27 11:59 UTC)"),
+        (3 * HOUR, "3 hours (2026-11-25 15:00 UTC)"),
+        (2 * HOUR - SECOND, "119 minutes (13:59 UTC)"),
+        (2 * MINUTE, "2 minutes (12:02 UTC)"),
+        (90 * SECOND, "90 seconds (12:01:30 UTC)"),
+        (SECOND, "1 second (12:00:01 UTC)"),
+        (0 * SECOND, "0 seconds (12:00:00 UTC)"),
+        (-SECOND, "expired since 2026-11-25 11:59 UTC"),
+    ],
+)
+def test_words(left, words):
+    """As coarse as it can be, and until when."""
+    assert render_rest(certificate(lasts=90 * DAY, left=left), NOW) == words
+
+
+class Announced:
+    """What an `ExpiryWatch` of these certificates has said."""
+
+    def __init__(self, *leaves, cas=()):
+        self.reminders = []
+        self.in_force = InForce(self.snapshot(*leaves, cas=cas))
+        self.watch = ExpiryWatch(self.in_force, self.reminders.append)
+        self._lines = Lines()
+        self._said = 0
+
+    def snapshot(self, *leaves, cas=()):
+        """Return a snapshot with a listener for each leaf."""
+        config = ServerConfig(
+            services=(ServiceEntry(servicer=ImportPath("a", "B")),),
+            listeners=tuple(
+                Listener(name=f"l{n}", address=TcpAddress("127.0.0.1", 0), tls=None)
+                for n in range(len(leaves))
+            ),
+        )
+        materials = {
+            f"l{number}": Material(
+                generation=1,
+                certificate_chain=b"",
+                private_key=b"",
+                chain=(leaf,),
+                client_cas=tuple(cas),
+            )
+            for number, leaf in enumerate(leaves)
+        }
+        return build_snapshot(config, materials, pins={}, generation=1)
+
+    def at(self, now):
+        """Look; return who was announced, with the role and how long it lives."""
+        logger = logging.getLogger("grpcsecure.server")
+        logger.addHandler(self._lines)
+        try:
+            self.watch.look(now)
+        finally:
+            logger.removeHandler(self._lines)
+        said = self._lines.all("certificate.expiring")
+        new, self._said = said[self._said :], len(said)
+        return [
+            (one["listener"], one["role"], one["subject"], one["lives"].split("(")[0])
+            for one in new
+        ]
+
+
+class TestExpiryWatch:
+    """Each stage is announced once."""
+
+    def test_each_stage_once(self):
+        """However often it looks; a stage that was slept through is not caught up."""
+        leaf = certificate(lasts=90 * DAY)
+        end = leaf.not_after
+        announced = Announced(leaf)
+        assert announced.at(end - 60 * DAY) == []
+        said = [("l0", "certificate", "CN=ada.test", "30 days ")]
+        assert announced.at(end - 30 * DAY) == said
+        assert announced.at(end - 30 * DAY) == []
+        assert announced.at(end - 8 * DAY) == []
+        # A laptop that was asleep: 7 days and 1 day are due at once, said in one line.
+        assert len(announced.at(end - 5 * HOUR)) == 1
+        assert announced.at(end - HOUR) == []
+        ((*_, lives),) = announced.at(end + HOUR)
+        assert lives.startswith("expired since")
+        assert announced.at(end + DAY) == []
+
+    def test_renewed_one_is_another_one(self):
+        """The old one is forgotten, the new one announced in its time."""
+        old = certificate(lasts=90 * DAY)
+        new = replace(certificate(lasts=90 * DAY), not_after=old.not_after + 60 * DAY)
+        announced = Announced(old)
+        assert len(announced.at(old.not_after - DAY)) == 1
+        announced.in_force.snapshot = announced.snapshot(new)
+        assert announced.at(old.not_after) == []
+        assert len(announced.at(new.not_after - 30 * DAY)) == 1
+
+    def test_cas_and_all_listeners(self):
+        """A CA that ends refuses everybody: it is announced like a certificate."""
+        leaf = certificate(lasts=365 * DAY)
+        ca = certificate(lasts=365 * DAY, left=20 * DAY, name="dns:ca.test")
+        announced = Announced(leaf, leaf, cas=[ca])
+        assert [one[:3] for one in announced.at(NOW)] == [
+            ("l0", "client_ca", "CN=ca.test"),
+            ("l1", "client_ca", "CN=ca.test"),
+        ]
+        assert announced.at(NOW) == []
+
+    def test_reminds_with_every_announcement(self):
+        """Whoever waits for a renewal is told again."""
+        leaf = certificate(lasts=90 * DAY)
+        announced = Announced(leaf)
+        moments = [leaf.not_after - left for left in (30 * DAY, 7 * DAY, DAY)]
+        for moment in moments:
+            announced.at(moment)
+            announced.at(moment)
+        assert announced.reminders == moments
