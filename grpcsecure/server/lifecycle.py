@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import threading
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import ExitCode
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from grpcsecure.server.app import Server
 
 __all__ = ["notify_systemd", "run"]
+
+#: Seconds until a signal is noticed that came at the worst moment.
+_LOOK = 0.5
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -67,7 +70,7 @@ def run(
             server.stop(0)
             raise
         notify_systemd("READY=1")
-        first = received.get()
+        first = _next(received)
         assert first is not None  # noqa: S101 - the drain has not begun
         failed = isinstance(first, str)
         on_drain(first if isinstance(first, str) else first.name)
@@ -77,6 +80,19 @@ def run(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _next(
+    received: SimpleQueue[signal.Signals | str | None],
+) -> signal.Signals | str | None:
+    """Wait for what is received next."""
+    while True:
+        # A signal that comes just before the wait begins does not end it: its handler
+        # runs in Python code only, so there has to be some from time to time.
+        try:
+            return received.get(timeout=_LOOK)
+        except Empty:
+            continue
 
 
 def _drain(
@@ -94,7 +110,7 @@ def _drain(
             received.put(None)
 
     threading.Thread(target=stop, name="grpcsecure-drain", daemon=True).start()
-    while (event := received.get()) is not None:
+    while (event := _next(received)) is not None:
         if isinstance(event, signal.Signals):
             on_cut()
             server.cut()
