@@ -418,6 +418,14 @@ CA_WITHOUT_CRL = Kind(
     good=_crl("ca.crl", "other-ca.crl", client_ca="certs/broken/ca-two.pem"),
 )
 
+OVERSIZED_CRLS = Kind(
+    code="GS233",
+    name="oversized-crls",
+    severity=Severity.ERROR,
+    what="The revocation lists of all listeners together are larger than 32 MiB.",
+    why="The bridge, which looks into them at each handshake, takes no more.",
+)
+
 CLIENTS_LEFT_BEHIND = Kind(
     code="GS234",
     name="clients-left-behind",
@@ -426,12 +434,4 @@ CLIENTS_LEFT_BEHIND = Kind(
     " any more.",
     why="Every client whose certificate that CA signed is refused from the moment the"
     " new file is in force. While clients move to a new CA, both belong in the file.",
-)
-
-OVERSIZED_CRLS = Kind(
-    code="GS233",
-    name="oversized-crls",
-    severity=Severity.ERROR,
-    what="The revocation lists of all listeners together are larger than 32 MiB.",
-    why="The bridge, which looks into them at each handshake, takes no more.",
 )
