@@ -99,7 +99,7 @@ def _event(
     standing, assessment = judgement.standing, judgement.assessment
     subject = unverified = None
     if assessment is not None:
-        subject = clip(assessment.presented.certificate.subject)
+        subject = clip(assessment.certificate.subject)
         if assessment.reason is not None:
             unverified = clip(assessment.reason)
     return _Event(

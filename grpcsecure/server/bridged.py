@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 from grpcsecure.server.context import ListenerView
 from grpcsecure.server.running import RunningCalls
 from grpcsecure.tls.bridge import auth_context as native
-from grpcsecure.tls.verify import present_checked
+from grpcsecure.tls.verify import Presented, present_checked
 
 if TYPE_CHECKING:
     from grpcsecure.model.modes import ClientCertificateMode
     from grpcsecure.server.snapshot import InForce
     from grpcsecure.tls.bridge.facts import PeerFacts
     from grpcsecure.tls.bridge.registry import Registry
-    from grpcsecure.tls.verify import Presented
 
 __all__ = ["BridgedCaller", "BridgedView"]
 
@@ -99,13 +98,19 @@ class BridgedView(ListenerView):
 
     @staticmethod
     def presented_by(facts: PeerFacts) -> Presented | None:
-        """Return what was presented in the handshake that `facts` tell of."""
+        """Return what was presented in the handshake that `facts` tell of.
+
+        Read once for each connection, and kept as long as that is.
+        """
         if facts.certificate is None:
             return None
-        return present_checked(
-            facts.certificate,
-            facts.chain,
-            verified=facts.verified,
-            reason=facts.unverified_reason,
-            code=facts.unverified_code,
-        )
+        presented = facts.memo.note
+        if not isinstance(presented, Presented):
+            presented = facts.memo.note = present_checked(
+                facts.certificate,
+                facts.chain,
+                verified=facts.verified,
+                reason=facts.unverified_reason,
+                code=facts.unverified_code,
+            )
+        return presented

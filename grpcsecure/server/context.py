@@ -56,7 +56,7 @@ class ListenerView:
         """Return what the caller presented in its handshake, None if nothing."""
         if self._mode is None or not self._mode.asks:
             return None
-        return present_native(caller.auth_context(), self._mode)
+        return present_native(caller.auth_context(), self._mode, listener=self.name)
 
     def caller_of(self, context: Any) -> Any:
         """Return the caller of a call, by its context of ours."""

@@ -127,7 +127,7 @@ def explain_denial(judgement: Judgement, decision: Decision) -> str:
     if assessment is None:
         reason = "no client certificate"
     elif assessment.reason is not None:
-        subject = escape(assessment.presented.certificate.subject) or "empty subject"
+        subject = escape(assessment.certificate.subject) or "empty subject"
         reason = f"certificate not trusted: {escape(assessment.reason)}, {subject}"
     else:
         reason = f"known as {_names(judgement)}"
@@ -143,4 +143,4 @@ def _names(judgement: Judgement) -> str:
     names = sorted(standing.identities) if standing is not None else []
     if names or assessment is None:
         return ", ".join(names)
-    return escape(assessment.presented.certificate.subject) or "nobody by name"
+    return escape(assessment.certificate.subject) or "nobody by name"

@@ -1,13 +1,12 @@
 """Who calls on one listener, judged by one snapshot and remembered while it holds.
 
 A connection's first call pays for looking at its certificate; the others find what was
-found, unless its time is over. Invariant: what is remembered belongs to one snapshot,
-and goes away with it.
+found, unless its time is over. Invariant: what is remembered counts for the judge alone
+that found it, and so for one snapshot.
 """
 
 from __future__ import annotations
 
-import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Judge", "Judgement"]
 
-#: Presented certificates that are remembered; beyond that the oldest is forgotten.
-_MOST_KNOWN = 1024
-
 _LATEST = datetime.max.replace(tzinfo=timezone.utc)
 _EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
 
@@ -31,17 +27,23 @@ _EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
 class Judgement:
     """What holds of a peer from `since` until just before `until`.
 
-    `assessment` is None for an anonymous one, `standing` where there are no rules.
+    `assessment` is None for an anonymous one, `standing` where there are no rules. `by`
+    stands for the judge, which itself would be kept alive with its snapshot.
     """
 
-    __slots__ = ("assessment", "listener", "presented", "since", "standing", "until")
+    __slots__ = ("assessment", "by", "listener", "since", "standing", "until")
 
     def __init__(
-        self, listener: str, assessment: Assessment | None, policy: Policy | None
+        self,
+        listener: str,
+        assessment: Assessment | None,
+        policy: Policy | None,
+        *,
+        by: object = None,
     ) -> None:
         self.listener = listener
         self.assessment = assessment
-        self.presented = None if assessment is None else assessment.presented
+        self.by = by
         self.since = _EARLIEST if assessment is None else assessment.since
         self.until = _LATEST if assessment is None else assessment.until
         self.standing: Standing | None = None
@@ -82,7 +84,7 @@ class Judge:
         policy: of the snapshot, None if every call is allowed.
     """
 
-    __slots__ = ("_anonymous", "_known", "_listener", "_lock", "_policy", "_rechecks")
+    __slots__ = ("_anonymous", "_listener", "_policy", "_rechecks", "_sign")
 
     def __init__(
         self, listener: str, *, rechecks: Rechecks | None, policy: Policy | None
@@ -90,9 +92,7 @@ class Judge:
         self._listener = listener
         self._rechecks = rechecks
         self._policy = policy
-        #: By the identity of what was presented, which the judgement keeps alive.
-        self._known: dict[int, Judgement] = {}
-        self._lock = threading.Lock()
+        self._sign = object()
         self._anonymous = Judgement(listener, None, policy)
 
     def warm_up(self) -> None:
@@ -105,18 +105,14 @@ class Judge:
         if presented is None:
             return self._anonymous
         now = datetime.now(timezone.utc)
-        known = self._known.get(id(presented))
+        known = presented.memo.note
         if (
-            known is not None
+            isinstance(known, Judgement)
+            and known.by is self._sign
             and known.since <= now < known.until
-            and known.presented is presented
         ):
             return known
         assessment = assess(presented, rechecks=self._rechecks, now=now)
-        judgement = Judgement(self._listener, assessment, self._policy)
-        if presented.is_kept:
-            with self._lock:
-                if len(self._known) >= _MOST_KNOWN:
-                    del self._known[next(iter(self._known))]
-                self._known[id(presented)] = judgement
+        judgement = Judgement(self._listener, assessment, self._policy, by=self._sign)
+        presented.memo.note = judgement
         return judgement

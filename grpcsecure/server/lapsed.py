@@ -39,7 +39,7 @@ class _Ending:
         self.address = address
         self.deadline = deadline
         self.reason = _reason(assessment)
-        self.subject = escape(assessment.presented.certificate.subject)
+        self.subject = escape(assessment.certificate.subject)
 
 
 def _reason(assessment: Assessment) -> str:

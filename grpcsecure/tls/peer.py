@@ -31,8 +31,10 @@ __all__ = [
     "subject_public_key_info",
 ]
 
-#: Certificates kept parsed: some 4 KiB each, and parsing one takes about 50 us.
+#: Certificates kept parsed: some 4 KiB each, and parsing one takes about 50 us. Clients
+#: may send longer ones, a hundred KiB each.
 _CACHE_SIZE = 1024
+_MAX_CACHED = 8 * 1024
 
 #: `warnings.catch_warnings` changes the whole process: one at a time.
 _QUIET = threading.Lock()
@@ -50,16 +52,22 @@ def parse_pem_certificates(pem: bytes) -> tuple[bytes, ...]:
     return tuple(block.der for block in blocks if isinstance(block, PemBlock))
 
 
-@lru_cache(maxsize=_CACHE_SIZE)
 def parse_certificate(der: bytes) -> Certificate:
     """Return what the certificate says.
 
     Raises:
         CertificateError: it is no X.509 certificate, or its names cannot be read.
     """
+    return _parse(der) if len(der) > _MAX_CACHED else _cached_parse(der)
+
+
+def _parse(der: bytes) -> Certificate:
     loaded = load_x509(der)
     with reading("the certificate cannot be read"):
         return _read(der, loaded)
+
+
+_cached_parse = lru_cache(maxsize=_CACHE_SIZE)(_parse)
 
 
 def load_x509(der: bytes) -> X509Certificate:

@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from grpcsecure.errors import CertificateError
-from grpcsecure.frozen import field, frozen, replace
+from grpcsecure.frozen import field, frozen
 from grpcsecure.model.peer import Certificate, ClaimedPeer, VerifiedPeer
+from grpcsecure.tls.memo import Memo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,10 +35,11 @@ __all__ = [
 _LEAF = "x509_pem_cert"
 _CHAIN = "x509_pem_cert_chain"
 
-#: Connections whose text is kept as values, and the text that is kept at most: what
-#: follows the leaf is whatever the peer likes to send.
-_CACHE_SIZE = 1024
+#: Peers whose text is kept as values, and the text that is kept at most: what follows
+#: the leaf is whatever the peer likes to send. Few have that much to say.
+_CACHE_SIZE = 4096
 _MAX_CACHED = 16 * 1024
+_LONG_CACHE_SIZE = 64
 
 #: The X509_V_ERR numbers of what a certificate's dates can have against it.
 _CODES = {"certificate is not yet valid": 9, "certificate has expired": 10}
@@ -52,8 +54,7 @@ class Presented:
 
     `problem` says why its names are not believed: it was not verified, or cannot be
     read. `chain` holds the further certificates that were sent (DER), `code` OpenSSL's
-    X509_V_ERR number of the problem, where it has one. While it `is_kept`, the same
-    text gives the same object.
+    X509_V_ERR number of the problem, where it has one. `memo` is for who judges it.
     """
 
     certificate: Certificate
@@ -61,7 +62,7 @@ class Presented:
     chain: tuple[bytes, ...] = field(default=(), repr=False)
     problem: str | None = None
     code: int | None = None
-    is_kept: bool = True
+    memo: Memo = field(default_factory=Memo, repr=False)
 
 
 class Verdict(Protocol):
@@ -100,10 +101,12 @@ class Assessment:
 
     `reason` is None for a verified peer. `has_lapsed` is whether the handshake verified
     what would not be verified any more. `in_force` is whether the dates of the
-    certificate itself include that time: a pin asks for no more.
+    certificate itself include that time: a pin asks for no more. Made of the parts of
+    what was presented, whose memo may be this: that way neither keeps the other alive.
     """
 
-    presented: Presented
+    certificate: Certificate
+    chain: tuple[bytes, ...] = field(repr=False)
     reason: str | None
     code: int | None
     has_lapsed: bool
@@ -113,20 +116,19 @@ class Assessment:
 
     def peer(self, *, listener: str, address: str, identities: frozenset[str]) -> Peer:
         """Return the peer that presented it."""
-        presented = self.presented
         if self.reason is None:
             return VerifiedPeer(
                 listener=listener,
                 address=address,
-                certificate=presented.certificate,
-                chain=presented.chain,
+                certificate=self.certificate,
+                chain=self.chain,
                 identities=identities,
             )
         return ClaimedPeer(
             listener=listener,
             address=address,
-            certificate=presented.certificate,
-            chain=presented.chain,
+            certificate=self.certificate,
+            chain=self.chain,
             identities=identities,
             unverified_reason=self.reason,
             unverified_code=self.code,
@@ -157,7 +159,8 @@ def assess(
         if lapsed is not None:
             reason, code = lapsed, verdict.code
     return Assessment(
-        presented=presented,
+        certificate=certificate,
+        chain=presented.chain,
         reason=reason,
         code=code,
         has_lapsed=lapsed is not None,
@@ -200,30 +203,38 @@ def _stretch(certificate: Certificate, now: datetime) -> tuple[datetime, datetim
 
 
 def present_native(
-    auth_context: Mapping[str, Iterable[bytes]], mode: ClientCertificateMode
+    auth_context: Mapping[str, Iterable[bytes]],
+    mode: ClientCertificateMode,
+    *,
+    listener: str = "",
 ) -> Presented | None:
     """Return what a handshake of engine `grpc` left, None for an anonymous peer.
+
+    The same text on the same listener mostly is the same object.
 
     Args:
         auth_context: what grpcio says about the connection; its PEM is believed,
             since the handshake proved possession of the key.
         mode: the listener's; whether gRPC verified the chain depends on it alone.
+        listener: where it came in; each one judges for itself.
     """
     leaf = _only(auth_context.get(_LEAF))
     # A mode that does not ask has no certificate to go by, whatever is in there.
     if leaf is None or not mode.asks:
         return None
     chain = _only(auth_context.get(_CHAIN)) or b""
-    if len(leaf) + len(chain) > _MAX_CACHED:
-        return replace(_parse(leaf, chain, mode), is_kept=False)
-    return _cached_parse(leaf, chain, mode)
+    is_long = len(leaf) + len(chain) > _MAX_CACHED
+    parse = _cached_parse_of_long if is_long else _cached_parse
+    return parse(leaf, chain, mode, listener)
 
 
 def _only(values: Iterable[bytes] | None) -> bytes | None:
     return next(iter(values), None) if values is not None else None
 
 
-def _parse(leaf: bytes, chain: bytes, mode: ClientCertificateMode) -> Presented:
+def _parse(
+    leaf: bytes, chain: bytes, mode: ClientCertificateMode, _listener: str
+) -> Presented:
     from grpcsecure.tls.peer import parse_pem_certificates
 
     try:
@@ -249,7 +260,7 @@ def present_checked(
     reason: str | None,
     code: int | None,
 ) -> Presented:
-    """Return what a handshake left whose verdict is known.
+    """Return what a handshake left whose verdict is known, to be kept with it.
 
     Args:
         leaf: the peer's certificate (DER).
@@ -258,19 +269,6 @@ def present_checked(
         reason: why it was not verified.
         code: the X509_V_ERR number of that, where there is one.
     """
-    if len(leaf) + sum(map(len, chain)) > _MAX_CACHED:
-        checked = _checked(leaf, chain, verified, reason, code)
-        return replace(checked, is_kept=False)
-    return _cached_checked(leaf, chain, verified, reason, code)
-
-
-def _checked(
-    leaf: bytes,
-    chain: tuple[bytes, ...],
-    verified: bool,  # noqa: FBT001 - the cache's key
-    reason: str | None,
-    code: int | None,
-) -> Presented:
     certificate, problem = _read_presented(leaf)
     if not verified:
         problem = reason or problem or "not verified"
@@ -281,9 +279,6 @@ def _checked(
         problem=problem,
         code=code,
     )
-
-
-_cached_checked = lru_cache(maxsize=_CACHE_SIZE)(_checked)
 
 
 def _read_presented(der: bytes) -> tuple[Certificate, str | None]:
@@ -301,6 +296,7 @@ def _read_presented(der: bytes) -> tuple[Certificate, str | None]:
 
 
 _cached_parse = lru_cache(maxsize=_CACHE_SIZE)(_parse)
+_cached_parse_of_long = lru_cache(maxsize=_LONG_CACHE_SIZE)(_parse)
 
 
 def _unreadable(leaf: bytes) -> Certificate:

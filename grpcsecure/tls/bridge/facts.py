@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import Enum
 
 from grpcsecure.frozen import field, frozen
+from grpcsecure.tls.memo import Memo
 
 __all__ = ["NOT_CHECKED", "PeerFacts", "Refusal", "RefusalKind"]
 
@@ -42,6 +43,8 @@ class PeerFacts:
     resumed: bool = False
     #: The key exchange group in BoringSSL's spelling, as grpcio reports it.
     group: str | None = None
+    #: For the server: what it read in the certificate.
+    memo: Memo = field(default_factory=Memo, repr=False)
 
 
 class RefusalKind(Enum):

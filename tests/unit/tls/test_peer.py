@@ -169,7 +169,13 @@ def test_damaged_certificate_is_read_or_refused(position, damage):
 def test_values_are_kept_by_their_bytes():
     """A connection's certificate is parsed once, not at every call."""
     assert parse_certificate(GOOD) is parse_certificate(bytes(bytearray(GOOD)))
-    assert parse_certificate.cache_info().maxsize is not None
+
+
+def test_long_certificate_is_not_kept():
+    """What strangers send cannot fill the memory for longer than they are there."""
+    long = certificate(names=[x509.DNSName(f"{n}.example") for n in range(1000)])
+    assert parse_certificate(long) == parse_certificate(long)
+    assert parse_certificate(long) is not parse_certificate(long)
 
 
 def test_repr_leaves_the_bytes_out():
