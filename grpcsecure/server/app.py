@@ -24,7 +24,6 @@ from grpcsecure.server.audit import Auditor
 from grpcsecure.server.loading import load_config
 from grpcsecure.server.service_checks import check_together, pick_runtime
 from grpcsecure.server.snapshot import InForce, build_snapshot
-from grpcsecure.server.upkeep import start_upkeep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -169,6 +168,16 @@ class Server:
             BindError: an address cannot be listened on.
             StartupError: a servicer could not be created, or does not serve.
         """
+        self.begin()
+        self.look_after()
+
+    def begin(self) -> None:
+        """Do the first half of `start`: serve, and reload nothing yet.
+
+        Raises:
+            BindError: as `start`.
+            StartupError: as `start`.
+        """
         assembly, runtime = self._assemble()
         background: ThreadsRuntime | LoopRuntime
         if runtime is Runtime.ASYNCIO:
@@ -181,7 +190,12 @@ class Server:
             background = ThreadsRuntime(assembly)
         self.addresses = background.start()
         self._background = background
-        self._begin_upkeep(background.ports)
+        self._interval = _set_switch_interval(self.config)
+
+    def look_after(self) -> None:
+        """Do the second half of `start`: watch files, connections and dates."""
+        if self._background is not None:
+            self._begin_upkeep(self._background.ports)
 
     def stop(self, grace: float | None = None) -> bool:
         """Drain and stop: health NOT_SERVING, no new calls, running ones may finish.
@@ -224,6 +238,8 @@ class Server:
     @property
     def policy_summary(self) -> str:
         """What decides about calls, and how many methods it reaches, in words."""
+        if self.config.authorization is None:
+            return "none: every call is allowed"
         from grpcsecure.server.reach import summarize_policy
 
         return summarize_policy(self._document, self._services)
@@ -239,7 +255,9 @@ class Server:
         return f"{files} file{'s' * (files != 1)}, {how}every {interval}"
 
     def _begin_upkeep(self, ports: Ports) -> None:
-        self._interval = _set_switch_interval(self.config)
+        # Not at start-up: nothing in it is needed before the server is ready.
+        from grpcsecure.server.upkeep import start_upkeep
+
         self._upkeep = start_upkeep(
             self._loaded, self._in_force, ports, environ=self._environ
         )
@@ -276,6 +294,7 @@ class Server:
         on_loop = AsyncioRuntime(assembly)
         self.addresses = await on_loop.start()
         self._on_loop = on_loop
+        self._interval = _set_switch_interval(self.config)
         self._begin_upkeep(on_loop.ports)
         return self
 

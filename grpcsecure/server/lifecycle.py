@@ -64,7 +64,7 @@ def run(
     before = {number: signal.signal(number, note) for number in _SIGNALS}
     before[signal.SIGHUP] = signal.signal(signal.SIGHUP, reload)
     try:
-        server.start()
+        server.begin()
         is_starting = False
         try:
             on_ready()
@@ -72,6 +72,7 @@ def run(
             server.stop(0)
             raise
         notify_systemd("READY=1")
+        server.look_after()
         first = _next(received)
         assert first is not None  # noqa: S101 - the drain has not begun
         failed = isinstance(first, str)
