@@ -1,7 +1,7 @@
 """Who may call what, as the config says it: identities, rules, tests and the audit.
 
-Plain values; what they match and how a call is decided is for `policy`. An identity is
-a name for a set of peers, by what their certificates say.
+Plain values; what they match and how a `Decision` is made is for `policy`. An identity
+is a name for a set of peers, by what their certificates say.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ __all__ = [
     "Authorization",
     "BuiltIn",
     "Criterion",
+    "Decision",
     "Effect",
     "Identity",
     "LogFormat",
@@ -177,3 +178,23 @@ class Authorization:
     rules: tuple[Rule, ...] = ()
     tests: tuple[PolicyTest, ...] = ()
     audit: AuditSettings = AuditSettings()
+
+
+@frozen
+class Decision:
+    """What becomes of a call.
+
+    `rule=None` is the default's decision. `shadow` is the decision if the rules with
+    `enforce: false` decided too; None if it is the same one.
+    """
+
+    effect: Effect
+    rule: Rule | None
+    #: Whether the peer proved to be somebody.
+    is_known: bool
+    shadow: Decision | None = None
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether the call may go on."""
+        return self.effect is Effect.ALLOW

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from grpcsecure.frozen import frozen
-from grpcsecure.model.policy import Effect
+from grpcsecure.model.policy import Decision, Effect
 from grpcsecure.policy.identities import BUILT_IN_NAMES, IdentityIndex, Standing
 from grpcsecure.policy.rules import Call, CompiledRule, RuleIndex
 
@@ -30,26 +30,6 @@ __all__ = [
     "Step",
     "compile_policy",
 ]
-
-
-@frozen
-class Decision:
-    """What becomes of a call.
-
-    `rule=None` is the default's decision. `shadow` is the decision if the rules with
-    `enforce: false` decided too; None if it is the same one.
-    """
-
-    effect: Effect
-    rule: Rule | None
-    #: Whether the peer proved to be somebody.
-    is_known: bool
-    shadow: Decision | None = None
-
-    @property
-    def is_allowed(self) -> bool:
-        """Whether the call may go on."""
-        return self.effect is Effect.ALLOW
 
 
 class Miss(Enum):

@@ -15,8 +15,13 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from grpcsecure.frozen import frozen
-from grpcsecure.model.policy import AuditLevel, AuditSettings, Effect, LogFormat
-from grpcsecure.policy.engine import Decision
+from grpcsecure.model.policy import (
+    AuditLevel,
+    AuditSettings,
+    Decision,
+    Effect,
+    LogFormat,
+)
 from grpcsecure.server.event_text import clip, escape, render_json, render_text
 
 if TYPE_CHECKING:

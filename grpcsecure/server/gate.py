@@ -13,12 +13,11 @@ import grpc
 
 from grpcsecure.model.policy import Effect
 from grpcsecure.model.server import ErrorDetail
-from grpcsecure.policy.rules import Call
 from grpcsecure.server.audit import NOBODY, UNVERIFIED
 from grpcsecure.server.event_text import escape
 
 if TYPE_CHECKING:
-    from grpcsecure.policy.engine import Decision
+    from grpcsecure.model.policy import Decision
     from grpcsecure.server.audit import Auditor
     from grpcsecure.server.context import ListenerView
     from grpcsecure.server.judging import Judgement
@@ -107,6 +106,9 @@ class Gate:
         elif policy is None:
             return None
         else:
+            # With rules it has been imported; without, a start is that much shorter.
+            from grpcsecure.policy.rules import Call
+
             assert judgement.standing is not None  # noqa: S101 - judged by this policy
             metadata = context.invocation_metadata() if policy.reads_metadata else ()
             call = Call(method, view.name, metadata, exists)

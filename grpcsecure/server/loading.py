@@ -15,9 +15,10 @@ from grpcsecure.diagnostics.model import Report
 from grpcsecure.frozen import field, frozen, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from grpcsecure.checks.scopes import Scope
     from grpcsecure.config.document import Document
     from grpcsecure.config.source import Source
     from grpcsecure.diagnostics.model import Case, Finding
@@ -165,7 +166,6 @@ def _document(loaded: Loaded) -> Document:
 
 def _cross_field(loaded: Loaded, _now: datetime) -> _Outcome:
     from grpcsecure.checks.addresses import check_addresses
-    from grpcsecure.checks.policy import check_policy
     from grpcsecure.checks.production import check_production
     from grpcsecure.checks.scopes import find_scopes
     from grpcsecure.checks.tls_settings import check_tls_settings
@@ -177,9 +177,17 @@ def _cross_field(loaded: Loaded, _now: datetime) -> _Outcome:
             *check_addresses(document),
             *check_tls_settings(document),
             *check_production(document, scopes),
-            *check_policy(document, scopes),
+            *_policy(document, scopes),
         )
     )
+
+
+def _policy(document: Document, scopes: Sequence[Scope]) -> Iterator[Finding]:
+    # Most of the policy's own modules are not needed where there is none.
+    if document.config.authorization is not None or document.config.identities:
+        from grpcsecure.checks.policy import check_policy
+
+        yield from check_policy(document, scopes)
 
 
 def _files(loaded: Loaded, now: datetime) -> _Outcome:
