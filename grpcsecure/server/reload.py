@@ -99,6 +99,8 @@ class Reloader:
         )
         if loaded.document is None or loaded.failed is not None:
             return self._reject(_errors(loaded), now, last=last)
+        if self._loses_rules(loaded) and not last:
+            return Outcome.INCOMPLETE
         needs = self._needs_restart(loaded)
         if needs:
             return self._reject(needs, now, last=last)
@@ -121,6 +123,16 @@ class Reloader:
         self.watch(either)
         files = loaded.failed is Phase.FILES
         return self._reject(_errors(loaded), now, last=last, may_be_incomplete=files)
+
+    def _loses_rules(self, loaded: Loaded) -> bool:
+        """Whether a config has no rules any more, and so allows every call.
+
+        One that is being written in pieces looks like that too, up to its rules.
+        """
+        document = loaded.document
+        assert document is not None  # noqa: S101 - the caller looked
+        had_rules = self._in_force.snapshot.config.authorization is not None
+        return had_rules and document.config.authorization is None
 
     def _needs_restart(self, loaded: Loaded) -> list[Finding]:
         document = loaded.document

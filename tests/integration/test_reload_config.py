@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 
 import grpc
 import pytest
 from support.reloading import Site, channel, client, greet, refusal, serving
 from support.servers import failure
+
+from grpcsecure.config.source import read_source
+from grpcsecure.server.loading import load_config
+from grpcsecure.server.reload import Reloader
+from grpcsecure.server.snapshot import InForce, build_snapshot
+from grpcsecure.tls.settling import Outcome
 
 DENIED = grpc.StatusCode.PERMISSION_DENIED
 UNKNOWN = grpc.StatusCode.UNAUTHENTICATED
@@ -44,6 +51,26 @@ def test_rules(site):
         running.applied()
         assert refusal(greeter) is None
         running.expect_nothing_more()
+
+
+def test_config_without_rules_may_be_half_written(site):
+    """It would allow every call, so that what is missing gets its time to appear."""
+    site.allow(all={"allow": ["verified"], "methods": EVERYTHING})
+    site.write()
+    now = datetime.now(timezone.utc)
+    loaded = load_config(read_source(str(site.path)), profile=None, environ={}, now=now)
+    in_force = InForce(
+        build_snapshot(loaded.document.config, loaded.materials, pins={}, generation=1)
+    )
+    reloader = Reloader(
+        loaded, in_force, environ={}, prepare=lambda _: in_force.snapshot.warm_up
+    )
+    del site.config["authorization"]
+    site.write()
+    assert reloader.attempt(last=False) is Outcome.INCOMPLETE
+    assert in_force.snapshot.policy is not None
+    assert reloader.attempt(last=True) is Outcome.SETTLED
+    assert in_force.snapshot.policy is None
 
 
 def test_identities(site):
