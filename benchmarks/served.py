@@ -72,7 +72,7 @@ class Served:
     Args:
         engine: `grpc`, `bridge`, or `plaintext` for a listener without TLS.
         address: `unix:/path`, or an address of the loopback.
-        rules: the `identities` and `authorization` blocks, as YAML.
+        rules: further blocks, `identities` and `authorization` mostly, as YAML.
     """
 
     def __init__(  # noqa: PLR0913 - all by name, the keys of a config
