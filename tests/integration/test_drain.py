@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 import grpc
 import pytest
-from support.process import PATIENCE, serving, write_config
+from support.process import PATIENCE, pid_1, serving, write_config
 from support.servers import Connection, Conversation, ask, failure, say
 
 GATED = {
@@ -97,26 +95,11 @@ def test_no_grace_at_all_is_exit_0_when_idle(tmp_path):
         assert server.wait() == 0
 
 
-def _unshare():
-    """Return a command that runs another as PID 1, or None where it is not allowed."""
-    command = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
-    if shutil.which("unshare") is None:
-        return None
-    tried = subprocess.run([*command, "true"], capture_output=True, check=False)
-    return command if tried.returncode == 0 else None
-
-
 def test_as_pid_1(tmp_path):
     """As the first process of a container, where no signal has a default, it drains."""
-    command = _unshare()
-    if command is None:
-        pytest.skip("this system lets nobody make a PID namespace")
     config = write_config(tmp_path / "server.yaml", GATED["threads"])
-    with serving(config, prefix=command) as server:
-        outer = server.process.pid
-        children = Path(f"/proc/{outer}/task/{outer}/children").read_text()
-        (inner,) = map(int, children.split())
-        os.kill(inner, signal.SIGTERM)
+    with serving(config, prefix=pid_1()) as server:
+        os.kill(server.child, signal.SIGTERM)
         assert server.wait() == 0
         assert "pid 1  " in server.stderr
         assert "server.draining  reason=SIGTERM" in server.stderr

@@ -11,7 +11,7 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from support.bridge import eventually
-from support.process import serving
+from support.process import pid_1, serving
 from support.reloading import (
     PATIENCE,
     Site,
@@ -167,6 +167,24 @@ class TestWithReloads:
             assert "Traceback" not in server.stderr
 
 
+def test_as_pid_1(site):
+    """As a container's first process it reloads, drains and takes its bridge along."""
+    own = client("dns:ada.test", site.ca)
+    with serving(site.path, prefix=pid_1()) as server:
+        with channel(site, server.addresses["public"], own) as greeter:
+            talk = Conversation(greeter)
+            assert talk("one") == "one"
+            inner = server.child
+            site.rotate()
+            os.kill(inner, signal.SIGHUP)
+            eventually(lambda: "reload.applied" in server.stderr)
+            os.kill(inner, signal.SIGTERM)
+            assert talk("two") == "two"
+            assert talk.end() == []
+        assert server.wait() == 0
+        assert "pid 1  " in server.stderr
+
+
 def test_bridge_that_dies_while_draining(runtime, tmp_path):
     """Its connections are lost, the server ends all the same."""
     site = Site(tmp_path, "bridge", runtime=runtime, servicer=GATED[runtime])
@@ -182,7 +200,7 @@ def test_bridge_that_dies_while_draining(runtime, tmp_path):
             assert talk("one") == "one"
             server.signal()
             assert gone.wait(PATIENCE)
-            os.kill(server.bridge, signal.SIGKILL)
+            os.kill(server.child, signal.SIGKILL)
             assert failure(lambda: [talk("more") for _ in range(10**6)])[0] in CUT
             assert refusal(second) is grpc.StatusCode.UNAVAILABLE
             assert server.wait() in (0, 4)

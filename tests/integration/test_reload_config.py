@@ -118,6 +118,27 @@ def test_audit(site, tmp_path):
         assert json.loads(line)["generation"] == 3
 
 
+def test_tests(site):
+    """The config's own tests are run anew; one that fails rejects it all."""
+    own = client("dns:ada.test", site.ca)
+    with serving(site) as running, channel(site, running.address, own) as greeter:
+        greet(greeter)
+        call = "/helloworld.Greeter/SayHello"
+        test = {"as": {"dns": "ada.test"}, "call": call, "expect": "allow"}
+        site.config["authorization"]["tests"] = [test]
+        site.write()
+        assert running.applied()["changed"] == "authorization"
+        site.config["identities"]["ada"] = {"dns": "lovelace.test"}
+        site.write()
+        findings = running.rejected()["findings"]
+        assert findings.startswith("GS414 a test fails: `/helloworld.Greeter/SayHello`")
+        greet(greeter)
+        site.config["authorization"]["tests"] = [{**test, "expect": "deny"}]
+        site.write()
+        running.applied()
+        assert refusal(greeter) is DENIED
+
+
 def plaintext():
     """A listener that was not there before."""
     return {"address": "127.0.0.1:0", "plaintext": True}

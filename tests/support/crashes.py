@@ -72,7 +72,7 @@ class CrashLoop:
         """Start, look, change something, and kill it."""
         with self._start() as server:
             self._expect_clean(server)
-            bridge = server.bridge
+            bridge = server.child
             self._change()
             if self._random.random() < 0.5:
                 server.signal(signal.SIGHUP)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,8 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -30,6 +33,16 @@ def environment(**changes):
         and name not in ("NO_COLOR", "FORCE_COLOR")
     }
     return {**kept, **changes}
+
+
+def pid_1():
+    """Return a command that runs another as PID 1; skip where it is not allowed."""
+    command = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
+    if shutil.which("unshare") is not None:
+        tried = subprocess.run([*command, "true"], capture_output=True, check=False)
+        if tried.returncode == 0:
+            return command
+    return pytest.skip("this system lets nobody make a PID namespace")
 
 
 def run(*arguments, stdin="", cwd=None, **environ):
@@ -120,8 +133,8 @@ class Served:
         return (self._folder / "stderr").read_text()
 
     @property
-    def bridge(self):
-        """The process of its bridge: its only child."""
+    def child(self):
+        """Its only child: the bridge, or the server itself behind a prefix."""
         tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
         (child,) = " ".join((task / "children").read_text() for task in tasks).split()
         return int(child)
