@@ -119,6 +119,7 @@ class Server:
         self._document = loaded.document
         self._environ = environ
         self._upkeep: Upkeep | None = None
+        self._is_reload_due = False
         self._services = loaded.services
         self._in_force = InForce(
             build_snapshot(
@@ -227,6 +228,7 @@ class Server:
         What became of it is one line of the log `grpcsecure.reload`. Files that change
         are noticed without this.
         """
+        self._is_reload_due = True  # for an upkeep that begins only now
         if self._upkeep is not None:
             self._upkeep.reload()
 
@@ -261,6 +263,8 @@ class Server:
         self._upkeep = start_upkeep(
             self._loaded, self._in_force, ports, environ=self._environ
         )
+        if self._is_reload_due:
+            self._upkeep.reload()
 
     def _end_upkeep(self) -> None:
         _restore_switch_interval(self._interval)
