@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
+import signal
 from datetime import datetime, timezone
 
 import grpc
 import pytest
-from support.reloading import Site, channel, client, greet, refusal, serving
+from support.bridge import eventually
+from support.process import serving as serving_process
+from support.reloading import (
+    Site,
+    channel,
+    client,
+    greet,
+    refusal,
+    serial_of,
+    serving,
+)
 from support.servers import failure
 
 from grpcsecure.config.source import read_source
@@ -137,6 +148,48 @@ def test_tests(site):
         site.write()
         running.applied()
         assert refusal(greeter) is DENIED
+
+
+def test_profile(site):
+    """The profile that the server was started with is applied to the new text too."""
+    own = client("dns:bob.test", site.ca)
+    site.config["profiles"] = {
+        "open": {
+            "authorization": {
+                "rules": {"greetings": {"allow": ["verified"]}},
+            }
+        }
+    }
+    site.write()
+    with (
+        serving(site, profile="open") as running,
+        channel(site, running.address, own) as greeter,
+    ):
+        greet(greeter)
+        site.config["server"]["error_detail"] = "full"
+        site.write()
+        assert running.applied()["changed"] == "error_detail"
+        greet(greeter)
+        site.config["profiles"]["open"] = {"server": {"error_detail": "none"}}
+        site.write()
+        running.applied()
+        assert failure(lambda: greet(greeter)) == (DENIED, "not authorized")
+
+
+def test_config_from_standard_input(tmp_path):
+    """Its text cannot change any more, the files that it names can."""
+    site = Site(tmp_path, "grpc")
+    own = client("dns:ada.test", site.ca)
+    text = site.path.read_text()
+    site.path.unlink()
+    with serving_process("-", stdin=text, cwd=tmp_path) as server:
+        # At once: what comes before files are watched is not forgotten.
+        server.signal(signal.SIGHUP)
+        eventually(lambda: "reload.unchanged  generation=1" in server.stderr)
+        new = site.rotate()
+        eventually(lambda: "reload.applied  generation=1 -> 2" in server.stderr)
+        found = serial_of(site, server.addresses["public"], own)
+        assert found == new.certificate.serial_number
 
 
 def plaintext():

@@ -7,6 +7,8 @@ import time
 
 import grpc
 import pytest
+from grpc.experimental import session_cache
+from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.reloading import (
     PATIENCE,
     Site,
@@ -14,6 +16,7 @@ from support.reloading import (
     channel,
     client,
     greet,
+    opened,
     refusal,
     serial_of,
     serving,
@@ -22,6 +25,8 @@ from support.reloading import (
 from support.servers import Conversation, failure
 
 UNKNOWN = grpc.StatusCode.UNAUTHENTICATED
+#: In the handshake, or at the call.
+REFUSED = (grpc.StatusCode.UNAVAILABLE, UNKNOWN)
 CUT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
@@ -381,6 +386,21 @@ class TestLapsed:
             line = running.lines.wait("connection.closed")
             assert CaRemoval.reason in line["reason"]
             assert refusal(greeter) is grpc.StatusCode.UNAVAILABLE
+
+
+def test_session_of_a_ca_that_is_gone_is_not_resumed(engine, tmp_path):
+    """A client that kept its session is no better off than one that did not."""
+    site = Site(tmp_path, engine)
+    own = client("dns:ada.test", site.ca)
+    cached = ("grpc.ssl_session_cache", session_cache.ssl_session_cache_lru(1))
+    with serving(site) as running:
+        for _ in range(2):
+            with opened(site, running.address, own, cached) as connection:
+                greet(GreeterStub(connection))
+        site.put("ca.pem", text_of(authority("other")))
+        running.applied()
+        with opened(site, running.address, own, cached) as connection:
+            assert refusal(GreeterStub(connection)) in REFUSED
 
 
 def test_claimed_connection_is_left_alone(tmp_path):

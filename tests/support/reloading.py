@@ -318,7 +318,7 @@ class Serving:
 
 
 @contextmanager
-def serving(site: Site):
+def serving(site: Site, *, profile: str | None = None):
     """Serve a site in this process while the block runs."""
     lines = Lines()
     logger = logging.getLogger("grpcsecure")
@@ -326,7 +326,7 @@ def serving(site: Site):
     logger.addHandler(lines)
     logger.setLevel(logging.INFO)
     try:
-        with grpcsecure.load(site.path) as server:
+        with grpcsecure.load(site.path, profile=profile) as server:
             yield Serving(site, server, lines)
     finally:
         logger.removeHandler(lines)
@@ -352,8 +352,13 @@ def channel(
         yield GreeterStub(connection)
 
 
-def opened(site: Site, address: str, own: Credential | None = None) -> grpc.Channel:
-    """Return a channel that shares its connection with no other."""
+def opened(
+    site: Site,
+    address: str,
+    own: Credential | None = None,
+    *more: tuple[str, object],
+) -> grpc.Channel:
+    """Return a channel that shares its connection with no other; with more options."""
     credentials = grpc.ssl_channel_credentials(
         pem_of(site.root.certificate),
         own and own.key_pem,
@@ -363,6 +368,7 @@ def opened(site: Site, address: str, own: Credential | None = None) -> grpc.Chan
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_retries", 0),
         ("grpc.initial_reconnect_backoff_ms", 100),
+        *more,
     ]
     return grpc.secure_channel(address, credentials, options)
 
