@@ -122,9 +122,12 @@ class ThreadsRuntime:
         if self._health is not None:
             self._health.drain()
         self.ports.drain()
-        deadline = monotonic() + max(grace, _IDLE_PATIENCE)
-        # gRPC's own grace would cut without telling; ours cuts when it is over.
-        self._stopped = [server.stop(threading.TIMEOUT_MAX) for server in self._servers]
+        patience = max(grace, _IDLE_PATIENCE)
+        deadline = monotonic() + patience
+        # gRPC's own grace cuts without telling: ours is over first. But it has to be
+        # over some time, since the interpreter does not end before gRPC's thread.
+        longest = min(patience + _CUT_PATIENCE, threading.TIMEOUT_MAX)
+        self._stopped = [server.stop(longest) for server in self._servers]
         for event in self._stopped:
             if not event.wait(max(0.0, deadline - monotonic())):
                 self.cut()
