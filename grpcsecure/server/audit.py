@@ -202,12 +202,14 @@ class Auditor:
     def _write(self, event: _Event, files: _Files) -> None:
         fields = event.fields()
         settings = event.settings
-        if settings.file is None:
-            denied = event.decision.effect is Effect.DENY
-            level = logging.WARNING if denied else logging.INFO
-            _LOGGER.log(level, event.name, extra=fields)
-        else:
-            files.append(settings.file, _render(event.name, fields, settings.format))
+        if settings.file is not None:
+            line = _render(event.name, fields, settings.format)
+            if files.append(settings.file, line):
+                return
+        # Also what the file does not take: no event is lost for a full disk.
+        denied = event.decision.effect is Effect.DENY
+        level = logging.WARNING if denied else logging.INFO
+        _LOGGER.log(level, event.name, extra=fields)
 
 
 def _render(name: str, fields: Mapping[str, object], form: LogFormat) -> str:
@@ -224,8 +226,11 @@ class _Files:
         self._descriptor = -1
         self._has_failed = False
 
-    def append(self, path: Path, line: str) -> None:
-        """Write a line; what goes wrong is logged once, until it goes well again."""
+    def append(self, path: Path, line: str) -> bool:
+        """Write a line, or return False.
+
+        What goes wrong is logged once, until it goes well again.
+        """
         try:
             self._open(path)
             text = f"{line}\n".encode(errors="backslashreplace")
@@ -239,8 +244,9 @@ class _Files:
                 )
             self._has_failed = True
             self.close()
-        else:
-            self._has_failed = False
+            return False
+        self._has_failed = False
+        return True
 
     def _open(self, path: Path) -> None:
         if path == self._path and _is_same_file(self._descriptor, path):
