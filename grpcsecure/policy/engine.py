@@ -69,12 +69,24 @@ class Step:
 _Answers = tuple[Decision, Decision]
 
 
+class _Rules:
+    """The rules of one listener."""
+
+    def __init__(self, rules: list[CompiledRule]) -> None:
+        self.deny = RuleIndex(r for r in rules if r.rule.effect is Effect.DENY)
+        self.allow = RuleIndex(r for r in rules if r.rule.effect is Effect.ALLOW)
+
+
 class _RuleSet:
     """Some of the rules, and what they say together."""
 
     def __init__(self, rules: list[CompiledRule], answers: dict[int, _Answers]) -> None:
-        self._deny = RuleIndex(r for r in rules if r.rule.effect is Effect.DENY)
-        self._allow = RuleIndex(r for r in rules if r.rule.effect is Effect.ALLOW)
+        named = {name for rule in rules for name in rule.rule.listeners or ()}
+        self._named = {
+            name: _Rules([rule for rule in rules if rule.is_on(name)]) for name in named
+        }
+        #: For the listeners that no rule names.
+        self._others = _Rules([rule for rule in rules if rule.rule.listeners is None])
         self._answers = answers
 
     def decide(self, standing: Standing, call: Call) -> Decision:
@@ -83,9 +95,10 @@ class _RuleSet:
         # none       yes            matches     the allow rule's
         # none       yes            none        the default's
         # none       no             any         the default's
-        rule = self._deny.first(standing.claimed, call)
+        rules = self._named.get(call.listener, self._others)
+        rule = rules.deny.first(standing.claimed, call)
         if rule is None and call.exists:
-            rule = self._allow.first(standing.granted, call)
+            rule = rules.allow.first(standing.granted, call)
         order = _DEFAULT if rule is None else rule.order
         return self._answers[order][standing.is_known]
 

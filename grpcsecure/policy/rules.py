@@ -77,8 +77,8 @@ class CompiledRule:
 
     @property
     def is_conditional(self) -> bool:
-        """Whether more than method and identity has to match."""
-        return self._listeners is not None or bool(self.conditions)
+        """Whether the metadata of a call has to match as well."""
+        return bool(self.conditions)
 
     def is_on(self, listener: str) -> bool:
         """Say whether the rule is for a listener."""
@@ -91,8 +91,8 @@ class CompiledRule:
                 yield condition.key
 
     def holds(self, call: Call) -> bool:
-        """Say whether listener and metadata match."""
-        return self.is_on(call.listener) and next(self.unmet(call), None) is None
+        """Say whether the metadata matches."""
+        return next(self.unmet(call), None) is None
 
 
 #: The rules of one pattern, by the name of an identity, in the order of the file.
@@ -127,7 +127,10 @@ class _Affixes:
 
 
 class RuleIndex:
-    """Finds the first of some rules that matches. Without one, the answer is None."""
+    """Finds the first of some rules that matches. Without one, the answer is None.
+
+    The listener is not asked for: all rules in here are for the same ones.
+    """
 
     def __init__(self, rules: Iterable[CompiledRule]) -> None:
         self._any: _Bucket = {}
