@@ -15,6 +15,10 @@ RELOADS = 1000
 #: One TLS context that is not freed, of each reload, would be ten times as much.
 TOLERANCE = 4 * 2**20
 
+#: Threads of the pool and of gRPC start when they are needed; 800 reloads that leave
+#: something behind leave far more.
+COMING_AND_GOING = 4
+
 
 def test_thousand_reloads_leave_no_growth(tmp_path):
     """Neither memory nor descriptors, threads or watches, in the server and the bridge.
@@ -36,5 +40,5 @@ def test_thousand_reloads_leave_no_growth(tmp_path):
         if "memory" in name:
             assert after[name] < before[name] + TOLERANCE, name
         else:
-            assert after[name] == before[name], name
+            assert after[name] <= before[name] + COMING_AND_GOING, name
     assert after["watches"] > 0
