@@ -393,6 +393,11 @@ def serve(
     if identities is not None:
         config["identities"] = identities
     (folder / "config.yaml").write_text(json.dumps(config))
-    with grpcsecure.load(folder / "config.yaml", interceptors=interceptors) as server:
+    server = grpcsecure.load(folder / "config.yaml", interceptors=interceptors)
+    # Snapshots are put in force by the tests: nothing is reloaded or closed meanwhile.
+    server.begin()
+    try:
         entered()
         yield World(server, folder, ca, people(ca))
+    finally:
+        server.stop()
