@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from grpcsecure.server.judging import Judgement
     from grpcsecure.server.snapshot import Snapshot
 
-__all__ = ["NOBODY", "UNVERIFIED", "Auditor"]
+__all__ = ["NOBODY", "UNDECIDED", "UNVERIFIED", "Auditor"]
 
 _LOGGER = logging.getLogger("grpcsecure.audit")
 
@@ -46,6 +46,9 @@ UNVERIFIED = Decision(effect=Effect.DENY, rule=None, is_known=False)
 
 #: On a call by a connection that nobody vouches for.
 NOBODY = Decision(effect=Effect.DENY, rule=None, is_known=False)
+
+#: On a call whose decision raised.
+UNDECIDED = Decision(effect=Effect.DENY, rule=None, is_known=False)
 
 _NAMES = {Effect.DENY: "call.denied", Effect.ALLOW: "call.allowed"}
 
@@ -126,6 +129,8 @@ def _rule(decision: Decision) -> str:
         return "client_certificate"
     if decision is NOBODY:
         return "connection"
+    if decision is UNDECIDED:
+        return "error"
     return "default" if decision.rule is None else decision.rule.name
 
 

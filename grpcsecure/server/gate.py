@@ -7,13 +7,14 @@ refused. Neither asks what the message says; what it may cost is bounded by the 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from grpcsecure.model.policy import Effect
 from grpcsecure.model.server import ErrorDetail
-from grpcsecure.server.audit import NOBODY, UNVERIFIED
+from grpcsecure.server.audit import NOBODY, UNDECIDED, UNVERIFIED
 from grpcsecure.server.event_text import escape
 
 if TYPE_CHECKING:
@@ -61,10 +62,11 @@ class Gate:
             method: its path as it came.
             exists: whether some servicer has the method.
         """
+        caller: Any = None
         try:
             caller = self.view.find(context)
             if caller is None:
-                self._record_nobody(context, method)
+                self._record_unjudged(context, method, NOBODY)
                 return None, _UNKNOWN
             refusal = self._judge(context, caller, method, exists=exists)
             if refusal is None:
@@ -75,15 +77,17 @@ class Gate:
                 "call.undecided",
                 extra={"listener": self.view.name, "method": escape(method)},
             )
+            with suppress(Exception):  # what failed may fail again
+                self._record_unjudged(caller or context, method, UNDECIDED)
             return None, _UNKNOWN
         return caller, refusal
 
-    def _record_nobody(self, context: Any, method: str) -> None:
+    def _record_unjudged(self, asked: Any, method: str, decision: Decision) -> None:
         snapshot = self._in_force.snapshot
-        if self._auditor.wants(snapshot, NOBODY):
+        if self._auditor.wants(snapshot, decision):
             judgement = snapshot.judges[self.view.name].judge(None)
-            address = escape(context.peer())
-            self._auditor.record(snapshot, judgement, address, method, NOBODY)
+            address = escape(asked.peer())
+            self._auditor.record(snapshot, judgement, address, method, decision)
 
     def _judge(
         self, context: Any, caller: Any, method: str, *, exists: bool
