@@ -193,6 +193,7 @@ def test_new_server_has_the_material_in_force(tmp_path, ca, events):
         return pair.der
 
     with world_of(tmp_path, ca, "grpc-open") as world:
+        world.server.look_after()
         for _ in range(2):
             expected = renew()
             crash(world, events, "grpc-open")
