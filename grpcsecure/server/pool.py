@@ -51,6 +51,10 @@ class Work:
         except BaseException:
             # grpcio answers for exceptions; this is a SystemExit, or grpcio's own.
             _LOGGER.exception("server.handler_failed")
+        self.drop()
+
+    def drop(self) -> None:
+        """Let it be over, done or not."""
         self._is_done = True
         self._call_back()
 
@@ -91,13 +95,21 @@ class Pool:
             RuntimeError: the pool is shut down, or the system gives it no thread.
         """
         work = Work(function, arguments)
+        self.take(work)
+        return work
+
+    def take(self, work: Work) -> None:
+        """Have a thread do `work`.
+
+        Raises:
+            RuntimeError: as `submit`.
+        """
         with self._lock:
             if self._is_closed:
                 raise RuntimeError("the pool is shut down")
             if not self._is_one_coming:
                 self._send_one()
             self._waiting.append(work)
-        return work
 
     def _send_one(self) -> None:
         """Have one more thread look for work, if there is one; the lock is held."""

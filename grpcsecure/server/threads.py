@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
+from grpcsecure.server.arrivals import Arrivals
 from grpcsecure.server.handlers import ThreadsInterceptor
 from grpcsecure.server.methods import Methods
 from grpcsecure.server.pool import Pool
@@ -105,7 +106,7 @@ class ThreadsRuntime:
         settings = self._assembly.config.server
         users = self._assembly.interceptors
         server = grpc.server(
-            cast("ThreadPoolExecutor", self._pool),
+            cast("ThreadPoolExecutor", Arrivals(self._pool)),
             interceptors=[first, *users] if users else [],
             options=self._assembly.options(listener),
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,

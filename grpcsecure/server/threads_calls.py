@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import grpc
 
@@ -24,9 +24,59 @@ if TYPE_CHECKING:
 
     Behaviour = Callable[..., Any]
 
-__all__ = ["ThreadsCalls"]
+__all__ = ["Admission", "GuardedCall", "ThreadsCalls"]
 
 _LOGGER = logging.getLogger("grpcsecure.server")
+
+
+class Admission(NamedTuple):
+    """What a call was decided, given to its behaviour in place of its requests."""
+
+    caller: Any
+    refusal: Refusal | None
+    requests: Any
+
+
+class GuardedCall:
+    """What grpcio calls for a method: admits the call if nobody has, and answers it.
+
+    Like any function it takes attributes, which grpcio looks for.
+
+    Attributes:
+        takes_one: whether it needs one message of the client and no other.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        method: str,
+        answer: Behaviour,
+        *,
+        takes_one: bool,
+        exists: bool = True,
+    ) -> None:
+        self._gate = gate
+        self._method = method
+        self._answer = answer
+        self._exists = exists
+        self.takes_one = takes_one
+
+    def admit(self, context: Any) -> tuple[Any, Refusal | None]:
+        """Decide about a call, as `Gate.admit` does."""
+        return self._gate.admit(context, self._method, exists=self._exists)
+
+    # `callback` is there for behaviours in grpcio's experimental non-blocking style.
+
+    def __call__(self, requests: Any, context: Any, *callback: Any) -> Any:
+        """Answer a call with its requests, or with its `Admission`."""
+        if type(requests) is Admission:
+            caller, refusal, requests = requests
+        else:
+            caller, refusal = self.admit(context)
+        if refusal is not None:
+            _abort(context, refusal)
+        ours = CallContext(context, self._gate.view, caller)
+        return self._answer(requests, ours, *callback)
 
 
 class ThreadsCalls:
@@ -38,10 +88,11 @@ class ThreadsCalls:
     def wrap(self, method: str, handler: Any) -> Any:
         """Return a handler that admits the call, then does what `handler` does."""
         behaviour, deserializer = behaviour_of(handler), handler.request_deserializer
-        if handler.request_streaming:
-            call = self._stream(method, behaviour)
-        else:
-            call, deserializer = self._unary(method, behaviour, deserializer), None
+        takes_one = not handler.request_streaming
+        answer = behaviour
+        if takes_one:
+            answer, deserializer = _one(method, behaviour, deserializer), None
+        call = GuardedCall(self._gate, method, answer, takes_one=takes_one)
         # What grpcio's experimental styles of servicers ask for.
         for name in ("experimental_non_blocking", "experimental_thread_pool"):
             if hasattr(behaviour, name):
@@ -53,38 +104,13 @@ class ThreadsCalls:
             response_serializer=handler.response_serializer,
         )
 
-    # `callback` is there for behaviours in grpcio's experimental non-blocking style.
-
-    def _stream(self, method: str, behaviour: Behaviour) -> Behaviour:
-        admit, view = self._gate.admit, self._gate.view
-
-        def call(requests: Any, context: Any, *callback: Any) -> Any:
-            caller, refusal = admit(context, method)
-            if refusal is not None:
-                context.abort(*refusal)
-            return behaviour(requests, CallContext(context, view, caller), *callback)
-
-        return call
-
-    def _unary(self, method: str, behaviour: Behaviour, deserializer: Any) -> Behaviour:
-        admit, view = self._gate.admit, self._gate.view
-
-        def call(requests: Any, context: Any, *callback: Any) -> Any:
-            caller, refusal = admit(context, method)
-            if refusal is not None:
-                context.abort(*refusal)
-            request = _only(requests, method, deserializer, context)
-            return behaviour(request, CallContext(context, view, caller), *callback)
-
-        return call
-
     def unknown(self, method: str) -> Any:
         """Return the handler of a method that no servicer has."""
 
-        def call(_requests: Any, context: Any) -> NoReturn:
-            _, refusal = self._gate.admit(context, method, exists=False)
-            _abort(context, refusal or NOT_FOUND)
+        def answer(_requests: Any, context: Any) -> NoReturn:
+            _abort(context, NOT_FOUND)
 
+        call = GuardedCall(self._gate, method, answer, takes_one=False, exists=False)
         return make_handler(call, response_streaming=True)
 
     def intercepted(
@@ -92,19 +118,14 @@ class ThreadsCalls:
     ) -> Any:
         """Return a handler that admits the call, then asks the user's interceptors."""
         # Messages pass as bytes: whose serializers they need, the interceptors say.
-        streaming = base is None or base.response_streaming
+        method, exists = details.method, base is not None
+        streaming = not exists or base.response_streaming
 
-        def call(requests: Any, context: Any) -> Any:
-            caller, refusal = self._gate.admit(
-                context, details.method, exists=base is not None
-            )
-            if refusal is not None:
-                context.abort(*refusal)
+        def answer(requests: Any, context: Any) -> Any:
             handler = continuation(details)
             if handler is None:
                 _abort(context, NOT_FOUND)
-            ours = CallContext(context, self._gate.view, caller)
-            responses = _run(handler, details.method, requests, ours)
+            responses = _run(handler, method, requests, context)
             if streaming:
                 return responses
             response = next(responses, None)
@@ -112,7 +133,19 @@ class ThreadsCalls:
                 _abort(context, NO_STREAM)
             return response
 
+        # Interceptors are asked without a message, as by grpcio.
+        call = GuardedCall(self._gate, method, answer, takes_one=False, exists=exists)
         return make_handler(call, response_streaming=streaming)
+
+
+def _one(method: str, behaviour: Behaviour, deserializer: Any) -> Behaviour:
+    """Return what gives `behaviour` the one request of a stream."""
+
+    def answer(requests: Any, context: Any, *callback: Any) -> Any:
+        request = _only(requests, method, deserializer, context)
+        return behaviour(request, context, *callback)
+
+    return answer
 
 
 def _abort(context: Any, status: Refusal) -> NoReturn:

@@ -1,0 +1,107 @@
+"""Calls of grpcio's sync servers on their way to a thread: decided, and with a message.
+
+grpcio hands a call to a thread at once, and there it waits for its message. That makes
+two hand-overs of each call, and has a client that never sends hold a thread. Here a
+call is decided on grpcio's own thread, and if it takes one message, gets a thread of
+the pool when that is there. This module knows grpcio's insides, like `lasting`; if a
+grpcio has others, everything is left to it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from grpc import _server as grpc_server
+from grpc._cython import cygrpc
+
+from grpcsecure.server.pool import Work
+from grpcsecure.server.threads_calls import Admission, GuardedCall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from grpcsecure.server.pool import Pool
+
+__all__ = ["Arrivals"]
+
+#: What of grpcio's is used here.
+_INSIDES = (
+    "_Context",
+    "_RECEIVE_MESSAGE_TOKEN",
+    "_receive_message",
+    "_stream_response_in_pool",
+    "_unary_response_in_pool",
+)
+
+#: The functions that serve a call in a thread, and what else `submit` gets with them:
+#: event, state, behaviour, what returns its argument, deserializer and serializer.
+_IN_POOL = (
+    {grpc_server._unary_response_in_pool, grpc_server._stream_response_in_pool}  # noqa: SLF001
+    if all(hasattr(grpc_server, name) for name in _INSIDES)
+    else set()
+)
+_ARGUMENTS = 7
+
+
+class Arrivals:
+    """What a `grpc.server` takes for its thread pool; the threads are those of `pool`.
+
+    A call counts as one that runs from here on: for `max_concurrent_rpcs`, and for a
+    drain.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def submit(self, function: Callable[..., object], /, *arguments: Any) -> Work:
+        """Have a call served; called by grpcio's thread, which holds the call's lock.
+
+        Raises:
+            RuntimeError: as `Pool.submit`.
+        """
+        if (
+            len(arguments) != _ARGUMENTS
+            or arguments[0] not in _IN_POOL
+            or not isinstance(arguments[3], GuardedCall)
+        ):
+            return self._pool.submit(function, *arguments)
+        serve, event, state, behaviour, argument, *coders = arguments
+        context = grpc_server._Context(event, state, None)  # noqa: SLF001 - as grpcio does
+        caller, refusal = behaviour.admit(context)
+        if refusal is None and behaviour.takes_one:
+            messages: list[bytes] = []
+            admitted = Admission(caller, None, iter(messages))
+            work = Work(
+                function, (serve, event, state, behaviour, lambda: admitted, *coders)
+            )
+            self._await_message(event.call, state, messages, work)
+            return work
+        decided = Admission(caller, refusal, argument())
+        return self._pool.submit(
+            function, serve, event, state, behaviour, lambda: decided, *coders
+        )
+
+    def _await_message(
+        self, call: Any, state: Any, messages: list[bytes], work: Work
+    ) -> None:
+        """Have gRPC read a message, and the work done when it is there."""
+        # It looks for what the client sent, and tells the state; nobody waits for that.
+        receive = grpc_server._receive_message(state, call, None)  # noqa: SLF001
+
+        def arrived(event: Any) -> Any:
+            received = receive(event)
+            message, state.request = state.request, None
+            if message is not None:
+                messages.append(message)
+            # Without one, the thread tells the client what is missing.
+            try:
+                self._pool.take(work)
+            except RuntimeError:  # it has shut down, or the system has no thread left
+                work.drop()
+                with suppress(Exception):
+                    call.cancel()
+            return received
+
+        call.start_server_batch((cygrpc.ReceiveMessageOperation(0),), arrived)
+        state.due.add(grpc_server._RECEIVE_MESSAGE_TOKEN)  # noqa: SLF001
