@@ -4,13 +4,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -108,34 +106,6 @@ class Server:
             read("ca.pem"), read("client.key"), read("client.pem")
         )
         return make.secure_channel(self.target, credentials, options=OPTIONS)
-
-
-async def unary_load(  # noqa: PLR0913 - a load has many sides
-    server, connections, streams, seconds, *, method="Echo", data=b"x" * 64
-):
-    """Return calls per second and all latencies."""
-    channels = [server.channel() for _ in range(connections)]
-    calls = [channel.unary_unary(f"/bench.B/{method}") for channel in channels]
-    await asyncio.gather(*(call(data) for call in calls))
-    latencies = []
-
-    async def worker(call, end) -> None:
-        while True:
-            began = time.perf_counter()
-            if began >= end:
-                return
-            await call(data)
-            latencies.append(time.perf_counter() - began)
-
-    await asyncio.gather(*(worker(c, time.perf_counter() + 0.3) for c in calls))
-    latencies.clear()
-    began = time.perf_counter()
-    end = began + seconds
-    await asyncio.gather(*(worker(c, end) for c in calls for _ in range(streams)))
-    elapsed = time.perf_counter() - began
-    for channel in channels:
-        await channel.close()
-    return len(latencies) / elapsed, latencies
 
 
 def interleaved(rounds, engines, measure):

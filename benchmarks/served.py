@@ -54,6 +54,11 @@ class Certificates(NamedTuple):
     client: Path
     client_key: Path
 
+    @property
+    def of_client(self) -> tuple[Path, Path]:
+        """The client's certificate and key."""
+        return self.client, self.client_key
+
 
 def make_certificates(folder: Path) -> Certificates:
     """Make them in `folder`, as `grpcsecure certs dev` does."""

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from servers import RUNTIMES, describe_machine, environment, make, started
-
-_LOAD = Path(__file__).with_name("unary_load.py")
+from loads import load
+from servers import RUNTIMES, describe_machine, make, started
 
 #: Connections, and streams on each.
 _SHAPES = ((10, 10), (1, 1))
@@ -51,8 +48,10 @@ def _measure(
         for turn in range(rounds):
             # Who comes second finds a warmer or a busier machine: they take turns.
             for name in sorted(servers, reverse=turn % 2 == 1):
-                rate = _load(folder, servers[name].address, shape, seconds)
-                rates.setdefault(name, []).append(rate)
+                found = load(
+                    servers[name].address, folder / "certs/ca.pem", shape, seconds
+                )
+                rates.setdefault(name, []).append(found.rate)
     medians = {name: statistics.median(found) for name, found in rates.items()}
     ratio = medians["grpcsecure"] / medians["by hand"]
     print(
@@ -61,18 +60,6 @@ def _measure(
         + f", ratio {ratio:.3f} (goal: 0.97)",
         flush=True,
     )
-
-
-def _load(folder: Path, address: str, shape: tuple[int, int], seconds: float) -> float:
-    command = [sys.executable, _LOAD, address, folder / "certs/ca.pem", *shape, seconds]
-    done = subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment(),
-    )
-    return float(done.stdout)
 
 
 if __name__ == "__main__":

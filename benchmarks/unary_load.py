@@ -2,14 +2,17 @@
 
     python unary_load.py ADDRESS CA CONNECTIONS STREAMS SECONDS [CERTIFICATE KEY]
 
-Prints the calls per second. Each stream makes one call after the other.
+Each stream makes one call after the other. Prints the fields of `loads.Load` as JSON.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import statistics
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 
 import grpc
@@ -21,12 +24,15 @@ _OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 _WARM_UP = 0.3
 
 
-async def _stream(stub: GreeterStub, end: float) -> int:
-    request, calls = HelloRequest(name="Ada"), 0
-    while time.perf_counter() < end:
+async def _stream(stub: GreeterStub, end: float) -> list[float]:
+    """Call until `end`; return how long each call took."""
+    request, taken = HelloRequest(name="Ada"), []
+    now = time.perf_counter()
+    while now < end:
         await stub.SayHello(request)
-        calls += 1
-    return calls
+        began, now = now, time.perf_counter()
+        taken.append(now - began)
+    return taken
 
 
 async def _load(
@@ -34,7 +40,7 @@ async def _load(
     credentials: grpc.ChannelCredentials,
     shape: tuple[int, int],
     seconds: float,
-) -> float:
+) -> dict[str, float]:
     connections, streams = shape
     channels = [
         grpc.aio.secure_channel(address, credentials, options=_OWN_CONNECTION)
@@ -44,10 +50,15 @@ async def _load(
     end = time.perf_counter() + _WARM_UP
     await asyncio.gather(*(_stream(stub, end) for stub in stubs))
     begin = time.perf_counter()
-    calls = await asyncio.gather(*(_stream(stub, begin + seconds) for stub in stubs))
-    rate = sum(calls) / (time.perf_counter() - begin)
+    found = await asyncio.gather(*(_stream(stub, begin + seconds) for stub in stubs))
+    elapsed = time.perf_counter() - begin
     await asyncio.gather(*(channel.close() for channel in channels))
-    return rate
+    taken = [*chain.from_iterable(found)]
+    return {
+        "calls": len(taken),
+        "rate": len(taken) / elapsed,
+        "latency": statistics.median(taken),
+    }
 
 
 if __name__ == "__main__":
@@ -57,4 +68,4 @@ if __name__ == "__main__":
         Path(ca).read_bytes(), *((key, certificate) if pair else ())
     )
     shape = int(connections), int(streams)
-    print(asyncio.run(_load(address, credentials, shape, float(seconds))))
+    print(json.dumps(asyncio.run(_load(address, credentials, shape, float(seconds)))))

@@ -9,16 +9,13 @@ for both runtimes and engines.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from served import Certificates, Served, make_certificates
-from servers import RUNTIMES, environment
+from loads import load
+from served import Served, make_certificates
+from servers import RUNTIMES
 from verdicts import Comparison, print_machine
-
-_LOAD = Path(__file__).with_name("unary_load.py")
 
 _SHAPES = ((10, 10), (1, 1))
 
@@ -82,29 +79,15 @@ def main() -> None:
                             pairs = [("without", without), ("20 rules", with_)]
                             # Who comes second finds a warmer machine: by turns.
                             for label, server in pairs[:: -1 if turn % 2 else 1]:
-                                rate = _load(
+                                found = load(
                                     server.address,
-                                    certificates,
+                                    certificates.ca,
                                     shape,
                                     arguments.seconds,
+                                    client=certificates.of_client,
                                 )
-                                comparison.add(label, rate)
+                                comparison.add(label, found.rate)
                         comparison.show()
-
-
-def _load(
-    address: str, certificates: Certificates, shape: tuple[int, int], seconds: float
-) -> float:
-    command = [sys.executable, _LOAD, address, certificates.ca, *shape, seconds]
-    command += [certificates.client, certificates.client_key]
-    done = subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment(),
-    )
-    return float(done.stdout)
 
 
 if __name__ == "__main__":
