@@ -16,8 +16,6 @@ from grpcsecure.tls.bridge.stream import READ_SIZE, WRITE_SIZE, StreamError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
-
     from grpcsecure.tls.bridge.reactor import Reactor
     from grpcsecure.tls.bridge.stream import Scratch, TlsStream
 
@@ -121,36 +119,43 @@ class Pipe:
         self._reactor.watch(self._client_fd, IN, self.on_client)
         self._reactor.watch(self._inner_fd, IN, self.on_inner)
         tickets = self.stream.pending if self.stream.has_only_tickets() else 0
-        self._guard(lambda: self._pass_on(no_more_than=tickets))
+        try:
+            self._pass_on(no_more_than=tickets)
+        except Exception as error:  # noqa: BLE001 - see `_fail`
+            self._fail(error)
 
     def on_client(self, mask: int) -> None:
         """Serve the client's socket."""
-        if mask & OUT:
-            self._guard(self._flush)
-        if mask & ~OUT and self._client_mask & IN and not self.is_closed:
-            self._guard(self._read_client)
+        try:
+            if mask & OUT:
+                self._flush()
+            if mask & ~OUT and self._client_mask & IN and not self.is_closed:
+                self._read_client()
+        except Exception as error:  # noqa: BLE001 - see `_fail`
+            self._fail(error)
 
     def on_inner(self, mask: int) -> None:
         """Serve the server's socket."""
-        if mask & OUT:
-            self._guard(self._drain_to_inner)
-        if mask & ~OUT and self._inner_mask & IN and not self.is_closed:
-            self._guard(self._read_inner)
-
-    def _guard(self, step: Callable[[], object]) -> None:
         try:
-            step()
-        except BlockingIOError:
-            pass
-        except OSError:
-            # The client is gone: nobody is left to be told anything.
-            self.abort()
-        except StreamError:
+            if mask & OUT:
+                self._drain_to_inner()
+            if mask & ~OUT and self._inner_mask & IN and not self.is_closed:
+                self._read_inner()
+        except Exception as error:  # noqa: BLE001 - see `_fail`
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """End the connection; one connection's mistake must not end the others."""
+        if isinstance(error, BlockingIOError):
+            return  # there was nothing to read after all
+        if isinstance(error, StreamError):
             # OpenSSL has put the alert behind what waits.
             self._end_inner()
             self._owner.linger(self.client, self.stream)
-        except Exception as error:  # noqa: BLE001 - one connection's mistake must not end the others
-            self.abort()
+            return
+        self.abort()
+        # A client that is gone is no mistake: nobody is left to be told anything.
+        if not isinstance(error, OSError):
             self._owner.pipe_broke(self, error)
 
     def _read_client(self) -> None:
@@ -177,7 +182,7 @@ class Pipe:
             self._flush()
         if stream.ended:
             self._client_is_done()
-        elif stream.has_input:
+        elif stream.is_behind:
             self._put_off()
         self.is_busy = True
 
@@ -190,9 +195,13 @@ class Pipe:
 
     def _go_on(self) -> None:
         self._is_put_off = False
-        if not self.is_closed and self._may_read:
-            self._guard(self._pass_on)
-            self._read_on()
+        if self.is_closed or not self._may_read:
+            return
+        try:
+            self._pass_on()
+        except Exception as error:  # noqa: BLE001 - see `_fail`
+            self._fail(error)
+        self._read_on()
 
     @property
     def _may_read(self) -> bool:
@@ -207,7 +216,7 @@ class Pipe:
         """Go on with the client's bytes, first with those that are here already."""
         if self.is_closed or not self._may_read:
             return
-        if self.stream.has_input:
+        if self.stream.is_behind:
             self._put_off()
         else:
             self._watch_client(self._client_mask | IN)

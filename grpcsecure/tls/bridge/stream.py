@@ -100,6 +100,7 @@ class TlsStream:
         "_scratch",
         "_ssl",
         "ended",
+        "is_behind",
         "record",
     )
 
@@ -107,6 +108,8 @@ class TlsStream:
         self.record = HandshakeRecord()
         #: Whether the peer said close_notify.
         self.ended = False
+        #: Whether something that was fed is not decrypted yet.
+        self.is_behind = False
         self._connection = SSL.Connection(context, None)
         self._connection.set_app_data(self.record)
         self._connection.set_accept_state()
@@ -165,15 +168,16 @@ class TlsStream:
     def decrypt(self) -> int:
         """Decrypt what was fed into the plain region, and return how many bytes.
 
-        Stops after its share of time; then `has_input`.
+        Stops after its share of time; then it `is_behind`.
 
         Raises:
             StreamError: the peer broke the protocol, or sent a fatal alert.
         """
         ssl, plain = self._ssl, self._scratch.plain
-        total = 0
-        end = perf_counter() + _BUDGET
-        while lib.BIO_get_mem_data(self._in, ffi.NULL):
+        total, end = 0, 0.0
+        self.is_behind = False
+        # This is each call's way: for its one record the clock is not asked.
+        while True:
             got = lib.SSL_read(ssl, plain + total, READ_SIZE + _RECORD - total)
             if got > 0:
                 total += got
@@ -181,17 +185,17 @@ class TlsStream:
                 code = lib.SSL_get_error(ssl, got)
                 if code == lib.SSL_ERROR_ZERO_RETURN:
                     self.ended = True
-                    break
+                    return total
                 if code != lib.SSL_ERROR_WANT_READ:
                     raise StreamError(take_error())
-            if perf_counter() >= end:
-                break
-        return total
-
-    @property
-    def has_input(self) -> bool:
-        """Whether something that was fed is not decrypted yet."""
-        return bool(lib.BIO_get_mem_data(self._in, ffi.NULL))
+            if not lib.BIO_get_mem_data(self._in, ffi.NULL):
+                return total
+            now = perf_counter()
+            if not end:
+                end = now + _BUDGET
+            elif now >= end:
+                self.is_behind = True
+                return total
 
     def encrypt(self, count: int) -> None:
         """Encrypt the first `count` bytes of the write region for `flush`.
@@ -246,7 +250,7 @@ class TlsStream:
         A memory BIO never shrinks by itself: a connection that once moved a large
         message would hold half a megabyte for the rest of its life.
         """
-        if self.pending or self.has_input:
+        if self.pending or lib.BIO_get_mem_data(self._in, ffi.NULL):
             return False
         self._in = lib.BIO_new(lib.BIO_s_mem())
         self._out = lib.BIO_new(lib.BIO_s_mem())
