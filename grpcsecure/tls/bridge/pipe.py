@@ -16,6 +16,7 @@ from grpcsecure.tls.bridge.stream import READ_SIZE, WRITE_SIZE, StreamError
 
 if TYPE_CHECKING:
     import socket
+
     from grpcsecure.tls.bridge.reactor import Reactor
     from grpcsecure.tls.bridge.stream import Scratch, TlsStream
 
