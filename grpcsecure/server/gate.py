@@ -73,10 +73,11 @@ class Gate:
                 self.view.begin(context, caller)
         except Exception:
             # Whatever it was: undecided is denied.
-            _LOGGER.exception(
-                "call.undecided",
-                extra={"listener": self.view.name, "method": escape(method)},
-            )
+            with suppress(Exception):  # such as of a filter in somebody's logging
+                _LOGGER.exception(
+                    "call.undecided",
+                    extra={"listener": self.view.name, "method": escape(method)},
+                )
             with suppress(Exception):  # what failed may fail again
                 self._record_unjudged(caller or context, method, UNDECIDED)
             return None, _UNKNOWN

@@ -6,6 +6,8 @@ reload would.
 
 from __future__ import annotations
 
+import logging
+
 import grpc
 import pytest
 from support.bridge import eventually
@@ -187,3 +189,26 @@ def test_error_that_cannot_be_shown(world, caplog):
     error, event = sorted(caplog.records, key=lambda r: r.name, reverse=True)
     assert (error.name, error.getMessage()) == ("grpcsecure.policy", "call.undecided")
     assert (event.getMessage(), event.rule) == ("call.denied", "error")
+
+
+def test_error_that_cannot_be_logged(world, monkeypatch):
+    """Where logging fails too, the call is denied, and the server goes on."""
+
+    class Refuse(logging.Filter):
+        def filter(self, record):
+            raise BrokenError
+
+    entered()
+    good = world.enforce({"default": "allow"})
+    logger = logging.getLogger("grpcsecure.policy")
+    monkeypatch.setattr(logger, "filters", [Refuse()])
+    world.server._in_force.snapshot = with_policy(CannotDecide)(good)
+    for listener in ("grpc-mutual", "mutual"):
+        with world.channel(listener, "billing") as channel:
+            for method in METHODS:
+                answer = knock(channel, method, ends=False)
+                assert (answer.code, answer.details) == UNKNOWN
+    assert entered() == []
+    world.enforce({"default": "allow"})
+    answer = world.knock("mutual", "billing", METHODS[0])
+    assert answer.code is grpc.StatusCode.OK
