@@ -57,8 +57,11 @@ class Arrivals:
     def submit(self, function: Callable[..., object], /, *arguments: Any) -> Work:
         """Have a call served; called by grpcio's thread, which holds the call's lock.
 
+        An exception would end that thread, and with it the server: a call that gets no
+        thread is cancelled.
+
         Raises:
-            RuntimeError: as `Pool.submit`.
+            RuntimeError: as `Pool.submit`, for what is left to grpcio.
         """
         if (
             len(arguments) != _ARGUMENTS
@@ -78,9 +81,11 @@ class Arrivals:
             self._await_message(event.call, state, messages, work)
             return work
         decided = Admission(caller, refusal, argument())
-        return self._pool.submit(
-            function, serve, event, state, behaviour, lambda: decided, *coders
+        work = Work(
+            function, (serve, event, state, behaviour, lambda: decided, *coders)
         )
+        self._take(work, event.call)
+        return work
 
     def _await_message(
         self, call: Any, state: Any, messages: list[bytes], work: Work
@@ -95,13 +100,17 @@ class Arrivals:
             if message is not None:
                 messages.append(message)
             # Without one, the thread tells the client what is missing.
-            try:
-                self._pool.take(work)
-            except RuntimeError:  # it has shut down, or the system has no thread left
-                work.drop()
-                with suppress(Exception):
-                    call.cancel()
+            self._take(work, call)
             return received
 
         call.start_server_batch((cygrpc.ReceiveMessageOperation(0),), arrived)
         state.due.add(grpc_server._RECEIVE_MESSAGE_TOKEN)  # noqa: SLF001
+
+    def _take(self, work: Work, call: Any) -> None:
+        """Have the pool do the work of a call, or cancel that."""
+        try:
+            self._pool.take(work)
+        except RuntimeError:  # it has shut down, or the system has no thread left
+            work.drop()
+            with suppress(Exception):
+                call.cancel()

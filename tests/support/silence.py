@@ -1,0 +1,70 @@
+"""Clients that open a call and keep its message, and what a server knows of them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import grpc
+from support.bridge import eventually
+from support.guarded import Knock
+from support.services import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Silent", "counted", "known", "silent_calls"]
+
+
+class Silent:
+    """A call, whatever its kind, that says nothing until it is told to."""
+
+    def __init__(self, channel, method, *, timeout=2 * PATIENCE):
+        self._messages = SimpleQueue()
+        self.call = channel.stream_stream(method)(
+            iter(self._messages.get, None), timeout=timeout
+        )
+
+    def say(self, *messages: bytes):
+        """Send the messages; there will be no others."""
+        for message in (*messages, None):
+            self._messages.put(message)
+
+    def answer(self) -> Knock:
+        """Wait for the end of the call; return what came of it."""
+        received = []
+        try:
+            received.extend(self.call)
+        except grpc.RpcError:
+            pass
+        finally:
+            self._messages.put(None)
+        return Knock(self.call.code(), self.call.details(), tuple(received))
+
+    def leave(self):
+        """Cancel the call."""
+        self.call.cancel()
+        self._messages.put(None)
+
+
+@contextmanager
+def silent_calls(channel, method, runtime, count=1) -> Iterator[list[Silent]]:
+    """Open calls that say nothing, the only ones that `runtime` knows then."""
+    eventually(lambda: known(runtime) == 0, what="no call known")
+    with ExitStack() as stack:
+        calls = [Silent(channel, method) for _ in range(count)]
+        for each in calls:
+            stack.callback(each.leave)
+        eventually(lambda: known(runtime) == count, what="all calls known")
+        yield calls
+
+
+def known(runtime):
+    """Return how many calls the servers of the threads runtime know."""
+    return sum(len(server._state.rpc_states) for server in runtime._servers)
+
+
+def counted(runtime):
+    """Return how many of them count for `max_concurrent_rpcs`."""
+    return sum(server._state.active_rpc_count for server in runtime._servers)

@@ -1,0 +1,151 @@
+"""Calls on their way to a thread: what grpcio's own thread does, which must not end.
+
+An exception on that thread fails the test that runs, by pytest's own doing.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+
+import grpc
+import pytest
+from helloworld.helloworld_pb2_grpc import GreeterStub
+from support.bridge import eventually
+from support.guarded import KINDS, knock
+from support.servers import ask, custom, running
+from support.services import PATIENCE, reply
+from support.silence import counted, known, silent_calls
+
+CANCELLED = grpc.StatusCode.CANCELLED
+OK = grpc.StatusCode.OK
+
+UNARY = ("unary", "response stream")
+
+
+@pytest.fixture(name="kind", params=UNARY)
+def _kind(request):
+    """A kind of method that takes one message."""
+    return request.param
+
+
+class Entered:
+    """A servicer's methods; each notes who enters, and those named "hold" wait."""
+
+    def __init__(self):
+        self.names = []
+        self.held = threading.Semaphore(0)
+        self.release = threading.Event()
+
+    def _enter(self, name):
+        self.names.append(name)
+        if name == "hold":
+            self.held.release()
+            assert self.release.wait(PATIENCE)
+        return reply(name)
+
+    def service(self):
+        """Return the entry of the servicer."""
+
+        def one(request, context):
+            return self._enter(request.name)
+
+        def many(request, context):
+            yield self._enter(request.name)
+
+        def to_all(requests, context):
+            return self._enter("+".join(request.name for request in requests))
+
+        def chat(requests, context):
+            for request in requests:
+                yield self._enter(request.name)
+
+        return custom(
+            SayHello=one, SayHelloManyTimes=many, SayHelloToAll=to_all, Chat=chat
+        )
+
+
+@contextmanager
+def channel_to(server):
+    """A plaintext connection of its own."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.insecure_channel(server.addresses["public"], options) as channel:
+        yield channel
+
+
+@contextmanager
+def busy(server, entered, count):
+    """Hold `count` threads of the server while the block runs."""
+    with channel_to(server) as channel:
+        greeter = GreeterStub(channel)
+        calls = [greeter.SayHello.future(ask("hold")) for _ in range(count)]
+        for _ in calls:
+            assert entered.held.acquire(timeout=PATIENCE)
+        try:
+            yield
+        finally:
+            entered.release.set()
+            for each in calls:
+                assert each.result(PATIENCE).message == "hold"
+
+
+class TestNoThread:
+    """A call that gets no thread is cancelled; nothing else happens to the server."""
+
+    def test_message_after_the_pool_was_shut_down(self, kind):
+        """It comes too late: the call is over for its client, and for the server."""
+        entered = Entered()
+        with (
+            running("threads", entered.service()) as server,
+            channel_to(server) as channel,
+            silent_calls(channel, KINDS[kind], server.runtime, 3) as calls,
+        ):
+            server.runtime._pool.shutdown()
+            speaking, ending, leaving = calls
+            speaking.say(b"")
+            assert speaking.answer().code is CANCELLED
+            ending.say()
+            assert ending.answer().code is CANCELLED
+            leaving.leave()
+            eventually(lambda: known(server.runtime) == counted(server.runtime) == 0)
+            assert server.stop(PATIENCE) is True
+        assert entered.names == []
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_call_after_the_pool_was_shut_down(self, kind):
+        """The same holds for one that comes too late itself, and for the next one."""
+        entered = Entered()
+        with (
+            running("threads", entered.service(), max_concurrent_rpcs=1) as server,
+            channel_to(server) as channel,
+        ):
+            server.runtime._pool.shutdown()
+            for method in (KINDS[kind], KINDS[kind], "/no.Such/Method"):
+                assert knock(channel, method, b"").code is CANCELLED
+                eventually(lambda: counted(server.runtime) == 0)
+            eventually(lambda: known(server.runtime) == 0)
+            assert server.stop(PATIENCE) is True
+        assert entered.names == []
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_the_system_gives_none(self, kind, monkeypatch):
+        """Once it does again, calls are served."""
+        start = threading.Thread.start
+
+        def refuse(thread):
+            if thread.name.startswith("grpcsecure_"):
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        entered = Entered()
+        with (
+            running("threads", entered.service(), max_concurrent_rpcs=1) as server,
+            channel_to(server) as channel,
+        ):
+            monkeypatch.setattr(threading.Thread, "start", refuse)
+            for _ in range(2):
+                assert knock(channel, KINDS[kind], b"").code is CANCELLED
+                eventually(lambda: counted(server.runtime) == 0)
+            monkeypatch.undo()
+            assert knock(channel, KINDS[kind], b"").code is OK
+            eventually(lambda: known(server.runtime) == 0)
