@@ -75,9 +75,12 @@ class Arrivals:
         if refusal is None and behaviour.takes_one:
             messages: list[bytes] = []
             admitted = Admission(caller, None, iter(messages))
-            work = Work(
-                function, (serve, event, state, behaviour, lambda: admitted, *coders)
-            )
+
+            def once_there() -> Admission | None:
+                # As by grpcio, a call whose client has left meanwhile is not served.
+                return admitted if context.is_active() else None
+
+            work = Work(function, (serve, event, state, behaviour, once_there, *coders))
             self._await_message(event.call, state, messages, work)
             return work
         decided = Admission(caller, refusal, argument())

@@ -13,9 +13,9 @@ import pytest
 from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.bridge import eventually
 from support.guarded import KINDS, knock
-from support.servers import ask, custom, running
+from support.servers import ask, custom, running, say
 from support.services import PATIENCE, reply
-from support.silence import counted, known, silent_calls
+from support.silence import Silent, counted, known, silent_calls
 
 CANCELLED = grpc.StatusCode.CANCELLED
 OK = grpc.StatusCode.OK
@@ -87,6 +87,50 @@ def busy(server, entered, count):
             entered.release.set()
             for each in calls:
                 assert each.result(PATIENCE).message == "hold"
+
+
+class TestClientThatLeaves:
+    """A call that nobody waits for any more is not served, as by grpcio alone."""
+
+    @pytest.mark.parametrize("how", ["cancel", "deadline", "close the connection"])
+    def test_while_its_message_waits_for_a_thread(self, kind, how):
+        """The method is not called, though it could be."""
+        entered = Entered()
+        timeout = 0.2 if how == "deadline" else PATIENCE
+        with running("threads", entered.service(), threads=2) as server:
+            with busy(server, entered, 2), channel_to(server) as channel:
+                queued = Silent(channel, KINDS[kind], timeout=timeout)
+                queued.say(ask("queued").SerializeToString())
+                if how != "deadline":
+                    eventually(lambda: len(server.runtime._pool._waiting) == 1)
+                if how == "close the connection":
+                    channel.close()
+                elif how == "cancel":
+                    queued.leave()
+                assert queued.answer().code is not OK
+                eventually(lambda: known(server.runtime) == 2)
+            with server.greeter() as greeter:
+                assert say(greeter, "after") == "after"
+            assert entered.names == ["hold", "hold", "after"]
+            eventually(lambda: counted(server.runtime) == 0)
+            assert server.stop(0) is True
+
+    def test_after_its_method_has_begun(self, kind):
+        """The method goes on, and the server is as before."""
+        entered = Entered()
+        with (
+            running("threads", entered.service(), threads=2) as server,
+            channel_to(server) as channel,
+        ):
+            call = Silent(channel, KINDS[kind])
+            call.say(ask("hold").SerializeToString())
+            assert entered.held.acquire(timeout=PATIENCE)
+            call.leave()
+            eventually(lambda: known(server.runtime) == 0)
+            assert counted(server.runtime) == 1
+            entered.release.set()
+            eventually(lambda: counted(server.runtime) == 0)
+            assert server.stop(0) is True
 
 
 class TestNoThread:
