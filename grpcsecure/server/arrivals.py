@@ -19,7 +19,7 @@ from grpcsecure.server.pool import Work
 from grpcsecure.server.threads_calls import Admission, GuardedCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from grpcsecure.server.pool import Pool
 
@@ -74,7 +74,7 @@ class Arrivals:
         caller, refusal = behaviour.admit(context)
         if refusal is None and behaviour.takes_one:
             messages: list[bytes] = []
-            admitted = Admission(caller, None, iter(messages))
+            admitted = Admission(caller, None, _taken(messages))
 
             def once_there() -> Admission | None:
                 # As by grpcio, a call whose client has left meanwhile is not served.
@@ -117,3 +117,9 @@ class Arrivals:
             work.drop()
             with suppress(Exception):
                 call.cancel()
+
+
+def _taken(messages: list[bytes]) -> Iterator[bytes]:
+    """Yield the messages, and hold on to none: a call may last, and they be large."""
+    while messages:
+        yield messages.pop()

@@ -5,17 +5,23 @@ An exception on that thread fails the test that runs, by pytest's own doing.
 
 from __future__ import annotations
 
+import sys
 import threading
 from contextlib import contextmanager
+from queue import SimpleQueue
 
 import grpc
 import pytest
 from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.bridge import eventually
 from support.guarded import KINDS, knock
-from support.servers import ask, custom, running, say
+from support.servers import ask, assemble, custom, plaintext, running, say
 from support.services import PATIENCE, reply
 from support.silence import Silent, counted, known, silent_calls
+
+from grpcsecure.server.arrivals import Arrivals
+from grpcsecure.server.pool import Pool
+from grpcsecure.server.threads_calls import ThreadsCalls
 
 CANCELLED = grpc.StatusCode.CANCELLED
 OK = grpc.StatusCode.OK
@@ -193,3 +199,73 @@ class TestNoThread:
             monkeypatch.undo()
             assert knock(channel, KINDS[kind], b"").code is OK
             eventually(lambda: known(server.runtime) == 0)
+
+
+class TestByHand:
+    """`Arrivals` in a server of grpcio's that we did not make."""
+
+    @pytest.fixture(name="pool")
+    def _pool(self):
+        pool = Pool(2, "test")
+        yield pool
+        pool.shutdown()
+        pool.join()
+
+    @staticmethod
+    @contextmanager
+    def _serving(pool, **handlers):
+        """Serve the handlers as `/test.It/name`; yield a channel."""
+        server = grpc.server(Arrivals(pool))
+        generic = grpc.method_handlers_generic_handler("test.It", handlers)
+        server.add_generic_rpc_handlers([generic])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield channel
+        assert server.stop(PATIENCE).wait(PATIENCE)
+
+    def test_what_is_not_ours_goes_to_the_pool(self, pool):
+        """Handlers that decide nothing are served as grpcio does, whatever they are."""
+        handlers = {
+            "One": grpc.unary_unary_rpc_method_handler(lambda one, _: one),
+            "Many": grpc.unary_stream_rpc_method_handler(lambda one, _: iter([one])),
+            "All": grpc.stream_unary_rpc_method_handler(lambda many, _: next(many)),
+            "Chat": grpc.stream_stream_rpc_method_handler(lambda many, _: many),
+        }
+        with self._serving(pool, **handlers) as channel:
+            for name in handlers:
+                answer = knock(channel, f"/test.It/{name}", b"word")
+                assert (answer.code, answer.messages) == (OK, (b"word",))
+
+    def test_function_goes_to_the_pool(self, pool):
+        """So does any work that is no call, as long as the pool takes it."""
+        seen, over = SimpleQueue(), threading.Event()
+        arrivals = Arrivals(pool)
+        arrivals.submit(seen.put, "word").add_done_callback(lambda _: over.set())
+        assert seen.get(timeout=PATIENCE) == "word"
+        assert over.wait(PATIENCE)
+        pool.shutdown()
+        with pytest.raises(RuntimeError, match="shut down"):
+            arrivals.submit(seen.put, "word")
+
+    def test_bytes_of_a_message_are_let_go(self, pool):
+        """A method that lasts does not keep them; what it was given is its own."""
+        read, checked = [], threading.Event()
+
+        def deserialize(message):
+            read.append(message)
+            return len(message)
+
+        def last(length, context):
+            assert checked.wait(PATIENCE)
+            return str(length).encode()
+
+        handler = grpc.unary_unary_rpc_method_handler(last, deserialize)
+        calls = ThreadsCalls(assemble(custom()).gate(plaintext()))
+        with self._serving(pool, Last=calls.wrap("/test.It/Last", handler)) as channel:
+            call = channel.unary_unary("/test.It/Last").future(b"x" * 100_000)
+            eventually(lambda: len(read) == 1)
+            # One of the list, and one of the question.
+            eventually(lambda: sys.getrefcount(read[0]) <= 2, what="let go")
+            checked.set()
+            assert call.result(PATIENCE) == b"100000"
