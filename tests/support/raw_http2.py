@@ -16,10 +16,19 @@ from support.services import PATIENCE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Answer", "exchange", "raw_call"]
+__all__ = [
+    "Answer",
+    "exchange",
+    "hear",
+    "open_call",
+    "raw_call",
+    "reset_call",
+    "send_data",
+]
 
 _DATA, _HEADERS, _RESET, _SETTINGS, _GOAWAY, _CONTINUATION = 0, 1, 3, 4, 7, 9
 _END_STREAM, _END_HEADERS = 1, 4
+_CANCEL = 8
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _MAX_FRAME = 16_000
 
@@ -44,6 +53,15 @@ def exchange(
     sock: socket.socket, path: bytes | None, *headers: tuple[bytes, bytes]
 ) -> Answer:
     """Make the one call of a connection, a unary one with an empty message."""
+    open_call(sock, path, *headers)
+    send_data(sock, b"\0\0\0\0\0", ends=True)
+    return hear(sock)
+
+
+def open_call(
+    sock: socket.socket, path: bytes | None, *headers: tuple[bytes, bytes]
+) -> None:
+    """Begin the one call of a connection."""
     block = b"".join(_literal(*header) for header in (*_pseudo(path), *headers))
     sock.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, b""))
     kind = _HEADERS
@@ -51,7 +69,20 @@ def exchange(
         part, block = block[:_MAX_FRAME], block[_MAX_FRAME:]
         sock.sendall(_frame(kind, 0 if block else _END_HEADERS, 1, part))
         kind = _CONTINUATION
-    sock.sendall(_frame(_DATA, _END_STREAM, 1, b"\0\0\0\0\0"))
+
+
+def send_data(sock: socket.socket, data: bytes, *, ends: bool = False) -> None:
+    """Send a part of what the client says in its call."""
+    sock.sendall(_frame(_DATA, _END_STREAM if ends else 0, 1, data))
+
+
+def reset_call(sock: socket.socket) -> None:
+    """End the call as one that the client does not want any more."""
+    sock.sendall(_frame(_RESET, 0, 1, struct.pack(">I", _CANCEL)))
+
+
+def hear(sock: socket.socket) -> Answer:
+    """Read until the call is over; return what the server said."""
     said = b""
     for kind, flags, stream, payload in _frames(sock):
         if kind == _HEADERS:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
 
@@ -19,6 +20,7 @@ from support.servers import ask, assemble, custom, plaintext, running, say
 from support.services import PATIENCE, reply
 from support.silence import Silent, counted, known, silent_calls
 
+from grpcsecure.model.policy import Authorization
 from grpcsecure.server.arrivals import Arrivals
 from grpcsecure.server.pool import Pool
 from grpcsecure.server.threads_calls import ThreadsCalls
@@ -269,3 +271,56 @@ class TestByHand:
             eventually(lambda: sys.getrefcount(read[0]) <= 2, what="let go")
             checked.set()
             assert call.result(PATIENCE) == b"100000"
+
+
+class TestExperimental:
+    """grpcio's experimental styles of servicers."""
+
+    def test_pool_of_its_own(self):
+        """A method that names one runs there; nobody gets in who may not."""
+        names = []
+
+        def say_hello(request, context):
+            names.append(threading.current_thread().name)
+            return reply(request.name)
+
+        with ThreadPoolExecutor(1, "own") as own:
+            say_hello.experimental_thread_pool = own
+            service = custom(SayHello=say_hello)
+            with running("threads", service) as server, server.greeter() as greeter:
+                assert say(greeter) == "Ada"
+            self._assert_closed(service, KINDS["unary"])
+        assert names == ["own_0"]
+
+    def test_callback_for_responses(self):
+        """A method that gets one has it; clients that are silent hold no thread."""
+        names = []
+
+        def many(request, context, send):
+            names.append(request.name)
+            for text in (request.name, "again"):
+                send(reply(text))
+            send(None)
+
+        many.experimental_non_blocking = True
+        service, method = custom(SayHelloManyTimes=many), KINDS["response stream"]
+        with (
+            running("threads", service, threads=2) as server,
+            channel_to(server) as channel,
+            silent_calls(channel, method, server.runtime, 5),
+            server.greeter() as greeter,
+        ):
+            replies = greeter.SayHelloManyTimes(ask("Ada"), timeout=PATIENCE)
+            assert [each.message for each in replies] == ["Ada", "again"]
+        self._assert_closed(service, method)
+        assert names == ["Ada"]
+
+    @staticmethod
+    def _assert_closed(service, method):
+        with (
+            running("threads", service, authorization=Authorization()) as server,
+            channel_to(server) as channel,
+        ):
+            for said in ([], [b""]):
+                answer = knock(channel, method, *said, ends=bool(said))
+                assert answer.code is grpc.StatusCode.UNAUTHENTICATED

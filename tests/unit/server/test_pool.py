@@ -10,7 +10,7 @@ from weakref import finalize
 
 import pytest
 
-from grpcsecure.server.pool import Pool
+from grpcsecure.server.pool import Pool, Work
 
 PATIENCE = 10.0
 
@@ -161,6 +161,51 @@ def test_work_is_let_go(pool):
     assert released.wait(PATIENCE)
 
 
+def test_work_that_is_taken_later(pool):
+    """Whoever was to be called when it is over is called then, and once."""
+    seen, over = [], SimpleQueue()
+    work = Work(seen.append, ("word",))
+    for _ in range(2):
+        work.add_done_callback(over.put)
+    assert seen == []
+    assert over.empty()
+    pool.take(work)
+    assert over.get(timeout=PATIENCE) is work
+    assert over.get(timeout=PATIENCE) is work
+    assert seen == ["word"]
+    work.add_done_callback(over.put)
+    assert over.get(timeout=PATIENCE) is work
+    assert over.empty()
+
+
+def test_work_that_is_dropped(pool):
+    """It is over without having been done, for those that ask later too."""
+    seen, over = [], []
+    work = Work(seen.append, ("word",))
+    work.add_done_callback(over.append)
+    work.drop()
+    work.add_done_callback(over.append)
+    assert over == [work, work]
+    work.drop()
+    assert len(over) == 2
+    assert seen == []
+
+
+def test_work_that_no_pool_takes(pool):
+    """It is not over by that: who offered it may drop it, or offer it elsewhere."""
+    seen, over = [], threading.Event()
+    work = Work(seen.append, ("word",))
+    work.add_done_callback(lambda _: over.set())
+    closed = Pool(2, "closed")
+    closed.shutdown()
+    with pytest.raises(RuntimeError, match="shut down"):
+        closed.take(work)
+    assert not over.is_set()
+    pool.take(work)
+    assert over.wait(PATIENCE)
+    assert seen == ["word"]
+
+
 def test_shutdown_finishes_what_was_taken(pool):
     """Waiting work is done, new work is refused, and all threads end."""
     gate = threading.Event()
@@ -178,7 +223,7 @@ def test_the_interpreter_waits_for_work_but_not_for_sleep():
     """A running handler finishes before the process ends; an idle thread is no hold."""
     code = """
 import os, threading
-from grpcsecure.server.pool import Pool
+from grpcsecure.server.pool import Pool, Work
 pool, begun = Pool(2, "test"), threading.Event()
 reader, writer = os.pipe()
 pool.submit(int)

@@ -1,0 +1,386 @@
+"""In the threads runtime a unary call takes a thread once its message is there.
+
+Until then it holds none: clients that open calls and say nothing starve nobody.
+"""
+
+from __future__ import annotations
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import grpc
+import pytest
+from support.bridge import eventually, tls_connect, tls_context
+from support.bridge_certs import authority
+from support.guarded import GREETER, KINDS, entered, knock, listeners, serve
+from support.raw_http2 import (
+    Answer,
+    exchange,
+    hear,
+    open_call,
+    reset_call,
+    send_data,
+)
+from support.services import PATIENCE
+from support.silence import Silent, counted, known, silent_calls
+
+from grpcsecure.server import arrivals
+
+#: Plaintext, engine grpc, engine bridge; those that make raw calls have no certificate.
+LISTENERS = ("plain", "grpc-mutual", "mutual")
+OPEN = ("plain", "grpc-open", "open")
+
+OK = grpc.StatusCode.OK
+CUT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+UNKNOWN = (grpc.StatusCode.UNAUTHENTICATED, "not authenticated")
+FORBIDDEN = (grpc.StatusCode.PERMISSION_DENIED, "not authorized")
+NOT_FOUND = (grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+TOO_MANY = (grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
+
+#: Kinds of method that take one message.
+UNARY = ("unary", "response stream")
+
+THREADS = 2
+
+#: Let everybody in, without rules and by one.
+RULES = {
+    "no rules": None,
+    "rules": {
+        "default": "allow",
+        "rules": {"all": {"allow": ["anyone"], "methods": [f"{GREETER}/*"]}},
+    },
+}
+
+PATH = KINDS["unary"].encode()
+
+
+@pytest.fixture(scope="module")
+def ca():
+    """The CA of the server and its clients."""
+    return authority("test CA")
+
+
+@pytest.fixture(scope="module")
+def serve_few(ca):
+    """Return what serves with few threads: `serve` without what is the same here."""
+
+    def serve_few(folder, *names, **settings):
+        on = listeners(*names)
+        return serve(folder, ca, "threads", on=on, threads=THREADS, **settings)
+
+    return serve_few
+
+
+@pytest.fixture(scope="module", params=RULES)
+def world(request, serve_few, tmp_path_factory):
+    """A server with few threads."""
+    folder = tmp_path_factory.mktemp("world")
+    rules = RULES[request.param]
+    with serve_few(folder, *LISTENERS, authorization=rules) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def narrow(serve_few, tmp_path_factory):
+    """A server of one call at a time for each listener."""
+    folder = tmp_path_factory.mktemp("narrow")
+    with serve_few(folder, *LISTENERS, *OPEN[1:], max_concurrent_rpcs=1) as world:
+        yield world
+
+
+@pytest.fixture(params=LISTENERS)
+def listener(request):
+    """A listener of each engine, and one in plaintext."""
+    return request.param
+
+
+def runtime_of(world):
+    """Return what runs the servers of `world`."""
+    return world.server._background
+
+
+def told(answer):
+    """Return the status of an answer."""
+    return answer.code, answer.details
+
+
+@contextmanager
+def connected(world, listener):
+    """Open a connection for one raw call."""
+    port = int(world.server.addresses[listener].rpartition(":")[2])
+    with (
+        socket.create_connection(("127.0.0.1", port), PATIENCE)
+        if listener == "plain"
+        else tls_connect(port, tls_context(world.ca))
+    ) as sock:
+        yield sock
+
+
+class TestSilence:
+    """Calls whose message does not come."""
+
+    @pytest.mark.parametrize("kind", UNARY)
+    def test_holds_no_thread(self, world, listener, kind):
+        """Others are answered, and those that were silent too once they speak."""
+        entered()
+        with (
+            world.channel(listener, "billing") as channel,
+            world.channel(listener, "billing") as other,
+            silent_calls(channel, KINDS[kind], runtime_of(world), 5 * THREADS) as calls,
+        ):
+            for method in KINDS.values():
+                assert knock(other, method, b"").code is OK
+            assert told(knock(other, f"{GREETER}/Nope")) == NOT_FOUND
+            assert len(entered()) == len(KINDS)
+            eventually(lambda: known(runtime_of(world)) == len(calls))
+            for each in calls:
+                each.say(b"")
+            assert {each.answer().code for each in calls} == {OK}
+            assert len(entered()) == len(calls)
+
+    def test_does_not_hold_up_a_denial(self, serve_few, tmp_path, listener):
+        """A caller that is refused hears so meanwhile, whether it speaks or not."""
+        method = KINDS["response stream"]
+        rules = {
+            "default": "allow",
+            "rules": {"no": {"deny": ["anyone"], "methods": [method]}},
+        }
+        with (
+            serve_few(tmp_path, listener, authorization=rules) as world,
+            world.channel(listener, "billing") as channel,
+            silent_calls(channel, KINDS["unary"], runtime_of(world), 5 * THREADS),
+        ):
+            answers = {
+                told(knock(channel, method, ends=False)),
+                told(knock(channel, method, b"")),
+            }
+        assert answers == {UNKNOWN if listener == "plain" else FORBIDDEN}
+        assert entered() == []
+
+    @pytest.mark.parametrize("kind", UNARY)
+    def test_end_without_a_message(self, world, listener, kind):
+        """Beside other silent calls a client is told that a message is missing."""
+        entered()
+        text = f'"{KINDS[kind]}" requires exactly one request message.'
+        with (
+            world.channel(listener, "billing") as channel,
+            silent_calls(channel, KINDS[kind], runtime_of(world), THREADS) as calls,
+        ):
+            for each in calls:
+                each.say()
+                answer = each.answer()
+                assert told(answer) == (grpc.StatusCode.UNIMPLEMENTED, text)
+                assert answer.messages == ()
+        assert entered() == []
+        eventually(lambda: known(runtime_of(world)) == 0)
+
+
+class TestCounting:
+    """A call that waits for its message is one that runs; one that is over is not."""
+
+    @pytest.mark.parametrize("kind", UNARY)
+    def test_silent_call_counts(self, narrow, listener, kind):
+        """For `max_concurrent_rpcs`, until it has been answered."""
+        with (
+            narrow.channel(listener, "billing") as channel,
+            silent_calls(channel, KINDS[kind], runtime_of(narrow)) as [silent],
+        ):
+            for method in KINDS.values():
+                assert told(knock(channel, method, b"")) == TOO_MANY
+            silent.say(b"")
+            assert silent.answer().code is OK
+            eventually(lambda: knock(channel, KINDS[kind], b"").code is OK)
+
+    @pytest.mark.parametrize("kind", UNARY)
+    @pytest.mark.parametrize("how", ["cancel", "end", "close the connection"])
+    def test_client_that_leaves_is_forgotten(self, narrow, listener, kind, how):
+        """However it goes, the next call is served."""
+        entered()
+        with (
+            narrow.channel(listener, "billing") as other,
+            narrow.channel(listener, "billing") as channel,
+            silent_calls(channel, KINDS[kind], runtime_of(narrow)) as [silent],
+        ):
+            assert told(knock(other, KINDS[kind], b"")) == TOO_MANY
+            if how == "cancel":
+                silent.leave()
+            elif how == "end":
+                silent.say()
+            else:
+                channel.close()
+            eventually(lambda: knock(other, KINDS[kind], b"").code is OK)
+            assert len(entered()) == 1
+        eventually(lambda: known(runtime_of(narrow)) == 0)
+
+    @pytest.mark.parametrize("listener", OPEN)
+    @pytest.mark.parametrize("said", [b"", b"\0\0", b"\0\0\0\0\x0ahalf"])
+    @pytest.mark.parametrize("how", ["reset", "end", "close the connection"])
+    def test_half_a_message(self, narrow, listener, said, how):
+        """What is no whole message reaches nobody, and is let go with its client."""
+        entered()
+        with connected(narrow, listener) as sock:
+            open_call(sock, PATH)
+            eventually(lambda: known(runtime_of(narrow)) == 1)
+            send_data(sock, said, ends=how == "end")
+            if how == "reset":
+                reset_call(sock)
+            if how == "end":
+                text = f'"{PATH.decode()}" requires exactly one request message.'
+                assert hear(sock) == Answer(grpc.StatusCode.UNIMPLEMENTED, text)
+            if how != "close the connection":
+                eventually(lambda: counted(runtime_of(narrow)) == 0)
+        eventually(lambda: counted(runtime_of(narrow)) == 0)
+        assert entered() == []
+        with connected(narrow, listener) as sock:
+            assert exchange(sock, PATH).code is OK
+        eventually(lambda: known(runtime_of(narrow)) == 0)
+
+    @pytest.mark.parametrize("listener", OPEN)
+    def test_deadline(self, narrow, listener):
+        """The server itself ends a call whose time is over, and serves the next one."""
+        entered()
+        with connected(narrow, listener) as sock:
+            open_call(sock, PATH, (b"grpc-timeout", b"200m"))
+            assert hear(sock).code is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert entered() == []
+            eventually(lambda: counted(runtime_of(narrow)) == 0)
+            with connected(narrow, listener) as other:
+                assert exchange(other, PATH).code is OK
+        eventually(lambda: known(runtime_of(narrow)) == 0)
+
+
+class TestDrain:
+    """How a server ends that has silent clients."""
+
+    @pytest.mark.parametrize("how", ["cancel", "close the connection"])
+    def test_client_that_left_is_not_waited_for(
+        self, serve_few, tmp_path, listener, how
+    ):
+        """Nothing is cut, and nothing takes as long as the grace."""
+        with (
+            serve_few(tmp_path, listener) as world,
+            world.channel(listener, "billing") as channel,
+            silent_calls(
+                channel, KINDS["unary"], runtime_of(world), 2 * THREADS
+            ) as calls,
+        ):
+            if how == "close the connection":
+                channel.close()
+            else:
+                for each in calls:
+                    each.leave()
+            assert world.server.stop(10 * PATIENCE) is True
+
+    @pytest.mark.parametrize("kind", UNARY)
+    def test_silent_call_may_finish(self, serve_few, tmp_path, listener, kind):
+        """The drain waits for its message, and for the answer."""
+        with (
+            serve_few(tmp_path, listener) as world,
+            world.channel(listener, "billing") as channel,
+            world.channel(listener, "billing") as other,
+            silent_calls(channel, KINDS[kind], runtime_of(world)) as [silent],
+            ThreadPoolExecutor(1) as drain,
+        ):
+            stopped = drain.submit(world.server.stop, 2 * PATIENCE)
+            eventually(
+                lambda: (
+                    knock(other, KINDS[kind], b"").code is grpc.StatusCode.UNAVAILABLE
+                )
+            )
+            assert not stopped.done()
+            silent.say(b"")
+            assert silent.answer().code is OK
+            assert stopped.result(PATIENCE) is True
+
+    @pytest.mark.parametrize("kind", UNARY)
+    def test_silent_call_is_cut(self, serve_few, tmp_path, listener, kind):
+        """After the grace, and `stop` says so."""
+        with (
+            serve_few(tmp_path, listener) as world,
+            world.channel(listener, "billing") as channel,
+            silent_calls(channel, KINDS[kind], runtime_of(world), 2 * THREADS) as calls,
+        ):
+            entered()
+            runtime = runtime_of(world)
+            assert world.server.stop(0) is False
+            assert {each.answer().code for each in calls} <= {*CUT}
+            eventually(lambda: (known(runtime), counted(runtime)) == (0, 0))
+            assert entered() == []
+
+
+def test_many_calls_on_few_threads(world, listener):
+    """All are answered, of every kind, beside silent ones and such that leave."""
+    count = 40
+
+    def some(_):
+        with world.channel(listener, "billing") as channel:
+            silent = [Silent(channel, KINDS[kind]) for kind in UNARY]
+            codes = []
+            for number in range(count):
+                for kind, method in KINDS.items():
+                    said = [b""] * (1 if kind in UNARY else number % 4)
+                    codes.append(knock(channel, method, *said).code)
+                leaving = Silent(channel, KINDS[UNARY[number % 2]])
+                leaving.leave()
+            for each in silent:
+                each.say(b"")
+                codes.append(each.answer().code)
+            return codes
+
+    with ThreadPoolExecutor(4) as clients:
+        codes = [code for codes in clients.map(some, range(4)) for code in codes]
+    assert codes == [OK] * 4 * (4 * count + len(UNARY))
+    runtime = runtime_of(world)
+    eventually(lambda: (known(runtime), counted(runtime)) == (0, 0))
+
+
+@pytest.mark.parametrize("insides", ["known", "others"])
+class TestInsides:
+    """A grpcio with other insides is left to hand out threads itself."""
+
+    @pytest.fixture(autouse=True)
+    def _insides(self, insides, monkeypatch):
+        if insides == "others":
+            monkeypatch.setattr(arrivals, "_IN_POOL", set())
+
+    def test_calls_are_served(self, serve_few, tmp_path, listener):
+        """All four kinds, with the caller's names."""
+        with serve_few(
+            tmp_path,
+            listener,
+            authorization={"default": "allow"},
+            identities={"billing": {"common_name": "billing"}},
+        ) as world:
+            answers = {
+                world.knock(listener, "billing", method) for method in KINDS.values()
+            }
+            [(code, _, messages)] = answers
+            assert code is OK
+            assert (b"billing" in messages[0]) == (listener != "plain")
+            assert len(entered()) == len(KINDS)
+
+    def test_calls_are_refused_before_a_message(self, serve_few, tmp_path, listener):
+        """In the same words, those of no method too; nobody else hears of them."""
+        with (
+            serve_few(tmp_path, listener, authorization={"default": "deny"}) as world,
+            world.channel(listener, "billing") as channel,
+        ):
+            methods = [*KINDS.values(), "/no.Such/Method"]
+            # More than there are threads, of which none is lost to a denial.
+            answers = {
+                told(knock(channel, method, ends=False)) for method in 2 * methods
+            }
+        assert answers == {UNKNOWN if listener == "plain" else FORBIDDEN}
+        assert entered() == []
+
+    def test_client_that_leaves_is_forgotten(self, serve_few, tmp_path, listener):
+        """It counts no longer, and is not waited for."""
+        with (
+            serve_few(tmp_path, listener, max_concurrent_rpcs=1) as world,
+            world.channel(listener, "billing") as channel,
+            silent_calls(channel, KINDS["unary"], runtime_of(world)) as [silent],
+        ):
+            silent.leave()
+            eventually(lambda: knock(channel, KINDS["unary"], b"").code is OK)
+            assert world.server.stop(PATIENCE) is True
