@@ -2,7 +2,7 @@
 
 grpcio (since 1.84) decodes the path of a call in the loop that takes all calls in. If
 it is not UTF-8 the loop ends, and the server with it. Here the loop gets no call before
-its path is known to be text. This module alone knows grpcio's insides.
+its path is known to be text. This module knows grpcio's insides, like `arrivals`.
 """
 
 from __future__ import annotations
