@@ -25,22 +25,42 @@ if TYPE_CHECKING:
 
 __all__ = ["Arrivals"]
 
-#: What of grpcio's is used here.
-_INSIDES = (
-    "_Context",
-    "_RECEIVE_MESSAGE_TOKEN",
-    "_receive_message",
-    "_stream_response_in_pool",
-    "_unary_response_in_pool",
-)
+#: The functions of grpcio's that are used here, with their numbers of arguments.
+_INSIDES = {
+    "_receive_message": 3,
+    "_stream_response_in_pool": 6,
+    "_unary_response_in_pool": 6,
+}
 
-#: The functions that serve a call in a thread, and what else `submit` gets with them:
-#: event, state, behaviour, what returns its argument, deserializer and serializer.
-_IN_POOL = (
-    {grpc_server._unary_response_in_pool, grpc_server._stream_response_in_pool}  # noqa: SLF001
-    if all(hasattr(grpc_server, name) for name in _INSIDES)
-    else set()
-)
+
+def _are_known() -> bool:
+    """Whether this grpcio has the insides that are used here."""
+    made = [(grpc_server._Context.__init__, 4)]  # noqa: SLF001
+    made += [(getattr(grpc_server, name), count) for name, count in _INSIDES.items()]
+    return hasattr(grpc_server, "_RECEIVE_MESSAGE_TOKEN") and all(
+        function.__code__.co_argcount == count for function, count in made
+    )
+
+
+def _functions() -> frozenset[Any]:
+    """Return the functions that serve a call in a thread, if they are known."""
+    try:
+        known = _are_known()
+    except AttributeError:
+        known = False
+    if not known:
+        return frozenset()
+    return frozenset(
+        {
+            grpc_server._unary_response_in_pool,  # noqa: SLF001
+            grpc_server._stream_response_in_pool,  # noqa: SLF001
+        }
+    )
+
+
+#: What else `submit` gets with these: event, state, behaviour, what returns its
+#: argument, deserializer and serializer.
+_IN_POOL = _functions()
 _ARGUMENTS = 7
 
 

@@ -21,6 +21,7 @@ from support.services import PATIENCE, reply
 from support.silence import Silent, counted, known, silent_calls
 
 from grpcsecure.model.policy import Authorization
+from grpcsecure.server import arrivals
 from grpcsecure.server.arrivals import Arrivals
 from grpcsecure.server.pool import Pool
 from grpcsecure.server.threads_calls import ThreadsCalls
@@ -324,3 +325,11 @@ class TestExperimental:
             for said in ([], [b""]):
                 answer = knock(channel, method, *said, ends=bool(said))
                 assert answer.code is grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("insides", [{"_receive_message": 4}, {"_is_gone": 3}])
+def test_other_insides_are_left_to_grpcio(monkeypatch, insides):
+    """A function that takes other arguments, or is not there, is not called."""
+    assert arrivals._functions() == arrivals._IN_POOL != frozenset()
+    monkeypatch.setattr(arrivals, "_INSIDES", insides)
+    assert arrivals._functions() == frozenset()
