@@ -108,7 +108,7 @@ class TestReady:
         ready, client, draining = after.splitlines()
         assert ready.startswith(f"     {public}, {probes}  in {facts['ready_ms']} ms")
         assert client == f"""try       dial -d '{{"name": "{{who}}"}}' {public}"""
-        assert draining == "server.draining  reason=SIGTERM  grace=30.0"
+        assert draining == "server.draining  reason=SIGTERM  grace=30s"
         assert server_is_gone(facts["addresses"]["public"])
 
     def test_json_log_is_one_object_a_line(self, tmp_path):
