@@ -43,12 +43,14 @@ _MAX_NAMED = 5
 class ServedService:
     """A service and its methods, by name; `path` is the key that has it served.
 
-    `path=None`: it is one that the server could have, and does not.
+    `path=None`: it is one that the server could have, and does not. That nobody can
+    call one that `may_be_closed` is for another finding to say.
     """
 
     name: str
     methods: tuple[str, ...]
     path: Path | None
+    may_be_closed: bool = False
 
     @property
     def full_methods(self) -> tuple[str, ...]:
@@ -163,6 +165,8 @@ def _check_reach(
 ) -> Iterator[Finding]:
     for service, closed in unreached(scopes, services, known):
         assert service.path is not None  # noqa: S101 - it is served
+        if service.may_be_closed:
+            continue
         default = document.key("authorization", "default")
         yield kinds.UNREACHABLE_METHOD(
             f"no rule allows {_spell(closed, service)}",

@@ -132,6 +132,8 @@ class _Runner:
         self._bench = bench
         self._policy = policy
         services = bench.services
+        if services is not None:  # those that are turned off are not there to be called
+            services = tuple(one for one in services if one.path is not None)
         self._known = None if services is None else KnownMethods(services)
         self._rechecks: dict[str, Rechecker] = {}
 

@@ -42,16 +42,15 @@ def banner_fields(server: Server, *, elapsed: float) -> dict[str, object]:
 
 def _services(server: Server) -> dict[str, int]:
     """Count the methods of each service, the built-in ones included."""
-    from grpcsecure.server.service_checks import HEALTH, REFLECTION
+    from grpcsecure.server.served import built_in_services
 
     counts: dict[str, int] = {}
     for service in server.services:
         for method in service.methods or ():
             counts[method.service] = counts.get(method.service, 0) + 1
-    if server.config.server.health:
-        counts[HEALTH] = 2
-    if server.config.server.reflection:
-        counts[REFLECTION] = 1
+    for own in built_in_services(server.config.server):
+        if own.path is not None:
+            counts[own.name] = len(own.methods)
     return counts
 
 

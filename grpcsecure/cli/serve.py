@@ -26,6 +26,7 @@ from grpcsecure.errors import (
     StartupError,
     UnreadableConfigError,
 )
+from grpcsecure.model.units import render_duration
 
 if TYPE_CHECKING:
     from grpcsecure.cli.console import Console
@@ -196,12 +197,12 @@ class _Session:
             "server.draining",
             extra={
                 "reason": reason,
-                "grace": self._server.config.server.shutdown_grace,
+                "grace": render_duration(self._server.config.server.shutdown_grace),
             },
         )
 
-    def _cut(self) -> None:
-        _LOGGER.warning("server.cutting", extra={"reason": "second signal"})
+    def _cut(self, reason: str) -> None:
+        _LOGGER.warning("server.cutting", extra={"reason": reason})
 
 
 def _write_whole(path: Path, text: str) -> None:

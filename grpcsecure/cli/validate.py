@@ -76,9 +76,10 @@ Exit codes: 0 no errors, 1 errors, 2 usage or unreadable config.""",
 @click.option(
     "--previous",
     type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
     metavar="FILE",
     help="Warn of client CAs in FILE (PEM), and of certificates in use, that do not"
-    " count any more.",
+    " count any more; may be repeated.",
 )
 @click.option(
     "--print-config",
@@ -97,17 +98,19 @@ def validate(  # noqa: PLR0913 - the options of the command
     ignore: tuple[str, ...],
     syntax_only: bool,
     no_services: bool,
-    previous: Path | None,
+    previous: tuple[Path, ...],
     print_config: bool,
 ) -> ExitCode:
     """Check each CONFIG (`-` is stdin) and report what is wrong with it."""
     if profile is not None and all_profiles:
         raise UsageError("--profile and --all-profiles exclude each other")
+    if previous and syntax_only:
+        raise UsageError("--previous and --syntax-only exclude each other")
     run = _Run(
         profile=profile,
         all_profiles=all_profiles,
         last=_last_phase(syntax_only=syntax_only, no_services=no_services),
-        previous=() if previous is None else _read_previous(previous),
+        previous=tuple(one for path in previous for one in _read_previous(path)),
     )
     sys.dont_write_bytecode = True  # nothing is written, nor for what is imported
     ignores = Ignores(ignore)

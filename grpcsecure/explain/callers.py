@@ -187,15 +187,8 @@ def _expiry(certificate: Certificate, now: datetime) -> str:
 
 def describe_names(certificate: Certificate) -> Iterator[tuple[str, str]]:
     """Yield the names in a certificate, by the keys that `identities` have for them."""
-    for uri in certificate.uris:
-        yield ("spiffe" if uri.startswith("spiffe:") else "uri"), uri
-    for key, values in (
-        ("dns", certificate.dns),
-        ("email", certificate.emails),
-        ("ip", certificate.ips),
-        ("organizational_unit", certificate.organizational_units),
-    ):
-        for value in values:
-            yield key, value
+    yield from certificate.alternative_names()
+    for unit in certificate.organizational_units:
+        yield "organizational_unit", unit
     if certificate.common_name:
         yield "common_name", certificate.common_name

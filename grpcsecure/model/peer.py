@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from grpcsecure.frozen import field, frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
 __all__ = [
@@ -67,6 +68,18 @@ class Certificate:
         if len(self.uris) == 1 and self.uris[0].startswith("spiffe://"):
             return self.uris[0]
         return None
+
+    def alternative_names(self) -> Iterator[tuple[str, str]]:
+        """Yield the names beside the subject, by the keys that `identities` have."""
+        for uri in self.uris:
+            yield ("spiffe" if uri.startswith("spiffe:") else "uri"), uri
+        for key, values in (
+            ("dns", self.dns),
+            ("email", self.emails),
+            ("ip", self.ips),
+        ):
+            for value in values:
+                yield key, value
 
     def why_not_in_force(self, now: datetime) -> str | None:
         """Say why the certificate's dates exclude `now`, or None if they do not.

@@ -11,6 +11,7 @@ import os
 import threading
 from contextlib import suppress
 from datetime import datetime, timezone
+from itertools import islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,10 @@ from grpcsecure.model.policy import (
 from grpcsecure.server.event_text import clip, escape, render_json, render_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from grpcsecure.model.peer import Certificate
     from grpcsecure.server.judging import Judgement
     from grpcsecure.server.snapshot import Snapshot
 
@@ -50,6 +52,9 @@ NOBODY = Decision(effect=Effect.DENY, rule=None, is_known=False)
 #: On a call whose decision raised.
 UNDECIDED = Decision(effect=Effect.DENY, rule=None, is_known=False)
 
+#: Alternative names of a certificate that an event has; it may have thousands.
+_MOST_NAMES = 5
+
 _NAMES = {Effect.DENY: "call.denied", Effect.ALLOW: "call.allowed"}
 
 
@@ -68,6 +73,7 @@ class _Event:
     method: str
     identities: frozenset[str]
     subject: str | None
+    names: tuple[str, ...]
     unverified: str | None
     decision: Decision
 
@@ -86,6 +92,8 @@ class _Event:
         }
         if self.subject is not None:
             fields["subject"] = escape(self.subject)
+        if self.names:
+            fields["names"] = [_escape_name(name) for name in self.names]
         if self.unverified is not None:
             fields["unverified"] = escape(self.unverified)
         fields["decision"] = decision.effect.value
@@ -106,8 +114,10 @@ def _event(
 ) -> _Event:
     standing, assessment = judgement.standing, judgement.assessment
     subject = unverified = None
+    names: tuple[str, ...] = ()
     if assessment is not None:
         subject = clip(assessment.certificate.subject)
+        names = tuple(_alternative_names(assessment.certificate))
         if assessment.reason is not None:
             unverified = clip(assessment.reason)
     return _Event(
@@ -119,9 +129,21 @@ def _event(
         clip(method),
         frozenset() if standing is None else standing.identities,
         subject,
+        names,
         unverified,
         decision,
     )
+
+
+def _alternative_names(certificate: Certificate) -> Iterator[str]:
+    """Yield what often is the only name: many certificates have an empty subject."""
+    for kind, value in islice(certificate.alternative_names(), _MOST_NAMES):
+        yield clip(f"{kind}:{value}")
+
+
+def _escape_name(name: str) -> str:
+    """Escape a name, and the commas that separate names in text."""
+    return escape(name).replace(",", r"\x2c")
 
 
 def _rule(decision: Decision) -> str:

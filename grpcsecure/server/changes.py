@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 from grpcsecure.frozen import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from grpcsecure.model.peer import Certificate
+    from grpcsecure.model.policy import Authorization, Identity, Rule
     from grpcsecure.server.snapshot import Snapshot
     from grpcsecure.tls.material import Material
 
 __all__ = ["describe_changes"]
 
 _SERIAL_ENDS = 4
+
+#: How many rules or identities the line names.
+_MOST_NAMED = 5
 
 
 def describe_changes(old: Snapshot, new: Snapshot) -> list[str]:
@@ -65,10 +69,54 @@ def _difference(old: Iterable[Certificate], new: Iterable[Certificate]) -> str:
 def _policy(old: Snapshot, new: Snapshot) -> Iterator[str]:
     before, after = old.config, new.config
     if before.identities != after.identities:
-        yield "identities"
+        yield f"identities ({_named(before.identities, after.identities)})"
     if before.authorization != after.authorization:
-        yield "authorization"
+        parts = _authorization(before.authorization, after.authorization)
+        yield f"authorization ({', '.join(parts)})"
     if old.pins != new.pins:
-        yield "registered certificates"
+        yield f"registered certificates ({_counted(old.pins, new.pins)})"
     if before.server.error_detail is not after.server.error_detail:
-        yield "error_detail"
+        yield f"error_detail {after.server.error_detail.value}"
+
+
+def _authorization(
+    old: Authorization | None, new: Authorization | None
+) -> Iterator[str]:
+    if new is None:
+        yield "none any more: every call is allowed"
+    elif old is None:
+        yield f"default {new.default.value}, {_named((), new.rules)}"
+    else:
+        if old.default is not new.default:
+            yield f"default {old.default.value} -> {new.default.value}"
+        if old.rules != new.rules:
+            yield _named(old.rules, new.rules)
+        if old.audit != new.audit:
+            yield "audit"
+        if old.tests != new.tests:
+            yield "tests"
+
+
+def _named(
+    old: Sequence[Identity] | Sequence[Rule], new: Sequence[Identity] | Sequence[Rule]
+) -> str:
+    """Say which are there now (+), are gone (-), or say something else (~)."""
+    before, after = ({one.name: one for one in some} for some in (old, new))
+    parts = [f"- {name}" for name in before if name not in after]
+    for name, one in after.items():
+        if name not in before:
+            parts.append(f"+ {name}")
+        elif before[name] != one:
+            parts.append(f"~ {name}")
+    if len(parts) > _MOST_NAMED:
+        parts[_MOST_NAMED:] = [f"and {len(parts) - _MOST_NAMED} more"]
+    return ", ".join(parts) or "in another order"
+
+
+def _counted(
+    old: Mapping[str, frozenset[str]], new: Mapping[str, frozenset[str]]
+) -> str:
+    before, after = (frozenset[str]().union(*pins.values()) for pins in (old, new))
+    if before == after:
+        return "moved"
+    return f"+ {len(after - before)}, - {len(before - after)}"

@@ -18,6 +18,7 @@ from grpcsecure.server.audit import NOBODY, UNDECIDED, UNVERIFIED
 from grpcsecure.server.event_text import escape
 
 if TYPE_CHECKING:
+    from grpcsecure.model.peer import Certificate
     from grpcsecure.model.policy import Decision
     from grpcsecure.server.audit import Auditor
     from grpcsecure.server.context import ListenerView
@@ -150,4 +151,11 @@ def _names(judgement: Judgement) -> str:
     names = sorted(standing.identities) if standing is not None else []
     if names or assessment is None:
         return ", ".join(names)
-    return escape(assessment.certificate.subject) or "nobody by name"
+    certificate = assessment.certificate
+    subject = certificate.spiffe_id or certificate.subject
+    return escape(subject) or _first_name(certificate) or "nobody by name"
+
+
+def _first_name(certificate: Certificate) -> str:
+    names = certificate.alternative_names()
+    return next((escape(f"{kind}:{value}") for kind, value in names), "")

@@ -35,12 +35,13 @@ def run(
     *,
     on_ready: Callable[[], None],
     on_drain: Callable[[str], None],
-    on_cut: Callable[[], None],
+    on_cut: Callable[[str], None],
 ) -> ExitCode:
     """Serve until a signal, then drain; return OK, or CUT if calls were cut.
 
     A server that can no longer serve all of its listeners drains too, and CANNOT is
-    returned. `on_drain` is told the signal's name, or what failed.
+    returned. `on_drain` is told the signal's name, or what failed, and `on_cut` why
+    running calls end early.
 
     Raises:
         StartupError: the server could not start.
@@ -88,7 +89,7 @@ def run(
 def _drain(
     server: Server,
     received: SimpleQueue[signal.Signals | str | None],
-    on_cut: Callable[[], None],
+    on_cut: Callable[[str], None],
 ) -> ExitCode:
     """Stop in a thread, so that this one hears the second signal."""
     finished: list[bool] = []
@@ -100,11 +101,17 @@ def _drain(
             received.put(None)
 
     threading.Thread(target=stop, name="grpcsecure-drain", daemon=True).start()
+    is_patient = True
     while (event := _next(received)) is not None:
         if isinstance(event, signal.Signals):
-            on_cut()
+            is_patient = False
+            on_cut("second signal")
             server.cut()
-    return ExitCode.OK if finished == [True] else ExitCode.CUT
+    if finished == [True]:
+        return ExitCode.OK
+    if is_patient:
+        on_cut("grace is over")
+    return ExitCode.CUT
 
 
 def _next(received: SimpleQueue[_T]) -> _T:

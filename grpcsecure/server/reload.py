@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.config.source import STDIN, read_source
 from grpcsecure.diagnostics.catalog import tool as kinds
+from grpcsecure.diagnostics.ignore import make_report
 from grpcsecure.diagnostics.model import Finding
 from grpcsecure.frozen import replace
 from grpcsecure.server.changes import describe_changes
@@ -163,10 +164,11 @@ class Reloader:
             generation=generation,
         )
         changes = describe_changes(old, new)
+        warnings = _new_warnings(self._loaded, loaded)
         self._rejected = None
         if not changes:
             self._loaded = loaded
-            _LOGGER.info("reload.unchanged", extra={"generation": old.generation})
+            _say("reload.unchanged", {"generation": old.generation}, warnings)
             return Outcome.SETTLED
         try:
             commit = self._prepare(new.materials)
@@ -178,13 +180,11 @@ class Reloader:
         self._in_force.snapshot = new
         commit()
         self._loaded = loaded
-        _LOGGER.info(
-            "reload.applied",
-            extra={
-                "generation": f"{old.generation} -> {generation}",
-                "changed": "; ".join(changes),
-            },
-        )
+        fields: dict[str, object] = {
+            "generation": f"{old.generation} -> {generation}",
+            "changed": "; ".join(changes),
+        }
+        _say("reload.applied", fields, warnings)
         self.on_applied()
         return Outcome.SETTLED
 
@@ -233,6 +233,25 @@ def _do_nothing() -> None:
 
 def _watch_nothing(_seen: Digest) -> None:
     """For whoever asks for attempts without a watcher."""
+
+
+def _say(event: str, fields: dict[str, object], warnings: Sequence[Finding]) -> None:
+    """Log what came of an attempt, in one line with the warnings about it."""
+    level = logging.INFO
+    if warnings:
+        level = logging.WARNING
+        fields["warnings"] = "; ".join(_concise(finding) for finding in warnings)
+    _LOGGER.log(level, event, extra=fields)
+
+
+def _new_warnings(before: Loaded, after: Loaded) -> list[Finding]:
+    """Return what `serve` would warn of at a start, and has not said before."""
+    known = {(one.code, one.message) for one in make_report(before.draft()).findings}
+    return [
+        finding
+        for finding in make_report(after.draft()).findings
+        if (finding.code, finding.message) not in known
+    ]
 
 
 def _errors(loaded: Loaded) -> list[Finding]:

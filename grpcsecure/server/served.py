@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from grpcsecure.server.recorder import Method
     from grpcsecure.server.services import LoadedService
 
-__all__ = ["served_services"]
+__all__ = ["built_in_services", "served_services"]
 
 #: Served under another name where grpcio-reflection has it; rules may name both.
 _REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
@@ -37,18 +37,23 @@ def served_services(
         if service.methods is None:
             return None
         served += _by_name(service.methods, ("services", index, "servicer"))
-    return (*served, *_built_in(config.server))
+    return (*served, *built_in_services(config.server))
 
 
-def _by_name(methods: Iterable[Method], path: Path | None) -> Iterator[ServedService]:
+def _by_name(
+    methods: Iterable[Method], path: Path | None, *, may_be_closed: bool = False
+) -> Iterator[ServedService]:
     names: dict[str, list[str]] = {}
     for method in methods:
         names.setdefault(method.service, []).append(method.name)
     for name, own in names.items():
-        yield ServedService(name=name, methods=tuple(own), path=path)
+        yield ServedService(
+            name=name, methods=tuple(own), path=path, may_be_closed=may_be_closed
+        )
 
 
-def _built_in(settings: ServerSettings) -> Iterator[ServedService]:
+def built_in_services(settings: ServerSettings) -> Iterator[ServedService]:
+    """Yield gRPC's own services, turned on or off."""
     from grpc_health.v1 import health_pb2_grpc
     from grpc_reflection.v1alpha import reflection_pb2_grpc
 
@@ -62,7 +67,8 @@ def _built_in(settings: ServerSettings) -> Iterator[ServedService]:
             reflection_pb2_grpc.add_ServerReflectionServicer_to_server,
             reflection_pb2_grpc.ServerReflectionServicer,
         ),
-        None,
+        ("server", "reflection") if settings.reflection else None,
+        may_be_closed=True,
     ):
         yield service
         yield ServedService(name=_REFLECTION_V1, methods=service.methods, path=None)

@@ -85,6 +85,12 @@ class TestEvent:
             "method": UNARY,
             "identities": ["billing"],
             "subject": "CN=billing,OU=Ops,O=Corp",
+            "names": [
+                "spiffe:spiffe://corp.example/billing",
+                "dns:billing.corp.example",
+                "email:billing@corp.example",
+                "ip:10.1.2.3",
+            ],
             "decision": "deny",
             "rule": "not-billing",
             "generation": snapshot.generation,
@@ -98,7 +104,7 @@ class TestEvent:
         assert event["identities"] == []
         assert event["rule"] == "default"
         assert event["method"] == "/no.Such/Method"
-        assert event.keys().isdisjoint({"subject", "unverified"})
+        assert event.keys().isdisjoint({"subject", "names", "unverified"})
 
     def test_denial_of_somebody_unverified(self, world, file):
         """The subject is marked as one that nobody vouches for."""

@@ -42,7 +42,7 @@ def test_running_calls_finish_and_new_ones_are_refused(runtime, number, tmp_path
         assert unary.result().message == "done"
         assert talk.end() == []
         assert server.wait() == 0
-        assert f"server.draining  reason={number.name}  grace=30.0" in server.stderr
+        assert f"server.draining  reason={number.name}  grace=30s" in server.stderr
 
 
 @pytest.mark.parametrize("runtime", ["threads", "asyncio"])
@@ -64,6 +64,7 @@ def test_deadline_cuts_with_exit_4(runtime, tmp_path):
         server.signal()
         assert failure(stuck.result)[0] in CUT
         assert server.wait() == 4
+        assert "warning: server.cutting  reason=grace is over" in server.stderr
 
 
 @pytest.mark.parametrize("runtime", ["threads", "asyncio"])

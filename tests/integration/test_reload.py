@@ -113,7 +113,7 @@ class TestSwaps:
                 site.path = tmp_path / "server.yaml"
                 site.write()
                 volume.swap({"server.yaml": site.path.read_text()})
-                assert running.applied()["changed"] == "authorization"
+                assert running.applied()["changed"] == "authorization (- health, + all)"
                 assert refusal(greeter) is None
                 volume.swap({"server.yaml": closed})
                 running.applied()
@@ -263,7 +263,8 @@ class TestSwaps:
             assert refusal(firsts) is None
             assert refusal(seconds) is not None
             site.put("pinned/second.pem", text_of(second))
-            assert "registered certificates" in running.applied()["changed"]
+            changed = running.applied()["changed"]
+            assert changed == "registered certificates (+ 1, - 0)"
             assert refusal(seconds) is None
             (tmp_path / "pinned" / "first.pem").unlink()
             running.applied()

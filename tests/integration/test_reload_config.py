@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from datetime import datetime, timezone
 
@@ -51,7 +52,7 @@ def test_rules(site):
         greet(greeter)
         site.allow(greetings={"allow": ["ada"], "methods": HEALTH})
         site.write()
-        assert running.applied()["changed"] == "authorization"
+        assert running.applied()["changed"] == "authorization (~ greetings)"
         assert refusal(greeter) is DENIED
         site.allow(greetings={"allow": ["verified"], "methods": EVERYTHING})
         site.write()
@@ -59,9 +60,39 @@ def test_rules(site):
         assert refusal(greeter) is None
         del site.config["authorization"]
         site.write()
-        running.applied()
+        line = running.applied()
+        assert line["changed"].startswith("authorization (none any more")
         assert refusal(greeter) is None
         running.expect_nothing_more()
+
+
+def test_what_a_start_would_warn_of_is_in_the_line(site):
+    """Once, when it begins to hold: a policy that lost its deny is not quiet news."""
+    with serving(site) as running:
+        site.allow(greetings={"allow": ["anyone"], "methods": EVERYTHING})
+        site.write()
+        line = running.applied()
+        assert line["levelname"] == "WARNING"
+        assert re.fullmatch(
+            r"GS403 .*`ada` \(.*\); GS408 .* to `anyone` \(.*:\d+:\d+\)",
+            line["warnings"],
+        )
+        site.config["server"]["error_detail"] = "full"
+        site.write()
+        assert running.applied()["warnings"].startswith("GS409 ")
+        site.config["server"]["error_detail"] = "none"
+        site.write()
+        line = running.applied()
+        assert line["levelname"] == "INFO"
+        assert "warnings" not in line
+
+
+def test_warning_about_files_that_say_the_same(site):
+    """A key that everybody may read now is told of, though nothing is swapped."""
+    with serving(site) as running:
+        (site.path.parent / "server.key").chmod(0o644)
+        running.server.reload()
+        assert running.unchanged()["warnings"].startswith("GS227 ")
 
 
 def test_config_without_rules_may_be_half_written(site):
@@ -91,7 +122,7 @@ def test_identities(site):
         greet(greeter)
         site.config["identities"]["ada"] = {"dns": "lovelace.test"}
         site.write()
-        assert running.applied()["changed"] == "identities"
+        assert running.applied()["changed"] == "identities (~ ada)"
         assert refusal(greeter) is DENIED
 
 
@@ -102,7 +133,7 @@ def test_error_detail(site):
         assert failure(lambda: greet(greeter)) == (DENIED, "not authorized")
         site.config["server"]["error_detail"] = "full"
         site.write()
-        assert running.applied()["changed"] == "error_detail"
+        assert running.applied()["changed"] == "error_detail full"
         assert failure(lambda: greet(greeter)) == (
             DENIED,
             "not authorized: no rule allows it (known as CN=bob.test)",
@@ -138,7 +169,7 @@ def test_tests(site):
         test = {"as": {"dns": "ada.test"}, "call": call, "expect": "allow"}
         site.config["authorization"]["tests"] = [test]
         site.write()
-        assert running.applied()["changed"] == "authorization"
+        assert running.applied()["changed"] == "authorization (tests)"
         site.config["identities"]["ada"] = {"dns": "lovelace.test"}
         site.write()
         findings = running.rejected()["findings"]
@@ -168,7 +199,7 @@ def test_profile(site):
         greet(greeter)
         site.config["server"]["error_detail"] = "full"
         site.write()
-        assert running.applied()["changed"] == "error_detail"
+        assert running.applied()["changed"] == "error_detail full"
         greet(greeter)
         site.config["profiles"]["open"] = {"server": {"error_detail": "none"}}
         site.write()

@@ -66,6 +66,8 @@ authorization:
 
 SAY = "/helloworld.Greeter/SayHello"
 
+REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+
 
 @pytest.fixture(name="folder", scope="module")
 def _folder(tmp_path_factory):
@@ -305,6 +307,22 @@ class TestPolicyTests:
             "a test fails: `/helloworld.Greeter/SayHello` is denied by the default for"
             " `b.pem` on `public`"
         )
+
+    @pytest.mark.parametrize("expect", ["allow", "deny"])
+    @pytest.mark.parametrize(
+        ("is_on", "decided"), [("true", "allow"), ("false", "deny")]
+    )
+    def test_what_is_turned_off_is_not_there(self, check, is_on, decided, expect):
+        """A rule opens reflection only where it is served, as on the wire."""
+        policy = (
+            "authorization:\n"
+            '  rules: {r: {allow: [anyone], methods: ["/grpc.reflection.*"]}}\n'
+            f"  tests: [{{as: anonymous, call: {REFLECT}, expect: {expect}}}]\n"
+        )
+        config = CONFIG.replace("server: {", f"server: {{reflection: {is_on}, ")
+        codes = {finding.code for finding in check(policy, config=config)[1]}
+        assert ("GS414" in codes) is (expect != decided)
+        assert "GS406" not in codes
 
     def test_method_that_no_listener_serves(self, check):
         """There is nobody to ask."""

@@ -37,10 +37,10 @@ LOGGER = logging.getLogger("grpcsecure.server")
 def test_text_is_event_and_fields(logged):
     """One event a line; its level is named from warnings on."""
     lines = logged()
-    LOGGER.info("server.draining", extra={"reason": "SIGTERM", "grace": 30.0})
+    LOGGER.info("server.draining", extra={"reason": "SIGTERM", "grace": "30s"})
     LOGGER.warning("server.cutting", extra={"reason": "second signal"})
     assert lines() == [
-        "server.draining  reason=SIGTERM  grace=30.0",
+        "server.draining  reason=SIGTERM  grace=30s",
         "warning: server.cutting  reason=second signal",
     ]
 

@@ -250,6 +250,40 @@ class TestHowFar:
         assert "GS501" in out
 
 
+class TestPrevious:
+    """`--previous`: the client CAs that were there before."""
+
+    CONFIG = GOOD.replace(
+        "{address: '127.0.0.1:0', plaintext: true}",
+        "{address: '127.0.0.1:0', tls: {certificate: certs/server.pem,"
+        " private_key: certs/server.key, client_certificate: require_and_verify,"
+        " client_ca: certs/ca.pem}}",
+    )
+
+    def test_each_file_counts(self, call, write, tmp_path):
+        """A CA that is lost is warned of, whichever of the files has it."""
+        for name in ("certs", "one", "two"):
+            make_certificates(tmp_path / name)
+        same, one, two = (
+            ("--previous", tmp_path / name / "ca.pem")
+            for name in ("certs", "one", "two")
+        )
+        path = write(self.CONFIG)
+        for order in ((*one, *two), (*same, *one), (*one, *same)):
+            code, out, _ = call(*order, path)
+            lost = sum(order.count(file) for _, file in (one, two))
+            assert (code, out.count("GS234")) == (0, lost)
+        assert "GS234" not in call(*same, path)[1]
+
+    def test_without_the_files_there_is_nothing_to_compare(self, call, write, tmp_path):
+        """`--syntax-only` would say that all is well."""
+        code, out, err = call(
+            "--syntax-only", "--previous", tmp_path / "any.pem", write(GOOD)
+        )
+        assert (code, out) == (2, "")
+        assert "--previous and --syntax-only exclude each other" in err
+
+
 class TestHarmless:
     """Safe beside a running server, and with secrets around."""
 

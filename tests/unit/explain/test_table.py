@@ -20,6 +20,8 @@ from grpcsecure.explain.summary import (
 from grpcsecure.explain.table import Exposure, build_table
 from grpcsecure.model.policy import Criterion, Effect, Matcher, MatcherKind
 
+REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+
 LISTENERS = f"""\
   twin: {{address: '127.0.0.1:0', {tls("require_and_verify")}}}
   given: {{address: '127.0.0.1:0', {tls("request_and_verify")}}}
@@ -265,6 +267,30 @@ class TestSummary:
         table = build_table(scene(CONFIG + text))
         assert not table.rules["closes"].decides
         assert [facts.rule.name for facts in idle_rules(table)] == ["idle"]
+
+
+class TestReflection:
+    """gRPC's own services are there exactly while they are turned on, as in `serve`."""
+
+    RULES = 'authorization: {rules: {r: {allow: [verified], methods: ["/grpc.*"]}}}\n'
+
+    def test_turned_on(self, scene):
+        """It is a method like any other: a row of the table, which its rule opens."""
+        config = CONFIG.replace("server: {", "server: {reflection: true, ")
+        shown = scene(config + self.RULES)
+        table = build_table(shown)
+        assert cell(table, "public", "verified", REFLECT).effect is Effect.ALLOW
+        assert idle_rules(table) == ()
+        explained = ask(shown, caller(dns="x.test"), REFLECT)
+        assert [one.effect for one in explained.verdicts] == [Effect.ALLOW]
+
+    def test_turned_off(self, scene):
+        """It is no method at all, which no rule opens."""
+        shown = scene(CONFIG + self.RULES)
+        methods = {one.method for one in section(build_table(shown), "public").rows}
+        assert REFLECT not in methods
+        explained = ask(shown, caller(dns="x.test"), REFLECT)
+        assert [one.effect for one in explained.verdicts] == [Effect.DENY]
 
 
 def test_without_services_rules_tell_the_methods(scene):

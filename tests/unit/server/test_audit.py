@@ -13,7 +13,7 @@ from support.policies import certificate
 
 from grpcsecure.model.server import ImportPath, ServerConfig, ServiceEntry
 from grpcsecure.server.audit import UNVERIFIED, Auditor, _event
-from grpcsecure.server.event_text import clip, escape
+from grpcsecure.server.event_text import clip, escape, render_text
 from grpcsecure.server.judging import Judgement
 from grpcsecure.server.snapshot import Snapshot
 from grpcsecure.tls.verify import Presented, assess
@@ -43,9 +43,40 @@ def judgement(**says):
 
 def test_event_keeps_no_more_of_a_client_than_is_shown():
     """Ten thousand that wait are some megabytes, whatever the clients sent."""
-    peer = judgement(subject="s" * 100_000, dns=("d" * 100_000,), der=bytes(100_000))
+    peer = judgement(
+        subject="s" * 100_000, dns=("d" * 100_000,) * 9, der=bytes(100_000)
+    )
     event = _event(SNAPSHOT, peer, "ipv4:127.0.0.1:1", "/" * 100_000, UNVERIFIED)
     assert len(pickle.dumps(event)) < 10_000
+
+
+def names_of(**says):
+    """Return the names that an event shows of a certificate, as JSON and as text."""
+    fields = _event(SNAPSHOT, judgement(**says), "", "/a.B/C", UNVERIFIED).fields()
+    return fields.get("names"), render_text("call.denied", fields)
+
+
+def test_event_names_who_has_an_empty_subject():
+    """A SPIFFE id or a DNS name is all that many certificates say."""
+    uri = "spiffe://corp.test/ns/prod/sa/web"
+    names, text = names_of(uris=(uri,), dns=("web.test",))
+    assert names == [f"spiffe:{uri}", "dns:web.test"]
+    assert f"  names=spiffe:{uri},dns:web.test  " in text
+    assert names_of()[0] is None
+
+
+def test_event_has_few_names():
+    """Whoever made a certificate with thousands does not fill the disk with them."""
+    names, _ = names_of(dns=tuple(f"h{number}.test" for number in range(5000)))
+    assert names == [f"dns:h{number}.test" for number in range(5)]
+
+
+def test_names_cannot_make_up_a_name():
+    """Not by a comma, nor a field by spaces, nor a line."""
+    forged = "https://x.test/,dns:admin.test  decision=allow\n"
+    names, text = names_of(uris=(forged,))
+    assert names == [r"uri:https://x.test/\x2cdns:admin.test \x20decision=allow\n"]
+    assert text.count("  decision=") == text.count("decision=deny") == 1
 
 
 @PATIENT

@@ -1,0 +1,43 @@
+"""What a refused caller is told with `error_detail: full`."""
+
+from __future__ import annotations
+
+import pytest
+from support.policies import certificate
+
+from grpcsecure.model.policy import Decision, Effect
+from grpcsecure.server.gate import explain_denial
+from grpcsecure.server.judging import Judgement
+from grpcsecure.tls.verify import Assessment
+
+NOT_ALLOWED = Decision(effect=Effect.DENY, rule=None, is_known=True)
+
+SPIFFE = "spiffe://corp.test/ns/prod/sa/web"
+
+
+@pytest.mark.parametrize(
+    ("says", "known_as"),
+    [
+        ({"subject": "CN=web"}, "CN=web"),
+        ({"subject": "O=SPIRE,C=US", "uris": (SPIFFE,)}, SPIFFE),
+        ({"dns": ("web.test", "www.web.test")}, "dns:web.test"),
+        ({"emails": ("a\n@web.test",)}, r"email:a\n@web.test"),
+        ({}, "nobody by name"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "+".join(value) or "none",
+)
+def test_caller_without_an_identity_is_known_by_its_certificate(says, known_as):
+    """By its SPIFFE id, its subject, or its first name if the subject is empty."""
+    shown = certificate(**says)
+    assessment = Assessment(
+        certificate=shown,
+        chain=(),
+        reason=None,
+        code=None,
+        has_lapsed=False,
+        in_force=True,
+        since=shown.not_before,
+        until=shown.not_after,
+    )
+    told = explain_denial(Judgement("public", assessment, None), NOT_ALLOWED)
+    assert told == f"no rule allows it (known as {known_as})"
