@@ -150,6 +150,7 @@ def explain_choice(error: SchemaError, root: Mapping, path: Path) -> Iterator[Fi
     """Explain `enum` and `const`: a value that is none of the known ones."""
     node = node_at(root, path)
     valid = choices(error.schema) or [str(error.validator_value)]
+    expected = error.schema.get("x-expected")  # where a choice is not all there is
     text = shown(node)
     guess = ""
     if text is not None and isinstance(node, Scalar):
@@ -158,7 +159,7 @@ def explain_choice(error: SchemaError, root: Mapping, path: Path) -> Iterator[Fi
         f"unknown value {text or ''}".rstrip() + f" for {quote(dotted(path))}",
         span=_value_place(root, path, node),
         label=remark(node, guess or f"not a value of `{path[-1]}`"),
-        help=f"valid values: {', '.join(valid)}",
+        help=f"write {expected}" if expected else f"valid values: {', '.join(valid)}",
     )
 
 

@@ -326,6 +326,17 @@ def test_mistake_is_one_finding_at_its_place(patch, expected):
     assert parsed.failed == "schema"
 
 
+def test_caller_of_a_test_is_told_to_be_a_certificate():
+    """`anonymous` is one of many, so that no list of choices is shown."""
+    [finding] = patched(
+        "authorization: {tests: [{as: billing, call: /a.B/C, expect: deny}]}"
+    ).findings
+    assert finding.help == (
+        "write `anonymous`, or what the caller's certificate says, such as"
+        " `{dns: ci.corp.example}`"
+    )
+
+
 def test_audit_off_has_to_be_quoted():
     """YAML 1.1 makes a boolean of it, and the finding says what to write."""
     [finding] = patched("authorization: {audit: off}").findings
