@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,9 @@ _MOST_SPELLED = 2
 #: Longest value that is shown whole: a fingerprint's beginning tells it from others.
 _LONGEST = 80
 _SHORTENED = 30
+
+#: `/package.Service/Method`: only there a method says enough without its service.
+_USUAL_PATH = re.compile(r"/[^/]+/[^/]+")
 
 
 def explain_step(
@@ -63,17 +67,16 @@ def _explain_match(step: Step) -> str:
 def _explain_method(rule: Rule, call: Call) -> str:
     if len(rule.methods) > _MOST_LISTED:
         return f"none of its {len(rule.methods)} methods matches {_short_name(call)}"
-    service = call.method.rpartition("/")[0] + "/"
-    patterns = [
-        pattern.removeprefix(service) if pattern.startswith(service) else pattern
-        for pattern in rule.methods
-    ]
+    service = call.method.removesuffix(_short_name(call))
+    patterns = [pattern.removeprefix(service) for pattern in rule.methods]
     verb = "does" if len(patterns) == 1 else "do"
     return f"method {any_of(patterns)} {verb} not match {_short_name(call)}"
 
 
 def _short_name(call: Call) -> str:
-    return call.method.rpartition("/")[2] or call.method
+    """Return the method without its service, or what is no such path as it is."""
+    is_usual = _USUAL_PATH.fullmatch(call.method) is not None
+    return call.method.rpartition("/")[2] if is_usual else call.method
 
 
 def _explain_identity(scene: Scene, rule: Rule, peer: Peer, standing: Standing) -> str:

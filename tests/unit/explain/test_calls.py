@@ -282,6 +282,21 @@ class TestWords:
             "method /grpc.health.v1.Health/* does not match SayHello"
         )
 
+    @pytest.mark.parametrize(
+        "method",
+        [
+            "helloworld.Greeter/SayHello",
+            "helloworld.Greeter.SayHello",
+            "/a//SayHello",
+            "/",
+        ],
+    )
+    def test_what_is_no_path_of_a_method(self, trace, method):
+        """Both are shown whole: the difference may be what a short form leaves out."""
+        said = trace(caller(dns="x.test"), method, listener="public")
+        pattern = "/helloworld.Greeter/SayHelloMany*"
+        assert said["many"] == f"method {pattern} does not match {method}"
+
     def test_listener(self, trace):
         """A rule for other listeners says which."""
         said = trace(caller(email="ci@corp.test"), listener="lenient")
