@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.checks.methods import ServedService
+from grpcsecure.frozen import replace
 from grpcsecure.server.recorder import record
+from grpcsecure.server.service_checks import REFLECTION_V1
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
     from grpcsecure.server.services import LoadedService
 
 __all__ = ["built_in_services", "served_services"]
-
-#: Served under another name where grpcio-reflection has it; rules may name both.
-_REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 
 
 def served_services(
@@ -62,7 +61,7 @@ def built_in_services(settings: ServerSettings) -> Iterator[ServedService]:
     )
     yield from _by_name(health, ("server", "health") if settings.health else None)
     # That nobody can use it is for the finding about its openness to say.
-    for service in _by_name(
+    for reflection in _by_name(
         record(
             reflection_pb2_grpc.add_ServerReflectionServicer_to_server,
             reflection_pb2_grpc.ServerReflectionServicer,
@@ -70,5 +69,5 @@ def built_in_services(settings: ServerSettings) -> Iterator[ServedService]:
         ("server", "reflection") if settings.reflection else None,
         may_be_closed=True,
     ):
-        yield service
-        yield ServedService(name=_REFLECTION_V1, methods=service.methods, path=None)
+        yield reflection
+        yield replace(reflection, name=REFLECTION_V1)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HEALTH",
     "REFLECTION",
+    "REFLECTION_V1",
     "check_services",
     "check_together",
     "pick_runtime",
@@ -28,6 +29,7 @@ __all__ = [
 
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 
 
 def check_services(
@@ -75,7 +77,8 @@ def _names(service: LoadedService) -> tuple[str, ...]:
 
 
 def _built_in(settings: ServerSettings) -> list[str]:
-    return [HEALTH] * settings.health + [REFLECTION] * settings.reflection
+    reflection = [REFLECTION, REFLECTION_V1] * settings.reflection
+    return [HEALTH] * settings.health + reflection
 
 
 def _check_duplicates(

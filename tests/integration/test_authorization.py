@@ -35,6 +35,7 @@ EVERYBODY = {"default": "allow"}
 WATCH = "/grpc.health.v1.Health/Watch"
 CHECK = "/grpc.health.v1.Health/Check"
 REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+REFLECT_V1 = REFLECT.replace("v1alpha", "v1")
 LIST = ServerReflectionRequest(list_services="*").SerializeToString()
 
 #: A request for each method that comes with the server.
@@ -42,6 +43,7 @@ BUILT_IN = {
     CHECK: HealthCheckRequest().SerializeToString(),
     WATCH: HealthCheckRequest().SerializeToString(),
     REFLECT: LIST,
+    REFLECT_V1: LIST,
 }
 
 
@@ -403,10 +405,11 @@ class TestBuiltIn:
             assert call.is_active()
             call.cancel()
 
-    def test_reflection(self, world):
-        """Reflection that is let in answers."""
+    @pytest.mark.parametrize("path", [REFLECT, REFLECT_V1])
+    def test_reflection(self, world, path):
+        """Reflection that is let in answers, under the name that clients try first."""
         world.enforce(one_rule(["anyone"], methods=["/grpc.reflection.*"]))
-        answer = world.knock("plain", "anonymous", REFLECT, LIST)
+        answer = world.knock("plain", "anonymous", path, LIST)
         assert answer.code is grpc.StatusCode.OK
         assert b"helloworld.Greeter" in answer.messages[0]
 

@@ -88,7 +88,8 @@ class TestReady:
         health = len(HEALTH.services_by_name["Health"].methods)  # grew with grpcio
         assert lines[2] == (
             "services  helloworld.Greeter (4 methods), grpc.health.v1.Health"
-            f" ({health} methods), grpc.reflection.v1alpha.ServerReflection (1 method)"
+            f" ({health} methods), grpc.reflection.v1alpha.ServerReflection (1 method),"
+            " grpc.reflection.v1.ServerReflection (1 method)"
         )
         assert (
             lines[3]

@@ -14,7 +14,8 @@ from support.interop_server import serving
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: `quickstart.yaml` has reflection; this is the same with mutual TLS and asyncio.
+#: `quickstart.yaml` has reflection; this is the same with mutual TLS, asyncio, and with
+#: rules, by which a method that does not exist is refused rather than unknown.
 _MUTUAL_WITH_REFLECTION = """\
 version: 1
 services:
@@ -30,6 +31,9 @@ listeners:
       private_key: ../certs/server.key
       client_certificate: require_and_verify
       client_ca: ../certs/ca.pem
+authorization:
+  rules:
+    all: {allow: [verified], methods: ["*"]}
 """
 
 #: (mutual TLS, reflection) -> config.
