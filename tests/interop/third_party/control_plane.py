@@ -1,5 +1,7 @@
 """Envoy's discovery service, from the classes in `xds-protos`."""
 
+from __future__ import annotations
+
 from envoy.service.discovery.v3.ads_pb2_grpc import AggregatedDiscoveryServiceServicer
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
 

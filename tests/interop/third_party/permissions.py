@@ -1,5 +1,7 @@
 """Google's IAM policy service, from the classes in `grpc-google-iam-v1`."""
 
+from __future__ import annotations
+
 from google.iam.v1.iam_policy_pb2 import TestIamPermissionsResponse
 from google.iam.v1.iam_policy_pb2_grpc import IAMPolicyServicer
 
