@@ -10,11 +10,13 @@ grpcio has others, everything is left to it.
 from __future__ import annotations
 
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from grpc import _server as grpc_server
 from grpc._cython import cygrpc
 
+from grpcsecure.server import gate
 from grpcsecure.server.pool import Work
 from grpcsecure.server.threads_calls import Admission, GuardedCall
 
@@ -94,11 +96,16 @@ class Arrivals:
         caller, refusal = behaviour.admit(context)
         if refusal is None and behaviour.takes_one:
             messages: list[bytes] = []
-            admitted = Admission(caller, None, _taken(messages))
+            began = monotonic()
 
             def once_there() -> Admission | None:
                 # As by grpcio, a call whose client has left meanwhile is not served.
-                return admitted if context.is_active() else None
+                if not context.is_active():
+                    return None
+                admitted = caller, None
+                if monotonic() - began >= gate.FRESH:
+                    admitted = behaviour.admit(context)
+                return Admission(*admitted, _taken(messages))
 
             work = Work(function, (serve, event, state, behaviour, once_there, *coders))
             self._await_message(event.call, state, messages, work)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import inspect
 from contextlib import aclosing
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from grpcsecure.server import gate as gates
 from grpcsecure.server.context import AsyncioContext
 from grpcsecure.server.gate import NOT_FOUND
 from grpcsecure.server.handlers import NO_STREAM, make_handler
@@ -132,6 +134,7 @@ class _Servant:
 
     __slots__ = (
         "_behaviour",
+        "_gate",
         "_is_plain",
         "_pool",
         "_request_streaming",
@@ -143,13 +146,29 @@ class _Servant:
         self._behaviour = behaviour_of(handler)
         self._is_plain = not is_coroutine(self._behaviour)
         self._pool = pool
+        self._gate = gate
         self._view = gate.view
         self._request_streaming = handler.request_streaming
         self.response_streaming = handler.response_streaming
 
+    async def _only(self, context: Any, method: str) -> Any:
+        """Return the one message of a unary call; without it the call ends."""
+        began = monotonic()
+        message = await context.read()
+        if message is grpc.aio.EOF:
+            await context.abort(
+                grpc.StatusCode.UNIMPLEMENTED,
+                f'"{method}" requires exactly one request message.',
+            )
+        if monotonic() - began >= gates.FRESH:
+            _, refusal = self._gate.admit(context, method)
+            if refusal is not None:
+                await context.abort(*refusal)
+        return message
+
     async def unary(self, requests: Any, context: Any, caller: Any, method: str) -> Any:
         if not self._request_streaming:
-            requests = await _only(context, method)
+            requests = await self._only(context, method)
         if self._is_plain:
             with PlainContext(context, self._view, caller) as plain:
                 if self._request_streaming:
@@ -162,7 +181,7 @@ class _Servant:
         self, requests: Any, context: Any, caller: Any, method: str
     ) -> AsyncGenerator[Any, None]:
         if not self._request_streaming:
-            requests = await _only(context, method)
+            requests = await self._only(context, method)
         if self._is_plain:
             with PlainContext(context, self._view, caller) as plain:
                 if self._request_streaming:
@@ -181,17 +200,6 @@ class _Servant:
             async with aclosing(responses):
                 async for response in responses:
                     yield response
-
-
-async def _only(context: Any, method: str) -> Any:
-    """Return the one message of a unary call; without it the call ends."""
-    message = await context.read()
-    if message is grpc.aio.EOF:
-        await context.abort(
-            grpc.StatusCode.UNIMPLEMENTED,
-            f'"{method}" requires exactly one request message.',
-        )
-    return message
 
 
 async def _messages(context: Any) -> AsyncGenerator[Any, None]:

@@ -25,12 +25,16 @@ if TYPE_CHECKING:
     from grpcsecure.server.judging import Judgement
     from grpcsecure.server.snapshot import InForce
 
-__all__ = ["NOT_FOUND", "Gate", "Refusal"]
+__all__ = ["FRESH", "NOT_FOUND", "Gate", "Refusal"]
 
 _LOGGER = logging.getLogger("grpcsecure.policy")
 
 #: A status and its text, as `context.abort` takes them.
 Refusal = tuple[grpc.StatusCode, str]
+
+#: Seconds for which a decision counts while the one message of a call is waited for: a
+#: call that was let in must not be kept for the day when its caller no longer would be.
+FRESH = 1.0
 
 #: What a caller is told that nobody vouches for, or that has no usable identity.
 _UNKNOWN: Refusal = (grpc.StatusCode.UNAUTHENTICATED, "not authenticated")

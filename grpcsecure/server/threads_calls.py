@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 from queue import SimpleQueue
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import grpc
 
+from grpcsecure.server import gate as gates
 from grpcsecure.server.context import CallContext
 from grpcsecure.server.gate import NOT_FOUND
 from grpcsecure.server.handlers import NO_STREAM, make_handler
@@ -91,7 +93,8 @@ class ThreadsCalls:
         takes_one = not handler.request_streaming
         answer = behaviour
         if takes_one:
-            answer, deserializer = _one(method, behaviour, deserializer), None
+            answer = _one(self._gate, method, behaviour, deserializer)
+            deserializer = None
         call = GuardedCall(self._gate, method, answer, takes_one=takes_one)
         # What grpcio's experimental styles of servicers ask for.
         for name in ("experimental_non_blocking", "experimental_thread_pool"):
@@ -125,7 +128,7 @@ class ThreadsCalls:
             handler = continuation(details)
             if handler is None:
                 _abort(context, NOT_FOUND)
-            responses = _run(handler, method, requests, context)
+            responses = _run(handler, self._gate, method, requests, context)
             if streaming:
                 return responses
             response = next(responses, None)
@@ -138,11 +141,12 @@ class ThreadsCalls:
         return make_handler(call, response_streaming=streaming)
 
 
-def _one(method: str, behaviour: Behaviour, deserializer: Any) -> Behaviour:
+def _one(gate: Gate, method: str, behaviour: Behaviour, deserializer: Any) -> Behaviour:
     """Return what gives `behaviour` the one request of a stream."""
 
     def answer(requests: Any, context: Any, *callback: Any) -> Any:
-        request = _only(requests, method, deserializer, context)
+        message = _only(requests, gate, method, context)
+        request = _deserialize(message, deserializer, context)
         return behaviour(request, context, *callback)
 
     return answer
@@ -154,7 +158,7 @@ def _abort(context: Any, status: Refusal) -> NoReturn:
 
 
 def _run(
-    handler: Any, method: str, requests: Iterator[bytes], context: Any
+    handler: Any, gate: Gate, method: str, requests: Iterator[bytes], context: Any
 ) -> Iterator[bytes]:
     """Call a handler that an interceptor answered; yield its responses as bytes."""
     behaviour = behaviour_of(handler)
@@ -162,7 +166,8 @@ def _run(
     if handler.request_streaming:
         argument = _typed(requests, handler.request_deserializer, context)
     else:
-        argument = _only(requests, method, handler.request_deserializer, context)
+        message = _only(requests, gate, method, context)
+        argument = _deserialize(message, handler.request_deserializer, context)
     serializer = handler.response_serializer
     if not handler.response_streaming:
         response = behaviour(argument, context)
@@ -187,14 +192,19 @@ def _blocking(behaviour: Behaviour, argument: Any, context: Any) -> Iterator[Any
     return iter(responses.get, None)
 
 
-def _only(requests: Any, method: str, deserializer: Any, context: Any) -> Any:
+def _only(requests: Any, gate: Gate, method: str, context: CallContext) -> bytes:
     """Return the one message of a unary call; without it the call ends as grpcio's."""
+    began = monotonic()
     try:
-        message = next(requests)
+        message: bytes = next(requests)
     except StopIteration:
         text = f'"{method}" requires exactly one request message.'
         _abort(context, (grpc.StatusCode.UNIMPLEMENTED, text))
-    return _deserialize(message, deserializer, context)
+    if monotonic() - began >= gates.FRESH:
+        _, refusal = gate.admit(context._context, method)  # noqa: SLF001 - ours, and grpcio's in it
+        if refusal is not None:
+            _abort(context, refusal)
+    return message
 
 
 def _typed(requests: Any, deserializer: Any, context: Any) -> Iterator[Any]:

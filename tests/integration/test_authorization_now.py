@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
+from queue import SimpleQueue
 
 import grpc
 import pytest
 from grpc.experimental import session_cache
 from support.bridge import eventually
 from support.bridge_certs import authority, certificate
-from support.guarded import KINDS, fingerprint, knock, listeners, serve
+from support.guarded import (
+    KINDS,
+    RUNTIMES,
+    entered,
+    fingerprint,
+    knock,
+    listeners,
+    serve,
+)
+from support.services import PATIENCE
+from support.silence import Silent
+
+from grpcsecure.server import gate
+from grpcsecure.server.gate import Gate
 
 METHOD = KINDS["unary"]
 
@@ -220,3 +234,77 @@ def test_client_ca_changes_on_an_open_connection(world):
         assert {code for code, _ in ask().values()} == {grpc.StatusCode.UNAUTHENTICATED}
         world.enforce(rules("allow", "verified"))
         assert ask() == same(VERIFYING, OK)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        (runtime, intercepts)
+        for runtime in ("threads", "asyncio")
+        for intercepts in (False, True)
+    ],
+    ids=lambda param: f"{param[0]}{'-interceptors' * param[1]}",
+)
+def open_world(request, tmp_path_factory):
+    """A server, with and without interceptors of the user's."""
+    runtime, intercepts = request.param
+    _, _, interceptor = RUNTIMES[runtime]
+    with serve(
+        tmp_path_factory.mktemp("silent"),
+        authority("test CA"),
+        runtime,
+        on=listeners("grpc-mutual", "mutual", "lenient-ca"),
+        interceptors=[interceptor()] if intercepts else [],
+    ) as world:
+        yield world
+
+
+class TestSilence:
+    """Unary calls that were let in, and whose message comes later."""
+
+    @pytest.fixture
+    def decided(self, monkeypatch):
+        """The methods that a gate has decided about; it does so when asked again."""
+        monkeypatch.setattr(gate, "FRESH", 0)
+        methods = SimpleQueue()
+        admit = Gate.admit
+
+        def admit_and_tell(self, context, method, **options):
+            answer = admit(self, context, method, **options)
+            methods.put(method)
+            return answer
+
+        monkeypatch.setattr(Gate, "admit", admit_and_tell)
+        return methods
+
+    @pytest.mark.parametrize("listener", ["grpc-mutual", "mutual", "lenient-ca"])
+    @pytest.mark.parametrize("kind", ["unary", "response stream"])
+    @pytest.mark.parametrize("effect", ["allow", "deny"])
+    def test_admission_does_not_keep(self, open_world, decided, listener, kind, effect):
+        """A call that waited for its message is judged again, by what holds then."""
+        open_world.enforce(rules("allow", "verified"))
+        with open_world.channel(listener, "billing") as channel:
+            call = Silent(channel, KINDS[kind])
+            assert decided.get(timeout=PATIENCE) == KINDS[kind]
+            open_world.enforce(rules(effect, "verified"))
+            entered()
+            call.say(b"")
+            answer = call.answer()
+            assert decided.get(timeout=PATIENCE) == KINDS[kind]
+        names = [name for name in entered() if not name.startswith("asked for")]
+        if effect == "deny":
+            assert answer.code is grpc.StatusCode.PERMISSION_DENIED
+            assert names == []
+        else:
+            assert answer.code is grpc.StatusCode.OK
+            assert len(names) == 1
+
+    @pytest.mark.parametrize("listener", ["grpc-mutual", "mutual"])
+    def test_call_is_judged_once(self, open_world, decided, monkeypatch, listener):
+        """A message that comes with its call costs no second decision."""
+        monkeypatch.setattr(gate, "FRESH", PATIENCE)
+        open_world.enforce(rules("allow", "verified"))
+        with open_world.channel(listener, "billing") as channel:
+            assert told(channel) == OK
+        assert decided.get(timeout=PATIENCE) == METHOD
+        assert decided.empty()
