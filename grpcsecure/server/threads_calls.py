@@ -145,8 +145,10 @@ def _one(gate: Gate, method: str, behaviour: Behaviour, deserializer: Any) -> Be
     """Return what gives `behaviour` the one request of a stream."""
 
     def answer(requests: Any, context: Any, *callback: Any) -> Any:
-        message = _only(requests, gate, method, context)
-        request = _deserialize(message, deserializer, context)
+        # No name for the message: it would be kept as long as the call lasts.
+        request = _deserialize(
+            _only(requests, gate, method, context), deserializer, context
+        )
         return behaviour(request, context, *callback)
 
     return answer
@@ -166,8 +168,11 @@ def _run(
     if handler.request_streaming:
         argument = _typed(requests, handler.request_deserializer, context)
     else:
-        message = _only(requests, gate, method, context)
-        argument = _deserialize(message, handler.request_deserializer, context)
+        argument = _deserialize(
+            _only(requests, gate, method, context),
+            handler.request_deserializer,
+            context,
+        )
     serializer = handler.response_serializer
     if not handler.response_streaming:
         response = behaviour(argument, context)
