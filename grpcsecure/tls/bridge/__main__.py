@@ -60,8 +60,7 @@ def _say(channel: Channel, error: Exception) -> None:
     where = traceback.extract_tb(error.__traceback__)[-1]
     reason = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
     try:
-        channel.queue(messages.write_failed(reason))
-        channel.flush()
+        channel.send(messages.write_failed(reason))
     except OSError:
         pass  # nobody listens
 

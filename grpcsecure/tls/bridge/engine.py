@@ -117,12 +117,10 @@ class Engine:
         return [each.inner_path for each in self._listeners.values()]
 
     def _tell(self, frame: Frame, descriptor: int | None = None) -> None:
-        self._control.queue(frame, descriptor)
-        self._flush_control()
+        self._watch_control(all_sent=self._control.send(frame, descriptor))
 
-    def _flush_control(self) -> None:
-        done = self._control.flush()
-        self._reactor.change(self._control.sock.fileno(), IN if done else IN | OUT)
+    def _watch_control(self, *, all_sent: bool) -> None:
+        self._reactor.change(self._control.sock.fileno(), IN if all_sent else IN | OUT)
 
     def _report_ended(self) -> None:
         """Tell of the connections that ended in this turn, in one frame."""
@@ -135,7 +133,7 @@ class Engine:
 
     def _on_control(self, mask: int) -> None:
         if mask & OUT:
-            self._flush_control()
+            self._watch_control(all_sent=self._control.flush())
         if not mask & ~OUT:
             return
         try:
@@ -351,9 +349,11 @@ class Engine:
         self._swollen.add(pipe)
         self._chores.add_if_absent("memory")
 
-    def linger(self, client: socket.socket, stream: TlsStream) -> None:
+    def linger(
+        self, client: socket.socket, stream: TlsStream, *, at_end: bool
+    ) -> None:
         """Let the client read what waits for it."""
-        self._farewells.begin(client, stream)
+        self._farewells.begin(client, stream, at_end=at_end)
 
     def _close_connection(self, number: int) -> None:
         pipe = self._pipes.get(number)

@@ -56,13 +56,31 @@ class Farewells:
     def __len__(self) -> int:
         return len(self._all)
 
-    def begin(self, client: socket.socket, stream: TlsStream) -> None:
-        """Take over a client's socket, which nobody watches any more."""
+    def begin(
+        self, client: socket.socket, stream: TlsStream, *, at_end: bool = False
+    ) -> None:
+        """Take over a client's socket, which nobody watches any more.
+
+        With `at_end` all that the client had to say has been read, its FIN too.
+        """
+        if at_end and self._close_at_once(client, stream):
+            return
         farewell = _Farewell(client, stream)
         self._all.add(farewell)
         self._reactor.watch(farewell.fd, 0, lambda mask: self._ready(farewell, mask))
         self._flushing.add(farewell)
         self._flush(farewell)
+
+    def _close_at_once(self, client: socket.socket, stream: TlsStream) -> bool:
+        """Close it if all that waits can be sent now: nothing is left to be drained."""
+        try:
+            if not stream.flush(client):
+                return False
+        except OSError:
+            pass  # the client is gone
+        client.close()
+        self._closed()
+        return True
 
     def _ready(self, farewell: _Farewell, mask: int) -> None:
         if farewell.stream is not None:

@@ -53,6 +53,7 @@ class Handshake:
     __slots__ = (
         "_family",
         "_fd",
+        "_is_queued",
         "_owner",
         "_peer_address",
         "_reactor",
@@ -89,6 +90,8 @@ class Handshake:
         self._scratch = scratch
         self._owner = owner
         self._saw_bytes = False
+        #: Whether a step waits for its turn.
+        self._is_queued = False
         reactor.watch(self._fd, IN, self._on_ready)
 
     @property
@@ -98,11 +101,15 @@ class Handshake:
 
     def _on_ready(self, mask: int) -> None:
         del mask
-        # Not watched while it waits for its turn: it would be reported every time.
-        self._reactor.change(self._fd, 0)
+        if self._is_queued:
+            # Not watched any more until its turn: it would be reported every time.
+            self._reactor.change(self._fd, 0)
+            return
+        self._is_queued = True
         self._reactor.defer(self._step)
 
     def _step(self) -> None:
+        self._is_queued = False
         if self.is_over:
             return
         try:
@@ -189,7 +196,7 @@ class Handshake:
 
     def _facts(self) -> PeerFacts:
         stream, record = self.stream, self.stream.record
-        leaf, chain = stream.certificates()
+        leaf, chain = stream.take_certificates()
         verified = leaf is not None and record.is_verified and self._ready.has_client_ca
         reason = code = None
         if leaf is not None and not verified:

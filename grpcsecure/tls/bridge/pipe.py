@@ -43,8 +43,13 @@ class PipeOwner(Protocol):
     def pipe_swelled(self, pipe: Pipe) -> None:
         """It holds memory that `Pipe.trim` can give back."""
 
-    def linger(self, client: socket.socket, stream: TlsStream) -> None:
-        """Send what waits for the client, then end its connection."""
+    def linger(
+        self, client: socket.socket, stream: TlsStream, *, at_end: bool
+    ) -> None:
+        """Send what waits for the client, then end its connection.
+
+        With `at_end` all that the client had to say has been read, its FIN too.
+        """
 
 
 class Pipe:
@@ -54,6 +59,7 @@ class Pipe:
         "_client_done",
         "_client_fd",
         "_client_mask",
+        "_client_shut",
         "_inner_done",
         "_inner_fd",
         "_inner_mask",
@@ -112,6 +118,8 @@ class Pipe:
         self._to_inner: memoryview | None = None
         #: Whether the client has said its last word.
         self._client_done = False
+        #: Whether its FIN has been read, behind which nothing can come.
+        self._client_shut = False
         #: Whether the server takes no more.
         self._inner_done = False
 
@@ -152,7 +160,7 @@ class Pipe:
         if isinstance(error, StreamError):
             # OpenSSL has put the alert behind what waits.
             self._end_inner()
-            self._owner.linger(self.client, self.stream)
+            self._owner.linger(self.client, self.stream, at_end=False)
             return
         self.abort()
         # A client that is gone is no mistake: nobody is left to be told anything.
@@ -163,6 +171,7 @@ class Pipe:
         scratch = self._scratch
         count = self.client.recv_into(scratch.read_memory, READ_SIZE)
         if not count:
+            self._client_shut = True
             self._client_is_done()
             return
         self.stream.feed(count)
@@ -325,7 +334,7 @@ class Pipe:
             return
         self.stream.say_goodbye()
         self._end_inner()
-        self._owner.linger(self.client, self.stream)
+        self._owner.linger(self.client, self.stream, at_end=self._client_shut)
 
     def abort(self) -> None:
         """End the connection at once."""

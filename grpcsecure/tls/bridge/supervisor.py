@@ -200,8 +200,7 @@ class Bridge:
         if self._channel is None:
             return
         try:
-            self._channel.queue(frame, descriptor)
-            taken = self._channel.flush()
+            taken = self._channel.send(frame, descriptor)
         except OSError:
             taken = False
         if not taken:

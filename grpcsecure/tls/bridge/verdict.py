@@ -9,18 +9,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from OpenSSL._util import ffi, lib
 
 from grpcsecure.tls.bridge.der import DerError
 from grpcsecure.tls.bridge.names import read_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from grpcsecure.tls.bridge.names import CertificateNames
 
-__all__ = ["UNUSABLE", "HandshakeRecord", "ask_for_certificate", "error_text"]
+__all__ = [
+    "UNUSABLE",
+    "HandshakeRecord",
+    "ask_for_certificate",
+    "der_of",
+    "error_text",
+]
 
 #: X509_V_ERR numbers in the words of OpenSSL 3.0: later ones have others, and what is
 #: said in a handshake must agree with what is said at a call.
@@ -66,6 +70,7 @@ class HandshakeRecord:
         "at_fault",
         "error",
         "error_depth",
+        "leaf",
         "leaf_seen",
         "offered",
         "unusable",
@@ -77,6 +82,8 @@ class HandshakeRecord:
         self.error_depth = 0
         #: Whether the chain was walked down to the client's own certificate.
         self.leaf_seen = False
+        #: That certificate (DER), until somebody takes it.
+        self.leaf: bytes | None = None
         #: Why the certificate is refused in every mode, if it is.
         self.unusable: str | None = None
         #: Names of the certificate with the first error, or of the leaf.
@@ -99,8 +106,9 @@ def ask_for_certificate(
 ) -> None:
     """Have `context` ask clients for a certificate, and judge what they present.
 
-    A callback of pyOpenSSL can refuse a certificate that OpenSSL has nothing against,
-    but not say why: the alert would be "internal error". So ours stands around it.
+    The callback is our own: one of pyOpenSSL can refuse a certificate that OpenSSL has
+    nothing against, but not say why (the alert would be "internal error"), and makes
+    objects of every certificate, of which mostly only the leaf's bytes are needed.
 
     Args:
         context: to be changed.
@@ -108,29 +116,50 @@ def ask_for_certificate(
         verifies: whether a certificate with an error is refused.
         anchors: the client CAs (DER) if there are CRLs.
     """
-    context.set_verify(flags, _make_callback(verifies=verifies, anchors=anchors))
-    judge: Any = context._verify_callback  # noqa: SLF001 - see above
+    # For its helper, by which `do_handshake` raises what a callback could not.
+    context.set_verify(flags, _never_called)
+    helper: Any = context._verify_helper  # noqa: SLF001
+    problems: list[Exception] = helper._problems  # noqa: SLF001
     index = lib.SSL_get_ex_data_X509_STORE_CTX_idx()
 
-    def judge_and_say(ok: int, store: Any) -> int:  # noqa: ANN401 - a pointer
-        goes_on: int = judge(ok, store)
-        if not goes_on:
+    def look(ok: int, store: Any) -> int:  # noqa: ANN401 - a pointer
+        try:
+            # Of an issuer that is fine there is nothing to note.
+            if ok and lib.X509_STORE_CTX_get_error_depth(store):
+                return 1
             ssl = lib.X509_STORE_CTX_get_ex_data(store, index)
             connection = SSL.Connection._reverse_mapping[ssl]  # noqa: SLF001
-            unusable = connection.get_app_data().unusable
-            if unusable is not None:
-                lib.X509_STORE_CTX_set_error(store, _SAID_AS[unusable])
-        return goes_on
+            error = _judge(
+                connection.get_app_data(),
+                store,
+                0 if ok else lib.X509_STORE_CTX_get_error(store),
+                verifies=verifies,
+                anchors=anchors,
+            )
+            lib.X509_STORE_CTX_set_error(store, error)
+        except Exception as mistake:  # noqa: BLE001 - an error in a decision is a refusal
+            problems.append(mistake)
+            return 0
+        return not error
 
-    callback = ffi.callback("int (*)(int, X509_STORE_CTX *)", judge_and_say)
+    callback = ffi.callback("int (*)(int, X509_STORE_CTX *)", look)
     lib.SSL_CTX_set_verify(context._context, flags, callback)  # noqa: SLF001
     context._verify_callback = callback  # noqa: SLF001 - it has to live as long
 
 
-def _make_callback(
-    *, verifies: bool, anchors: frozenset[bytes]
-) -> Callable[[SSL.Connection, crypto.X509, int, int, int], bool]:
-    """Return the callback for a mode that verifies, or for one that only records.
+def _never_called(*_: object) -> bool:
+    return False
+
+
+def _judge(
+    record: HandshakeRecord,
+    store: Any,  # noqa: ANN401 - a pointer
+    error: int,
+    *,
+    verifies: bool,
+    anchors: frozenset[bytes],
+) -> int:
+    """Note what is wrong; return the error to refuse the certificate for, or 0.
 
     Truth table, for each certificate of the chain from the anchor down to the leaf:
 
@@ -144,33 +173,25 @@ def _make_callback(
     one for an intermediate too that is trusted as it stands, where nobody trusts who
     would have signed it, and before 4.0 also for a root, by itself.
     """
-
-    def judge(
-        connection: SSL.Connection,
-        certificate: crypto.X509,
-        error: int,
-        depth: int,
-        ok: int,
-    ) -> bool:
-        record: HandshakeRecord = connection.get_app_data()
-        if not ok and error in _NO_CRL and _der_of(certificate) in anchors:
-            ok = 1
-        if not ok and record.error is None:
-            record.error = error
-            record.error_depth = depth
-            record.at_fault = _names_of(certificate)
-        if depth == 0 and not record.leaf_seen:
-            _look_at_leaf(record, certificate)
-        if record.unusable is not None:
-            return False
-        return bool(ok) or not verifies
-
-    return judge
+    depth = lib.X509_STORE_CTX_get_error_depth(store)
+    der = der_of(lib.X509_STORE_CTX_get_current_cert(store))
+    if error in _NO_CRL and der in anchors:
+        error = 0
+    if error and record.error is None:
+        record.error = error
+        record.error_depth = depth
+        record.at_fault = _names_of(der)
+    if not depth and not record.leaf_seen:
+        _look_at_leaf(record, der)
+    if record.unusable is not None:
+        return _SAID_AS[record.unusable]
+    return error if verifies else 0
 
 
-def _look_at_leaf(record: HandshakeRecord, certificate: crypto.X509) -> None:
+def _look_at_leaf(record: HandshakeRecord, der: bytes) -> None:
     record.leaf_seen = True
-    names = _names_of(certificate)
+    record.leaf = der
+    names = _names_of(der)
     if names is None:
         record.unusable = BAD_EXTENSION
     elif not names.may_sign:
@@ -179,15 +200,30 @@ def _look_at_leaf(record: HandshakeRecord, certificate: crypto.X509) -> None:
         record.at_fault = names
 
 
-def _names_of(certificate: crypto.X509) -> CertificateNames | None:
+def _names_of(der: bytes) -> CertificateNames | None:
     try:
-        return read_names(_der_of(certificate))
+        return read_names(der)
     except DerError:
         return None
 
 
-def _der_of(certificate: crypto.X509) -> bytes:
-    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+def der_of(certificate: Any) -> bytes:  # noqa: ANN401 - a pointer
+    """Return a certificate of OpenSSL's (`X509 *`) as DER.
+
+    Raises:
+        ValueError: there is none, or no memory.
+    """
+    if certificate == ffi.NULL:
+        raise ValueError("no certificate where there has to be one")
+    bio = lib.BIO_new(lib.BIO_s_mem())
+    try:
+        if not lib.i2d_X509_bio(bio, certificate):
+            raise ValueError("a certificate that OpenSSL does not write")
+        start = ffi.new("char **")
+        count = lib.BIO_get_mem_data(bio, start)
+        return bytes(ffi.buffer(start[0], count))
+    finally:
+        lib.BIO_free(bio)
 
 
 def error_text(code: int) -> str:

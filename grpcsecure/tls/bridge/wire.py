@@ -26,6 +26,7 @@ VERSION = 2
 MAX_FRAME = 64 * 1024 * 1024
 
 _HEADER = struct.Struct("!IBI")  # bytes after this field, kind, bytes of JSON
+_DESCRIPTOR = struct.Struct("i")
 _LENGTH = 4
 _CHUNK = 64 * 1024
 _MAX_DESCRIPTORS = 8
@@ -115,13 +116,29 @@ class Channel:
         self._outgoing: deque[tuple[bytes, int | None]] = deque()
         self._descriptors: deque[int | None] = deque()
 
-    def queue(self, frame: Frame, descriptor: int | None = None) -> None:
-        """Take `frame` for sending; a descriptor is duplicated and stays the caller's.
+    def send(self, frame: Frame, descriptor: int | None = None) -> bool:
+        """Send `frame` behind what waits already; say whether nothing is left to send.
 
-        Duplicated because it may be closed, and its number be another's, before the
-        frame leaves.
+        A descriptor stays the caller's.
+
+        Raises:
+            OSError: the other end is gone.
         """
         data = frame.encode()
+        if not self._outgoing:
+            try:
+                sent = self._send(data, descriptor)
+            except BlockingIOError:
+                self._queue(data, descriptor)
+                return False
+            if sent == len(data):
+                return True
+            data, descriptor = data[sent:], None
+        self._queue(data, descriptor)
+        return self.flush()
+
+    def _queue(self, data: bytes, descriptor: int | None) -> None:
+        # Duplicated: it may be closed, and its number be another's, before it leaves.
         held = None if descriptor is None else os.dup(descriptor)
         self._outgoing.append((data, held))
         self.pending += len(data)
@@ -149,7 +166,8 @@ class Channel:
     def _send(self, data: bytes, descriptor: int | None) -> int:
         if descriptor is None:
             return self.sock.send(data)
-        return socket.send_fds(self.sock, [data], [descriptor])
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(descriptor))
+        return self.sock.sendmsg((data,), (rights,))
 
     def receive(self) -> list[tuple[Frame, int | None]]:
         """Return the frames that one read completes, with their descriptors.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from OpenSSL import SSL
@@ -15,19 +16,33 @@ from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
 from grpcsecure.tls.bridge.verdict import HandshakeRecord
 
 
-def chain_that_clients_see(context):
-    """Return the subjects of the certificates that a server sends."""
+def ends(context, *, record, shows=None):
+    """Return a server's and a client's end; the client has `shows` for itself."""
     server = SSL.Connection(context, None)
-    server.set_app_data(HandshakeRecord())
+    server.set_app_data(record)
     server.set_accept_state()
     options = SSL.Context(SSL.TLS_CLIENT_METHOD)
     options.set_alpn_protos([b"h2"])
+    if shows is not None:
+        options.use_certificate(shows.certificate)
+        options.use_privatekey(shows.key)
     client = SSL.Connection(options, None)
     client.set_connect_state()
+    return server, client
+
+
+def go_on(end, other):
+    """Have one end take a step, and the other hear of it."""
+    with suppress(SSL.WantReadError):
+        end.do_handshake()
+    other.bio_write(end.bio_read(65536))
+
+
+def chain_that_clients_see(context):
+    """Return the subjects of the certificates that a server sends."""
+    server, client = ends(context, record=HandshakeRecord())
     for end, other in ((client, server), (server, client), (client, server)):
-        with suppress(SSL.WantReadError):
-            end.do_handshake()
-        other.bio_write(end.bio_read(65536))
+        go_on(end, other)
     names = [each.to_cryptography().subject for each in client.get_peer_cert_chain()]
     return [name.rfc4514_string() for name in names]
 
@@ -57,3 +72,27 @@ def test_list_that_does_not_load_is_no_context(junk):
         build_context(
             BridgeSettings.of(settings("require_and_verify")), BridgeMaterial.of(held)
         )
+
+
+@pytest.mark.parametrize("mode", ["request_but_dont_verify", "require_and_verify"])
+def test_mistake_while_a_certificate_is_judged_refuses_it(mode):
+    """What goes wrong in the callback ends the handshake, and is told."""
+    root = authority("root")
+    context = build_context(
+        BridgeSettings.of(settings(mode)),
+        BridgeMaterial.of(
+            material(certificate("server", issuer=root), client_ca=[root])
+        ),
+    )
+    # A record that nothing can be noted in.
+    server, client = ends(
+        context, record=SimpleNamespace(), shows=certificate("client", issuer=root)
+    )
+    go_on(client, server)
+    go_on(server, client)
+    go_on(client, server)
+    with pytest.raises(AttributeError, match="leaf_seen"):
+        server.do_handshake()
+    client.bio_write(server.bio_read(65536))
+    with pytest.raises(SSL.Error):
+        client.recv(1)

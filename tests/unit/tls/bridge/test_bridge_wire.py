@@ -52,8 +52,7 @@ def test_frames_arrive_as_they_were_sent(ends):
         Frame(FrameKind.STOP),
     ]
     for frame in sent:
-        ends[0].queue(frame)
-    assert ends[0].flush()
+        assert ends[0].send(frame)
     assert [frame for frame, _ in ends[1].receive()] == sent
 
 
@@ -72,9 +71,8 @@ def test_descriptors_stay_with_their_frames(ends):
     pipes = [os.pipe() for _ in range(3)]
     for number, (_, write) in enumerate(pipes):
         frame = messages.write_peer(messages.PeerMessage(number, f"n{number}", FACTS))
-        ends[0].queue(frame, write)
-        ends[0].queue(Frame(FrameKind.ENDED, {"ids": []}))
-    assert ends[0].flush()
+        assert ends[0].send(frame, write)
+        assert ends[0].send(Frame(FrameKind.ENDED, {"ids": []}))
     received = []
     while len(received) < 6:
         received += ends[1].receive()
@@ -113,8 +111,7 @@ def test_nonsense_is_a_protocol_error(ends, data):
 
 def test_end_of_the_other_side_is_told(ends):
     """A closed channel is an EOFError, once everything was read."""
-    ends[0].queue(Frame(FrameKind.STOP))
-    ends[0].flush()
+    assert ends[0].send(Frame(FrameKind.STOP))
     ends[0].sock.shutdown(socket.SHUT_WR)
     assert len(ends[1].receive()) == 1
     with pytest.raises(EOFError):
@@ -125,8 +122,7 @@ def test_full_channel_keeps_the_rest(ends):
     """A reader that is slow gets every byte later; the sender is not blocked."""
     ends[0].sock.setblocking(False)
     frame = Frame(FrameKind.MATERIAL, {"order": 1}, (b"x" * 3_000_000,))
-    ends[0].queue(frame)
-    assert not ends[0].flush()
+    assert not ends[0].send(frame)
     assert ends[0].pending > 0
     received = []
     while not received:
