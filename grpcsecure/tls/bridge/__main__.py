@@ -59,10 +59,8 @@ def _say(channel: Channel, error: Exception) -> None:
 
     where = traceback.extract_tb(error.__traceback__)[-1]
     reason = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
-    try:
+    with suppress(OSError):  # nobody listens
         channel.send(messages.write_failed(reason))
-    except OSError:
-        pass  # nobody listens
 
 
 def _end_with(parent: int, control: socket.socket) -> None:

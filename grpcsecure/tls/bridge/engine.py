@@ -349,9 +349,7 @@ class Engine:
         self._swollen.add(pipe)
         self._chores.add_if_absent("memory")
 
-    def linger(
-        self, client: socket.socket, stream: TlsStream, *, at_end: bool
-    ) -> None:
+    def linger(self, client: socket.socket, stream: TlsStream, *, at_end: bool) -> None:
         """Let the client read what waits for it."""
         self._farewells.begin(client, stream, at_end=at_end)
 

@@ -43,9 +43,7 @@ class PipeOwner(Protocol):
     def pipe_swelled(self, pipe: Pipe) -> None:
         """It holds memory that `Pipe.trim` can give back."""
 
-    def linger(
-        self, client: socket.socket, stream: TlsStream, *, at_end: bool
-    ) -> None:
+    def linger(self, client: socket.socket, stream: TlsStream, *, at_end: bool) -> None:
         """Send what waits for the client, then end its connection.
 
         With `at_end` all that the client had to say has been read, its FIN too.

@@ -7,6 +7,7 @@ one step of somebody's handshake.
 
 from __future__ import annotations
 
+import math
 import select
 import time
 from collections import OrderedDict, deque
@@ -57,22 +58,22 @@ class Deadlines(Generic[_Item]):
     that deleted items leave at its front.
     """
 
-    __slots__ = ("_active", "_expired", "_items", "timeout")
+    __slots__ = ("_expired", "_items", "_reactor", "timeout")
 
     def __init__(
         self, reactor: Reactor, timeout: float, expired: Callable[[_Item], None]
     ) -> None:
         self.timeout = timeout
-        self._active = reactor.active_deadlines
+        self._reactor = reactor
         self._expired = expired
         self._items: OrderedDict[_Item, float] = OrderedDict()
+        reactor.deadlines.append(self)
 
     def add(self, item: _Item) -> None:
         """Start the item's time, anew if it is running."""
-        if not self._items:
-            self._active.append(self)
         self._items.pop(item, None)
-        self._items[item] = time.monotonic() + self.timeout
+        self._items[item] = end = time.monotonic() + self.timeout
+        self._reactor.due = min(self._reactor.due, end)
 
     def add_if_absent(self, item: _Item) -> None:
         """Start the item's time unless it is running."""
@@ -81,18 +82,16 @@ class Deadlines(Generic[_Item]):
 
     def discard(self, item: _Item) -> None:
         """Forget the item."""
-        if self._items.pop(item, None) is not None and not self._items:
-            self._active.remove(self)
+        self._items.pop(item, None)
 
     def next(self) -> float:
-        """Return when the first item expires (monotonic clock); there must be one."""
-        return next(iter(self._items.values()))
+        """Return when the first item expires (monotonic clock), inf without one."""
+        return next(iter(self._items.values()), math.inf)
 
     def expire(self, now: float) -> None:
         """Call for, and forget, every item whose time is up."""
-        while self._items and self.next() <= now:
-            item = next(iter(self._items))
-            self.discard(item)
+        while self.next() <= now:
+            item, _ = self._items.popitem(last=False)
             self._expired(item)
 
     def __len__(self) -> int:
@@ -106,8 +105,10 @@ class Reactor:
         self._poller: _Poller = select.epoll() if hasattr(select, "epoll") else _Poll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._masks: dict[int, int] = {}
-        #: Those that have items: most turns of a busy bridge have none to look at.
-        self.active_deadlines: list[Deadlines[Any]] = []
+        self.deadlines: list[Deadlines[Any]] = []
+        #: When to look at them (monotonic clock): not after the first of their items
+        #: expires, and before it if one that would have been first was discarded.
+        self.due = math.inf
         self._deferred: deque[Callable[[], None]] = deque()
 
     def watch(self, fd: int, mask: int, handler: Callable[[int], None]) -> None:
@@ -153,18 +154,17 @@ class Reactor:
                 handler(mask)
         if self._deferred:
             self._run_deferred()
-        if self.active_deadlines:
+        if self.due < math.inf and self.due <= time.monotonic():
             self._expire()
 
     def _timeout(self) -> float | None:
         if self._deferred:
             return 0
-        if not self.active_deadlines:
+        if self.due == math.inf:
             return None
-        first = min(each.next() for each in self.active_deadlines)
         # A millisecond late rather than early: epoll rounds, and an early wake-up
         # would find nothing to do and come back at once.
-        return max(0.0, first - time.monotonic() + 0.001)
+        return max(0.0, self.due - time.monotonic() + 0.001)
 
     def _run_deferred(self) -> None:
         end = time.perf_counter() + _BUDGET
@@ -175,9 +175,9 @@ class Reactor:
 
     def _expire(self) -> None:
         now = time.monotonic()
-        # A copy: whatever expires may add to others, or be the last of its own.
-        for deadlines in [*self.active_deadlines]:
+        for deadlines in self.deadlines:
             deadlines.expire(now)
+        self.due = min(deadlines.next() for deadlines in self.deadlines)
 
     def close(self) -> None:
         """Forget everything; the descriptors stay their owners'."""

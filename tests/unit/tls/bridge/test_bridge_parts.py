@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
+import time
 
 import pytest
 from support.bridge_certs import certificate
@@ -96,7 +98,50 @@ def test_deadlines_expire_in_order():
     while len(expired) < 2:
         reactor.turn()
     assert expired == ["c", "a"]
-    assert reactor.active_deadlines == []
+    assert reactor.due == math.inf
+    reactor.close()
+
+
+def test_deadlines_of_several_lengths_expire_on_time():
+    """A short one that comes late is not kept by a long one, nor by a discarded one."""
+    expired = []
+    reactor = Reactor()
+    long = Deadlines(reactor, 60, expired.append)
+    middle = Deadlines(reactor, 0.06, expired.append)
+    short = Deadlines(reactor, 0.02, expired.append)
+    began = time.monotonic()
+    long.add("long")
+    middle.add("middle")
+    short.add("short")
+    short.add("gone")
+    short.discard("gone")
+    ended = {}
+    while len(ended) < 2:
+        reactor.turn()
+        for name in expired:
+            ended.setdefault(name, time.monotonic() - began)
+    assert 0.02 <= ended["short"] < ended["middle"]
+    assert ended["middle"] >= 0.06
+    assert reactor.due == long.next()
+    reactor.close()
+
+
+def test_deadline_that_is_set_anew_when_it_expires_expires_again():
+    """What an expiry adds is waited for like anything else."""
+    expired = []
+    reactor = Reactor()
+
+    def again(item):
+        expired.append(item)
+        if item:
+            deadlines.add(item - 1)
+
+    deadlines = Deadlines(reactor, 0.01, again)
+    deadlines.add(2)
+    while len(expired) < 3:
+        reactor.turn()
+    assert expired == [2, 1, 0]
+    assert reactor.due == math.inf
     reactor.close()
 
 
