@@ -2,7 +2,9 @@
 
 `Flood` and `Held` start this file as a program and write orders to its input:
 
-    python tls_clients.py flood|hold PORT CERTIFICATE KEY CLIENTS
+    python tls_clients.py flood|hold PORT CERTIFICATE KEY CA CLIENTS
+
+An empty CA leaves the server's certificate unchecked.
 
 It ends when its input does.
 """
@@ -42,7 +44,7 @@ _COUNTS = struct.Struct("QQ")
 class _Clients:
     """Processes of this file."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name, from here
         self,
         job: str,
         port: int,
@@ -50,8 +52,10 @@ class _Clients:
         *,
         processes: int = 1,
         clients: int = 1,
+        trusting: bool = False,
     ) -> None:
-        paths = (certificates.client, certificates.client_key)
+        ca = "" if trusting else certificates.ca
+        paths = (certificates.client, certificates.client_key, ca)
         command = [sys.executable, __file__, job, str(port), *map(str, paths)]
         self._processes = [
             subprocess.Popen(
@@ -90,10 +94,20 @@ class Flood(_Clients):
     Full ones in TLS 1.3 with the client's certificate, nothing resumed, each on a
     connection of its own. One counts when the server has said something over it:
     only then it has taken the certificate, which in TLS 1.3 comes in the last message.
+    `trusting` clients do not check the server's certificate, as gRPC's always do.
     """
 
-    def __init__(self, port: int, certificates: Certificates, clients: int) -> None:
-        super().__init__("flood", port, certificates, clients=clients)
+    def __init__(
+        self,
+        port: int,
+        certificates: Certificates,
+        clients: int,
+        *,
+        trusting: bool = False,
+    ) -> None:
+        super().__init__(
+            "flood", port, certificates, clients=clients, trusting=trusting
+        )
 
     def rate(self, seconds: float) -> float:
         """Return the handshakes per second over the next `seconds`."""
@@ -120,7 +134,8 @@ class Held(_Clients):
     def __init__(
         self, port: int, certificates: Certificates, *, processes: int = 2
     ) -> None:
-        super().__init__("hold", port, certificates, processes=processes)
+        # How much a client checks changes nothing of what its server holds.
+        super().__init__("hold", port, certificates, processes=processes, trusting=True)
 
     def open(self, connections: int) -> None:
         """Open so many more, answered by the server when this returns."""
@@ -139,15 +154,18 @@ class _Dialer:
     """Connects as one client.
 
     By pyOpenSSL: the OpenSSL of the interpreter is an older one often, which takes
-    twice as long. The server's certificate is not looked at, which saves more.
+    twice as long.
     """
 
-    def __init__(self, port: int, certificate: str, key: str) -> None:
+    def __init__(self, port: int, certificate: str, key: str, ca: str) -> None:
         self._address = ("127.0.0.1", port)
         self._context = SSL.Context(SSL.TLS_CLIENT_METHOD)
         self._context.set_min_proto_version(SSL.TLS1_3_VERSION)
         self._context.use_certificate_chain_file(certificate)
         self._context.use_privatekey_file(key)
+        if ca:
+            self._context.load_verify_locations(ca)
+            self._context.set_verify(SSL.VERIFY_PEER)
         self._context.set_alpn_protos([b"h2"])
         # As gRPC's clients offer it, so that it is the same work for both: OpenSSL
         # prefers a hybrid with ML-KEM, which gRPC's servers do not have, and AES-256.
@@ -230,8 +248,8 @@ def _hold(dialer: _Dialer) -> None:
 
 
 def _main() -> None:
-    job, port, certificate, key, clients = sys.argv[1:]
-    dialer = _Dialer(int(port), certificate, key)
+    job, port, certificate, key, ca, clients = sys.argv[1:]
+    dialer = _Dialer(int(port), certificate, key, ca)
     with suppress(KeyboardInterrupt):
         if job == "flood":
             _flood(dialer, int(clients))
