@@ -15,7 +15,7 @@ import grpc
 
 from grpcsecure.server import gate as gates
 from grpcsecure.server.context import AsyncioContext
-from grpcsecure.server.gate import NOT_FOUND
+from grpcsecure.server.gate import NOT_FOUND, GuardedMethod
 from grpcsecure.server.handlers import NO_STREAM, make_handler
 from grpcsecure.server.plain import PlainContext, run_stream, run_unary
 from grpcsecure.server.recorder import behaviour_of, is_coroutine
@@ -45,17 +45,16 @@ class AsyncioCalls:
 
     def wrap(self, method: str, handler: Any) -> Any:
         """Return a handler that admits the call, then does what `handler` does."""
-        servant = _Servant(handler, self._gate, self._pool)
+        guarded = GuardedMethod(self._gate, method)
+        servant = _Servant(handler, guarded, self._pool)
 
         async def unary(requests: Any, context: Any) -> Any:
-            caller = await self._admit(context, method)
-            return await servant.unary(requests, context, caller, method)
+            caller = await _admit(guarded, context)
+            return await servant.unary(requests, context, caller)
 
         async def stream(requests: Any, context: Any) -> AsyncGenerator[Any, None]:
-            caller = await self._admit(context, method)
-            async with aclosing(
-                servant.stream(requests, context, caller, method)
-            ) as responses:
+            caller = await _admit(guarded, context)
+            async with aclosing(servant.stream(requests, context, caller)) as responses:
                 async for response in responses:
                     yield response
 
@@ -66,18 +65,12 @@ class AsyncioCalls:
             response_serializer=handler.response_serializer,
         )
 
-    async def _admit(self, context: Any, method: str, *, exists: bool = True) -> Any:
-        """Return the caller; a call that is refused ends here."""
-        caller, refusal = self._gate.admit(context, method, exists=exists)
-        if refusal is not None:
-            await context.abort(*refusal)
-        return caller
-
     def unknown(self, method: str) -> Any:
         """Return the handler of a method that no servicer has."""
+        guarded = GuardedMethod(self._gate, method, exists=False)
 
         async def call(_requests: Any, context: Any) -> None:
-            await self._admit(context, method, exists=False)
+            await _admit(guarded, context)
             await context.abort(*NOT_FOUND)
 
         return make_handler(call, response_streaming=True)
@@ -87,16 +80,16 @@ class AsyncioCalls:
     ) -> Any:
         """Return a handler that admits the call, then asks the user's interceptors."""
         # Messages pass as bytes: whose serializers they need, the interceptors say.
+        guarded = GuardedMethod(self._gate, details.method, base is not None)
         streaming = base is None or base.response_streaming
-        method = details.method
 
         async def ask(context: Any) -> tuple[_Servant, Any, Any]:
-            caller = await self._admit(context, method, exists=base is not None)
+            caller = await _admit(guarded, context)
             handler = await continuation(details)
             if handler is None:
                 await context.abort(*NOT_FOUND)
             typed = _TypedContext(context, handler)
-            servant = _Servant(handler, self._gate, self._pool)
+            servant = _Servant(handler, guarded, self._pool)
             return servant, typed, typed if caller is context else caller
 
         async def unary(_requests: Any, context: Any) -> Any:
@@ -104,23 +97,21 @@ class AsyncioCalls:
             requests = _messages(typed)
             if servant.response_streaming:
                 async with aclosing(
-                    servant.stream(requests, typed, caller, method)
+                    servant.stream(requests, typed, caller)
                 ) as responses:
                     await anext(responses, None)
                 await context.abort(*NO_STREAM)  # it has not ended the call by itself
-            response = await servant.unary(requests, typed, caller, method)
+            response = await servant.unary(requests, typed, caller)
             return typed.serialize_last(response)
 
         async def stream(_requests: Any, context: Any) -> AsyncGenerator[Any, None]:
             servant, typed, caller = await ask(context)
             requests = _messages(typed)
             if not servant.response_streaming:
-                response = await servant.unary(requests, typed, caller, method)
+                response = await servant.unary(requests, typed, caller)
                 yield typed.serialize(response)
                 return
-            async with aclosing(
-                servant.stream(requests, typed, caller, method)
-            ) as responses:
+            async with aclosing(servant.stream(requests, typed, caller)) as responses:
                 async for response in responses:
                     yield typed.serialize(response)
 
@@ -129,46 +120,52 @@ class AsyncioCalls:
         )
 
 
+async def _admit(method: GuardedMethod, context: Any) -> Any:
+    """Return the caller; a call that is refused ends here."""
+    caller, refusal = method.admit(context)
+    if refusal is not None:
+        await context.abort(*refusal)
+    return caller
+
+
 class _Servant:
     """Does what one handler does, for calls that are admitted."""
 
     __slots__ = (
         "_behaviour",
-        "_gate",
         "_is_plain",
+        "_method",
         "_pool",
         "_request_streaming",
         "_view",
         "response_streaming",
     )
 
-    def __init__(self, handler: Any, gate: Gate, pool: Executor) -> None:
+    def __init__(self, handler: Any, method: GuardedMethod, pool: Executor) -> None:
         self._behaviour = behaviour_of(handler)
         self._is_plain = not is_coroutine(self._behaviour)
         self._pool = pool
-        self._gate = gate
-        self._view = gate.view
+        self._method = method
+        self._view = method.gate.view
         self._request_streaming = handler.request_streaming
         self.response_streaming = handler.response_streaming
 
-    async def _only(self, context: Any, method: str) -> Any:
+    async def _only(self, context: Any) -> Any:
         """Return the one message of a unary call; without it the call ends."""
         began = monotonic()
         message = await context.read()
         if message is grpc.aio.EOF:
             await context.abort(
                 grpc.StatusCode.UNIMPLEMENTED,
-                f'"{method}" requires exactly one request message.',
+                f'"{self._method.name}" requires exactly one request message.',
             )
         if monotonic() - began >= gates.FRESH:
-            _, refusal = self._gate.admit(context, method)
-            if refusal is not None:
-                await context.abort(*refusal)
+            await _admit(self._method, context)
         return message
 
-    async def unary(self, requests: Any, context: Any, caller: Any, method: str) -> Any:
+    async def unary(self, requests: Any, context: Any, caller: Any) -> Any:
         if not self._request_streaming:
-            requests = await self._only(context, method)
+            requests = await self._only(context)
         if self._is_plain:
             with PlainContext(context, self._view, caller) as plain:
                 if self._request_streaming:
@@ -178,10 +175,10 @@ class _Servant:
             return await self._behaviour(requests, ours)
 
     async def stream(
-        self, requests: Any, context: Any, caller: Any, method: str
+        self, requests: Any, context: Any, caller: Any
     ) -> AsyncGenerator[Any, None]:
         if not self._request_streaming:
-            requests = await self._only(context, method)
+            requests = await self._only(context)
         if self._is_plain:
             with PlainContext(context, self._view, caller) as plain:
                 if self._request_streaming:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from grpcsecure.server.judging import Judgement
     from grpcsecure.server.snapshot import InForce
 
-__all__ = ["FRESH", "NOT_FOUND", "Gate", "Refusal"]
+__all__ = ["FRESH", "NOT_FOUND", "Gate", "GuardedMethod", "Refusal"]
 
 _LOGGER = logging.getLogger("grpcsecure.policy")
 
@@ -163,3 +163,18 @@ def _names(judgement: Judgement) -> str:
 def _first_name(certificate: Certificate) -> str:
     names = certificate.alternative_names()
     return next((escape(f"{kind}:{value}") for kind, value in names), "")
+
+
+class GuardedMethod(NamedTuple):
+    """A method behind a gate: what its calls are asked for, once or again.
+
+    `exists` says whether some servicer has it.
+    """
+
+    gate: Gate
+    name: str
+    exists: bool = True
+
+    def admit(self, context: Any) -> tuple[Any, Refusal | None]:
+        """Decide about a call, as `Gate.admit` does."""
+        return self.gate.admit(context, self.name, exists=self.exists)

@@ -15,7 +15,7 @@ import grpc
 
 from grpcsecure.server import gate as gates
 from grpcsecure.server.context import CallContext
-from grpcsecure.server.gate import NOT_FOUND
+from grpcsecure.server.gate import NOT_FOUND, GuardedMethod
 from grpcsecure.server.handlers import NO_STREAM, make_handler
 from grpcsecure.server.recorder import behaviour_of
 
@@ -45,27 +45,17 @@ class GuardedCall:
     Like any function it takes attributes, which grpcio looks for.
 
     Attributes:
+        admit: decides about a call, as `Gate.admit` does.
         takes_one: whether it needs one message of the client and no other.
     """
 
     def __init__(
-        self,
-        gate: Gate,
-        method: str,
-        answer: Behaviour,
-        *,
-        takes_one: bool,
-        exists: bool = True,
+        self, method: GuardedMethod, answer: Behaviour, *, takes_one: bool
     ) -> None:
-        self._gate = gate
-        self._method = method
-        self._answer = answer
-        self._exists = exists
+        self.admit = method.admit
         self.takes_one = takes_one
-
-    def admit(self, context: Any) -> tuple[Any, Refusal | None]:
-        """Decide about a call, as `Gate.admit` does."""
-        return self._gate.admit(context, self._method, exists=self._exists)
+        self._view = method.gate.view
+        self._answer = answer
 
     # `callback` is there for behaviours in grpcio's experimental non-blocking style.
 
@@ -77,7 +67,7 @@ class GuardedCall:
             caller, refusal = self.admit(context)
         if refusal is not None:
             _abort(context, refusal)
-        ours = CallContext(context, self._gate.view, caller)
+        ours = CallContext(context, self._view, caller)
         return self._answer(requests, ours, *callback)
 
 
@@ -91,11 +81,11 @@ class ThreadsCalls:
         """Return a handler that admits the call, then does what `handler` does."""
         behaviour, deserializer = behaviour_of(handler), handler.request_deserializer
         takes_one = not handler.request_streaming
-        answer = behaviour
+        guarded, answer = GuardedMethod(self._gate, method), behaviour
         if takes_one:
-            answer = _one(self._gate, method, behaviour, deserializer)
+            answer = _one(guarded, behaviour, deserializer)
             deserializer = None
-        call = GuardedCall(self._gate, method, answer, takes_one=takes_one)
+        call = GuardedCall(guarded, answer, takes_one=takes_one)
         # What grpcio's experimental styles of servicers ask for.
         for name in ("experimental_non_blocking", "experimental_thread_pool"):
             if hasattr(behaviour, name):
@@ -113,7 +103,8 @@ class ThreadsCalls:
         def answer(_requests: Any, context: Any) -> NoReturn:
             _abort(context, NOT_FOUND)
 
-        call = GuardedCall(self._gate, method, answer, takes_one=False, exists=False)
+        guarded = GuardedMethod(self._gate, method, exists=False)
+        call = GuardedCall(guarded, answer, takes_one=False)
         return make_handler(call, response_streaming=True)
 
     def intercepted(
@@ -121,14 +112,14 @@ class ThreadsCalls:
     ) -> Any:
         """Return a handler that admits the call, then asks the user's interceptors."""
         # Messages pass as bytes: whose serializers they need, the interceptors say.
-        method, exists = details.method, base is not None
-        streaming = not exists or base.response_streaming
+        guarded = GuardedMethod(self._gate, details.method, base is not None)
+        streaming = base is None or base.response_streaming
 
         def answer(requests: Any, context: Any) -> Any:
             handler = continuation(details)
             if handler is None:
                 _abort(context, NOT_FOUND)
-            responses = _run(handler, self._gate, method, requests, context)
+            responses = _run(handler, guarded, requests, context)
             if streaming:
                 return responses
             response = next(responses, None)
@@ -137,18 +128,16 @@ class ThreadsCalls:
             return response
 
         # Interceptors are asked without a message, as by grpcio.
-        call = GuardedCall(self._gate, method, answer, takes_one=False, exists=exists)
+        call = GuardedCall(guarded, answer, takes_one=False)
         return make_handler(call, response_streaming=streaming)
 
 
-def _one(gate: Gate, method: str, behaviour: Behaviour, deserializer: Any) -> Behaviour:
+def _one(method: GuardedMethod, behaviour: Behaviour, deserializer: Any) -> Behaviour:
     """Return what gives `behaviour` the one request of a stream."""
 
     def answer(requests: Any, context: Any, *callback: Any) -> Any:
         # No name for the message: it would be kept as long as the call lasts.
-        request = _deserialize(
-            _only(requests, gate, method, context), deserializer, context
-        )
+        request = _deserialize(_only(requests, method, context), deserializer, context)
         return behaviour(request, context, *callback)
 
     return answer
@@ -160,7 +149,7 @@ def _abort(context: Any, status: Refusal) -> NoReturn:
 
 
 def _run(
-    handler: Any, gate: Gate, method: str, requests: Iterator[bytes], context: Any
+    handler: Any, method: GuardedMethod, requests: Iterator[bytes], context: Any
 ) -> Iterator[bytes]:
     """Call a handler that an interceptor answered; yield its responses as bytes."""
     behaviour = behaviour_of(handler)
@@ -169,9 +158,7 @@ def _run(
         argument = _typed(requests, handler.request_deserializer, context)
     else:
         argument = _deserialize(
-            _only(requests, gate, method, context),
-            handler.request_deserializer,
-            context,
+            _only(requests, method, context), handler.request_deserializer, context
         )
     serializer = handler.response_serializer
     if not handler.response_streaming:
@@ -197,16 +184,16 @@ def _blocking(behaviour: Behaviour, argument: Any, context: Any) -> Iterator[Any
     return iter(responses.get, None)
 
 
-def _only(requests: Any, gate: Gate, method: str, context: CallContext) -> bytes:
+def _only(requests: Any, method: GuardedMethod, context: CallContext) -> bytes:
     """Return the one message of a unary call; without it the call ends as grpcio's."""
     began = monotonic()
     try:
         message: bytes = next(requests)
     except StopIteration:
-        text = f'"{method}" requires exactly one request message.'
+        text = f'"{method.name}" requires exactly one request message.'
         _abort(context, (grpc.StatusCode.UNIMPLEMENTED, text))
     if monotonic() - began >= gates.FRESH:
-        _, refusal = gate.admit(context._context, method)  # noqa: SLF001 - ours, and grpcio's in it
+        _, refusal = method.admit(context._context)  # noqa: SLF001 - ours, and grpcio's in it
         if refusal is not None:
             _abort(context, refusal)
     return message

@@ -5,13 +5,11 @@ Until then it holds none: clients that open calls and say nothing starve nobody.
 
 from __future__ import annotations
 
-import socket
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import grpc
 import pytest
-from support.bridge import eventually, tls_connect, tls_context
+from support.bridge import eventually
 from support.bridge_certs import authority
 from support.guarded import GREETER, KINDS, entered, knock, listeners, serve
 from support.raw_http2 import (
@@ -103,18 +101,6 @@ def runtime_of(world):
 def told(answer):
     """Return the status of an answer."""
     return answer.code, answer.details
-
-
-@contextmanager
-def connected(world, listener):
-    """Open a connection for one raw call."""
-    port = int(world.server.addresses[listener].rpartition(":")[2])
-    with (
-        socket.create_connection(("127.0.0.1", port), PATIENCE)
-        if listener == "plain"
-        else tls_connect(port, tls_context(world.ca))
-    ) as sock:
-        yield sock
 
 
 class TestSilence:
@@ -219,7 +205,7 @@ class TestCounting:
     def test_half_a_message(self, narrow, listener, said, how):
         """What is no whole message reaches nobody, and is let go with its client."""
         entered()
-        with connected(narrow, listener) as sock:
+        with narrow.socket(listener) as sock:
             open_call(sock, PATH)
             eventually(lambda: known(runtime_of(narrow)) == 1)
             send_data(sock, said, ends=how == "end")
@@ -232,7 +218,7 @@ class TestCounting:
                 eventually(lambda: counted(runtime_of(narrow)) == 0)
         eventually(lambda: counted(runtime_of(narrow)) == 0)
         assert entered() == []
-        with connected(narrow, listener) as sock:
+        with narrow.socket(listener) as sock:
             assert exchange(sock, PATH).code is OK
         eventually(lambda: known(runtime_of(narrow)) == 0)
 
@@ -240,12 +226,12 @@ class TestCounting:
     def test_deadline(self, narrow, listener):
         """The server itself ends a call whose time is over, and serves the next one."""
         entered()
-        with connected(narrow, listener) as sock:
+        with narrow.socket(listener) as sock:
             open_call(sock, PATH, (b"grpc-timeout", b"200m"))
             assert hear(sock).code is grpc.StatusCode.DEADLINE_EXCEEDED
             assert entered() == []
             eventually(lambda: counted(runtime_of(narrow)) == 0)
-            with connected(narrow, listener) as other:
+            with narrow.socket(listener) as other:
                 assert exchange(other, PATH).code is OK
         eventually(lambda: known(runtime_of(narrow)) == 0)
 

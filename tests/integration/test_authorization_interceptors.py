@@ -16,6 +16,8 @@ from support.bridge_certs import authority
 from support.guarded import connect, listeners, serve
 from support.services import PATIENCE
 
+from grpcsecure.server import gate
+
 RUNTIMES = {"threads": "Acts", "asyncio": "ActsAio"}
 RULES = {"default": "allow"}
 
@@ -159,6 +161,31 @@ def test_other_handler(served, runtime):
     channels = served(lambda _handler, _details: handler)
     for path in (METHODS["unary"][0], "/no.Such/Method"):
         assert assert_same(channels, path, b"ho")[2] == [b"HO!HO!"]
+
+
+def test_method_that_only_an_interceptor_has(served, runtime, monkeypatch):
+    """It is no method of a servicer's when a call is judged again, either."""
+
+    def echo(message, context):
+        return message
+
+    async def echo_aio(message, context):
+        return message
+
+    judged = []
+    admit = gate.Gate.admit
+
+    def admit_and_tell(self, context, method, *, exists=True):
+        judged.append((method, exists))
+        return admit(self, context, method, exists=exists)
+
+    monkeypatch.setattr(gate, "FRESH", 0)
+    monkeypatch.setattr(gate.Gate, "admit", admit_and_tell)
+    behaviour = echo if runtime == "threads" else echo_aio
+    handler = grpc.unary_unary_rpc_method_handler(behaviour)
+    channels = served(lambda found, _details: found or handler)
+    assert assert_same(channels, "/no.Such/Method", b"ho")[2] == [b"ho"]
+    assert judged == [("/no.Such/Method", False)] * 2
 
 
 def behaviour_of(handler):

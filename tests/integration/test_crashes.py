@@ -12,7 +12,6 @@ import grpc
 import pytest
 from cryptography import x509
 from helloworld.helloworld_pb2_grpc import GreeterStub
-from support.bridge import tls_connect, tls_context
 from support.bridge_certs import authority, certificate
 from support.guarded import KINDS, AskedAio, entered, listeners, serve
 from support.raw_http2 import Answer, exchange
@@ -72,21 +71,9 @@ def world_of(folder, ca, *names, **settings):
         yield world
 
 
-@contextmanager
-def connected(world, listener):
-    """Open a connection for one raw call."""
-    port = int(world.server.addresses[listener].rpartition(":")[2])
-    with (
-        socket.create_connection(("127.0.0.1", port), PATIENCE)
-        if listener == "plain"
-        else tls_connect(port, tls_context(world.ca))
-    ) as sock:
-        yield sock
-
-
 def call(world, listener, path=NO_TEXT):
     """Make one raw call over a connection of its own; return what came of it."""
-    with connected(world, listener) as sock:
+    with world.socket(listener) as sock:
         return exchange(sock, path)
 
 
@@ -101,7 +88,7 @@ def answers(world, listener):
 
 def crash(world, events, listener):
     """Have the server of a listener end, and wait for the next one."""
-    with suppress(OSError), connected(world, listener) as sock:  # reset counts too
+    with suppress(OSError), world.socket(listener) as sock:  # reset counts too
         assert exchange(sock, NO_TEXT).code in {None, *CUT}
     crashed = next_event(events, "server.crashed")
     assert crashed.listener == listener
@@ -197,10 +184,10 @@ def test_new_server_has_the_material_in_force(tmp_path, ca, events):
         for _ in range(2):
             expected = renew()
             crash(world, events, "grpc-open")
-            with connected(world, "grpc-open") as sock:
+            with world.socket("grpc-open") as sock:
                 assert sock.getpeercert(binary_form=True) == expected
         expected = renew()
-        with connected(world, "grpc-open") as sock:
+        with world.socket("grpc-open") as sock:
             assert sock.getpeercert(binary_form=True) == expected
 
 
@@ -209,7 +196,7 @@ def test_new_server_has_the_material_in_force(tmp_path, ca, events):
 @pytest.mark.parametrize("moment", ["sent", "server.crashed", "server.restarted"])
 def test_drain_works_at_every_moment(tmp_path, ca, listener, moment, events):
     """Whatever a restart is at, a drain ends it, and nobody listens any more."""
-    with world_of(tmp_path, ca, listener) as world, connected(world, listener) as sock:
+    with world_of(tmp_path, ca, listener) as world, world.socket(listener) as sock:
         with suppress(OSError):  # reset
             exchange(sock, NO_TEXT)
         if moment != "sent":

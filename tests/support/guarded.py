@@ -7,6 +7,7 @@ can tell that they were not.
 from __future__ import annotations
 
 import json
+import socket
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from ipaddress import ip_address
@@ -18,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 from helloworld.helloworld_pb2_grpc import GreeterServicer
+from support.bridge import tls_connect, tls_context
 from support.bridge_certs import Pair, certificate
 from support.services import PATIENCE, reply
 
@@ -308,6 +310,17 @@ class World:
         is_plain = "tls" not in self._config["listeners"][listener]
         pair = self.people[client] if isinstance(client, str) else client
         with connect(address, None if is_plain else self.ca, pair, *options) as opened:
+            yield opened
+
+    @contextmanager
+    def socket(self, listener):
+        """Open a connection to `listener` for raw calls, without a certificate."""
+        port = int(self.server.addresses[listener].rpartition(":")[2])
+        with (
+            tls_connect(port, tls_context(self.ca))
+            if "tls" in self._config["listeners"][listener]
+            else socket.create_connection(("127.0.0.1", port), PATIENCE)
+        ) as opened:
             yield opened
 
     def knock(self, listener, client, method, *messages, **options):
