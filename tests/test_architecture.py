@@ -1,4 +1,4 @@
-"""The structure that design.md draws, held to by reading the source."""
+"""The structure that docs/contributing.md draws, held to by reading the source."""
 
 from __future__ import annotations
 
