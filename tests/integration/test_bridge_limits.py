@@ -92,11 +92,11 @@ def test_client_waits_for_room_in_the_servers_queue(ca, tmp_path):
         listeners["public"] = type(first)(
             first.name, first.sock, path, first.tls, first.material
         )
-        old = server.bridge._channel
-        server.bridge._hang_up()
+        old = server.bridge._line.channel
+        server.bridge._line.hang_up()
         assert server.observer.event() == "died"
         assert server.observer.event() == "restarted"
-        assert server.bridge._channel is not old
+        assert server.bridge._line.channel is not old
         client = stack.enter_context(
             tls_context(ca).wrap_socket(
                 socket.create_connection(("127.0.0.1", server.port())),

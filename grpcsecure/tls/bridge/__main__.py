@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 
 from grpcsecure.tls.bridge import messages
@@ -22,6 +23,9 @@ from grpcsecure.tls.bridge.inner import remove_directory
 from grpcsecure.tls.bridge.wire import Channel
 
 _PR_SET_PDEATHSIG = 1
+
+#: Seconds from a launcher's last descriptor to its end.
+_DEATH = 0.5
 
 #: A terminal and a service manager signal the whole group; when to end is the
 #: launcher's to say, who drains first.
@@ -47,11 +51,24 @@ def main(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the process ends here; the launcher must hear why
         _say(last_words, error)
         return 1
-    if not was_told:
+    if not was_told and _outlives(parent):
         # Nobody else is left to do it. All sockets are in one private directory.
         for directory in {os.path.dirname(p) for p in engine.inner_paths}:  # noqa: PTH120 - str in, str out
             remove_directory(directory)
     return 0
+
+
+def _outlives(parent: int) -> bool:
+    """Whether the launcher is dead, and has not only hung up: then it still serves.
+
+    It is awaited for a moment: a process that dies closes its descriptors first.
+    """
+    end = time.monotonic() + _DEATH
+    while os.getppid() == parent:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
 
 
 def _say(channel: Channel, error: Exception) -> None:
@@ -73,6 +90,8 @@ def _end_with(parent: int, control: socket.socket) -> None:
         return
 
     def launcher_died(*_: object) -> None:
+        if os.getppid() == parent:
+            return  # it lives: somebody else has sent the signal
         with suppress(OSError):  # closed already
             control.shutdown(socket.SHUT_RDWR)
 

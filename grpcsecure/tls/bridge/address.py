@@ -6,6 +6,7 @@ address is percent-encoded with its brackets, as C-core does it.
 
 from __future__ import annotations
 
+import os
 import socket
 from ipaddress import IPv6Address
 from urllib.parse import quote
@@ -31,4 +32,5 @@ def render_address(family: int, address: object) -> str:
     if isinstance(address, bytes) and address[:1] == b"\0":
         return "unix-abstract:" + quote(address[1:], safe=_SAFE)
     path = address if isinstance(address, (str, bytes)) else ""
-    return "unix:" + quote(path, safe=_SAFE)
+    # Not all bytes of a path are text.
+    return "unix:" + quote(os.fsencode(path), safe=_SAFE)

@@ -93,7 +93,10 @@ class Handover:
         waiting = Waiting(number, handshake, facts, inner, name)
         self._waiting[number] = waiting
         self._answers.add(waiting)
-        self._owner.announce(PeerMessage(number, name, facts), inner.fileno())
+        try:
+            self._owner.announce(PeerMessage(number, name, facts), inner.fileno())
+        except OSError as error:
+            self._abandon(waiting, f"its name is not registered: {error.strerror}")
 
     def registered(self, number: int) -> None:
         """The launcher knows the name: use it."""
@@ -120,7 +123,9 @@ class Handover:
         """Obey an order to close; a number that is not here is somebody else's."""
         waiting = self._waiting.get(number)
         if waiting is not None:
-            self._abandon(waiting, "closed by the launcher")
+            self._abandon(
+                waiting, "not taken by the launcher, which may be out of descriptors"
+            )
 
     def _abandon(self, waiting: Waiting, reason: str) -> None:
         self._forget(waiting)

@@ -125,7 +125,8 @@ class Handshake:
             )
 
     def _wait(self) -> None:
-        self._reactor.change(self._fd, IN | OUT if self.stream.pending else IN)
+        # Nothing is read before what waits is out.
+        self._reactor.change(self._fd, OUT if self.stream.pending else IN)
 
     def _advance(self) -> None:
         if self.stream.pending and not self.stream.flush(self.client):

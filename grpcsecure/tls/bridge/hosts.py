@@ -6,6 +6,7 @@ Both get one end of a socketpair and nothing else; a host can only be awaited or
 from __future__ import annotations
 
 import os
+import site
 import subprocess
 import sys
 import threading
@@ -93,9 +94,13 @@ class ProcessHost:
 
 def _environment() -> dict[str, str]:
     """Ours, with a path on which the child finds the same package as we did."""
-    package = Path(__file__).resolve().parents[3]
+    package = str(Path(__file__).resolve().parents[3])
     inherited = os.environ.get("PYTHONPATH", "")
-    entries = [str(package), *(os.path.abspath(p) for p in inherited.split(":") if p)]  # noqa: PTH100 - str in, str out
+    entries = [os.path.abspath(p) for p in inherited.split(":") if p]  # noqa: PTH100 - str in, str out
+    # Where packages are installed the child looks by itself, and last: before the
+    # standard library one of them could stand in for a module of that.
+    if package not in map(os.path.realpath, site.getsitepackages()):
+        entries.insert(0, package)
     return {**os.environ, "PYTHONPATH": ":".join(entries), "PYTHONSAFEPATH": "1"}
 
 

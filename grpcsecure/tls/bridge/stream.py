@@ -139,6 +139,7 @@ class TlsStream:
             SSL.Error: it failed, and an alert is waiting to be sent.
             NoH2Error: no `h2` among the client's protocols; likewise.
         """
+        lib.ERR_clear_error()  # see `take_error`
         result = lib.SSL_do_handshake(self._ssl)
         if result == 1:
             return True
@@ -182,6 +183,7 @@ class TlsStream:
         """
         ssl, plain = self._ssl, self._scratch.plain
         total, end = 0, 0.0
+        lib.ERR_clear_error()  # see `take_error`
         self.is_behind = False
         for step in itertools.count(1):
             got = lib.SSL_read(ssl, plain + total, READ_SIZE + _RECORD - total)
@@ -309,8 +311,8 @@ class TlsStream:
 def take_error() -> str:
     """Return the reason of OpenSSL's oldest queued error and empty the queue.
 
-    Emptied always: SSL_get_error looks at this queue, and what one connection left
-    behind would be the next one's failure.
+    Emptied always, and before whatever SSL_get_error is asked about: it looks at this
+    queue, and what one connection left behind would be the next one's failure.
     """
     code = lib.ERR_peek_error()
     text = lib.ERR_reason_error_string(code) if code else ffi.NULL

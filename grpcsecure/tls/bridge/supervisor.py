@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from grpcsecure.tls.bridge import messages
 from grpcsecure.tls.bridge.heap import Heap, heap_trimmer
 from grpcsecure.tls.bridge.hosts import ProcessHost
+from grpcsecure.tls.bridge.line import Line, NoAnswerError
 from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
 from grpcsecure.tls.bridge.observer import (
     BridgeError,
@@ -27,7 +28,7 @@ from grpcsecure.tls.bridge.registry import Registry
 from grpcsecure.tls.bridge.wire import Channel, Frame, FrameKind, ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from grpcsecure.tls.bridge.hosts import Host, RunningBridge
     from grpcsecure.tls.material import Material
@@ -37,6 +38,9 @@ __all__ = ["Bridge", "BridgeError", "BridgeListener", "BridgeObserver"]
 #: Seconds until a bridge must serve, or have taken new material.
 _START_TIMEOUT = 30.0
 _SWAP_TIMEOUT = 30.0
+
+#: How many bridges are asked for the same swap: one may die of something else.
+_ATTEMPTS = 2
 
 #: Seconds a bridge gets to end by itself once it is told to.
 _STOP_TIMEOUT = 5.0
@@ -71,15 +75,15 @@ class Bridge:
         }
         self._observer = observer
         self._host: Host = ProcessHost() if host is None else host
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
-        self._channel: Channel | None = None
+        self._line = Line()
+        self._changed = self._line.changed
         self._running: RunningBridge | None = None
-        self._answers: dict[int, str | None] = {}
-        self._orders = 0
         self._first_order = 0
         self._ready = False
+        #: Why the first start failed.
         self._failure: str | None = None
+        #: What the bridge has against the material it was started with.
+        self._refused: str | None = None
         self._drained = False
         self._stopping = False
         self._heap = Heap(heap_trimmer())
@@ -131,60 +135,66 @@ class Bridge:
         """
         new = {name: BridgeMaterial.of(each) for name, each in materials.items()}
         with self._changed:
-            channel = self._channel
-            order = self._order()
-            self._send(messages.write_material(order, new))
-            reason = self._await_answer(order, channel)
-        if reason is not None:
-            raise BridgeError(reason)
-        return lambda: self._commit(order, new, channel)
+            for _ in range(_ATTEMPTS):
+                # One that is being started is waited for: nobody else can tell whether
+                # OpenSSL takes the material, and one that it does not would kill it.
+                self._changed.wait_for(
+                    lambda: self._line.channel is not None or self._stopping,
+                    _SWAP_TIMEOUT,
+                )
+                asked = self._line.channel
+                if asked is None:
+                    raise BridgeError("there is no bridge")
+                with suppress(NoAnswerError):
+                    order = self._line.prepare(new)
+                    return lambda: self._commit(order, new, asked)
+                if self._line.channel is asked:
+                    raise BridgeError("the bridge does not answer")
+            raise BridgeError("the bridge died over it")
 
     def _commit(
-        self, order: int, new: Mapping[str, BridgeMaterial], channel: Channel | None
+        self, order: int, new: Mapping[str, BridgeMaterial], asked: Channel
     ) -> None:
         with self._changed:
             # A bridge that is started from now on begins with it.
             self._materials.update(new)
-            if self._channel is not channel:
-                # It began while the other one prepared: with what was in force then.
-                order, channel = self._order(), self._channel
-                self._send(messages.write_material(order, new))
-            self._send(messages.write_commit(order))
-            self._await_answer(order, channel)
-
-    def _await_answer(self, order: int, channel: Channel | None) -> str | None:
-        """Wait for the answer to an order; return what the bridge has against it."""
-        if channel is None:
-            return None
-        answered = self._changed.wait_for(
-            lambda: order in self._answers or self._channel is not channel,
-            _SWAP_TIMEOUT,
-        )
-        reason = self._answers.pop(order, None)
-        return reason if answered else "the bridge does not answer"
+            serves = self._line.channel
+            if serves is None:
+                return
+            try:
+                if serves is not asked:
+                    # It began while the other one prepared: with what was in force.
+                    order = self._line.prepare(new)
+                self._line.send(messages.write_commit(order))
+                self._line.await_answer(order)
+            except (NoAnswerError, BridgeError):
+                # What serves has to be what was said to: the next one begins with it.
+                if self._line.channel is serves:
+                    self._line.hang_up()
 
     def close(self, peers: Collection[str]) -> None:
         """Close the connections that have these names, with a TLS close_notify."""
-        with self._changed:
-            numbers = self.peers.numbers_of(frozenset(peers))
-            if numbers:
-                self._send(messages.write_ids(FrameKind.CLOSE, numbers))
+        numbers = self.peers.numbers_of(frozenset(peers))
+        if numbers:
+            self._say_of(FrameKind.CLOSE, numbers)
 
     def drain(self) -> None:
         """Accept no more; open connections go on until server or client end them."""
         with self._changed:
             self._stopping = True
+            self._changed.notify_all()
             self._wake.set()
-            self._send(Frame(FrameKind.DRAIN))
+            self._line.send(Frame(FrameKind.DRAIN))
 
     def stop(self, timeout: float = 0.0) -> None:
         """End the bridge, after waiting `timeout` seconds for a drain to finish."""
         with self._changed:
             self._stopping = True
+            self._changed.notify_all()
             self._changed.wait_for(
-                lambda: self._drained or self._channel is None, timeout
+                lambda: self._drained or self._line.channel is None, timeout
             )
-            self._send(Frame(FrameKind.STOP))
+            self._line.send(Frame(FrameKind.STOP))
             self._wake.set()
         if self._thread.ident is not None:
             self._ended.wait(_STOP_TIMEOUT)
@@ -194,82 +204,77 @@ class Bridge:
             self._thread.join(_STOP_TIMEOUT)
         self.peers.clear()
 
-    # Sending; the lock is held.
-
-    def _send(self, frame: Frame, descriptor: int | None = None) -> None:
-        if self._channel is None:
-            return
-        try:
-            taken = self._channel.send(frame, descriptor)
-        except OSError:
-            taken = False
-        if not taken:
-            # Gone, or stuck: ended here so that reading notices it, in its own thread.
-            self._hang_up()
-
-    def _hang_up(self) -> None:
-        if self._channel is not None:
-            with suppress(OSError):  # it is gone already
-                self._channel.sock.shutdown(socket.SHUT_RDWR)
-
-    def _order(self) -> int:
-        self._orders += 1
-        return self._orders
-
     # The supervisor's thread.
 
     def _supervise(self) -> None:
-        failures = 0
         try:
-            while True:
-                reason, was_ready, lasted = self._run_once()
-                if self._stopping:
-                    return
-                failures = 0 if lasted >= _STABLE else failures
-                if not self._has_served(was_ready=was_ready, reason=reason):
-                    return
-                if failures >= len(_BACKOFF):
-                    self._observer.gave_up(reason)
-                    return
-                pause = _BACKOFF[failures]
-                failures += 1
-                self._observer.died(reason, pause)
-                if self._wake.wait(pause):
-                    return
+            self._keep_running()
+        except Exception as error:  # noqa: BLE001 - a mistake of ours, and nobody else watches
+            reason = f"{type(error).__name__}: {error}"
+            if self._has_served(reason):
+                self._tell(self._observer.gave_up, reason)
         finally:
             self._ended.set()
 
-    def _has_served(self, *, was_ready: bool, reason: str) -> bool:
+    def _keep_running(self) -> None:
+        failures = 0
+        while True:
+            reason, lasted = self._run_once()
+            if self._stopping or not self._has_served(reason):
+                return
+            failures = 0 if lasted >= _STABLE else failures
+            if failures >= len(_BACKOFF):
+                self._tell(self._observer.gave_up, reason)
+                return
+            pause = _BACKOFF[failures]
+            failures += 1
+            self._tell(self._observer.died, reason, pause)
+            if self._wake.wait(pause):
+                return
+
+    @staticmethod
+    def _tell(hear: Callable[..., None], *what: object) -> None:
+        with suppress(Exception):  # such as of a filter in somebody's logging
+            hear(*what)
+
+    def _has_served(self, reason: str) -> bool:
         """Whether there is something to restart: a failed first start is `start`'s."""
         with self._changed:
-            if was_ready or self._ready:
-                return True
-            # What the bridge said of its first material says more than how it ended.
-            self._failure = self._failure or reason
-            self._changed.notify_all()
-            return False
+            if not self._ready:
+                self._failure = reason
+                self._changed.notify_all()
+            return self._ready
 
-    def _run_once(self) -> tuple[str, bool, float]:
-        """Run one bridge to its end; say why it ended, if it served, and how long."""
+    def _run_once(self) -> tuple[str, float]:
+        """Run one bridge to its end; say why it ended, and how long it lasted."""
         began = time.monotonic()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            running = self._host.start(theirs)
+            channel, running = self._start_one()
         except OSError as error:
-            ours.close()
-            return f"it could not be started: {error.strerror}", False, 0.0
-        channel = Channel(ours)
-        self._open(channel, running)
+            return f"it could not be started: {error.strerror}", 0.0
         try:
+            self._open(channel, running)
             reason = self._listen_to(channel)
+        except ProtocolError as error:
+            reason = f"too much material for it: {error}"
         finally:
-            self._shut(channel)
+            self._shut()
         outcome = running.wait(_STOP_TIMEOUT)
         if outcome is None:
             running.kill()
             outcome = running.wait(_STOP_TIMEOUT) or "stuck"
         self._running = None
-        return reason or outcome, self._ready, time.monotonic() - began
+        # What it said of its first material says more than how it ended.
+        return reason or self._refused or outcome, time.monotonic() - began
+
+    def _start_one(self) -> tuple[Channel, RunningBridge]:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            return Channel(ours), self._host.start(theirs)
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
 
     def _open(self, channel: Channel, running: RunningBridge) -> None:
         # Only sending has a deadline (socket(7)): a silent bridge is a quiet one.
@@ -278,24 +283,26 @@ class Bridge:
         )
         with self._changed:
             self._running = running
-            self._channel = channel
+            self._line.open(channel)
+            self._refused = None
+            if self._stopping:
+                # Its listening sockets are closed, or soon: there is nothing to serve.
+                self._line.hang_up()
+                return
             for listener in self._listeners.values():
                 order = messages.ListenOrder(
                     listener.name, BridgeSettings.of(listener.tls), listener.inner_path
                 )
-                self._send(messages.write_listen(order), listener.sock.fileno())
-            self._first_order = self._order()
-            self._send(messages.write_material(self._first_order, self._materials))
-            self._send(messages.write_commit(self._first_order))
+                self._line.send(messages.write_listen(order), listener.sock.fileno())
+            self._first_order = self._line.new_order()
+            self._line.send(messages.write_material(self._first_order, self._materials))
+            self._line.send(messages.write_commit(self._first_order))
 
-    def _shut(self, channel: Channel) -> None:
+    def _shut(self) -> None:
         """Forget the peers first: after this their names may be bound by anybody."""
         with self._changed:
             self.peers.clear()
-            self._channel = None
-            channel.close()
-            self._answers.clear()
-            self._changed.notify_all()
+            self._line.shut()
 
     def _listen_to(self, channel: Channel) -> str | None:
         """Obey what the bridge reports until it ends; return its last words."""
@@ -312,8 +319,7 @@ class Bridge:
                     else:
                         self._heed(frame, descriptor, registered)
                 if registered:
-                    with self._changed:
-                        self._send(messages.write_ids(FrameKind.REGISTERED, registered))
+                    self._say_of(FrameKind.REGISTERED, registered)
         except ProtocolError as error:
             running = self._running
             if running is not None:
@@ -321,6 +327,10 @@ class Bridge:
             return f"it sent {error}"
         except (EOFError, OSError):
             return None
+
+    def _say_of(self, kind: FrameKind, connections: Iterable[int]) -> None:
+        with self._changed:
+            self._line.send(messages.write_ids(kind, connections))
 
     def _heed(
         self, frame: Frame, descriptor: int | None, registered: list[int]
@@ -334,7 +344,7 @@ class Bridge:
                 if self._heap.one_less(len(self.peers)):
                     self._trim_later()
         elif kind is FrameKind.REFUSED:
-            self._observer.refused(messages.read_refusal(frame))
+            self._tell(self._observer.refused, messages.read_refusal(frame))
         elif kind in (FrameKind.PREPARED, FrameKind.SWAPPED, FrameKind.REJECTED):
             self._answered(kind, *messages.read_answer(frame))
         elif kind is FrameKind.DRAINED:
@@ -357,8 +367,7 @@ class Bridge:
     ) -> None:
         if hold is None:
             # Out of descriptors: without a hold on it the name is not safe.
-            with self._changed:
-                self._send(messages.write_ids(FrameKind.CLOSE, [message.connection]))
+            self._say_of(FrameKind.CLOSE, [message.connection])
             return
         if not self.peers.add(message.connection, message.name, message.facts, hold):
             os.close(hold)
@@ -368,12 +377,11 @@ class Bridge:
     def _answered(self, kind: FrameKind, order: int, reason: str | None) -> None:
         with self._changed:
             if order != self._first_order:
-                self._answers[order] = reason
-                self._changed.notify_all()
+                self._line.answered(order, reason)
                 return
             if reason is not None:
-                self._failure = reason
-                self._hang_up()
+                self._refused = reason
+                self._line.hang_up()
                 return
             if kind is not FrameKind.SWAPPED:
                 return
@@ -381,4 +389,4 @@ class Bridge:
             self._ready = True
             self._changed.notify_all()
         if not is_first:
-            self._observer.restarted()
+            self._tell(self._observer.restarted)

@@ -137,6 +137,10 @@ def ask_for_certificate(
                 anchors=anchors,
             )
             lib.X509_STORE_CTX_set_error(store, error)
+            if not error:
+                # What is forgiven may be in OpenSSL's queue all the same, and would
+                # be taken for the failure of whatever is done next.
+                lib.ERR_clear_error()
         except Exception as mistake:  # noqa: BLE001 - an error in a decision is a refusal
             problems.append(mistake)
             return 0
