@@ -114,6 +114,7 @@ def certificate(
     names: list[x509.GeneralName] | None = None,
     extended: list[x509.ObjectIdentifier] | None = None,
     usage: x509.KeyUsage | None = LEAF_USAGE,
+    extra: tuple[x509.UnrecognizedExtension, ...] = (),
     is_ca: bool = False,
     start: dt.datetime = NOW - DAY,
     end: dt.datetime = NOW + 30 * DAY,
@@ -143,6 +144,8 @@ def certificate(
         builder = builder.add_extension(
             x509.SubjectAlternativeName(names), critical=False
         )
+    for extension in extra:
+        builder = builder.add_extension(extension, critical=False)
     signing = signer or (issuer.key if issuer else own)
     return Pair(
         certificate=builder.sign(signing, hashes.SHA256()), key=own, issuers=send

@@ -7,21 +7,25 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtensionOID
 from OpenSSL import SSL
 from support.bridge import material, settings
-from support.bridge_certs import authority, certificate
+from support.bridge_certs import authority, certificate, new_key
 
 from grpcsecure.tls.bridge.context import ContextError, build_context
 from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
+from grpcsecure.tls.bridge.stream import Scratch, TlsStream
 from grpcsecure.tls.bridge.verdict import HandshakeRecord
 
 
-def ends(context, *, record, shows=None):
+def ends(context, *, record, shows=None, version=SSL.TLS1_3_VERSION):
     """Return a server's and a client's end; the client has `shows` for itself."""
     server = SSL.Connection(context, None)
     server.set_app_data(record)
     server.set_accept_state()
     options = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    options.set_max_proto_version(version)
     options.set_alpn_protos([b"h2"])
     if shows is not None:
         options.use_certificate(shows.certificate)
@@ -96,3 +100,66 @@ def test_mistake_while_a_certificate_is_judged_refuses_it(mode):
     client.bio_write(server.bio_read(65536))
     with pytest.raises(SSL.Error):
         client.recv(1)
+
+
+def forged(root, how):
+    """Return a client's certificate that OpenSSL complains about in its own words."""
+    if how == "signed by another key":
+        return certificate("client", issuer=root, signer=new_key("nobody's"))
+    broken = x509.UnrecognizedExtension(ExtensionOID.EXTENDED_KEY_USAGE, b"no DER")
+    return certificate("client", issuer=root, extra=(broken,))
+
+
+@pytest.mark.parametrize("how", ["signed by another key", "broken extension"])
+@pytest.mark.parametrize("piece", [1, 65536], ids=["byte by byte", "at once"])
+@pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
+def test_forgiven_certificate_leaves_nothing_behind(how, piece, version):
+    """What a mode forgives fails neither its handshake, nor anything that follows."""
+    root = authority("root")
+    context = build_context(
+        BridgeSettings.of(settings("request_but_dont_verify")),
+        BridgeMaterial.of(
+            material(certificate("server", issuer=root), client_ca=[root])
+        ),
+    )
+    scratch = Scratch()
+    streams = [TlsStream(context, scratch) for _ in range(2)]
+    clients = [
+        ends(context, record=None, shows=shows, version=version)[1]
+        for shows in (None, forged(root, how))
+    ]
+    for stream, client in zip(streams, clients, strict=True):
+        while not shake(stream, client, scratch, piece):
+            pass
+    assert streams[1].record.error is not None
+    for stream, client in zip(streams, clients, strict=True):
+        client.send(b"hello")
+        # Half a record is nothing to be read, and no failure.
+        data = client.bio_read(65536)
+        feed(stream, scratch, data[:-1])
+        assert stream.decrypt() == 0
+        feed(stream, scratch, data[-1:])
+        assert bytes(scratch.plain_memory[: stream.decrypt()]) == b"hello"
+
+
+def shake(stream, client, scratch, piece):
+    """Take one step of a handshake; return whether the server's end is done."""
+    done = False
+    with suppress(SSL.WantReadError):
+        client.do_handshake()
+    with suppress(SSL.WantReadError):
+        data = client.bio_read(65536)
+        for start in range(0, len(data), piece):
+            feed(stream, scratch, data[start : start + piece])
+            done = stream.handshake()
+    said = stream._output()
+    stream._drop(len(said))
+    if said:
+        client.bio_write(said)
+    return done
+
+
+def feed(stream, scratch, data):
+    """Give a stream what came for it."""
+    scratch.read_memory[: len(data)] = data
+    stream.feed(len(data))
