@@ -247,6 +247,7 @@ def test_temporary_files_of_others_are_left_alone(tmp_path):
         "uri:no-scheme",
         "uri:https://a b",
         "common_name:" + "a" * 65,
+        "common_name:" + "é" * 33,
         "common_name:a\nb",
         "organizational_unit:" + "a" * 65,
     ],
@@ -264,11 +265,21 @@ def test_server_name_that_is_none_is_refused(text):
         parse_server(text)
 
 
-def test_long_value_is_no_common_name():
-    """A common name holds 64 characters; a longer name is in the SAN alone."""
-    client = parse_client("spiffe:spiffe://corp.test/" + "x" * 80)
+@pytest.mark.parametrize(
+    "text", ["spiffe:spiffe://corp.test/" + "x" * 80, "ip:fe80::1%" + "é" * 40]
+)
+def test_long_value_is_no_common_name(text):
+    """A common name holds 64 bytes; a longer name is in the SAN alone."""
+    client = parse_client(text)
     assert client.subject == "client"
     assert len(client.names) == 1
+
+
+@pytest.mark.parametrize("kind", ["common_name", "organizational_unit"])
+def test_longest_name_that_is_taken_can_be_issued(kind):
+    """The bound is the one that the certificate has: bytes, not characters."""
+    client = parse_client(f"{kind}:" + "é" * 32)
+    assert make_files(servers=[], clients=[client], now=NOW, days=1)
 
 
 def test_repr_shows_no_key(tmp_path):
