@@ -26,10 +26,13 @@ REDACTED = "<redacted>"
 
 #: Keyword arguments whose values are not printed, by a word in their name.
 _SECRET = re.compile(
-    r"pass(word|wd|phrase)?|secret|token|credential|auth|bearer|api_?key|(^|_)key|cookie"
-    r"|session|salt|signature|dsn|connection_?string|(^|_)pin$|(^|_)url$",
+    r"pass(word|wd|phrase)?|pwd|secret|token|credential|auth|bearer|api_?key|(^|_)key"
+    r"|cookie|session|salt|signature|dsn|connection_?string|(^|_)pin$|ur[il]$",
     re.IGNORECASE,
 )
+
+#: `://user:password@`; some programs take a slash in it, whatever RFC 3986 says.
+_CREDENTIALS = re.compile(r"://[^/?#@\s]*:[^@]*@")
 
 #: Text that is the same without quotes in every YAML.
 _PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./:@+-]*")
@@ -39,7 +42,7 @@ def render_effective(document: Document) -> str:
     """Return the effective config of `document` as YAML, defaults marked.
 
     Redacted are, in `with`: what came from a variable, and what is called like a
-    secret; and PEM text anywhere.
+    secret; anywhere: PEM text, and URLs with a password in them.
     """
     lines = [f"# effective config of {_comment(document.source.name)}"]
     if document.profile is not None:
@@ -168,7 +171,7 @@ def _number(value: object) -> str:
 
 def _text(text: str, *, is_key: bool = False) -> str:
     """Spell text so that it is read back as it is: quoted unless that is certain."""
-    if "-----BEGIN" in text:
+    if "-----BEGIN" in text or _CREDENTIALS.search(text):
         text = REDACTED
     if not is_key:
         text = text.replace("$", "$$")

@@ -179,6 +179,13 @@ PEM = "-----BEGIN PRIVATE KEY----- MIIEsecret"
         "{credentials: [hunter2]}",
         "{auth: {user: hunter2}}",
         "{database_url: 'postgres://u:hunter2@db'}",
+        "{db_pwd: hunter2}",
+        "{database_uri: hunter2}",
+        "{databaseUrl: hunter2}",
+        "{greeting: ['see postgres://u:hunter2@db/x']}",
+        "{greeting: 'redis://:hunter2@db'}",
+        "{greeting: 'mysql://u:/hunter2@db'}",
+        "{greeting: {'postgres://u:hunter2@db': 1}}",
         f"{{greeting: '{PEM} hunter2'}}",
         f"{{greeting: {{'{PEM} hunter2': 1}}}}",
     ],
@@ -207,6 +214,17 @@ def test_pem_is_redacted_anywhere():
     """Also in a place that takes any text."""
     text = GOOD + f"server: {{channel_options: {{grpc.x: '{PEM}'}}}}\n"
     assert "MIIE" not in render_effective(document(text))
+
+
+def test_url_with_a_password_is_redacted_anywhere():
+    """Also in a place that takes any text; one without a password is shown."""
+    option = "server: {{channel_options: {{grpc.http_proxy: 'http://{}proxy:80/@'}}}}\n"
+    shown, hidden = (
+        render_effective(document(GOOD + option.format(user)))
+        for user in ("u@", "u:hunter2@")
+    )
+    assert "grpc.http_proxy: http://u@proxy:80/@\n" in shown
+    assert 'grpc.http_proxy: "<redacted>"' in hidden
 
 
 def test_name_of_the_file_cannot_break_out_of_the_comment():
