@@ -111,7 +111,7 @@ def _title(test: PolicyTest) -> str:
         said = (f"{one.kind.value}:{one.value}" for one in test.caller.criteria)
         caller = " ".join(said)
     where = f" on {test.listener}" if test.listener is not None else ""
-    sent = "".join(f" {key}={value}" for key, value in test.metadata)
+    sent = "".join(f" {key}={value}" for key, value in test.shown_metadata)
     return f"{test.expect.value} {test.call}{where}{sent} as {caller}"
 
 

@@ -41,8 +41,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./:@+-]*")
 def render_effective(document: Document) -> str:
     """Return the effective config of `document` as YAML, defaults marked.
 
-    Redacted are, in `with`: what came from a variable, and what is called like a
-    secret; anywhere: PEM text, and URLs with a password in them.
+    Redacted are, in `with` and in the metadata of rules and tests: what came from a
+    variable; in `with`: what is called like a secret; anywhere: PEM text, and URLs with
+    a password in them.
     """
     lines = [f"# effective config of {_comment(document.source.name)}"]
     if document.profile is not None:
@@ -139,12 +140,16 @@ def _render_default(key: str, part: Schema, *, indent: str) -> Iterator[str]:
 
 
 def _is_secret(node: Node, path: Path) -> bool:
+    is_from_variable = isinstance(node, Scalar) and node.from_variable
+    # authorization, rules or tests, name or index, metadata.
+    if path[:1] == ("authorization",) and path[3:4] == ("metadata",):
+        return is_from_variable
     # services, index, with, and then the arguments.
     if path[:1] != ("services",) or path[2:3] != ("with",):
         return False
-    if isinstance(node, Scalar) and node.from_variable:
-        return True
-    return any(isinstance(s, str) and _SECRET.search(s) for s in path[3:])
+    return is_from_variable or any(
+        isinstance(step, str) and _SECRET.search(step) for step in path[3:]
+    )
 
 
 def _scalar(node: Scalar) -> str:

@@ -198,6 +198,25 @@ def test_what_may_be_a_secret_is_redacted(arguments):
     assert '"<redacted>"' in rendered
 
 
+def test_metadata_from_a_variable_is_redacted():
+    """Of rules and of tests; what the file itself says is shown."""
+    text = GOOD + (
+        "authorization:\n"
+        "  rules: {r: {allow: [anyone], methods: ['*'],"
+        " metadata: {x-api-key: ['${X}', a], x-env: [b]}}}\n"
+        "  tests: [{as: anonymous, call: /a.B/C, expect: deny,"
+        " metadata: {x-api-key: 'is ${X}', x-env: c}}]\n"
+    )
+    rendered = render_effective(document(text, X="hunter2"))
+    assert "hunter2" not in rendered
+    rules, _, tests = rendered.partition("  tests:\n")
+    assert (
+        '        x-api-key:\n          - "<redacted>"\n          - a\n'
+        "        x-env:\n          - b\n"
+    ) in rules
+    assert '        x-api-key: "<redacted>"\n        x-env: c\n' in tests
+
+
 def test_default_of_a_variable_is_shown():
     """It is written in the file."""
     rendered = render_effective(document(with_("{greeting: '${NO:-Hello}'}")))
