@@ -53,6 +53,13 @@ def check_chain(
             label=f"{len(unused)} of {len(chain)} certificates do not belong to it",
             help="remove what does not belong to the chain",
         )
+    elif (twice := _first_repeated(chain)) is not None:
+        yield use.report(
+            kinds.CHAIN_DISORDERED,
+            f"{use.shown} holds {quote(twice.subject)} twice",
+            label="the second copy proves nothing",
+            help="remove the second copy",
+        )
     elif path != list(chain):
         yield use.report(
             kinds.CHAIN_DISORDERED,
@@ -60,6 +67,12 @@ def check_chain(
             label=f"{quote(path[1].subject)} belongs behind the first",
             help=_ORDER,
         )
+
+
+def _first_repeated(chain: Sequence[Certificate]) -> Certificate | None:
+    return next(
+        (entry for index, entry in enumerate(chain) if entry in chain[:index]), None
+    )
 
 
 def _follow(chain: Sequence[Certificate]) -> tuple[list[Certificate], bool]:

@@ -15,6 +15,7 @@ from grpcsecure.checks.decisions import (
     describe_trace,
 )
 from grpcsecure.checks.methods import KnownMethods, service_of
+from grpcsecure.config import wording
 from grpcsecure.diagnostics.catalog import policy as kinds
 from grpcsecure.diagnostics.model import Case, Label, quote
 from grpcsecure.frozen import frozen
@@ -48,10 +49,13 @@ def check_callers(document: Document) -> Iterator[Finding]:
         criteria = test.caller.criteria if test.caller is not None else ()
         for one in criteria:
             if test.caller is not None and not is_concrete(test.caller, one.kind):
+                node = wording.node_at(document.tree, (*path, one.kind.value))
+                value = wording.shown(node)
                 yield kinds.VAGUE_CALLER(
-                    f"the caller of a test is a pattern: {quote(one.value)}",
+                    "the caller of a test is a pattern"
+                    + (f": {value}" if value else ""),
                     span=document.place(*path, one.kind.value),
-                    label="stands for many certificates",
+                    label=wording.remark(node, "stands for many certificates"),
                     help="write one name that the pattern matches",
                 )
             elif one.kind is MatcherKind.CERTIFICATES and len(criteria) > 1:
@@ -111,7 +115,7 @@ def _title(test: PolicyTest) -> str:
         said = (f"{one.kind.value}:{one.value}" for one in test.caller.criteria)
         caller = " ".join(said)
     where = f" on {test.listener}" if test.listener is not None else ""
-    sent = "".join(f" {key}={value}" for key, value in test.metadata)
+    sent = "".join(f" {key}={value}" for key, value in test.shown_metadata)
     return f"{test.expect.value} {test.call}{where}{sent} as {caller}"
 
 

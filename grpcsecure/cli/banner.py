@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from grpcsecure import __version__
+from grpcsecure.diagnostics.render.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,14 @@ def _services(server: Server) -> dict[str, int]:
 def render_banner(
     server: Server, fields: dict[str, object], *, now: datetime
 ) -> Iterator[str]:
-    """Yield the lines of the banner; the last one is the ready line."""
+    """Yield the lines of the banner; the last one is the ready line.
+
+    Whoever made a certificate chose its names: they are made `visible`.
+    """
+    yield from map(visible, _lines(server, fields, now))
+
+
+def _lines(server: Server, fields: dict[str, object], now: datetime) -> Iterator[str]:
     profile = f" (profile {server.report.profile})" if server.report.profile else ""
     yield (
         f"grpcsecure {fields['version']}  pid {fields['pid']}"

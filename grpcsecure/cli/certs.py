@@ -150,9 +150,12 @@ def _instructions(
     directory: Path, servers: Sequence[str], clients: Sequence[str]
 ) -> Iterator[str]:
     """Yield config lines and a client command, both to paste."""
+    host = next((name for name in servers if name in _DEFAULT_SERVERS), None)
+    # Without quotes, the bracket would begin a list.
+    address = '"[::1]:8443"' if host == "::1" else "127.0.0.1:8443"
     yield "# in the config, below `listeners:`"
     yield "  public:"
-    yield "    address: 127.0.0.1:8443"
+    yield f"    address: {address}"
     yield "    tls:"
     yield f"      certificate: {_yaml(directory / 'server.pem')}"
     yield f"      private_key: {_yaml(directory / 'server.key')}"
@@ -162,7 +165,7 @@ def _instructions(
     for number, client in enumerate(clients, 1):
         stem = "client" if number == 1 else f"client-{number}"
         yield f"# {client}"
-        yield _grpcurl(directory, stem, servers)
+        yield _grpcurl(directory, stem, host, servers[0])
 
 
 def _yaml(path: Path) -> str:
@@ -174,7 +177,8 @@ def _yaml(path: Path) -> str:
     return text if plain.isalnum() else json.dumps(text, ensure_ascii=False)
 
 
-def _grpcurl(directory: Path, stem: str, servers: Sequence[str]) -> str:
+def _grpcurl(directory: Path, stem: str, host: str | None, authority: str) -> str:
+    """Return a command that lists the services; `host=None`: no name leads here."""
     from shlex import quote
 
     paths = {
@@ -186,10 +190,9 @@ def _grpcurl(directory: Path, stem: str, servers: Sequence[str]) -> str:
         )
     }
     options = " ".join(f"{option} {path}" for option, path in paths.items())
-    host = next((name for name in servers if name in _DEFAULT_SERVERS), None)
     if host is None:
         # Not a name that leads here: dial this machine, and expect that name.
-        options += f" -authority {quote(servers[0])}"
+        options += f" -authority {quote(authority)}"
         host = "127.0.0.1"
     target = f"[{host}]:8443" if ":" in host else f"{host}:8443"
     return f"grpcurl {options} {quote(target)} list"

@@ -6,14 +6,19 @@ imports.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from grpcsecure import __version__
 from grpcsecure.cli.console import Console
 
-__all__ = ["FORESEEN", "cli"]
+if TYPE_CHECKING:
+    from grpcsecure.server.ahead import Ahead
+
+__all__ = ["FORESEEN", "Session", "cli"]
 
 #: Under this name the commands find what was begun before they were known.
 FORESEEN = "grpcsecure.foreseen"
@@ -25,6 +30,17 @@ _COMMANDS = {
     "serve": "grpcsecure.cli.serve:serve",
     "validate": "grpcsecure.cli.validate:validate",
 }
+
+
+@dataclass
+class Session:
+    """What whoever runs the command line hands to it, and gets back.
+
+    `console` is the one that the global options ask for, from when they are read on.
+    """
+
+    ahead: Ahead | None = None
+    console: Console = field(default_factory=Console)
 
 
 class _LazyGroup(click.Group):
@@ -70,5 +86,7 @@ def _no_such_command(name: str) -> str:
 @click.pass_context
 def cli(context: click.Context, *, color: str, quiet: bool, verbose: bool) -> None:
     """Secure gRPC servers in Python from one config file."""
-    context.meta[FORESEEN] = context.obj
-    context.obj = Console(color=color, quiet=quiet, verbose=verbose)
+    session = context.ensure_object(Session)
+    session.console = Console(color=color, quiet=quiet, verbose=verbose)
+    context.meta[FORESEEN] = session.ahead
+    context.obj = session.console

@@ -1,4 +1,7 @@
-"""The streams: the only module of the package that touches stdout and stderr.
+"""The streams: what a command has to say goes through here.
+
+Besides, click writes its help and what is wrong with a command line, and the log lines
+of `serve` have a handler of their own (`logs`).
 
 The result goes to stdout, everything else to stderr. A reader that has gone away
 (`| head`) and a terminal that lacks a character are no errors.

@@ -51,28 +51,25 @@ def _run(arguments: Sequence[str], ahead: Ahead | None) -> tuple[int, bool]:
     """Return the exit code, and whether user threads may still be running."""
     import click
 
-    from grpcsecure.cli.commands import cli
-    from grpcsecure.cli.console import Console
+    from grpcsecure.cli.commands import Session, cli
 
-    console = Console(
-        color="auto", quiet=False, verbose="-v" in arguments or "--verbose" in arguments
-    )
+    session = Session(ahead)
     try:
         result: Any = cli.main(
-            list(arguments), prog_name="grpcsecure", standalone_mode=False, obj=ahead
+            list(arguments), prog_name="grpcsecure", standalone_mode=False, obj=session
         )
     except click.ClickException as error:
         error.show()
         return ExitCode.CANNOT, False
     except (click.Abort, KeyboardInterrupt):
-        console.error("interrupted")
+        session.console.error("interrupted")
         return ExitCode.CANNOT, False
     except GrpcSecureError as error:
-        console.error(f"error: {error}")
+        session.console.error(f"error: {error}")
         return error.exit_code, False
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for users
-        console.internal_error(error)
+        session.console.internal_error(error)
         return ExitCode.CANNOT, False
     code = result if isinstance(result, int) else ExitCode.OK
-    console.flush()
+    session.console.flush()
     return code, code == ExitCode.CUT

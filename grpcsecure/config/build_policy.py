@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.parts import Part, items_of, texts_of, value_of
-from grpcsecure.config.tree import Sequence
+from grpcsecure.config.tree import Scalar, Sequence
 from grpcsecure.model.names import (
     parse_dns_pattern,
     parse_email,
@@ -38,7 +38,7 @@ from grpcsecure.model.policy import (
 
 if TYPE_CHECKING:
     import pathlib
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from grpcsecure.config.parts import Reader
     from grpcsecure.config.tree import Node, Path
@@ -148,8 +148,18 @@ def _conditions(reader: Reader, part: Part) -> tuple[MetadataCondition, ...]:
         for index, item in enumerate(items_of(node)):
             _check_metadata(reader, key, item, (*metadata.path, key, index))
     return tuple(
-        MetadataCondition(key, texts_of(node)) for key, node in metadata.items()
+        MetadataCondition(key, texts_of(node), _hidden(items_of(node)))
+        for key, node in metadata.items()
     )
+
+
+def _hidden(nodes: Iterable[Node]) -> frozenset[str]:
+    """Return the values that came from variables."""
+    return frozenset(str(value_of(node)) for node in nodes if _is_hidden(node))
+
+
+def _is_hidden(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.from_variable
 
 
 def _test(reader: Reader, part: Part) -> PolicyTest:
@@ -168,6 +178,7 @@ def _test(reader: Reader, part: Part) -> PolicyTest:
         **reader.given(part, expect=Effect),
         listener=None if listener is None else str(value_of(listener)),
         metadata=tuple((key, str(value_of(node))) for key, node in entries),
+        hidden=frozenset(key for key, node in entries if _is_hidden(node)),
     )
 
 

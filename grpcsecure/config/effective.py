@@ -26,10 +26,13 @@ REDACTED = "<redacted>"
 
 #: Keyword arguments whose values are not printed, by a word in their name.
 _SECRET = re.compile(
-    r"pass(word|wd|phrase)?|secret|token|credential|auth|bearer|api_?key|(^|_)key|cookie"
-    r"|session|salt|signature|dsn|connection_?string|(^|_)pin$|(^|_)url$",
+    r"pass(word|wd|phrase)?|pwd|secret|token|credential|auth|bearer|api_?key|(^|_)key"
+    r"|cookie|session|salt|signature|dsn|connection_?string|(^|_)pin$|ur[il]$",
     re.IGNORECASE,
 )
+
+#: `://user:password@`; some programs take a slash in it, whatever RFC 3986 says.
+_CREDENTIALS = re.compile(r"://[^/?#@\s]*:[^@]*@")
 
 #: Text that is the same without quotes in every YAML.
 _PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./:@+-]*")
@@ -38,8 +41,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./:@+-]*")
 def render_effective(document: Document) -> str:
     """Return the effective config of `document` as YAML, defaults marked.
 
-    Redacted are, in `with`: what came from a variable, and what is called like a
-    secret; and PEM text anywhere.
+    Redacted are, in `with` and in the metadata of rules and tests: what came from a
+    variable; in `with`: what is called like a secret; anywhere: PEM text, and URLs with
+    a password in them.
     """
     lines = [f"# effective config of {_comment(document.source.name)}"]
     if document.profile is not None:
@@ -136,12 +140,16 @@ def _render_default(key: str, part: Schema, *, indent: str) -> Iterator[str]:
 
 
 def _is_secret(node: Node, path: Path) -> bool:
+    is_from_variable = isinstance(node, Scalar) and node.from_variable
+    # authorization, rules or tests, name or index, metadata.
+    if path[:1] == ("authorization",) and path[3:4] == ("metadata",):
+        return is_from_variable
     # services, index, with, and then the arguments.
     if path[:1] != ("services",) or path[2:3] != ("with",):
         return False
-    if isinstance(node, Scalar) and node.from_variable:
-        return True
-    return any(isinstance(s, str) and _SECRET.search(s) for s in path[3:])
+    return is_from_variable or any(
+        isinstance(step, str) and _SECRET.search(step) for step in path[3:]
+    )
 
 
 def _scalar(node: Scalar) -> str:
@@ -168,7 +176,7 @@ def _number(value: object) -> str:
 
 def _text(text: str, *, is_key: bool = False) -> str:
     """Spell text so that it is read back as it is: quoted unless that is certain."""
-    if "-----BEGIN" in text:
+    if "-----BEGIN" in text or _CREDENTIALS.search(text):
         text = REDACTED
     if not is_key:
         text = text.replace("$", "$$")

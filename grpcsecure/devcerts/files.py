@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from errno import EISDIR
 from typing import TYPE_CHECKING
 
 from grpcsecure.devcerts.credentials import (
@@ -111,42 +112,91 @@ def write_files(directory: Path, files: Iterable[DevFile], *, force: bool) -> No
     """Write all of `files` below `directory`, or none of them.
 
     Every byte is written under a temporary name before the first file gets its own:
-    a full disk leaves things as they were.
+    a full disk leaves things as they were. What is replaced is kept beside it until
+    all of them are in their places.
 
     Raises:
         FileExistsError: a file is there already, and not `force`; `filename` says
             which.
-        OSError: it cannot be written; nothing has changed.
+        OSError: it cannot be written; nothing has changed. `filename` says which.
     """
     files = list(files)
     targets = [directory / file.name for file in files]
     staged: list[Path] = []
-    placed: list[Path] = []
     try:
-        if not force:
-            _refuse_existing(targets)
+        for target in targets:
+            _refuse_directory(target)
+            if not force:
+                _refuse_existing(target)
         for file, target in zip(files, targets, strict=True):
             target.parent.mkdir(parents=True, exist_ok=True)
-            _stage(target.with_name(f".{target.name}.{os.getpid()}.new"), file, staged)
-        for source, target in zip(staged, targets, strict=True):
-            if not force:
-                _reserve(target)
-                placed.append(target)
-            source.replace(target)
-    except BaseException:
-        for path in placed:
-            path.unlink()
-        raise
+            with _about(target):
+                _stage(_beside(target, "new"), file, staged)
+        _place(staged, targets, force=force)
     finally:
         for path in staged:
             with suppress(OSError):
                 path.unlink()
 
 
-def _refuse_existing(targets: list[Path]) -> None:
-    for target in targets:
-        if os.path.lexists(target):
-            raise FileExistsError(None, "it is there already", str(target))
+@contextmanager
+def _about(target: Path) -> Iterator[None]:
+    """Name the file that cannot be written, not the one that stands in for it."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error
+
+
+def _beside(target: Path, purpose: str) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.{purpose}")
+
+
+def _place(sources: list[Path], targets: list[Path], *, force: bool) -> None:
+    """Give the files their names; if one cannot have it, take back the others'."""
+    replaced: list[Path] = []
+    with ExitStack() as undo:
+        for source, target in zip(sources, targets, strict=True):
+            with _about(target):
+                if force:
+                    _set_aside(target, undo, replaced)
+                else:
+                    _reserve(target)
+                    undo.callback(target.unlink)
+                source.replace(target)
+        undo.pop_all()
+    for path in replaced:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _set_aside(target: Path, undo: ExitStack, replaced: list[Path]) -> None:
+    """Take a file out of the way, if there is one, so that it can be put back."""
+    old = _beside(target, "old")
+    _reserve(old)
+    try:
+        _refuse_directory(target)  # once more: it would be moved like a file
+        target.replace(old)
+    except OSError as error:
+        old.unlink()
+        if not isinstance(error, FileNotFoundError):
+            raise
+        undo.callback(target.unlink, missing_ok=True)
+    else:
+        undo.callback(old.replace, target)
+        replaced.append(old)
+
+
+def _refuse_directory(target: Path) -> None:
+    if target.is_dir() and not target.is_symlink():
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(target))
+
+
+def _refuse_existing(target: Path) -> None:
+    if os.path.lexists(target):
+        raise FileExistsError(None, "it is there already", str(target))
 
 
 def _stage(path: Path, file: DevFile, staged: list[Path]) -> None:

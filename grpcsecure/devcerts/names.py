@@ -10,7 +10,8 @@ from cryptography import x509
 
 __all__ = ["ClientName", "parse_client", "parse_server"]
 
-#: RFC 5280, upper bound of a common name.
+#: RFC 5280, upper bound of a common name. It means characters; `cryptography` takes
+#: that many bytes of UTF-8.
 _MAX_COMMON_NAME = 64
 _MAX_DNS_NAME = 253
 _MAX_DNS_LABEL = 63
@@ -65,14 +66,18 @@ def parse_client(text: str) -> ClientName:
     if kind == "organizational_unit":
         unit = _bounded(value)
         return ClientName(spelling=text, subject="client", units=(unit,))
-    subject = value if len(value) <= _MAX_COMMON_NAME else "client"
+    subject = value if _fits(value) else "client"
     return ClientName(spelling=text, subject=subject, names=(_NAME[kind](value),))
 
 
 def _bounded(value: str) -> str:
-    if len(value) > _MAX_COMMON_NAME:
-        raise ValueError(f"expected at most {_MAX_COMMON_NAME} characters")
+    if not _fits(value):
+        raise ValueError(f"expected at most {_MAX_COMMON_NAME} bytes of UTF-8")
     return value
+
+
+def _fits(value: str) -> bool:
+    return len(value.encode()) <= _MAX_COMMON_NAME
 
 
 def _dns(text: str) -> x509.DNSName:

@@ -170,7 +170,7 @@ def _explain_metadata(step: Step, call: Call) -> str:
     key = step.unmet[0]
     condition = next(one for one in step.rule.metadata if one.key.lower() == key)
     sent = [_shown(value) for name, value in call.metadata if name == key]
-    needs = f"metadata {key} has to be {any_of(condition.values)}"
+    needs = f"metadata {key} has to be {any_of(condition.shown)}"
     return (
         f"{needs}, and is {' and '.join(sent)}" if sent else f"{needs}, and is not sent"
     )

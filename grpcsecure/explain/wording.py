@@ -65,7 +65,7 @@ def any_of(words: Sequence[str]) -> str:
 
 def describe_metadata(metadata: Iterable[MetadataCondition]) -> str:
     """Return the conditions, such as `x-env: prod or test`."""
-    return " and ".join(f"{one.key}: {any_of(one.values)}" for one in metadata)
+    return " and ".join(f"{one.key}: {any_of(one.shown)}" for one in metadata)
 
 
 def describe_rule(rule: Rule | None) -> str:

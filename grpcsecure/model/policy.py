@@ -104,15 +104,26 @@ class Effect(Enum):
     DENY = "deny"
 
 
+#: What is shown instead of a value that may be a secret.
+_HIDDEN = "…"
+
+
 @frozen(kw_only=False)
 class MetadataCondition:
     """A metadata key (lower case), and the values that count.
 
-    The values of a `-bin` key are base64, as on the wire.
+    The values of a `-bin` key are base64, as on the wire. Those in `hidden` came from
+    variables: they may be secrets.
     """
 
     key: str
     values: tuple[str, ...]
+    hidden: frozenset[str] = frozenset()
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The values as people may see them."""
+        return tuple(_HIDDEN if one in self.hidden else one for one in self.values)
 
 
 @frozen
@@ -136,7 +147,8 @@ class Rule:
 class PolicyTest:
     """A call and what must come of it; `caller=None` is an anonymous one.
 
-    `listener=None` is every listener that serves the method.
+    `listener=None` is every listener that serves the method. The metadata keys in
+    `hidden` have values that came from variables: they may be secrets.
     """
 
     caller: Matcher | None
@@ -144,6 +156,15 @@ class PolicyTest:
     expect: Effect
     listener: str | None = None
     metadata: tuple[tuple[str, str], ...] = ()
+    hidden: frozenset[str] = frozenset()
+
+    @property
+    def shown_metadata(self) -> tuple[tuple[str, str], ...]:
+        """The metadata as people may see it."""
+        return tuple(
+            (key, _HIDDEN if key in self.hidden else value)
+            for key, value in self.metadata
+        )
 
 
 class AuditLevel(Enum):

@@ -92,18 +92,20 @@ def test_printed_command_names_existing_files(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("servers", "target"),
+    ("servers", "target", "address"),
     [
-        (["::1"], ["[::1]:8443"]),
-        (["api.test", "127.0.0.1"], ["127.0.0.1:8443"]),
-        (["api.test"], ["-authority", "api.test", "127.0.0.1:8443"]),
+        (["localhost"], ["localhost:8443"], "127.0.0.1:8443"),
+        (["::1"], ["[::1]:8443"], "[::1]:8443"),
+        (["api.test", "127.0.0.1"], ["127.0.0.1:8443"], "127.0.0.1:8443"),
+        (["api.test"], ["-authority", "api.test", "127.0.0.1:8443"], "127.0.0.1:8443"),
     ],
 )
-def test_printed_command_dials_a_name_that_leads_here(run, servers, target):
-    """A name that resolves nowhere is expected, not dialled."""
+def test_printed_command_dials_a_name_that_leads_here(run, servers, target, address):
+    """A name that resolves nowhere is expected, not dialled; the config listens."""
     _, out, _ = run("certs", *(part for name in servers for part in ("--server", name)))
     (command,) = commands(out)
     assert command[-1 - len(target) : -1] == target
+    assert yaml.safe_load(out.partition("\n\n")[0])["public"]["address"] == address
 
 
 def test_broken_specimens_come_in_a_folder_of_their_own(run, tmp_path):

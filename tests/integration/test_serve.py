@@ -6,9 +6,11 @@ import json
 import signal
 import socket
 import textwrap
+from datetime import datetime, timezone
 
 import grpc
 import pytest
+from cryptography.x509 import DNSName
 from grpc_health.v1.health_pb2 import DESCRIPTOR as HEALTH
 from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.certificates import make_certificates
@@ -16,6 +18,15 @@ from support.process import run, serving, starting, write_config
 from support.servers import say, socket_path
 
 import grpcsecure
+from grpcsecure.devcerts import (
+    DevFile,
+    Profile,
+    Validity,
+    issue,
+    make_authority,
+    write_files,
+)
+from grpcsecure.devcerts.credentials import SERVER_AUTH
 
 GREETER = "helloworld.greeter:Greeter"
 
@@ -111,6 +122,37 @@ class TestReady:
         assert client == f"""try       dial -d '{{"name": "{{who}}"}}' {public}"""
         assert draining == "server.draining  reason=SIGTERM  grace=30s"
         assert server_is_gone(facts["addresses"]["public"])
+
+    def test_banner_shows_no_control_characters(self, tmp_path):
+        """The names in a certificate cannot move the cursor or make up a line."""
+        now = datetime.now(timezone.utc)
+        odd = "x\x1b[2J\nready"
+        authority = make_authority(odd, now=now, days=1)
+        profile = Profile(
+            subject=odd,
+            validity=Validity.of(1, now=now),
+            names=(DNSName("a\x1b[31m"),),
+            purposes=(SERVER_AUTH,),
+        )
+        server = issue(profile, issuer=authority)
+        files = [
+            DevFile("ca.pem", authority.certificate_pem),
+            DevFile("server.pem", server.certificate_pem),
+            DevFile("server.key", server.key_pem),
+        ]
+        write_files(tmp_path, files, force=False)
+        listener = tls(tmp_path, "require_and_verify", client_ca=f"{tmp_path}/ca.pem")
+        config = write_config(tmp_path / "s.yaml", GREETER, listeners={"a": listener})
+        with serving(config) as served:
+            served.signal()
+            assert served.wait() == 0
+            said = served.stderr.splitlines()
+        assert not [line for line in said if not line.isprintable()]
+        assert len([line for line in said if line.startswith("ready")]) == 1
+        (material,) = [line for line in said if "dns " in line]
+        assert r"CN=x\x1b[2J\nready" in material
+        assert r"dns a\x1b[31m" in material
+        assert [line for line in said if r"signed by CN=x\x1b[2J\nready (1 CA)" in line]
 
     def test_json_log_is_one_object_a_line(self, tmp_path):
         """With `--log-format json` the banner is one `server.started` object."""

@@ -43,12 +43,12 @@ listeners:
 """
 
 
-def load(folder: Path, text: str, *, with_services=True, profile=None):
+def load(folder: Path, text: str, *, with_services=True, profile=None, environ=None):
     """Return the scene of a config that lies in `folder`, beside `certs`."""
     return load_scene(
         Source("shop.yaml", folder, text),
         profile=profile,
-        environ={},
+        environ=environ or {},
         now=datetime.now(timezone.utc),
         with_services=with_services,
     )

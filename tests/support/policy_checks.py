@@ -33,12 +33,12 @@ listeners:
 _OTHER = ("GS312", "GS313")
 
 
-def load(text, *, folder=FOLDER, last=Phase.CROSS_FIELD, now=NOW):
+def load(text, *, folder=FOLDER, last=Phase.CROSS_FIELD, now=NOW, environ=None):
     """Load a config as text."""
     return load_config(
         Source("server.yaml", folder, text),
         profile=None,
-        environ={},
+        environ=environ or {},
         now=now,
         last=last,
     )

@@ -211,6 +211,74 @@ def test_failure_leaves_things_as_they_were(tmp_path, force):
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_folder_in_a_files_place_is_refused(tmp_path, force):
+    """It is named as what was to be written, and the other files stay as they were."""
+    (tmp_path / "a.pem").write_text("old")
+    (tmp_path / "b.key").mkdir()
+    files = [DevFile("b.key", b"b")]
+    if force:
+        files.insert(0, DevFile("a.pem", b"changed"))
+    with pytest.raises(IsADirectoryError) as caught:
+        write_files(tmp_path, files, force=force)
+    assert caught.value.filename == str(tmp_path / "b.key")
+    assert names(tmp_path) == {"a.pem": b"old", "b.key": None}
+
+
+class Meddler:
+    """The last file to write: when its bytes are asked for, somebody meddles."""
+
+    name = "last.pem"
+    mode = 0o644
+
+    def __init__(self, meddle):
+        self._meddle = meddle
+
+    @property
+    def data(self):
+        """The bytes of the file."""
+        self._meddle()
+        return b"last"
+
+
+def names(folder):
+    """Return what is in a folder, hidden files as well; a folder has no bytes."""
+    return {
+        path.name: None if path.is_dir() else path.read_bytes()
+        for path in folder.iterdir()
+    }
+
+
+def test_failure_halfway_puts_the_old_files_back(tmp_path):
+    """A file that cannot get its name takes the others' back from them."""
+    (tmp_path / "a.pem").write_text("old a")
+    (tmp_path / "b.pem").symlink_to("a.pem")
+    staged = tmp_path / f".c.pem.{os.getpid()}.new"
+    (tmp_path / "c.pem").write_text("old c")
+    files = [DevFile(f"{name}.pem", b"changed") for name in ("a", "new", "b", "c")]
+    with pytest.raises(FileNotFoundError) as caught:
+        write_files(tmp_path, [*files, Meddler(staged.unlink)], force=True)
+    assert caught.value.filename == str(tmp_path / "c.pem")
+    assert names(tmp_path) == {"a.pem": b"old a", "b.pem": b"old a", "c.pem": b"old c"}
+    assert (tmp_path / "b.pem").is_symlink()
+
+
+def test_folder_that_appears_meanwhile_is_left_alone(tmp_path):
+    """It is neither moved nor replaced."""
+    (tmp_path / "a.pem").write_text("old")
+    meddler = Meddler((tmp_path / "last.pem").mkdir)
+    with pytest.raises(IsADirectoryError):
+        write_files(tmp_path, [DevFile("a.pem", b"changed"), meddler], force=True)
+    assert names(tmp_path) == {"a.pem": b"old", "last.pem": None}
+
+
+def test_force_leaves_nothing_else_behind(tmp_path):
+    """Neither old files nor temporary ones."""
+    for data in (b"one", b"two"):
+        write_files(tmp_path, [DevFile("a.pem", data)], force=True)
+        assert names(tmp_path) == {"a.pem": data}
+
+
 def test_name_that_is_taken_meanwhile_is_left_alone(tmp_path):
     """A file that appears between look and leap stays, and nothing else does."""
     files = [DevFile("a.pem", b"a"), DevFile("b.pem", b"b"), DevFile("b.pem", b"again")]
@@ -247,6 +315,7 @@ def test_temporary_files_of_others_are_left_alone(tmp_path):
         "uri:no-scheme",
         "uri:https://a b",
         "common_name:" + "a" * 65,
+        "common_name:" + "é" * 33,
         "common_name:a\nb",
         "organizational_unit:" + "a" * 65,
     ],
@@ -264,11 +333,21 @@ def test_server_name_that_is_none_is_refused(text):
         parse_server(text)
 
 
-def test_long_value_is_no_common_name():
-    """A common name holds 64 characters; a longer name is in the SAN alone."""
-    client = parse_client("spiffe:spiffe://corp.test/" + "x" * 80)
+@pytest.mark.parametrize(
+    "text", ["spiffe:spiffe://corp.test/" + "x" * 80, "ip:fe80::1%" + "é" * 40]
+)
+def test_long_value_is_no_common_name(text):
+    """A common name holds 64 bytes; a longer name is in the SAN alone."""
+    client = parse_client(text)
     assert client.subject == "client"
     assert len(client.names) == 1
+
+
+@pytest.mark.parametrize("kind", ["common_name", "organizational_unit"])
+def test_longest_name_that_is_taken_can_be_issued(kind):
+    """The bound is the one that the certificate has: bytes, not characters."""
+    client = parse_client(f"{kind}:" + "é" * 32)
+    assert make_files(servers=[], clients=[client], now=NOW, days=1)
 
 
 def test_repr_shows_no_key(tmp_path):

@@ -164,8 +164,8 @@ CHAIN_DISORDERED = Kind(
     code="GS209",
     name="chain-disordered",
     severity=Severity.WARNING,
-    what="The certificates after the server's own are not in the order of signing, or"
-    " do not belong to its chain.",
+    what="The certificates after the server's own are not in the order of signing, are"
+    " there twice, or do not belong to its chain.",
     why="Most clients put them in order themselves; strict ones refuse the server.",
     bad=_server("disordered"),
     good=_server("chain"),

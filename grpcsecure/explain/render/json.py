@@ -169,7 +169,7 @@ def _change(change: Change) -> dict[str, object]:
 
 
 def _metadata(metadata: Iterable[MetadataCondition]) -> dict[str, list[str]]:
-    return {one.key: list(one.values) for one in metadata}
+    return {one.key: list(one.shown) for one in metadata}
 
 
 def _caller_column(caller: Caller) -> dict[str, object]:

@@ -181,6 +181,29 @@ def test_certificate_that_belongs_to_no_chain_is_found(folder, tmp_path):
     assert "`CN=self-signed`, which signed nothing in it" in finding.message
 
 
+@pytest.mark.parametrize(
+    ("stems", "subject", "codes"),
+    [
+        (["server", "server"], "CN=server", ["GS209"]),
+        (["server", "ca", "server"], "CN=server", ["GS209"]),
+        (["broken/server-chain"] * 2, "CN=of an intermediate", ["GS209"]),
+        (["broken/server-self-signed"] * 2, "CN=self-signed", ["GS209", "GS226"]),
+    ],
+)
+def test_certificate_that_is_there_twice_is_named(
+    folder, tmp_path, stems, subject, codes
+):
+    """Whoever appended the file to itself learns just that."""
+    path = tmp_path / "s.pem"
+    parts = [(folder / f"certs/{stem}.pem").read_bytes() for stem in stems]
+    path.write_bytes(b"".join(parts))
+    settings = {C: path, K: folder / f"certs/{stems[0]}.key"}
+    found = {one.code: one for one, _ in check(folder, listener(**settings))}
+    assert sorted(found) == codes
+    assert f"holds `{subject}` twice" in found["GS209"].message
+    assert found["GS209"].help == "remove the second copy"
+
+
 def test_missing_intermediate_is_found_among_the_client_cas(folder, tmp_path):
     """A leaf alone is incomplete if the config itself knows its signer as no root."""
     chain = (folder / "certs/broken/server-chain.pem").read_text()

@@ -405,6 +405,16 @@ class TestCallers:
         assert [underlined(text, finding) for finding in findings] == [place]
         assert findings[0].is_error
 
+    def test_caller_from_a_variable_is_not_shown(self):
+        """What it stands for is enough to know which variable to correct."""
+        policy = (
+            "authorization:\n"
+            "  tests: [{as: {dns: '${X}'}, call: /a.B/C, expect: deny}]\n"
+        )
+        ((finding,), _) = about("GS413", policy, environ={"X": "*.hidden.test"})
+        assert finding.message == "the caller of a test is a pattern"
+        assert finding.label == "comes from a variable"
+
     @pytest.mark.parametrize(
         "caller", ["{common_name: '*'}", "{certificates: 'a/*.pem'}", "anonymous"]
     )

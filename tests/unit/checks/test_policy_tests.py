@@ -16,7 +16,7 @@ from support.process import ROOT
 
 from grpcsecure.checks.callers import made_up_certificate, made_up_peer
 from grpcsecure.diagnostics.ignore import make_report
-from grpcsecure.diagnostics.render import render
+from grpcsecure.diagnostics.render import FORMATS, render
 from grpcsecure.model.listener import Listener, TcpAddress, TlsSettings
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.model.peer import PeerState
@@ -283,6 +283,26 @@ class TestPolicyTests:
             "`no-chat` denies it, and decides",
             "`hello` allows it, and is asked too late",
         )
+
+    @pytest.mark.parametrize(("sent", "decided"), [("prod", "deny"), ("x", "allow")])
+    def test_metadata_from_a_variable_is_sent_and_not_shown(self, check, sent, decided):
+        """Neither in the title of a test, which JUnit prints, nor in a finding."""
+        policy = with_test(
+            f"{{spiffe: '{CLIENT}'}}",
+            "/helloworld.Greeter/Chat",
+            "deny",
+            ", listener: public, metadata: {x-env: '${SENT}', x-a: b}",
+        ).replace("x-env: [prod]", "x-env: ['${WANTED}']")
+        environ = {"SENT": sent, "WANTED": "prod"}
+        loaded, findings, _ = check(policy, environ=environ)
+        assert [f.code for f in findings] == ["GS414"] * (decided != "deny")
+        [case] = loaded.cases
+        assert case.name == (
+            f"deny /helloworld.Greeter/Chat on public x-env=… x-a=b as spiffe:{CLIENT}"
+        )
+        report = make_report(loaded.draft(complete=True))
+        for form in FORMATS:
+            assert "prod" not in render(form, [report]).replace("production", "")
 
     def test_failure_says_what_is_claimed_only(self, check):
         """And that a name without a CA is not believed."""

@@ -111,18 +111,21 @@ class TestInternalError:
         )
         return write_config(tmp_path / "server.yaml", "saboteur:Greeter")
 
-    def test_is_one_line(self, config):
+    @pytest.mark.parametrize("name", ["server.yaml", "-v"])
+    def test_is_one_line(self, config, name):
         """The reader learns that it is not their fault, and nothing else."""
-        result = run("validate", config, cwd=Path(config).parent)
+        config.rename(config.with_name(name))
+        result = run("validate", "--", name, cwd=config.parent)
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr == (
             "internal error: TypeError: 'NoneType' object is not callable"
             " (this is a bug in grpcsecure; -v shows the traceback)\n"
         )
 
-    def test_verbose_shows_the_traceback(self, config):
-        """`-v` shows what a bug report needs."""
-        result = run("-v", "validate", config, cwd=Path(config).parent)
+    @pytest.mark.parametrize("options", [["-v"], ["-qv"], ["--verbose"]])
+    def test_verbose_shows_the_traceback(self, config, options):
+        """`-v` shows what a bug report needs, however it is written."""
+        result = run(*options, "validate", config, cwd=Path(config).parent)
         assert (result.returncode, result.stdout) == (2, "")
         lines = result.stderr.splitlines()
         assert lines[0] == "Traceback (most recent call last):"

@@ -179,6 +179,13 @@ PEM = "-----BEGIN PRIVATE KEY----- MIIEsecret"
         "{credentials: [hunter2]}",
         "{auth: {user: hunter2}}",
         "{database_url: 'postgres://u:hunter2@db'}",
+        "{db_pwd: hunter2}",
+        "{database_uri: hunter2}",
+        "{databaseUrl: hunter2}",
+        "{greeting: ['see postgres://u:hunter2@db/x']}",
+        "{greeting: 'redis://:hunter2@db'}",
+        "{greeting: 'mysql://u:/hunter2@db'}",
+        "{greeting: {'postgres://u:hunter2@db': 1}}",
         f"{{greeting: '{PEM} hunter2'}}",
         f"{{greeting: {{'{PEM} hunter2': 1}}}}",
     ],
@@ -189,6 +196,25 @@ def test_what_may_be_a_secret_is_redacted(arguments):
     assert "hunter2" not in rendered
     assert "secret" not in rendered.replace("client_secret", "")
     assert '"<redacted>"' in rendered
+
+
+def test_metadata_from_a_variable_is_redacted():
+    """Of rules and of tests; what the file itself says is shown."""
+    text = GOOD + (
+        "authorization:\n"
+        "  rules: {r: {allow: [anyone], methods: ['*'],"
+        " metadata: {x-api-key: ['${X}', a], x-env: [b]}}}\n"
+        "  tests: [{as: anonymous, call: /a.B/C, expect: deny,"
+        " metadata: {x-api-key: 'is ${X}', x-env: c}}]\n"
+    )
+    rendered = render_effective(document(text, X="hunter2"))
+    assert "hunter2" not in rendered
+    rules, _, tests = rendered.partition("  tests:\n")
+    assert (
+        '        x-api-key:\n          - "<redacted>"\n          - a\n'
+        "        x-env:\n          - b\n"
+    ) in rules
+    assert '        x-api-key: "<redacted>"\n        x-env: c\n' in tests
 
 
 def test_default_of_a_variable_is_shown():
@@ -207,6 +233,17 @@ def test_pem_is_redacted_anywhere():
     """Also in a place that takes any text."""
     text = GOOD + f"server: {{channel_options: {{grpc.x: '{PEM}'}}}}\n"
     assert "MIIE" not in render_effective(document(text))
+
+
+def test_url_with_a_password_is_redacted_anywhere():
+    """Also in a place that takes any text; one without a password is shown."""
+    option = "server: {{channel_options: {{grpc.http_proxy: 'http://{}proxy:80/@'}}}}\n"
+    shown, hidden = (
+        render_effective(document(GOOD + option.format(user)))
+        for user in ("u@", "u:hunter2@")
+    )
+    assert "grpc.http_proxy: http://u@proxy:80/@\n" in shown
+    assert 'grpc.http_proxy: "<redacted>"' in hidden
 
 
 def test_name_of_the_file_cannot_break_out_of_the_comment():

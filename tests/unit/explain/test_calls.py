@@ -349,6 +349,23 @@ class TestWords:
         )
         assert said["env"] == f"{needs} a and b"
 
+    def test_metadata_from_a_variable(self, scene):
+        """Whoever asks learns that there is a value, and not which one."""
+        chat = "/helloworld.Greeter/Chat"
+        text = CONFIG + (
+            "authorization: {rules: {r: {allow: [anyone], methods: ['*'],"
+            " metadata: {x-key: ['${KEY}', b]}}}}\n"
+        )
+        loaded = scene(text, environ={"KEY": "hunter2"})
+        for value, effect in (("hunter2", Effect.ALLOW), ("x", Effect.DENY)):
+            (verdict,) = ask(
+                loaded, caller(dns="a"), chat, metadata=(("x-key", value),)
+            ).verdicts
+            assert verdict.effect is effect
+        assert words(verdict) == {
+            "r": "method and caller match; metadata x-key has to be … or b, and is x"
+        }
+
     def test_match(self, trace):
         """The decisive rule ends the trace."""
         said = trace(caller(spiffe=CLIENT.removeprefix("spiffe:")), listener="public")

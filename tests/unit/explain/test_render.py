@@ -274,6 +274,20 @@ def test_any_call_can_be_shown(text):
     jsonschema.validate(json.loads(render_call_json(explanation)), SCHEMA)
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_metadata_from_a_variable_is_not_shown(scene, form):
+    """A table goes to reviewers, who need not know the key that lets callers in."""
+    loaded = scene(
+        CONFIG + "identities: {a: {dns: a.test}}\nauthorization: {rules:"
+        " {r: {allow: [a], methods: ['*'], metadata: {x-key: ['${KEY}', b]}}}}\n",
+        environ={"KEY": "hunter2"},
+    )
+    shown = render_table(form, build_table(loaded))
+    assert "hunter2" not in shown
+    assert "x-key" in shown
+    assert "…" in shown.replace(r"\u2026", "…")  # as JSON has it
+
+
 def test_colour_only_decorates():
     """Without colour the words are the same."""
     painted = render_call_text(hostile_explanation("x"), color=True)
