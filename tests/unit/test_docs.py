@@ -63,7 +63,7 @@ def yaml_blocks():
         for number, block in enumerate(
             re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
         ):
-            if not block.startswith("volumes:"):  # Kubernetes' own
+            if not re.search(r"(?m)^volumes:", block):  # Kubernetes' own
                 yield pytest.param(block, id=f"{path.name}-{number}")
 
 

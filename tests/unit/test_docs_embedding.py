@@ -1,0 +1,149 @@
+"""The programs of docs/embedding.md run as they stand."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+from support.certificates import make_certificates
+from support.process import PATIENCE, ROOT, environment
+
+import grpcsecure
+
+PAGE = (ROOT / "docs" / "embedding.md").read_text()
+
+PROGRAMS = re.findall(r"(?s)```python\n(.*?)```", PAGE)
+
+
+@pytest.fixture(name="folder", scope="module")
+def _folder(tmp_path_factory):
+    """A folder like examples/, with the config of the page and certificates."""
+    folder = tmp_path_factory.mktemp("examples")
+    shutil.copytree(ROOT / "examples" / "helloworld", folder / "helloworld")
+    make_certificates(folder / "certs")
+    ((name, config),) = re.findall(r"(?s)```yaml\n(?=# (\S+))(.*?)```", PAGE)
+    (folder / name).write_text(config)
+    return folder
+
+
+def program(word):
+    """Return the one program that has this word in it."""
+    (found,) = [text for text in PROGRAMS if word in text]
+    return found
+
+
+def start(text, folder):
+    """Start a program in a folder, as `python FILE` there would."""
+    (folder / "program.py").write_text(text)
+    return subprocess.Popen(
+        [sys.executable, "program.py"],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(text, folder):
+    """Run a program to its end; return what it printed, and nothing else may come."""
+    with start(text, folder) as process:
+        stdout, stderr = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, stderr) == (0, "")
+    return stdout
+
+
+def test_no_program_is_forgotten():
+    """Each program of the page is run by a test below."""
+    words = ("say", "server.stop()", "asyncio.run", "nowhere.yaml", "logging")
+    assert sorted(PROGRAMS) == sorted(map(program, words))
+
+
+def test_the_shortest(folder):
+    """The first program serves on a free port, and ends."""
+    assert re.fullmatch(r"127\.0\.0\.1:\d+\n", run(program("say"), folder))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_threads_serve_until_a_signal(number, folder):
+    """It says where it serves, reloads on SIGHUP, and ends well on the others."""
+    with start(program("server.stop()"), folder) as process:
+        try:
+            assert process.stdout.readline().startswith("127.0.0.1:")
+            process.send_signal(signal.SIGHUP)
+            process.send_signal(number)
+            _, stderr = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
+    assert (process.returncode, stderr) == (0, "")
+
+
+def test_asyncio_greets(folder):
+    """The call goes through mutual TLS and rules; the answer is that of the page."""
+    text = program("asyncio.run")
+    (said,) = re.findall(r"print\(.*#\s(.*)", text)
+    assert run(text, folder) == f"{said}\n"
+
+
+def test_errors_are_those_of_the_page(folder):
+    """What is printed is what the comments say, up to the `…`."""
+    text = program("nowhere.yaml")
+    said = [line.rstrip("…") for line in re.findall(r"print\(.*#\s(.*)", text)]
+    printed = run(text, folder).splitlines()
+    assert len(printed) == len(said)
+    for line, begin in zip(printed, said, strict=True):
+        assert line.startswith(begin)
+
+
+def test_log_handler_runs(folder):
+    """The handler can be added."""
+    assert run(program("logging"), folder) == ""
+
+
+def rows(*head):
+    """Return what the first cells of a table have in backticks."""
+    _, found, below = PAGE.partition(f"| {' | '.join(head)} |\n")
+    assert found
+    body = below.partition("\n\n")[0].splitlines()[1:]
+    return [name for row in body for name in re.findall(r"`(\w+)", row.split("|")[1])]
+
+
+def test_arguments_of_load_are_those_of_the_page():
+    """The heading has the signature, and the table its arguments."""
+    signature = inspect.signature(grpcsecure.load)
+    bare = [one.replace(annotation=one.empty) for one in signature.parameters.values()]
+    assert f"## `grpcsecure.load{inspect.Signature(bare)}`\n" in PAGE
+    assert rows("argument", "means") == [*signature.parameters]
+
+
+def test_attributes_are_there(folder, monkeypatch):
+    """A server has what the page says, and so has a peer."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    server = grpcsecure.load("greeter.yaml")
+    for name in rows("name", "is"):
+        assert name in ("with", "async") or hasattr(server, name)
+    peer = grpcsecure.AnonymousPeer(listener="public", address="unix:")
+    for name in rows("attribute", "is"):
+        assert hasattr(peer, name)
+    (certificate,) = re.findall(r"(?m)^\| `certificate` \|(.*)", PAGE)
+    names = re.findall(r"`(\w+)`", certificate)
+    assert {
+        name for name in names if not hasattr(grpcsecure.Certificate, name)
+    } == set()
+
+
+def test_exceptions_are_all_named():
+    """Each exception that the package offers has a row."""
+    offered = {
+        name
+        for name in grpcsecure.__all__
+        if isinstance(getattr(grpcsecure, name), type)
+        and issubclass(getattr(grpcsecure, name), Exception)
+    }
+    assert set(rows("exception", "by", "when")) == offered
