@@ -14,11 +14,13 @@ import secrets
 import socket
 import sys
 from contextlib import suppress
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING
 
 from grpcsecure.model.listener import MAX_UNIX_PATH
 from grpcsecure.tls.bridge.stale import claim, name_prefix, remove_stale
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["InnerDirectory", "connect_inner", "open_inner", "release_inner"]
 
