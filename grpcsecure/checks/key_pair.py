@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["check_key", "check_pair"]
 
-_READABLE = 0o066
+#: Mode bits by which others than the owner have a key. Of root's files a group may read
+#: one, as PostgreSQL has it too: so a key gets to a server that is not root, from a
+#: Secret of Kubernetes with `fsGroup` or from the keys of the system.
+_OTHERS = 0o066
+_OTHERS_OF_ROOT = 0o026
+_ROOT = 0
 
 
 def check_key(use: FileUse, content: PemFile, block: PemBlock) -> Iterator[Finding]:
@@ -43,7 +48,8 @@ def check_key(use: FileUse, content: PemFile, block: PemBlock) -> Iterator[Findi
                 label=f"broken at line {block.line} of the file",
                 help="copy the key again from where it came from",
             )
-    if content.permissions & _READABLE:
+    others = _OTHERS_OF_ROOT if content.owner == _ROOT else _OTHERS
+    if content.permissions & others:
         yield use.report(
             kinds.KEY_READABLE,
             f"{use.shown} is open to other users: its mode is"

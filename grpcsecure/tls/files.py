@@ -73,21 +73,23 @@ class UnreadableFile:
 
 @frozen
 class RawFile:
-    """What lies on disk: all of a file's bytes, and its mode bits (`0o640`)."""
+    """What lies on disk: all of a file's bytes, mode bits (`0o640`), owner (a uid)."""
 
     permissions: int
+    owner: int
     data: bytes = field(repr=False)
 
 
 @frozen
 class PemFile:
-    """A file's blocks, in their order; `permissions` are its mode bits (`0o640`).
+    """A file's blocks, in their order; its mode bits (`0o640`) and its owner (a uid).
 
     `der` holds the bytes of a file that is binary, and is empty for all others.
     """
 
     form: FileForm
     permissions: int
+    owner: int
     blocks: tuple[PemBlock | BrokenBlock, ...] = field(repr=False)
     der: bytes = field(default=b"", repr=False)
 
@@ -173,7 +175,8 @@ def read_raw(path: Path) -> RawFile | UnreadableFile:
 
 
 def _read_open(descriptor: int) -> RawFile | UnreadableFile:
-    mode = os.fstat(descriptor).st_mode
+    status = os.fstat(descriptor)
+    mode = status.st_mode
     if not stat.S_ISREG(mode):
         what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
         return UnreadableFile(reason=f"it is {what}")
@@ -181,7 +184,7 @@ def _read_open(descriptor: int) -> RawFile | UnreadableFile:
         data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         return UnreadableFile(reason=f"it is larger than {MAX_BYTES >> 20} MiB")
-    return RawFile(permissions=stat.S_IMODE(mode), data=data)
+    return RawFile(permissions=stat.S_IMODE(mode), owner=status.st_uid, data=data)
 
 
 def _understand(raw: RawFile) -> PemFile:
@@ -196,4 +199,10 @@ def _understand(raw: RawFile) -> PemFile:
     else:
         form = FileForm.OTHER
     der = data if form is FileForm.DER else b""
-    return PemFile(form=form, permissions=raw.permissions, blocks=blocks, der=der)
+    return PemFile(
+        form=form,
+        permissions=raw.permissions,
+        owner=raw.owner,
+        blocks=blocks,
+        der=der,
+    )

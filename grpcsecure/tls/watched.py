@@ -92,8 +92,8 @@ def _state(path: Path) -> str:
     raw = read_raw(path)
     if isinstance(raw, UnreadableFile):
         return raw.reason
-    # The mode bits too: the checks judge them, and would judge anew after a chmod.
-    return f"{hashlib.sha256(raw.data).hexdigest()} {raw.permissions:o}"
+    # Mode and owner too: the checks judge them, and would judge anew after a chmod.
+    return f"{hashlib.sha256(raw.data).hexdigest()} {raw.permissions:o} {raw.owner}"
 
 
 def expand(pattern: str) -> tuple[Path, ...]:

@@ -356,7 +356,8 @@ KEY_READABLE = Kind(
     name="key-readable",
     severity=Severity.WARNING,
     production=True,
-    what="The private key can be read or changed by users other than its owner.",
+    what="The private key can be read or changed by users other than its owner. A group"
+    " may read one of root's, which is how a server that is not root gets it.",
     why="Whoever has the key can pretend to be this server.",
 )
 

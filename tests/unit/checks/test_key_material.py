@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from datetime import datetime, timedelta, timezone
@@ -31,12 +32,37 @@ def _folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o644])
-def test_open_key_is_found(folder, tmp_path, mode):
-    """A key that others may read or write is a warning, an error in production."""
-    path = tmp_path / "open.key"
+NOBODY = 65534
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+
+
+def a_key(folder, path, mode, owner):
+    """Make a key with a mode and an owner; those of others take root."""
     path.write_bytes((folder / "certs/server.key").read_bytes())
+    if os.geteuid() == 0:
+        os.chown(path, owner, -1)
     path.chmod(mode)
+    return path
+
+
+@AS_ROOT
+@pytest.mark.parametrize("mode", [0o400, 0o440, 0o600, 0o640])
+def test_key_of_root_may_be_read_by_a_group(folder, tmp_path, mode):
+    """That is how one gets to a server that is not root."""
+    path = a_key(folder, tmp_path / "root.key", mode, owner=0)
+    assert check(folder, listener(private_key=path)) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner"),
+    [
+        *((mode, NOBODY) for mode in (0o640, 0o440, 0o604, 0o620, 0o644)),
+        *((mode, 0) for mode in (0o604, 0o620, 0o644, 0o660)),
+    ],
+)
+def test_open_key_is_found(folder, tmp_path, mode, owner):
+    """A key that others may read or write is a warning, an error in production."""
+    path = a_key(folder, tmp_path / "open.key", mode, owner)
     ((finding, place),) = check(folder, listener(private_key=path))
     assert (finding.code, finding.is_error) == ("GS227", False)
     assert finding.kind.production
