@@ -4,11 +4,12 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve certs test check format examples interop clean
+.PHONY: help serve certs test oldest check format examples interop clean
 
 help:
 	@echo "make serve    the example server over TLS, with development certificates"
 	@echo "make test     the tests, with branch coverage"
+	@echo "make oldest   the tests with the oldest versions of all dependencies"
 	@echo "make check    ruff (docstrings too), mypy --strict"
 	@echo "make interop  the tests with clients of other languages (needs Go, Node, openssl)"
 
@@ -33,6 +34,17 @@ test: $(VENV)/.made
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+# The lower bounds of pyproject.toml, in an environment of their own.
+$(VENV)-oldest/.made: pyproject.toml tests/oldest.txt
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/pip install --quiet --upgrade 'pip>=25.1'
+	$(VENV)-oldest/bin/pip install --quiet --editable . --group test \
+		--constraint tests/oldest.txt
+	@touch $@
+
+oldest: $(VENV)-oldest/.made certs
+	$(VENV)-oldest/bin/pytest tests/unit tests/integration
 
 # Clients that share no code with grpcio, in these versions, inside the checkout.
 GRPCURL := github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
@@ -69,4 +81,4 @@ examples/helloworld/helloworld_pb2.py: examples/helloworld/helloworld.proto
 examples: examples/helloworld/helloworld_pb2.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-protoc .tools build dist certs .coverage* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-protoc $(VENV)-oldest .tools build dist certs .coverage* .mypy_cache .pytest_cache .ruff_cache

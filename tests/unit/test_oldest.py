@@ -1,0 +1,20 @@
+"""The versions of `make oldest` are those that the package says it works with."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_oldest_versions_are_the_lower_bounds():
+    """Each dependency is tried in a release of its lower bound, and nothing else."""
+    project = (ROOT / "pyproject.toml").read_text()
+    (needed,) = re.findall(r"^dependencies = \[\n(.*?)^\]", project, re.DOTALL | re.M)
+    bounds = dict(re.findall(r'"([\w-]+)>=([\d.]+)"', needed))
+    lines = (ROOT / "tests/oldest.txt").read_text().splitlines()
+    tried = dict(line.split("==") for line in lines if "==" in line)
+    assert bounds.keys() == tried.keys() - {"grpcio-tools"}
+    for name, bound in bounds.items():
+        assert f"{tried[name]}.".startswith(f"{bound}."), name
