@@ -140,21 +140,24 @@ class BridgeFront:
         """Accept no more connections; the server ends the open ones."""
         if self._bridge is not None:
             self._bridge.drain()
-        # They would hold clients in the kernel's queue, where nobody takes them out.
-        for listener in self._listeners:
-            listener.sock.close()
+        self._close_sockets()
 
     def stop(self) -> None:
         """End the bridge and remove what it left on disk; harmless twice."""
         if self._bridge is not None:
             self._bridge.stop(_FAREWELL)
-        for listener in self._listeners:
-            listener.sock.close()
+        self._close_sockets()
+        self._directory.close()
+
+    def _close_sockets(self) -> None:
+        # Paths go first: another server may take one over once its socket is dead.
         for path in self._socket_files:
             with suppress(OSError):
                 os.unlink(path)  # noqa: PTH108 - str in, str out
         self._socket_files.clear()
-        self._directory.close()
+        # They would hold clients in the kernel's queue, where nobody takes them out.
+        for listener in self._listeners:
+            listener.sock.close()
 
     # What the supervisor tells, on a thread of its own.
 
