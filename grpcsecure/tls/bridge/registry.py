@@ -24,11 +24,12 @@ class Registry:
     closed only after the entry is gone.
     """
 
-    __slots__ = ("_by_connection", "_by_name")
+    __slots__ = ("_by_connection", "_by_name", "_numbers")
 
     def __init__(self) -> None:
         self._by_name: dict[str, PeerFacts] = {}
         self._by_connection: dict[int, tuple[str, int]] = {}
+        self._numbers: dict[str, int] = {}
 
     def lookup(self, peer: str) -> PeerFacts | None:
         """Return who has the name `peer`, or None: then the call must be refused."""
@@ -46,6 +47,7 @@ class Registry:
         if connection in self._by_connection or name in self._by_name:
             return False
         self._by_connection[connection] = (name, hold)
+        self._numbers[name] = connection
         self._by_name[name] = facts
         return True
 
@@ -53,20 +55,20 @@ class Registry:
         """Forget a connection, then let go of its name."""
         entry = self._by_connection.pop(connection, None)
         if entry is not None:
-            del self._by_name[entry[0]]
-            os.close(entry[1])
+            name, hold = entry
+            del self._by_name[name]
+            del self._numbers[name]
+            os.close(hold)
 
     def numbers_of(self, names: frozenset[str]) -> list[int]:
         """Return the connections that have these names."""
-        return [
-            number
-            for number, (name, _) in [*self._by_connection.items()]
-            if name in names
-        ]
+        found = (self._numbers.get(name) for name in names)
+        return [number for number in found if number is not None]
 
     def clear(self) -> None:
         """Forget everything: the bridge is gone."""
         self._by_name.clear()
+        self._numbers.clear()
         while self._by_connection:
             _, (_, hold) = self._by_connection.popitem()
             os.close(hold)
