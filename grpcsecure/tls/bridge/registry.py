@@ -56,8 +56,9 @@ class Registry:
         entry = self._by_connection.pop(connection, None)
         if entry is not None:
             name, hold = entry
-            del self._by_name[name]
-            del self._numbers[name]
+            # Not `del`: `clear` may be at it in another thread.
+            self._by_name.pop(name, None)
+            self._numbers.pop(name, None)
             os.close(hold)
 
     def numbers_of(self, names: frozenset[str]) -> list[int]:

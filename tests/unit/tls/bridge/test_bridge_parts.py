@@ -114,6 +114,26 @@ def test_registry_finds_few_connections_without_looking_at_all():
     assert registry.numbers_of(frozenset({"unix-abstract:8"})) == []
 
 
+def test_registry_may_be_cleared_while_a_connection_ends():
+    """By two threads, at the worst moment: each hold is closed, and closed once."""
+
+    class Names(dict):
+        def clear(self):
+            super().clear()
+            registry.remove(1)
+
+    registry = Registry()
+    registry._by_name = Names()
+    ends = [os.pipe() for _ in range(2)]
+    for number, (_, hold) in enumerate(ends):
+        assert registry.add(number, f"unix-abstract:{number}", facts(), hold)
+    registry.clear()
+    for read, _ in ends:
+        assert os.read(read, 1) == b""
+        os.close(read)
+    assert registry.numbers_of(frozenset({"unix-abstract:0", "unix-abstract:1"})) == []
+
+
 def test_deadlines_expire_in_order():
     """What was added first expires first; what was added again has more time."""
     expired = []
