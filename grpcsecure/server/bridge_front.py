@@ -69,7 +69,7 @@ class BridgeFront:
         """
         assert listener.tls is not None  # noqa: S101 - only TLS listeners are bridged
         inner = self._directory.socket_path(len(self._listeners))
-        add_insecure_port(f"unix:{inner}")
+        _bind_inner(listener, inner, add_insecure_port)
         outer = self._open(listener)
         self._listeners.append(
             BridgeListener(listener.name, outer, inner, listener.tls, material)
@@ -88,7 +88,7 @@ class BridgeFront:
             BindError: that does not work; the message says why.
         """
         inner = next(e.inner_path for e in self._listeners if e.name == listener.name)
-        bind(replace(listener, address=UnixAddress(Path(inner))), add_insecure_port)
+        _bind_inner(listener, inner, add_insecure_port)
 
     def _open(self, listener: Listener) -> socket.socket:
         try:
@@ -188,6 +188,13 @@ class BridgeFront:
         """Log that it is over, and have the server end rather than serve half."""
         _LOGGER.critical("bridge.gave_up", extra={"reason": reason})
         self._on_failure(f"the TLS bridge keeps dying: {reason}")
+
+
+def _bind_inner(
+    listener: Listener, path: str, add_insecure_port: Callable[[str], int]
+) -> None:
+    inside = replace(listener, address=UnixAddress(Path(path)), tls=None)
+    bind(inside, add_insecure_port)
 
 
 def _open_tcp(address: TcpAddress) -> socket.socket:
