@@ -6,10 +6,10 @@ certificate was verified, as nothing does there: that is what `PeerFacts` is for
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING
 
 from grpcsecure.tls.bridge.names import read_names
+from grpcsecure.tls.pem import render_pem
 
 if TYPE_CHECKING:
     from grpcsecure.tls.bridge.facts import PeerFacts
@@ -52,26 +52,13 @@ def _add_certificate(
     names = read_names(leaf)
     properties["x509_subject"] = [names.subject]
     properties[_COMMON] = [names.common_name]
-    properties["x509_pem_cert"] = [_pem(leaf)]
+    properties["x509_pem_cert"] = [render_pem("CERTIFICATE", [leaf])]
     for kind, value in names.alternative:
         properties.setdefault(_ALTERNATIVE, []).append(value)
         if kind is not None:
             properties.setdefault(kind, []).append(value)
     if chain:
-        properties["x509_pem_cert_chain"] = [b"".join(map(_pem, chain))]
-
-
-def _pem(der: bytes) -> bytes:
-    text = base64.b64encode(der)
-    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
-    return b"\n".join(
-        (
-            b"-----BEGIN CERTIFICATE-----",
-            *lines,
-            b"-----END CERTIFICATE-----",
-            b"",
-        )
-    )
+        properties["x509_pem_cert_chain"] = [render_pem("CERTIFICATE", chain)]
 
 
 def _is_spiffe_id(uri: bytes) -> bool:
