@@ -18,10 +18,12 @@ __all__ = ["Registry"]
 class Registry:
     """Live connections by the name that `context.peer()` reports.
 
-    One thread writes (the supervisor's), any thread may look up: each operation is
-    one step on a dict. `hold` is a descriptor of the named socket; as long as it is
-    open nobody can bind the name, even if the bridge's process is killed, so it is
-    closed only after the entry is gone.
+    Only the supervisor's thread adds and removes. Any thread may look up, and the one
+    that stops the bridge clears too, while the supervisor may still be at it: each step
+    is one operation on a dict, which may find that an entry is gone.
+    `hold` is a descriptor of the named socket; as long as it is open nobody can bind
+    the name, even if the bridge's process is killed, so it is closed only after the
+    entry is gone.
     """
 
     __slots__ = ("_by_connection", "_by_name", "_numbers")
