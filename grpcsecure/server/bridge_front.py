@@ -69,7 +69,7 @@ class BridgeFront:
         """
         assert listener.tls is not None  # noqa: S101 - only TLS listeners are bridged
         inner = self._directory.socket_path(len(self._listeners))
-        add_insecure_port(f"unix:{inner}")
+        _bind_inner(listener, inner, add_insecure_port)
         outer = self._open(listener)
         self._listeners.append(
             BridgeListener(listener.name, outer, inner, listener.tls, material)
@@ -88,7 +88,7 @@ class BridgeFront:
             BindError: that does not work; the message says why.
         """
         inner = next(e.inner_path for e in self._listeners if e.name == listener.name)
-        bind(replace(listener, address=UnixAddress(Path(inner))), add_insecure_port)
+        _bind_inner(listener, inner, add_insecure_port)
 
     def _open(self, listener: Listener) -> socket.socket:
         try:
@@ -140,21 +140,24 @@ class BridgeFront:
         """Accept no more connections; the server ends the open ones."""
         if self._bridge is not None:
             self._bridge.drain()
-        # They would hold clients in the kernel's queue, where nobody takes them out.
-        for listener in self._listeners:
-            listener.sock.close()
+        self._close_sockets()
 
     def stop(self) -> None:
         """End the bridge and remove what it left on disk; harmless twice."""
         if self._bridge is not None:
             self._bridge.stop(_FAREWELL)
-        for listener in self._listeners:
-            listener.sock.close()
+        self._close_sockets()
+        self._directory.close()
+
+    def _close_sockets(self) -> None:
+        # Paths go first: another server may take one over once its socket is dead.
         for path in self._socket_files:
             with suppress(OSError):
                 os.unlink(path)  # noqa: PTH108 - str in, str out
         self._socket_files.clear()
-        self._directory.close()
+        # They would hold clients in the kernel's queue, where nobody takes them out.
+        for listener in self._listeners:
+            listener.sock.close()
 
     # What the supervisor tells, on a thread of its own.
 
@@ -185,6 +188,13 @@ class BridgeFront:
         """Log that it is over, and have the server end rather than serve half."""
         _LOGGER.critical("bridge.gave_up", extra={"reason": reason})
         self._on_failure(f"the TLS bridge keeps dying: {reason}")
+
+
+def _bind_inner(
+    listener: Listener, path: str, add_insecure_port: Callable[[str], int]
+) -> None:
+    inside = replace(listener, address=UnixAddress(Path(path)), tls=None)
+    bind(inside, add_insecure_port)
 
 
 def _open_tcp(address: TcpAddress) -> socket.socket:

@@ -6,7 +6,6 @@ and is refused, whoever made it.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.server.context import ListenerView
@@ -41,19 +40,52 @@ class BridgedCaller:
 
     def auth_context(self) -> dict[str, list[bytes]]:
         """Return the properties of the connection: the caller's own copy of them."""
-        return {name: [*values] for name, values in _properties(self.facts).items()}
+        return native.complete(_noted(self.facts).properties(self.facts), self.facts)
 
     def peer_identities(self) -> list[bytes] | None:
         """Return the names of the client, or None."""
-        return native.peer_identities(self.auth_context())
+        found = native.peer_identities(_noted(self.facts).properties(self.facts))
+        return None if found is None else [*found]
 
     def peer_identity_key(self) -> str | None:
         """Return the property that `peer_identities` come from, or None."""
-        return native.peer_identity_key(_properties(self.facts))
+        return native.peer_identity_key(_noted(self.facts).properties(self.facts))
 
 
-#: Composing them costs far more than a call's share; connections last.
-_properties = lru_cache(maxsize=1024)(native.auth_context)
+class _Noted:
+    """What was read in the facts of a connection, when it was first asked for.
+
+    It goes away with the connection, however many there are and have been.
+    """
+
+    __slots__ = ("_presented", "_properties")
+
+    def __init__(self) -> None:
+        self._presented: Presented | None = None
+        self._properties: dict[str, list[bytes]] | None = None
+
+    def presented(self, facts: PeerFacts, certificate: bytes) -> Presented:
+        if self._presented is None:
+            self._presented = present_checked(
+                certificate,
+                facts.chain,
+                verified=facts.verified,
+                reason=facts.unverified_reason,
+                code=facts.unverified_code,
+            )
+        return self._presented
+
+    def properties(self, facts: PeerFacts) -> dict[str, list[bytes]]:
+        if self._properties is None:
+            self._properties = native.properties_to_keep(facts)
+        return self._properties
+
+
+def _noted(facts: PeerFacts) -> _Noted:
+    noted = facts.memo.note
+    if not isinstance(noted, _Noted):
+        noted = facts.memo.note = _Noted()
+    return noted
 
 
 class BridgedView(ListenerView):
@@ -104,13 +136,4 @@ class BridgedView(ListenerView):
         """
         if facts.certificate is None:
             return None
-        presented = facts.memo.note
-        if not isinstance(presented, Presented):
-            presented = facts.memo.note = present_checked(
-                facts.certificate,
-                facts.chain,
-                verified=facts.verified,
-                reason=facts.unverified_reason,
-                code=facts.unverified_code,
-            )
-        return presented
+        return _noted(facts).presented(facts, facts.certificate)

@@ -117,21 +117,29 @@ class LapsedConnections:
 
     def _close_idle(self) -> None:
         now = self._clock()
-        for name, ending in [*self._ending.items()]:
+        due: dict[str, int] = {}
+        for name, ending in self._ending.items():
             running = ending.view.running.on(name)
-            if running and now < ending.deadline:
-                continue
-            del self._ending[name]
-            self._close([name])
-            fields: dict[str, object] = {
-                "listener": ending.view.name,
-                "address": ending.address,
-                "reason": ending.reason,
-                "subject": ending.subject,
-            }
-            if running:
-                fields["calls_cut"] = running
-            _LOGGER.warning("connection.closed", extra=fields)
+            if not running or now >= ending.deadline:
+                due[name] = running
+        if not due:
+            return
+        # In one go: each order looks for its names among all connections.
+        self._close([*due])
+        for name, calls_cut in due.items():
+            _say_closed(self._ending.pop(name), calls_cut)
+
+
+def _say_closed(ending: _Ending, calls_cut: int) -> None:
+    fields: dict[str, object] = {
+        "listener": ending.view.name,
+        "address": ending.address,
+        "reason": ending.reason,
+        "subject": ending.subject,
+    }
+    if calls_cut:
+        fields["calls_cut"] = calls_cut
+    _LOGGER.warning("connection.closed", extra=fields)
 
 
 def _judge(snapshot: Snapshot, view: BridgedView, facts: PeerFacts) -> Judgement:

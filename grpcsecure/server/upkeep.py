@@ -116,7 +116,10 @@ class Upkeep:
         self._thread.start()
 
     def stop(self) -> None:
-        """End both threads; a reload that is under way ends first."""
+        """End both threads, after waiting some seconds for what they are doing.
+
+        A reload that takes longer than that may still be put in force afterwards.
+        """
         self._is_stopped = True
         self._wake.set()
         self._watcher.stop()

@@ -22,7 +22,7 @@ from support.reloading import (
     refusal,
     text_of,
 )
-from support.servers import Conversation, ask, failure
+from support.servers import Conversation, ask, failure, socket_path
 
 GATED = {
     "threads": "support.services:Gated",
@@ -75,6 +75,36 @@ def test_drain(site):
             assert talk.end() == []
             assert server.wait() == 0
             assert "bridge.died" not in server.stderr
+
+
+def test_path_belongs_to_the_next_server_once_it_drains(site):
+    """What binds the unix socket's path meanwhile keeps it when the old one ends."""
+    path = socket_path(site.folder)
+    site.config["listeners"]["public"]["address"] = f"unix:{path}"
+    site.write()
+    own = client("dns:ada.test", site.ca)
+    gone = threading.Event()
+    with serving(site.path) as old:
+        address = old.addresses["public"]
+        with (
+            channel(site, address, own) as greeter,
+            channel(site, address, own, gone=gone),
+        ):
+            talk = Conversation(greeter)
+            assert talk("one") == "one"
+            old.signal()
+            assert gone.wait(PATIENCE)
+            with serving(site.path) as new:
+                assert talk("two") == "two"
+                assert talk.end() == []
+                assert old.wait() == 0
+                with channel(site, address, own) as late:
+                    talk = Conversation(late)
+                    assert talk("three") == "three"
+                    assert talk.end() == []
+                new.signal()
+                assert new.wait() == 0
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("how", ["grace", "second signal"])

@@ -14,6 +14,7 @@ import signal
 import socket
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import grpc
 import pytest
@@ -326,6 +327,22 @@ def test_killed_bridge_delays_clients_and_is_logged(config, certificates):
     [died] = [line for line in lines if "bridge.died" in line]
     assert "signal 9" in died
     assert len([line for line in lines if "bridge.restarted" in line]) == 1
+
+
+def test_folder_of_the_inner_sockets_is_taken_literally(
+    config, certificates, monkeypatch
+):
+    """Server and bridge mean the same path, whatever a URI would make of it."""
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    with (
+        TemporaryDirectory(prefix="50%41") as folder,
+        serving(config, TMPDIR=folder) as served,
+    ):
+        directories = {Path(path).parent for path in inner_sockets(served.process.pid)}
+        assert {path.parent for path in directories} == {Path(folder)}
+        assert greet(served.addresses["public"], certificates) == "seen"
+        served.signal()
+        assert served.wait() == 0
 
 
 def test_bridge_that_cannot_live_ends_the_server(config, certificates):

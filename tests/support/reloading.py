@@ -370,6 +370,8 @@ def opened(
         ("grpc.initial_reconnect_backoff_ms", 100),
         *more,
     ]
+    if address.startswith("unix:"):  # a path is no name that a certificate could have
+        options.append(("grpc.ssl_target_name_override", "localhost"))
     return grpc.secure_channel(address, credentials, options)
 
 

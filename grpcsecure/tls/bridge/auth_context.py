@@ -6,16 +6,24 @@ certificate was verified, as nothing does there: that is what `PeerFacts` is for
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING
 
 from grpcsecure.tls.bridge.names import read_names
+from grpcsecure.tls.pem import render_pem
 
 if TYPE_CHECKING:
     from grpcsecure.tls.bridge.facts import PeerFacts
 
-__all__ = ["auth_context", "peer_identities", "peer_identity_key"]
+__all__ = [
+    "auth_context",
+    "complete",
+    "peer_identities",
+    "peer_identity_key",
+    "properties_to_keep",
+]
 
+_LEAF = "x509_pem_cert"
+_CHAIN = "x509_pem_cert_chain"
 _ALTERNATIVE = "x509_subject_alternative_name"
 _COMMON = "x509_common_name"
 
@@ -23,12 +31,28 @@ _COMMON = "x509_common_name"
 _MAX_SPIFFE_ID = 2048
 _MAX_TRUST_DOMAIN = 255
 
+#: Certificates, in bytes, whose text is kept beside them: what follows the leaf is
+#: whatever the client likes to send. Few have that much to say.
+_MAX_KEPT = 16 * 1024
+
 
 def auth_context(facts: PeerFacts) -> dict[str, list[bytes]]:
     """Return what `ServicerContext.auth_context()` gives for this peer natively.
 
     Raises:
         DerError: the certificate does not parse; the bridge refuses these.
+    """
+    return complete(properties_to_keep(facts), facts)
+
+
+def properties_to_keep(facts: PeerFacts) -> dict[str, list[bytes]]:
+    """Return the same for `complete`: without values where they would be long text.
+
+    To be kept with the connection, since composing it costs far more than a call's
+    share.
+
+    Raises:
+        DerError: as above.
     """
     properties: dict[str, list[bytes]] = {"transport_security_type": [b"ssl"]}
     if facts.certificate is not None:
@@ -46,32 +70,37 @@ def auth_context(facts: PeerFacts) -> dict[str, list[bytes]]:
     return properties
 
 
+def complete(kept: dict[str, list[bytes]], facts: PeerFacts) -> dict[str, list[bytes]]:
+    """Return all properties of a peer as the caller's own, by what is kept of them."""
+    properties = {name: [*values] for name, values in kept.items()}
+    if not properties.get(_LEAF, True) and facts.certificate is not None:
+        _add_text(properties, facts.certificate, facts.chain)
+    return properties
+
+
+def _add_text(
+    properties: dict[str, list[bytes]], leaf: bytes, chain: tuple[bytes, ...]
+) -> None:
+    properties[_LEAF] = [render_pem("CERTIFICATE", [leaf])]
+    if chain:
+        properties[_CHAIN] = [render_pem("CERTIFICATE", chain)]
+
+
 def _add_certificate(
     properties: dict[str, list[bytes]], leaf: bytes, chain: tuple[bytes, ...]
 ) -> None:
     names = read_names(leaf)
     properties["x509_subject"] = [names.subject]
     properties[_COMMON] = [names.common_name]
-    properties["x509_pem_cert"] = [_pem(leaf)]
+    properties[_LEAF] = []  # its place in the order
     for kind, value in names.alternative:
         properties.setdefault(_ALTERNATIVE, []).append(value)
         if kind is not None:
             properties.setdefault(kind, []).append(value)
     if chain:
-        properties["x509_pem_cert_chain"] = [b"".join(map(_pem, chain))]
-
-
-def _pem(der: bytes) -> bytes:
-    text = base64.b64encode(der)
-    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
-    return b"\n".join(
-        (
-            b"-----BEGIN CERTIFICATE-----",
-            *lines,
-            b"-----END CERTIFICATE-----",
-            b"",
-        )
-    )
+        properties[_CHAIN] = []
+    if len(leaf) + sum(map(len, chain)) <= _MAX_KEPT:
+        _add_text(properties, leaf, chain)
 
 
 def _is_spiffe_id(uri: bytes) -> bool:

@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CertificateFields", "DerError", "parse_certificate", "read_all"]
+__all__ = [
+    "BIT_STRING",
+    "SEQUENCE",
+    "CertificateFields",
+    "DerError",
+    "parse_certificate",
+    "read_all",
+]
 
 SEQUENCE = 0x30
-SET = 0x31
-OBJECT_IDENTIFIER = 0x06
 BIT_STRING = 0x03
-OCTET_STRING = 0x04
-BOOLEAN = 0x01
+_OCTET_STRING = 0x04
 _VERSION = 0xA0
 _EXTENSIONS = 0xA3
 _MULTI_BYTE_TAG = 0x1F
@@ -109,7 +113,7 @@ def parse_certificate(der: bytes) -> CertificateFields:
 def _read_extensions(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     for extension in read_all(data):
         parts = [*read_all(extension.value)]
-        if len(parts) < 2 or parts[-1].tag != OCTET_STRING:  # noqa: PLR2004
+        if len(parts) < 2 or parts[-1].tag != _OCTET_STRING:  # noqa: PLR2004
             raise DerError("an extension without a value")
         yield parts[0].value, parts[-1].value
 

@@ -325,7 +325,7 @@ class Engine:
         handshake.listener.deadlines.discard(handshake)
 
     def pipe_ended(self, pipe: Pipe) -> None:
-        """Have the name forgotten, then free it."""
+        """Close the server's end, and have the name forgotten."""
         del self._pipes[pipe.connection]
         self._swollen.discard(pipe)
         if self._heap.one_less(len(self._pipes)):
@@ -334,9 +334,9 @@ class Engine:
         self._resume_accepting()
 
     def end_name(self, number: int, inner: socket.socket, name: str) -> None:
-        """Have a name forgotten, and let go of it."""
-        # The launcher holds the name by a descriptor of its own until it has read
-        # this, so closing ours at once frees nothing early.
+        """Let go of a name now; have it forgotten at the end of the turn."""
+        # The launcher holds the name by a descriptor of its own until it has forgotten
+        # it, so closing ours before it is told frees nothing early.
         self._ended.append(number)
         release_inner(inner, name)
 

@@ -11,7 +11,13 @@ import socket
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from grpcsecure.tls.bridge.der import DerError, parse_certificate, read_all
+from grpcsecure.tls.bridge.der import (
+    BIT_STRING,
+    SEQUENCE,
+    DerError,
+    parse_certificate,
+    read_all,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +29,6 @@ __all__ = ["CertificateNames", "read_names", "render_name"]
 _COMMON_NAME = bytes.fromhex("550403")
 _SUBJECT_ALTERNATIVE_NAME = bytes.fromhex("551d11")
 _KEY_USAGE = bytes.fromhex("551d0f")
-_SEQUENCE = 0x30
-_BIT_STRING = 0x03
 _DIGITAL_SIGNATURE = 0x80  # the first bit of the string: RFC 5280, section 4.2.1.3
 
 #: Context tags of GeneralName (RFC 5280, section 4.2.1.6) that gRPC knows.
@@ -141,7 +145,7 @@ def _may_sign(fields: CertificateFields) -> bool:
     if usage is None:
         return True
     bits = next(read_all(usage), None)
-    if bits is None or bits.tag != _BIT_STRING:
+    if bits is None or bits.tag != BIT_STRING:
         raise DerError("a KeyUsage that is no bit string")
     return len(bits.value) > 1 and bool(bits.value[1] & _DIGITAL_SIGNATURE)
 
@@ -161,7 +165,7 @@ def _alternative_names(
     if extension is None:
         return
     names = next(read_all(extension), None)
-    if names is None or names.tag != _SEQUENCE:
+    if names is None or names.tag != SEQUENCE:
         raise DerError("alternative names that are no sequence")
     for name in read_all(names.value):
         kind = _KINDS.get(name.tag)

@@ -1,8 +1,8 @@
 """An open connection: decrypts towards the server, encrypts towards the client.
 
 Each direction reads only when the one before it has been passed on, so neither side
-can make the bridge hold more than one read of it. Invariant: once the server's end is
-closed, its name is out of the registry, whatever the client still does.
+can make the bridge hold more than one read of it. Invariant: at the end the owner is
+told first, and closes the server's end, whatever the client still does.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ class PipeOwner(Protocol):
     """What a pipe tells the engine."""
 
     def pipe_ended(self, pipe: Pipe) -> None:
-        """The server's end is about to close: the name must go first."""
+        """It is over: close the server's end, and have its name forgotten.
+
+        In either order: the launcher holds the name until it has forgotten it.
+        """
 
     def pipe_broke(self, pipe: Pipe, error: Exception) -> None:
         """It was aborted by a mistake of ours."""

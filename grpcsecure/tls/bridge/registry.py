@@ -18,17 +18,20 @@ __all__ = ["Registry"]
 class Registry:
     """Live connections by the name that `context.peer()` reports.
 
-    One thread writes (the supervisor's), any thread may look up: each operation is
-    one step on a dict. `hold` is a descriptor of the named socket; as long as it is
-    open nobody can bind the name, even if the bridge's process is killed, so it is
-    closed only after the entry is gone.
+    Only the supervisor's thread adds and removes. Any thread may look up, and the one
+    that stops the bridge clears too, while the supervisor may still be at it: each step
+    is one operation on a dict, which may find that an entry is gone.
+    `hold` is a descriptor of the named socket; as long as it is open nobody can bind
+    the name, even if the bridge's process is killed, so it is closed only after the
+    entry is gone.
     """
 
-    __slots__ = ("_by_connection", "_by_name")
+    __slots__ = ("_by_connection", "_by_name", "_numbers")
 
     def __init__(self) -> None:
         self._by_name: dict[str, PeerFacts] = {}
         self._by_connection: dict[int, tuple[str, int]] = {}
+        self._numbers: dict[str, int] = {}
 
     def lookup(self, peer: str) -> PeerFacts | None:
         """Return who has the name `peer`, or None: then the call must be refused."""
@@ -46,6 +49,7 @@ class Registry:
         if connection in self._by_connection or name in self._by_name:
             return False
         self._by_connection[connection] = (name, hold)
+        self._numbers[name] = connection
         self._by_name[name] = facts
         return True
 
@@ -53,20 +57,21 @@ class Registry:
         """Forget a connection, then let go of its name."""
         entry = self._by_connection.pop(connection, None)
         if entry is not None:
-            del self._by_name[entry[0]]
-            os.close(entry[1])
+            name, hold = entry
+            # Not `del`: `clear` may be at it in another thread.
+            self._by_name.pop(name, None)
+            self._numbers.pop(name, None)
+            os.close(hold)
 
     def numbers_of(self, names: frozenset[str]) -> list[int]:
         """Return the connections that have these names."""
-        return [
-            number
-            for number, (name, _) in [*self._by_connection.items()]
-            if name in names
-        ]
+        found = (self._numbers.get(name) for name in names)
+        return [number for number in found if number is not None]
 
     def clear(self) -> None:
         """Forget everything: the bridge is gone."""
         self._by_name.clear()
+        self._numbers.clear()
         while self._by_connection:
             _, (_, hold) = self._by_connection.popitem()
             os.close(hold)

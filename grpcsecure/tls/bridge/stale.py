@@ -65,7 +65,11 @@ def remove_stale(parent: str) -> None:
 
 
 def _is_alive(pid: int, started: str) -> bool:
-    """Whether the process lives, as far as can be told; an id of another container."""
+    """Whether the process lives, as far as its id and start time tell.
+
+    One of another container cannot be seen from here and counts as dead: what it holds
+    is told by the lock.
+    """
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

@@ -86,6 +86,54 @@ def test_registry_takes_no_name_twice():
         os.fstat(hold)
 
 
+class Name(str):
+    """A name that knows how often it was looked for."""
+
+    __slots__ = ("looked_for",)
+
+    def __hash__(self):
+        """Count, and answer as the text does."""
+        self.looked_for = getattr(self, "looked_for", 0) + 1
+        return str.__hash__(self)
+
+
+def test_registry_finds_few_connections_without_looking_at_all():
+    """What one name costs does not depend on how many there are."""
+    registry = Registry()
+    names = [Name(f"unix-abstract:{number}") for number in range(50)]
+    for number, name in enumerate(names):
+        hold = os.open(os.devnull, os.O_RDONLY)
+        assert registry.add(number, name, facts(), hold)
+    before = [name.looked_for for name in names]
+    wanted = frozenset({"unix-abstract:7", "unix-abstract:70"})
+    assert registry.numbers_of(wanted) == [7]
+    assert [name.looked_for for name in names] == before
+    registry.remove(7)
+    assert registry.numbers_of(wanted) == []
+    registry.clear()
+    assert registry.numbers_of(frozenset({"unix-abstract:8"})) == []
+
+
+def test_registry_may_be_cleared_while_a_connection_ends():
+    """By two threads, at the worst moment: each hold is closed, and closed once."""
+
+    class Names(dict):
+        def clear(self):
+            super().clear()
+            registry.remove(1)
+
+    registry = Registry()
+    registry._by_name = Names()
+    ends = [os.pipe() for _ in range(2)]
+    for number, (_, hold) in enumerate(ends):
+        assert registry.add(number, f"unix-abstract:{number}", facts(), hold)
+    registry.clear()
+    for read, _ in ends:
+        assert os.read(read, 1) == b""
+        os.close(read)
+    assert registry.numbers_of(frozenset({"unix-abstract:0", "unix-abstract:1"})) == []
+
+
 def test_deadlines_expire_in_order():
     """What was added first expires first; what was added again has more time."""
     expired = []

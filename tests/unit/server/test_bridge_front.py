@@ -1,0 +1,48 @@
+"""The two sockets of a bridged listener, and what keeps them from being bound."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+from support.bridge import material, settings
+from support.bridge_certs import certificate
+from support.servers import assemble, custom
+
+from grpcsecure.errors import BindError
+from grpcsecure.model.listener import Listener, TcpAddress
+from grpcsecure.server.bridge_front import BridgeFront
+from grpcsecure.server.bridged import BridgedView
+
+
+@pytest.fixture(name="front")
+def _front():
+    """One without a bridge behind it yet."""
+    front = BridgeFront(pytest.fail)
+    yield front
+    front.stop()
+
+
+def test_inner_socket_that_cannot_be_bound_says_why(front):
+    """It is an error of the listener in words, as with the outer one."""
+    tls = settings("dont_request")
+    listener = Listener(name="public", address=TcpAddress("127.0.0.1", 0), tls=tls)
+    in_force = assemble(custom()).in_force
+    view = BridgedView("public", tls.client_certificate, in_force)
+    server = grpc.server(ThreadPoolExecutor(1))
+    inner = Path(front._directory.socket_path(0))
+    inner.write_text("in the way")
+    with pytest.raises(BindError) as caught:
+        front.bind(
+            listener,
+            material(certificate("localhost")),
+            view,
+            server.add_insecure_port,
+        )
+    inner.unlink()
+    assert str(caught.value) == (
+        f"listener `public` cannot listen on unix:{inner}:"
+        " a file that is no socket is in its place"
+    )
