@@ -186,8 +186,10 @@ class BridgeFront:
 
     def gave_up(self, reason: str) -> None:
         """Log that it is over, and have the server end rather than serve half."""
-        _LOGGER.critical("bridge.gave_up", extra={"reason": reason})
-        self._on_failure(f"the TLS bridge keeps dying: {reason}")
+        try:
+            _LOGGER.critical("bridge.gave_up", extra={"reason": reason})
+        finally:
+            self._on_failure(f"the TLS bridge keeps dying: {reason}")
 
 
 def _bind_inner(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import resource
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 from grpcsecure.tls.bridge import messages
@@ -150,7 +151,8 @@ class Engine:
                 self._handover.registered(number)
         elif kind is FrameKind.CLOSE:
             for number in messages.read_ids(frame):
-                self._close_connection(number)
+                # By turns: thousands would keep the others waiting for a second.
+                self._reactor.defer(partial(self._close_connection, number))
         elif kind is FrameKind.MATERIAL:
             self._prepare(frame)
         elif kind is FrameKind.COMMIT:
