@@ -13,7 +13,6 @@ import click
 
 from grpcsecure.cli.options import config_or_default, profile_option
 from grpcsecure.config.source import read_source
-from grpcsecure.diagnostics.catalog import tool
 from grpcsecure.diagnostics.ignore import Draft, Ignores, make_reports
 from grpcsecure.diagnostics.model import Finding, Report
 from grpcsecure.diagnostics.render import FORMATS, render
@@ -121,7 +120,7 @@ def validate(  # noqa: PLR0913 - the options of the command
         _print_config(console, run.documents, reports)
     else:
         console.result(render(format_, reports, color=console.color_stdout))
-    return _exit_code(reports)
+    return ExitCode.CANNOT if run.is_unreadable else _exit_code(reports)
 
 
 def _last_phase(*, syntax_only: bool, no_services: bool) -> Phase:
@@ -149,11 +148,14 @@ class _Run:
     previous: tuple[Certificate, ...] = ()
     drafts: list[Draft] = field(default_factory=list)
     documents: list[Document] = field(default_factory=list)
+    #: Whether one of them is no text that a config could be read from.
+    is_unreadable: bool = False
 
     def check(self, name: str) -> None:
         """Check one config, with each profile that was asked for."""
         source = read_source(name)
         if isinstance(source, Finding):
+            self.is_unreadable = True
             report = Report(subject=name, findings=(source,))
             self.drafts.append(Draft(report=report, complete=False))
             return
@@ -206,8 +208,6 @@ def _print_config(
 
 def _exit_code(reports: Sequence[Report]) -> ExitCode:
     findings = [finding for report in reports for finding in report.findings]
-    if any(finding.kind is tool.UNREADABLE_CONFIG for finding in findings):
-        return ExitCode.CANNOT
     return (
         ExitCode.BAD if any(finding.is_error for finding in findings) else ExitCode.OK
     )

@@ -10,6 +10,7 @@ from support.certificates import key_text, make_certificates
 from support.process import ROOT, run
 
 from grpcsecure.cli.main import main
+from grpcsecure.config.source import MAX_BYTES
 from grpcsecure.diagnostics.render import FORMATS
 
 GOOD = f"""\
@@ -94,6 +95,20 @@ class TestExitCodes:
         with pytest.raises(SystemExit) as ended:
             main(["-q", "validate", "--format", form, str(path)])
         assert (ended.value.code, *capsys.readouterr()) == loud
+
+
+@pytest.mark.parametrize(
+    ("data", "finding"),
+    [(b"version: \xff", "GS123"), (b" " * (MAX_BYTES + 1), "GS125")],
+)
+def test_no_text_is_unreadable_to_serve_and_validate(data, finding, tmp_path):
+    """What is no text, or far too much, is exit 2 for both."""
+    path = tmp_path / "data.yaml"
+    path.write_bytes(data)
+    for command in ("validate", "serve"):
+        result = run(command, path)
+        assert result.returncode == 2, command
+        assert finding in result.stdout
 
 
 @pytest.mark.parametrize("form", ["json", "sarif"])
