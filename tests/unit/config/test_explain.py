@@ -25,7 +25,18 @@ CASES = [
     ("listeners: {b: {}}",
      ["13:17 GS104 missing key `address` in `listeners.b`",
       "13:17 GS127 the listener `b` has neither `tls` nor `plaintext: true`"]),
+    ("listeners: {public: {tls: null, plaintxt: true}}",
+     ["13:37 GS102 unknown key `plaintxt` in `listeners.public`"]),
+    ("authorization: {rules: {r: {alow: [anyone], methods: ['*']}}}",
+     ["13:33 GS102 unknown key `alow` in `authorization.rules.r`"]),
+    ("authorization: {rules: {r: {dney: [anyone], methods: ['*']}}}",
+     ["13:33 GS102 unknown key `dney` in `authorization.rules.r`"]),
+    ("authorization: {rules: {r: {methods: ['*']}}}",
+     ["13:29 GS104 the rule `r` has neither `allow` nor `deny`"]),
     # types
+    ("listeners: {public: {tls: null, plaintext: 'true'}}",
+     [("13:48 GS105 `listeners.public.plaintext` is text; `true` or `false` is"
+       " expected")]),
     ("server: []", ["13:5 GS105 `server` is a list; a mapping is expected"]),
     ("server: {threads: '16'}",
      ["13:23 GS105 `server.threads` is text; a whole number is expected"]),
