@@ -179,16 +179,24 @@ def _explain_transport(
 
 
 def _explain_effect(error: SchemaError, root: Mapping, path: Path) -> Iterator[Finding]:
-    both = error.validator == "not"
-    if not both and _is_any_misspelled(("allow", "deny"), error.instance):
-        return
-    state = "both `allow` and `deny`" if both else "neither `allow` nor `deny`"
-    yield kinds.MISSING_KEY(
-        f"the rule {quote(path[-1])} has {state}",
-        span=key_place(root, path),
-        label="one of the two is needed",
-        help="keep one of the two" if both else "add `allow` or `deny`",
-    )
+    name = quote(path[-1])
+    if error.validator == "not":
+        yield kinds.EFFECT_CONFLICT(
+            f"the rule {name} has both `allow` and `deny`",
+            span=key_place(root, (*path, "deny")),
+            label="excludes `allow`",
+            secondary=[
+                Label(span=key_place(root, (*path, "allow")), text="is there, too")
+            ],
+            help="keep one of the two; what is denied can be a rule of its own",
+        )
+    elif not _is_any_misspelled(("allow", "deny"), error.instance):
+        yield kinds.MISSING_KEY(
+            f"the rule {name} has neither `allow` nor `deny`",
+            span=key_place(root, path),
+            label="one of the two is needed",
+            help="add `allow` or `deny`",
+        )
 
 
 def _explain_other(error: SchemaError, root: Mapping, path: Path) -> Iterator[Finding]:
