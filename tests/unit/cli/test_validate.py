@@ -11,6 +11,7 @@ from support.process import ROOT, run
 
 from grpcsecure.cli.main import main
 from grpcsecure.config.source import MAX_BYTES
+from grpcsecure.diagnostics.catalog import CATALOG
 from grpcsecure.diagnostics.render import FORMATS
 
 GOOD = f"""\
@@ -232,6 +233,21 @@ class TestIgnore:
         code, out, err = call("--ignore", "GS999", write(GOOD))
         assert (code, out) == (2, "")
         assert "`GS999`" in err
+
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [
+            ("GS399", "GS313"),
+            ("gs299", max(code for code in CATALOG if code < "GS3")),
+            ("reflection-opn", "reflection-open"),
+        ],
+    )
+    def test_what_was_meant_is_what_explain_says(self, name, meant, call, write):
+        """One name is looked up in one way."""
+        _, _, of_option = call("--ignore", name, write(GOOD))
+        _, of_comment, _ = call(write(f"{GOOD}# grpcsecure: ignore[{name}]\n"))
+        for text in (of_option, of_comment, run("explain", name).stderr):
+            assert f"`{meant}`" in text
 
 
 class TestHowFar:
