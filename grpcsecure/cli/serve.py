@@ -50,8 +50,8 @@ SIGTERM and SIGINT drain: health says NOT_SERVING, no new calls are taken, runni
 ones get `server.shutdown_grace`. A second signal cuts them.
 
 \b
-Exit codes: 0 drained, 1 findings, 2 usage or unreadable config, 3 start-up failed
-(bind, service), 4 calls were cut.""",
+Exit codes: 0 drained, 1 findings, 2 usage, unreadable config, or a listener that
+could no longer be served, 3 start-up failed (bind, service), 4 calls were cut.""",
 )
 @click.argument("config", required=False)
 @profile_option
@@ -153,7 +153,10 @@ class _Session:
         self._has_written = False
 
     def run(self, *, json_log: bool) -> ExitCode:
-        """Serve until a signal; return OK or CUT."""
+        """Serve until a signal, or until a listener cannot be served any more.
+
+        Returns OK, CUT if calls were cut, or CANNOT after such a failure.
+        """
         from grpcsecure.server.lifecycle import run
 
         self._json_log = json_log
