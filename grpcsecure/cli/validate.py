@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from grpcsecure.cli.options import config_or_default, profile_option
 from grpcsecure.config.source import read_source
@@ -102,7 +103,9 @@ def validate(  # noqa: PLR0913 - the options of the command
 ) -> ExitCode:
     """Check each CONFIG (`-` is stdin) and report what is wrong with it."""
     if profile is not None and all_profiles:
-        raise UsageError("--profile and --all-profiles exclude each other")
+        if not _is_from_environment("profile"):
+            raise UsageError("--profile and --all-profiles exclude each other")
+        profile = None
     if previous and syntax_only:
         raise UsageError("--previous and --syntax-only exclude each other")
     run = _Run(
@@ -121,6 +124,11 @@ def validate(  # noqa: PLR0913 - the options of the command
     else:
         console.result(render(format_, reports, color=console.color_stdout))
     return ExitCode.CANNOT if run.is_unreadable else _exit_code(reports)
+
+
+def _is_from_environment(option: str) -> bool:
+    source = click.get_current_context().get_parameter_source(option)
+    return source is ParameterSource.ENVIRONMENT
 
 
 def _last_phase(*, syntax_only: bool, no_services: bool) -> Phase:

@@ -211,6 +211,14 @@ class TestProfiles:
         assert (code, out) == (2, "")
         assert err == "error: --profile and --all-profiles exclude each other\n"
 
+    def test_all_despite_the_variable(self, call, write, monkeypatch):
+        """What is said aloud counts: the variable chooses where nothing is said."""
+        path = write(PROFILES)
+        alone = call("--all-profiles", path)
+        for name in ("dev", "devv"):
+            monkeypatch.setenv("GRPCSECURE_PROFILE", name)
+            assert call("--all-profiles", path) == alone
+
 
 class TestIgnore:
     """Warnings may be left out, errors may not."""
