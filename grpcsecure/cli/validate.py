@@ -106,6 +106,8 @@ def validate(  # noqa: PLR0913 - the options of the command
         if not _is_from_environment("profile"):
             raise UsageError("--profile and --all-profiles exclude each other")
         profile = None
+    if print_config and format_ != "full":
+        raise UsageError(f"--print-config and --format {format_} exclude each other")
     if previous and syntax_only:
         raise UsageError("--previous and --syntax-only exclude each other")
     run = _Run(

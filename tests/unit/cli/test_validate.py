@@ -366,3 +366,10 @@ class TestHarmless:
         code, out, err = call("--print-config", write(BAD))
         assert (code, out) == (1, "")
         assert "GS102" in err
+
+    @pytest.mark.parametrize("form", [form for form in FORMATS if form != "full"])
+    def test_printed_config_has_one_format(self, form, call, write):
+        """It is YAML, whatever findings look like: the other option would be lost."""
+        code, out, err = call("--print-config", "--format", form, write(GOOD))
+        assert (code, out) == (2, "")
+        assert err == f"error: --print-config and --format {form} exclude each other\n"
