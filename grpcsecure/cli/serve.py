@@ -25,6 +25,7 @@ from grpcsecure.errors import (
     ExitCode,
     StartupError,
     UnreadableConfigError,
+    UsageError,
 )
 from grpcsecure.model.units import render_duration
 
@@ -93,6 +94,8 @@ def serve(  # noqa: PLR0913 - the options of the command
 ) -> ExitCode:
     """Serve the services of CONFIG over its listeners."""
     started = time.perf_counter()
+    if ready_file == Path():  # of an unset variable of the shell
+        raise UsageError("--ready-file: the path is empty")
     configure_logging(format=log_format, level=log_level)
     try:
         server = _load(config_or_default(config), profile, ahead)
