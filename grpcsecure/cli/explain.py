@@ -178,7 +178,7 @@ def _explain_finding(console: Console, name: str | None, format_: str) -> ExitCo
     from grpcsecure.explain.finding import render_finding_text
 
     kind = None if name is None else find_kind(name)
-    if name is None or (kind is None and Path(name).exists()):
+    if name is None or name == "-" or (kind is None and Path(name).exists()):
         raise UsageError(
             "nothing to explain: add --method M, or --list, or name a finding"
             " such as GS402"
