@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_addresses"]
 
+_LOCALHOST = frozenset({"127.0.0.1", "::1"})
+
 
 def check_addresses(document: Document) -> Iterator[Finding]:
     """Find addresses that two listeners share, and socket paths that are too long."""
@@ -56,15 +58,18 @@ def _overlap(one: Address, other: Address) -> bool:
         return False
     # gRPC listens on [::] for 0.0.0.0 too: a wildcard takes both families.
     return (
-        _canonical(one.host) == _canonical(other.host)
-        or one.is_wildcard
+        one.is_wildcard
         or other.is_wildcard
+        or not _addresses(one.host).isdisjoint(_addresses(other.host))
     )
 
 
-def _canonical(host: str) -> str:
-    """Return one spelling for all those of an address: `::1` has many."""
+def _addresses(host: str) -> frozenset[str]:
+    """Return what a host listens on, each in one spelling: `::1` has many."""
     try:
-        return str(ip_address(host))
+        ip = ip_address(host)
     except ValueError:
-        return host.lower()
+        # The only name that means the same everywhere (RFC 6761).
+        return _LOCALHOST if host.lower() == "localhost" else frozenset({host.lower()})
+    # IPv4 within IPv6 is what gRPC binds for IPv4, too.
+    return frozenset({str(getattr(ip, "ipv4_mapped", None) or ip)})

@@ -117,7 +117,9 @@ def made_up_certificate(caller: Matcher) -> Certificate:
         fingerprint=says.get(MatcherKind.FINGERPRINT, ""),
         public_key=says.get(MatcherKind.PUBLIC_KEY, ""),
         common_name=says.get(MatcherKind.COMMON_NAME, names[0] if names else None),
-        organizational_units=units if unit is None else tuple({*units, unit}),
+        organizational_units=units
+        if unit is None
+        else tuple(dict.fromkeys((*units, unit))),
         dns=_given(says, MatcherKind.DNS),
         uris=tuple(
             dict.fromkeys(

@@ -40,10 +40,19 @@ def check_shadowing(document: Document, scopes: Iterable[Scope]) -> Iterator[Fin
     earlier = _Earlier(proved)
     # The order in which they are asked.
     for scope in sorted(scopes, key=lambda one: one.rule.effect is Effect.ALLOW):
-        first = earlier.find(scope)
+        first = earlier.find(scope) if _has_its_listeners(scope) else None
         if first is not None:
             yield _report(document, scope, first)
         earlier.add(scope)
+
+
+def _has_its_listeners(scope: Scope) -> bool:
+    """Whether all listeners that a rule names are there.
+
+    Of one that is not another finding tells; which one is meant, nobody knows.
+    """
+    named = scope.rule.listeners
+    return named is None or set(named) == {one.name for one in scope.listeners}
 
 
 def _report(document: Document, scope: Scope, first: Scope) -> Finding:

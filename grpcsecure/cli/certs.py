@@ -37,7 +37,7 @@ Examples:
 Exit codes: 0 good, 2 could not do the job.""",
 )
 def certs() -> None:
-    """Make and look at certificates."""
+    """Make certificates for development."""
 
 
 @certs.command(

@@ -174,14 +174,11 @@ def _explain_table(console: Console, scene: Scene, format_: str) -> ExitCode:
 
 
 def _explain_finding(console: Console, name: str | None, format_: str) -> ExitCode:
-    from grpcsecure.explain.finding import (
-        find_kind,
-        nearest_finding,
-        render_finding_text,
-    )
+    from grpcsecure.diagnostics.lookup import find_kind, nearest_finding
+    from grpcsecure.explain.finding import render_finding_text
 
     kind = None if name is None else find_kind(name)
-    if name is None or (kind is None and Path(name).exists()):
+    if name is None or name == "-" or (kind is None and Path(name).exists()):
         raise UsageError(
             "nothing to explain: add --method M, or --list, or name a finding"
             " such as GS402"

@@ -25,6 +25,7 @@ from grpcsecure.errors import (
     ExitCode,
     StartupError,
     UnreadableConfigError,
+    UsageError,
 )
 from grpcsecure.model.units import render_duration
 
@@ -50,8 +51,8 @@ SIGTERM and SIGINT drain: health says NOT_SERVING, no new calls are taken, runni
 ones get `server.shutdown_grace`. A second signal cuts them.
 
 \b
-Exit codes: 0 drained, 1 findings, 2 usage or unreadable config, 3 start-up failed
-(bind, service), 4 calls were cut.""",
+Exit codes: 0 drained, 1 findings, 2 usage, unreadable config, or a listener that
+could no longer be served, 3 start-up failed (bind, service), 4 calls were cut.""",
 )
 @click.argument("config", required=False)
 @profile_option
@@ -93,6 +94,8 @@ def serve(  # noqa: PLR0913 - the options of the command
 ) -> ExitCode:
     """Serve the services of CONFIG over its listeners."""
     started = time.perf_counter()
+    if ready_file == Path():  # of an unset variable of the shell
+        raise UsageError("--ready-file: the path is empty")
     configure_logging(format=log_format, level=log_level)
     try:
         server = _load(config_or_default(config), profile, ahead)
@@ -153,7 +156,10 @@ class _Session:
         self._has_written = False
 
     def run(self, *, json_log: bool) -> ExitCode:
-        """Serve until a signal; return OK or CUT."""
+        """Serve until a signal, or until a listener cannot be served any more.
+
+        Returns OK, CUT if calls were cut, or CANNOT after such a failure.
+        """
         from grpcsecure.server.lifecycle import run
 
         self._json_log = json_log

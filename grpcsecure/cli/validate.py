@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from grpcsecure.cli.options import config_or_default, profile_option
 from grpcsecure.config.source import read_source
-from grpcsecure.diagnostics.catalog import tool
 from grpcsecure.diagnostics.ignore import Draft, Ignores, make_reports
 from grpcsecure.diagnostics.model import Finding, Report
 from grpcsecure.diagnostics.render import FORMATS, render
@@ -103,7 +103,11 @@ def validate(  # noqa: PLR0913 - the options of the command
 ) -> ExitCode:
     """Check each CONFIG (`-` is stdin) and report what is wrong with it."""
     if profile is not None and all_profiles:
-        raise UsageError("--profile and --all-profiles exclude each other")
+        if not _is_from_environment("profile"):
+            raise UsageError("--profile and --all-profiles exclude each other")
+        profile = None
+    if print_config and format_ != "full":
+        raise UsageError(f"--print-config and --format {format_} exclude each other")
     if previous and syntax_only:
         raise UsageError("--previous and --syntax-only exclude each other")
     run = _Run(
@@ -121,7 +125,12 @@ def validate(  # noqa: PLR0913 - the options of the command
         _print_config(console, run.documents, reports)
     else:
         console.result(render(format_, reports, color=console.color_stdout))
-    return _exit_code(reports)
+    return ExitCode.CANNOT if run.is_unreadable else _exit_code(reports)
+
+
+def _is_from_environment(option: str) -> bool:
+    source = click.get_current_context().get_parameter_source(option)
+    return source is ParameterSource.ENVIRONMENT
 
 
 def _last_phase(*, syntax_only: bool, no_services: bool) -> Phase:
@@ -149,11 +158,14 @@ class _Run:
     previous: tuple[Certificate, ...] = ()
     drafts: list[Draft] = field(default_factory=list)
     documents: list[Document] = field(default_factory=list)
+    #: Whether one of them is no text that a config could be read from.
+    is_unreadable: bool = False
 
     def check(self, name: str) -> None:
         """Check one config, with each profile that was asked for."""
         source = read_source(name)
         if isinstance(source, Finding):
+            self.is_unreadable = True
             report = Report(subject=name, findings=(source,))
             self.drafts.append(Draft(report=report, complete=False))
             return
@@ -206,8 +218,6 @@ def _print_config(
 
 def _exit_code(reports: Sequence[Report]) -> ExitCode:
     findings = [finding for report in reports for finding in report.findings]
-    if any(finding.kind is tool.UNREADABLE_CONFIG for finding in findings):
-        return ExitCode.CANNOT
     return (
         ExitCode.BAD if any(finding.is_error for finding in findings) else ExitCode.OK
     )

@@ -17,7 +17,7 @@ from grpcsecure.diagnostics.model import Label, quote
 from grpcsecure.diagnostics.suggest import did_you_mean, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from typing import TypeAlias
 
     from grpcsecure.config.tree import Mapping, Path
@@ -113,6 +113,11 @@ def _is_misspelled(key: str, given: Iterable[str], known: Iterable[str]) -> bool
     return any(nearest(name, [key]) is not None for name in unknown)
 
 
+def _is_any_misspelled(keys: Collection[str], given: Iterable[str]) -> bool:
+    """Whether one of `keys` that exclude each other is there under a wrong name."""
+    return any(_is_misspelled(key, given, keys) for key in keys)
+
+
 def _advise_adding(key: str, properties: dict[str, Any]) -> str:
     part = dereference(properties.get(key, {}))
     choices = values.choices(part)
@@ -161,7 +166,10 @@ def _explain_transport(
             secondary=[Label(span=key_place(root, (*path, "tls")), text="says TLS")],
             help="remove one of the two",
         )
-    elif not _is_misspelled("tls", error.instance, ("address", "services")):
+    elif not (
+        _is_any_misspelled(("tls", "plaintext"), error.instance)
+        or not isinstance(error.instance.get("plaintext", False), bool)
+    ):
         yield kinds.TRANSPORT_CONFLICT(
             f"the listener {name} has neither `tls` nor `plaintext: true`",
             span=key_place(root, path),
@@ -171,14 +179,24 @@ def _explain_transport(
 
 
 def _explain_effect(error: SchemaError, root: Mapping, path: Path) -> Iterator[Finding]:
-    both = error.validator == "not"
-    state = "both `allow` and `deny`" if both else "neither `allow` nor `deny`"
-    yield kinds.MISSING_KEY(
-        f"the rule {quote(path[-1])} has {state}",
-        span=key_place(root, path),
-        label="one of the two is needed",
-        help="keep one of the two" if both else "add `allow` or `deny`",
-    )
+    name = quote(path[-1])
+    if error.validator == "not":
+        yield kinds.EFFECT_CONFLICT(
+            f"the rule {name} has both `allow` and `deny`",
+            span=key_place(root, (*path, "deny")),
+            label="excludes `allow`",
+            secondary=[
+                Label(span=key_place(root, (*path, "allow")), text="is there, too")
+            ],
+            help="keep one of the two; what is denied can be a rule of its own",
+        )
+    elif not _is_any_misspelled(("allow", "deny"), error.instance):
+        yield kinds.MISSING_KEY(
+            f"the rule {name} has neither `allow` nor `deny`",
+            span=key_place(root, path),
+            label="one of the two is needed",
+            help="add `allow` or `deny`",
+        )
 
 
 def _explain_other(error: SchemaError, root: Mapping, path: Path) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TypeAlias
 
-    from grpcsecure.config.tree import Mapping, Path
+    from grpcsecure.config.tree import Mapping
     from grpcsecure.diagnostics.model import Finding, Span
 
     #: Classes of jsonschema and jsonschema_rs, which are loaded when needed.
@@ -101,10 +101,6 @@ def _check_pattern(
     strict = pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern
     if isinstance(instance, str) and not re.search(strict, instance):
         yield jsonschema.ValidationError("does not match the pattern")
-
-
-def _is_within(path: Path, refused: list[Path]) -> bool:
-    return any(path[: len(above)] == above for above in refused)
 
 
 def _distinct(findings: list[Finding]) -> list[Finding]:

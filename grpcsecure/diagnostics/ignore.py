@@ -6,13 +6,12 @@ is no error in strict mode, and what production refuses cannot be ignored.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import CATALOG, tool
 from grpcsecure.diagnostics.comments import find_ignore_comments
+from grpcsecure.diagnostics.lookup import find_kind, nearest_finding
 from grpcsecure.diagnostics.model import Span, quote
-from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.errors import UsageError
 from grpcsecure.frozen import frozen, replace
 
@@ -149,12 +148,12 @@ class _Ledger:
                 if not comment.names:
                     yield _malformed(span)
                 for name in comment.names:
-                    code = _find_code(name)
-                    if code is None:
+                    kind = find_kind(name)
+                    if kind is None:
                         yield _unknown(name, span)
                     else:
-                        place = (file, comment.target, code)
-                        self._at.setdefault(place, _Request(code, span))
+                        place = (file, comment.target, kind.code)
+                        self._at.setdefault(place, _Request(kind.code, span))
 
     def _enter(self, finding: Finding) -> None:
         requests = self._requests_for(finding)
@@ -185,28 +184,20 @@ def _place(finding: Finding, subject: str) -> tuple[object, ...]:
     return (rank, span.file, span.line, span.column, finding.code, finding.message)
 
 
-def _find_code(name: str) -> str | None:
-    if name.upper() in CATALOG:
-        return name.upper()
-    return next((k.code for k in CATALOG.values() if k.name == name.lower()), None)
-
-
 def _known_code(name: str) -> str:
-    code = _find_code(name)
-    if code is None:
+    kind = find_kind(name)
+    if kind is None:
         hint = _hint(name)
         raise UsageError(f"no finding has the code or name {quote(name)}; {hint}")
-    return code
+    return kind.code
 
 
 def _hint(name: str) -> str:
     """Return words that hold the nearest valid code or name."""
-    if re.fullmatch(r"(?i)GS\d{1,9}", name):
-        number = int(name[2:])
-        code = min(CATALOG, key=lambda code: (abs(int(code[2:]) - number), code))
-        return f"the nearest code is `{code}` ({CATALOG[code].name})"
-    names = [kind.name for kind in CATALOG.values()]
-    return did_you_mean(name, [*CATALOG, *names]) or "codes look like `GS311`"
+    meant = nearest_finding(name)
+    if meant in CATALOG:
+        return f"the nearest code is `{meant}` ({CATALOG[meant].name})"
+    return "codes look like `GS311`" if meant is None else f"did you mean `{meant}`?"
 
 
 def _refused(request: _Request, finding: Finding) -> Finding:

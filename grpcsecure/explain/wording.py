@@ -51,9 +51,9 @@ def line_of(span: Span) -> str:
     return f"{span.file}:{span.line}"
 
 
-def count(number: int, word: str) -> str:
-    """Return a number with its noun."""
-    return f"{number} {word}{'s' * (number != 1)}"
+def count(number: int, word: str, plural: str | None = None) -> str:
+    """Return a number with its noun; the plural is the word with an s by default."""
+    return f"{number} {word if number == 1 else plural or f'{word}s'}"
 
 
 def any_of(words: Sequence[str]) -> str:

@@ -55,10 +55,18 @@ class Subject:
     parts: tuple[frozenset[tuple[str, str | bytes]], ...]
 
     def values(self, oid: str) -> tuple[str | bytes, ...]:
-        """Return the values of all attributes of one type."""
+        """Return the values of all attributes of one type, in the same order always."""
         return tuple(
-            value for part in self.parts for found, value in part if found == oid
+            value
+            for part in self.parts
+            for found, value in sorted(part, key=_sort_key)
+            if found == oid
         )
+
+
+def _sort_key(attribute: tuple[str, str | bytes]) -> tuple[str, bool, str | bytes]:
+    oid, value = attribute
+    return oid, isinstance(value, bytes), value
 
 
 def parse_subject(text: str) -> Subject:

@@ -95,10 +95,9 @@ class Assembly:
         """
         # Two servers would share a port by accident, and answer by turns.
         options: list[tuple[str, Any]] = [("grpc.so_reuseport", 0)]
-        if listener.tls is not None:
-            timeout = round(listener.tls.handshake_timeout * 1000)
-            options.append(("grpc.server_handshake_timeout_ms", timeout))
+        patience = None if listener.tls is None else listener.tls.handshake_timeout
         for key, seconds in (
+            ("grpc.server_handshake_timeout_ms", patience),
             ("grpc.max_connection_age_ms", listener.max_connection_age),
             ("grpc.max_connection_age_grace_ms", listener.max_connection_age_grace),
         ):

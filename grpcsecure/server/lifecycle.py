@@ -40,8 +40,8 @@ def run(
     """Serve until a signal, then drain; return OK, or CUT if calls were cut.
 
     A server that can no longer serve all of its listeners drains too, and CANNOT is
-    returned. `on_drain` is told the signal's name, or what failed, and `on_cut` why
-    running calls end early.
+    returned, whether calls were cut or not. `on_drain` is told the signal's name, or
+    what failed, and `on_cut` why running calls end early.
 
     Raises:
         StartupError: the server could not start.

@@ -107,6 +107,28 @@ def test_path_belongs_to_the_next_server_once_it_drains(site):
     assert not path.exists()
 
 
+def test_longest_durations(site):
+    """With every duration as long as can be, a server serves and drains."""
+    longest = "366d"
+    server = site.config["server"]
+    server["shutdown_grace"] = server["switch_interval"] = longest
+    site.config["reload"] = {"interval": longest}
+    listener = site.config["listeners"]["public"]
+    listener["max_connection_age"] = listener["max_connection_age_grace"] = longest
+    listener["tls"]["handshake_timeout"] = longest
+    site.write()
+    with serving(site.path) as process:
+        address = process.addresses["public"]
+        with channel(site, address, client("dns:ada.test", site.ca)) as greeter:
+            talk = Conversation(greeter)
+            assert talk("one") == "one"
+            process.signal()
+            assert talk("two") == "two"
+            assert talk.end() == []
+            assert process.wait() == 0
+            assert "bridge.died" not in process.stderr
+
+
 @pytest.mark.parametrize("how", ["grace", "second signal"])
 def test_long_streams_are_cut(how, site):
     """After the grace, or at the second signal, with exit 4."""

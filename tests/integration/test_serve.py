@@ -305,6 +305,12 @@ class TestFailedStart:
         assert "grpcsecure/" not in result.stderr
         assert not path.exists()
 
+    def test_empty_ready_file_is_exit_2(self, tmp_path):
+        """An unset variable of the shell is refused before anything is loaded."""
+        result = run("serve", tmp_path / "none.yaml", "--ready-file", "")
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == "error: --ready-file: the path is empty\n"
+
     def test_ready_file_that_cannot_be_written_is_exit_3(self, tmp_path):
         """A server that nobody could find is not left running."""
         config = write_config(tmp_path / "server.yaml", GREETER)

@@ -55,7 +55,7 @@ ADDRESS_CONFLICT = Kind(
     severity=Severity.ERROR,
     what="Two listeners have the same address.",
     why="Only one of them can listen there. A wildcard address takes every address of"
-    " its port, in IPv4 and IPv6 alike.",
+    " its port, in IPv4 and IPv6 alike; `localhost` takes 127.0.0.1 and ::1.",
     bad="listeners:\n  a: {address: '127.0.0.1:9001', plaintext: true}\n"
     "  b: {address: '127.0.0.1:9001', plaintext: true}",
     good="listeners:\n  a: {address: '127.0.0.1:9001', plaintext: true}\n"

@@ -9,6 +9,7 @@ __all__ = [
     "CONTROL_CHARACTER",
     "DUPLICATE_ITEM",
     "DUPLICATE_KEY",
+    "EFFECT_CONFLICT",
     "EMPTY_CONFIG",
     "EMPTY_VALUE",
     "EXPLICIT_TAG",
@@ -350,4 +351,20 @@ SCHEMA_MISMATCH = Kind(
     why="The two validators that read the schema disagree, which is a bug in"
     " grpcsecure."
     " What one of them refuses is not served.",
+)
+
+EFFECT_CONFLICT = Kind(
+    code="GS133",
+    name="effect-conflict",
+    severity=Severity.ERROR,
+    what="A rule has both `allow` and `deny`.",
+    why="A rule does one thing, and every rule that denies is asked before those that"
+    " allow: with both it would be two rules, at two places in that order.",
+    bad="identities: {ci: {dns: ci.example}, shop: {dns: shop.example}}\n"
+    "authorization: {rules: {r:"
+    " {allow: [shop], deny: [ci], methods: ['/helloworld.Greeter/*']}}}",
+    good="identities: {ci: {dns: ci.example}, shop: {dns: shop.example}}\n"
+    "authorization: {rules: {\n"
+    "  a: {deny: [ci], methods: ['/helloworld.Greeter/*']},\n"
+    "  b: {allow: [shop], methods: ['/helloworld.Greeter/*']}}}",
 )

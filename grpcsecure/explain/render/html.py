@@ -103,7 +103,7 @@ def _top(table: Table) -> Iterator[str]:
     facts += [
         count(len({row.method for s in table.sections for row in s.rows}), "method"),
         count(sum(len(section.listeners) for section in table.sections), "listener"),
-        count(identities, "identity").replace("identitys", "identities"),
+        count(identities, "identity", "identities"),
         count(len(table.rules), "rule"),
     ]
     yield f'<p class="facts">{" · ".join(facts)}</p>'

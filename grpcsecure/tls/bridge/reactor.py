@@ -26,6 +26,10 @@ OUT = select.POLLOUT
 #: step with a signature takes about this long.
 _BUDGET = 0.0005
 
+#: Seconds of one wait. poll(2) and epoll(7) count 24 days of milliseconds, a deadline
+#: may be a year away.
+_LONGEST = 86400.0
+
 _Item = TypeVar("_Item", bound="Hashable")
 
 
@@ -164,7 +168,7 @@ class Reactor:
             return None
         # A millisecond late rather than early: epoll rounds, and an early wake-up
         # would find nothing to do and come back at once.
-        return max(0.0, self.due - time.monotonic() + 0.001)
+        return min(max(0.0, self.due - time.monotonic() + 0.001), _LONGEST)
 
     def _run_deferred(self) -> None:
         end = time.perf_counter() + _BUDGET

@@ -325,6 +325,27 @@ SHADOWS = [
         "{allow: [ops], methods: ['*'], listeners: [optional]}",
         1,
     ),
+    # listeners that are not there, of which another finding tells
+    (
+        "{allow: [ops], methods: ['*']}",
+        "{allow: [ops], methods: ['*'], listeners: [plian]}",
+        0,
+    ),
+    (
+        "{allow: [ops], methods: ['*'], listeners: [optional]}",
+        "{allow: [ops], methods: ['*'], listeners: [plian]}",
+        0,
+    ),
+    (
+        "{allow: [ops], methods: ['*'], listeners: [optional]}",
+        "{allow: [ops], methods: ['*'], listeners: [optional, plian]}",
+        0,
+    ),
+    (
+        "{allow: [ops], methods: ['*'], listeners: [optional, plian]}",
+        "{allow: [ops], methods: ['*'], listeners: [optional]}",
+        1,
+    ),
     # metadata
     (
         "{allow: [ops], methods: ['*'], metadata: {a: [x]}}",

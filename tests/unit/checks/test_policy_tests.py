@@ -518,9 +518,23 @@ def test_made_up_certificate_says_what_is_listed_and_nothing_else():
     assert certificate.ips == ("::1",)
     assert certificate.emails == ("a@b",)
     assert certificate.common_name == "a,b"
-    assert set(certificate.organizational_units) == {"One", "Two"}
+    assert certificate.organizational_units == ("One", "Two")
     assert certificate.public_key == "sha256:00"
     assert (certificate.dns, certificate.fingerprint) == ((), "")
+
+
+def test_units_of_a_made_up_certificate_keep_their_order():
+    """The output is the same in every run, whatever the hashes of this one."""
+    subject = ",".join(f"OU={name}" for name in "hgfedcba")
+    certificate = made_up_certificate(
+        Matcher(
+            (
+                Criterion(MatcherKind.SUBJECT, subject),
+                Criterion(MatcherKind.ORGANIZATIONAL_UNIT, "a unit"),
+            )
+        )
+    )
+    assert certificate.organizational_units == (*"hgfedcba", "a unit")
 
 
 @pytest.mark.parametrize("name", ["a", " a,b ", "#x", 'q"+<>;\\', " "])

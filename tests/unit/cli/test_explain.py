@@ -182,6 +182,8 @@ class TestQuestions:
             (("shop.yaml", "--list", "--profile", "opn"), "did you mean `open`?"),
             (("GS499",), "did you mean `GS41"),
             (("unverified-identty",), "did you mean `unverified-identity`?"),
+            (("shop.yaml",), "nothing to explain: add --method M"),
+            (("-",), "nothing to explain: add --method M"),
             (("no-such-thing",), "no finding and no file is called `no-such-thing`"),
         ],
     )

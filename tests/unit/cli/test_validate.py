@@ -10,6 +10,8 @@ from support.certificates import key_text, make_certificates
 from support.process import ROOT, run
 
 from grpcsecure.cli.main import main
+from grpcsecure.config.source import MAX_BYTES
+from grpcsecure.diagnostics.catalog import CATALOG
 from grpcsecure.diagnostics.render import FORMATS
 
 GOOD = f"""\
@@ -94,6 +96,20 @@ class TestExitCodes:
         with pytest.raises(SystemExit) as ended:
             main(["-q", "validate", "--format", form, str(path)])
         assert (ended.value.code, *capsys.readouterr()) == loud
+
+
+@pytest.mark.parametrize(
+    ("data", "finding"),
+    [(b"version: \xff", "GS123"), (b" " * (MAX_BYTES + 1), "GS125")],
+)
+def test_no_text_is_unreadable_to_serve_and_validate(data, finding, tmp_path):
+    """What is no text, or far too much, is exit 2 for both."""
+    path = tmp_path / "data.yaml"
+    path.write_bytes(data)
+    for command in ("validate", "serve"):
+        result = run(command, path)
+        assert result.returncode == 2, command
+        assert finding in result.stdout
 
 
 @pytest.mark.parametrize("form", ["json", "sarif"])
@@ -195,6 +211,14 @@ class TestProfiles:
         assert (code, out) == (2, "")
         assert err == "error: --profile and --all-profiles exclude each other\n"
 
+    def test_all_despite_the_variable(self, call, write, monkeypatch):
+        """What is said aloud counts: the variable chooses where nothing is said."""
+        path = write(PROFILES)
+        alone = call("--all-profiles", path)
+        for name in ("dev", "devv"):
+            monkeypatch.setenv("GRPCSECURE_PROFILE", name)
+            assert call("--all-profiles", path) == alone
+
 
 class TestIgnore:
     """Warnings may be left out, errors may not."""
@@ -217,6 +241,21 @@ class TestIgnore:
         code, out, err = call("--ignore", "GS999", write(GOOD))
         assert (code, out) == (2, "")
         assert "`GS999`" in err
+
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [
+            ("GS399", "GS313"),
+            ("gs299", max(code for code in CATALOG if code < "GS3")),
+            ("reflection-opn", "reflection-open"),
+        ],
+    )
+    def test_what_was_meant_is_what_explain_says(self, name, meant, call, write):
+        """One name is looked up in one way."""
+        _, _, of_option = call("--ignore", name, write(GOOD))
+        _, of_comment, _ = call(write(f"{GOOD}# grpcsecure: ignore[{name}]\n"))
+        for text in (of_option, of_comment, run("explain", name).stderr):
+            assert f"`{meant}`" in text
 
 
 class TestHowFar:
@@ -327,3 +366,10 @@ class TestHarmless:
         code, out, err = call("--print-config", write(BAD))
         assert (code, out) == (1, "")
         assert "GS102" in err
+
+    @pytest.mark.parametrize("form", [form for form in FORMATS if form != "full"])
+    def test_printed_config_has_one_format(self, form, call, write):
+        """It is YAML, whatever findings look like: the other option would be lost."""
+        code, out, err = call("--print-config", "--format", form, write(GOOD))
+        assert (code, out) == (2, "")
+        assert err == f"error: --print-config and --format {form} exclude each other\n"

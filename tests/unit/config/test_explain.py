@@ -25,7 +25,20 @@ CASES = [
     ("listeners: {b: {}}",
      ["13:17 GS104 missing key `address` in `listeners.b`",
       "13:17 GS127 the listener `b` has neither `tls` nor `plaintext: true`"]),
+    ("listeners: {public: {tls: null, plaintxt: true}}",
+     ["13:37 GS102 unknown key `plaintxt` in `listeners.public`"]),
+    ("authorization: {rules: {r: {alow: [anyone], methods: ['*']}}}",
+     ["13:33 GS102 unknown key `alow` in `authorization.rules.r`"]),
+    ("authorization: {rules: {r: {dney: [anyone], methods: ['*']}}}",
+     ["13:33 GS102 unknown key `dney` in `authorization.rules.r`"]),
+    ("authorization: {rules: {r: {methods: ['*']}}}",
+     ["13:29 GS104 the rule `r` has neither `allow` nor `deny`"]),
+    ("authorization: {rules: {r: {allow: [a], deny: [b], methods: ['*']}}}",
+     ["13:45 GS133 the rule `r` has both `allow` and `deny`"]),
     # types
+    ("listeners: {public: {tls: null, plaintext: 'true'}}",
+     [("13:48 GS105 `listeners.public.plaintext` is text; `true` or `false` is"
+       " expected")]),
     ("server: []", ["13:5 GS105 `server` is a list; a mapping is expected"]),
     ("server: {threads: '16'}",
      ["13:23 GS105 `server.threads` is text; a whole number is expected"]),
@@ -253,6 +266,18 @@ def test_second_label_is_at_the_other_place():
     """Both sides of a contradiction are shown."""
     finding = one("listeners: {public: {plaintext: true}}")
     assert [(s.span.line, s.text) for s in finding.secondary] == [(7, "says TLS")]
+
+
+def test_effects_that_exclude_each_other_are_both_shown():
+    """Nothing is missing: one of two keys is too much."""
+    text = (
+        f"{GOOD}authorization:\n  rules:\n    r:\n      deny: [b]\n"
+        "      allow: [a]\n      methods: ['*']\n"
+    )
+    [finding] = parse(text).findings
+    assert underlined(text, finding) == "deny"
+    assert finding.label == "excludes `allow`"
+    assert [underlined(text, label) for label in finding.secondary] == ["allow"]
 
 
 PASTED = """\

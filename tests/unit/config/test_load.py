@@ -157,7 +157,7 @@ def test_large_config_with_many_mistakes_takes_a_few_seconds():
     text = large().replace("plaintext: true", "plaintext: tru")
     begun = time.process_time()
     parsed = parse(text, environ={"X": "1"})
-    assert 500 < len(parsed.findings) <= 1001
+    assert 500 <= len(parsed.findings) <= 1001
     assert time.process_time() - begun < 20
 
 

@@ -32,10 +32,25 @@ from grpcsecure.explain.table import (
     Table,
     build_table,
 )
+from grpcsecure.explain.wording import count
 from grpcsecure.model.policy import Effect, MetadataCondition, Rule
 
 SCHEMA = json.loads((ROOT / "schemas" / "explain.schema.json").read_text())
 FORMATS = ("text", "json", "markdown", "html")
+
+
+@pytest.mark.parametrize(
+    ("counted", "text"),
+    [
+        ((0, "rule"), "0 rules"),
+        ((1, "rule"), "1 rule"),
+        ((1, "identity", "identities"), "1 identity"),
+        ((2, "identity", "identities"), "2 identities"),
+    ],
+)
+def test_nouns_are_counted(counted, text):
+    """One is one; what has a plural of its own gets it."""
+    assert count(*counted) == text
 
 
 def hostile_listener(text):

@@ -124,6 +124,12 @@ _VALUES = st.text(
 )
 
 
+def test_values_that_have_no_order_get_one():
+    """Attributes joined by `+` are a set; what is shown of it never changes."""
+    joined = "+".join(f"OU={name}" for name in "hgfedcba")
+    assert parse_subject(f"{joined}+OU=#00").values("2.5.4.11") == (*"abcdefgh", b"\0")
+
+
 @given(st.lists(st.lists(st.tuples(_OIDS, _VALUES), min_size=1, unique=True)))
 def test_subjects_of_certificates_are_read(parts):
     """Whatever the subject of a certificate is, `cryptography`'s text is understood."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import pytest
@@ -23,8 +24,10 @@ from support.servers import (
 )
 from support.services import PATIENCE, reply
 
+from grpcsecure.config.build import MAX_DURATION
 from grpcsecure.errors import BindError, StartupError
-from grpcsecure.model.listener import TcpAddress, UnixAddress
+from grpcsecure.model.listener import Listener, TcpAddress, TlsSettings, UnixAddress
+from grpcsecure.model.modes import ClientCertificateMode
 
 GATED = {"threads": "support.services:Gated", "asyncio": "support.services:GatedAio"}
 
@@ -111,6 +114,28 @@ class TestStart:
                 ),
             ):
                 pass
+
+    def test_options_of_the_longest_durations_are_taken(self):
+        """What the config takes, gRPC does; its options have 32 bits."""
+        tls = TlsSettings(
+            certificate=Path("/a.pem"),
+            private_key=Path("/a.key"),
+            client_certificate=ClientCertificateMode.DONT_REQUEST,
+            handshake_timeout=MAX_DURATION,
+        )
+        listener = Listener(
+            name="public",
+            address=TcpAddress("127.0.0.1", 0),
+            tls=tls,
+            max_connection_age=MAX_DURATION,
+            max_connection_age_grace=MAX_DURATION,
+        )
+        options = assemble(custom(SayHello=greet)).options(listener)
+        with ThreadPoolExecutor() as pool:
+            grpc.server(pool, options=options).stop(0)
+        assert [value for key, value in options if key.endswith("_ms")] == [
+            2**31 - 1
+        ] * 3
 
     def test_unknown_host_says_so(self, runtime):
         """An address that is not this machine's is no TLS error and no taken port."""

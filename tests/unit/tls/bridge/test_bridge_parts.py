@@ -10,6 +10,7 @@ import time
 import pytest
 from support.bridge_certs import certificate
 
+from grpcsecure.config.build import MAX_DURATION
 from grpcsecure.tls.bridge.address import render_address
 from grpcsecure.tls.bridge.der import DerError, parse_certificate
 from grpcsecure.tls.bridge.facts import PeerFacts, Refusal, RefusalKind
@@ -190,6 +191,21 @@ def test_deadline_that_is_set_anew_when_it_expires_expires_again():
         reactor.turn()
     assert expired == [2, 1, 0]
     assert reactor.due == math.inf
+    reactor.close()
+
+
+def test_longest_deadline_is_waited_for():
+    """A deadline a year away keeps nothing from being served."""
+    served = []
+    reactor = Reactor()
+    deadlines = Deadlines(reactor, MAX_DURATION, served.append)
+    deadlines.add("late")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        reactor.watch(ours.fileno(), IN, served.append)
+        theirs.send(b"x")
+        reactor.turn()
+    assert served == [IN]
     reactor.close()
 
 
