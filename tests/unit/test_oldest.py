@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[2]
 def test_oldest_versions_are_the_lower_bounds():
     """Each dependency is tried in a release of its lower bound, and nothing else."""
     project = (ROOT / "pyproject.toml").read_text()
-    (needed,) = re.findall(r"^dependencies = \[\n(.*?)^\]", project, re.DOTALL | re.M)
+    (needed,) = re.findall(
+        r"^dependencies = \[\n(.*?)^\]", project, re.DOTALL | re.MULTILINE
+    )
     bounds = dict(re.findall(r'"([\w-]+)>=([\d.]+)"', needed))
     lines = (ROOT / "tests/oldest.txt").read_text().splitlines()
     tried = dict(line.split("==") for line in lines if "==" in line)
