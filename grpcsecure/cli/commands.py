@@ -18,10 +18,10 @@ from grpcsecure.cli.console import Console
 if TYPE_CHECKING:
     from grpcsecure.server.ahead import Ahead
 
-__all__ = ["FORESEEN", "Session", "cli"]
+__all__ = ["SESSION", "Session", "cli"]
 
-#: Under this name the commands find what was begun before they were known.
-FORESEEN = "grpcsecure.foreseen"
+#: Under this name the commands find the session.
+SESSION = "grpcsecure.session"
 
 _COMMANDS = {
     "certs": "grpcsecure.cli.certs:certs",
@@ -36,11 +36,15 @@ _COMMANDS = {
 class Session:
     """What whoever runs the command line hands to it, and gets back.
 
-    `console` is the one that the global options ask for, from when they are read on.
+    Attributes:
+        ahead: what was begun before the command was known.
+        console: the one that the global options ask for, from when they are read on.
+        has_cut: whether calls were cut, whose handlers may run for ever.
     """
 
     ahead: Ahead | None = None
     console: Console = field(default_factory=Console)
+    has_cut: bool = False
 
 
 class _LazyGroup(click.Group):
@@ -88,5 +92,5 @@ def cli(context: click.Context, *, color: str, quiet: bool, verbose: bool) -> No
     """Secure gRPC servers in Python from one config file."""
     session = context.ensure_object(Session)
     session.console = Console(color=color, quiet=quiet, verbose=verbose)
-    context.meta[FORESEEN] = session.ahead
+    context.meta[SESSION] = session
     context.obj = session.console

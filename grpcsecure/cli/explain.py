@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -178,7 +177,8 @@ def _explain_finding(console: Console, name: str | None, format_: str) -> ExitCo
     from grpcsecure.explain.finding import render_finding_text
 
     kind = None if name is None else find_kind(name)
-    if name is None or name == "-" or (kind is None and Path(name).exists()):
+    is_file = name is not None and os.path.exists(name)  # noqa: PTH110 - Path raises for a long name
+    if name is None or name == "-" or (kind is None and is_file):
         raise UsageError(
             "nothing to explain: add --method M, or --list, or name a finding"
             " such as GS402"

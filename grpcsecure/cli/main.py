@@ -72,4 +72,4 @@ def _run(arguments: Sequence[str], ahead: Ahead | None) -> tuple[int, bool]:
         return ExitCode.CANNOT, False
     code = result if isinstance(result, int) else ExitCode.OK
     session.console.flush()
-    return code, code == ExitCode.CUT
+    return code, session.has_cut

@@ -15,7 +15,7 @@ import click
 from click.decorators import pass_meta_key
 
 from grpcsecure.cli.banner import banner_fields, render_banner
-from grpcsecure.cli.commands import FORESEEN
+from grpcsecure.cli.commands import SESSION
 from grpcsecure.cli.logs import FORMATS, LEVELS, configure_logging
 from grpcsecure.cli.options import config_or_default, profile_option
 from grpcsecure.diagnostics.model import Finding, Report
@@ -30,6 +30,7 @@ from grpcsecure.errors import (
 from grpcsecure.model.units import render_duration
 
 if TYPE_CHECKING:
+    from grpcsecure.cli.commands import Session
     from grpcsecure.cli.console import Console
     from grpcsecure.server.ahead import Ahead
     from grpcsecure.server.app import Server
@@ -79,11 +80,11 @@ could no longer be served, 3 start-up failed (bind, service), 4 calls were cut."
     metavar="TEXT",
     help="Show this command when ready; {NAME} is the address of that listener.",
 )
-@pass_meta_key(FORESEEN)
+@pass_meta_key(SESSION)
 @click.pass_obj
 def serve(  # noqa: PLR0913 - the options of the command
     console: Console,
-    ahead: Ahead | None,
+    session: Session,
     *,
     config: str | None,
     profile: str | None,
@@ -98,18 +99,20 @@ def serve(  # noqa: PLR0913 - the options of the command
         raise UsageError("--ready-file: the path is empty")
     configure_logging(format=log_format, level=log_level)
     try:
-        server = _load(config_or_default(config), profile, ahead)
+        server = _load(config_or_default(config), profile, session.ahead)
     except ConfigError as error:
         from grpcsecure.diagnostics.render import render
 
         console.result(render("full", [error.report], color=console.color_stdout))
         return error.exit_code
-    session = _Session(console, server, started, ready_file, client_command)
+    run = _Run(console, server, started, ready_file, client_command)
     try:
-        return session.run(json_log=log_format == "json")
+        return run.until_it_ends(json_log=log_format == "json")
     except StartupError as error:
         _show_startup_error(console, error)
         return error.exit_code
+    finally:
+        session.has_cut = run.has_cut
 
 
 def _load(name: str, profile: str | None, ahead: Ahead | None) -> Server:
@@ -136,7 +139,7 @@ def _load(name: str, profile: str | None, ahead: Ahead | None) -> Server:
     return make_server(load_services(loaded, now=now), environ=os.environ)
 
 
-class _Session:
+class _Run:
     """One run of the server, and what is said about it on the way."""
 
     def __init__(
@@ -154,8 +157,10 @@ class _Session:
         self._client_command = client_command
         self._json_log = False
         self._has_written = False
+        #: Whether calls were cut.
+        self.has_cut = False
 
-    def run(self, *, json_log: bool) -> ExitCode:
+    def until_it_ends(self, *, json_log: bool) -> ExitCode:
         """Serve until a signal, or until a listener cannot be served any more.
 
         Returns OK, CUT if calls were cut, or CANNOT after such a failure.
@@ -208,6 +213,7 @@ class _Session:
         )
 
     def _cut(self, reason: str) -> None:
+        self.has_cut = True
         _LOGGER.warning("server.cutting", extra={"reason": reason})
 
 

@@ -34,6 +34,7 @@ from support.impostor import (
 from support.matrix_certs import make_matrix_certificates
 from support.onlookers import sights
 from support.process import ROOT, serving
+from support.servers import Conversation, ask
 from support.services import PATIENCE
 
 import grpcsecure
@@ -345,16 +346,46 @@ def test_folder_of_the_inner_sockets_is_taken_literally(
         assert served.wait() == 0
 
 
+def kill_every_bridge(served):
+    """Kill each bridge of a server until it ends."""
+    over = os.pidfd_open(served.process.pid)
+    while not select.select([over], [], [], 0.01)[0]:
+        with suppress(FileNotFoundError):  # it has ended since
+            for pid in child_processes(served.process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+    os.close(over)
+
+
+def test_handler_that_never_returns_does_not_keep_a_failed_server(
+    certificates, tmp_path
+):
+    """Without its bridge the server ends with 2, also where it has to cut a call."""
+    path = write_config(tmp_path, certificates)
+    config = json.loads(path.read_text())
+    config["services"] = [{"servicer": "support.services:Gated"}]
+    config["server"]["shutdown_grace"] = "1ms"
+    config["listeners"]["plain"] = {"address": "127.0.0.1:0", "plaintext": True}
+    path.write_text(json.dumps(config))
+    with (
+        serving(path) as served,
+        grpc.insecure_channel(served.addresses["plain"]) as channel,
+    ):
+        greeter = GreeterStub(channel)
+        talk = Conversation(greeter)
+        stuck = greeter.SayHello.future(ask("stuck"), timeout=PATIENCE)
+        assert talk("entered") == "entered"
+        kill_every_bridge(served)
+        assert served.wait() == 2
+        assert stuck.exception() is not None
+        assert "server.cutting  reason=grace is over" in served.stderr
+
+
 def test_bridge_that_cannot_live_ends_the_server(config, certificates):
     """Rather than serve half, `serve` ends, says why, and fails."""
     with serving(config) as served:
         address = served.addresses["public"]
-        over = os.pidfd_open(served.process.pid)
-        while not select.select([over], [], [], 0.01)[0]:
-            for pid in child_processes(served.process.pid):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        os.close(over)
+        kill_every_bridge(served)
         assert served.wait() == 2
         said = served.stderr
     assert "Traceback" not in said

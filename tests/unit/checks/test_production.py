@@ -22,7 +22,7 @@ listeners:
   named: {address: 'greeter.example:8083', plaintext: true}
   claimed: {address: '127.0.0.1:1', tls: {certificate: c, private_key: k,
     client_certificate: request_but_dont_verify}}
-  unasked: {address: '127.0.0.1:2', tls: {certificate: c, private_key: k,
+  unasked: {address: 'LocalHost:2', tls: {certificate: c, private_key: k,
     client_certificate: dont_request}}
   verified: {address: '127.0.0.1:3', tls: {certificate: c, private_key: k,
     client_certificate: require_and_verify, client_ca: a}}

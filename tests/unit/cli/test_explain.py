@@ -185,6 +185,7 @@ class TestQuestions:
             (("shop.yaml",), "nothing to explain: add --method M"),
             (("-",), "nothing to explain: add --method M"),
             (("no-such-thing",), "no finding and no file is called `no-such-thing`"),
+            (("x" * 5000,), "no finding and no file is called `xxx"),
         ],
     )
     def test_refused(self, call, arguments, words):
