@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 help:
 	@echo "make serve    the example server over TLS, with development certificates"
 	@echo "make test     the tests, with branch coverage"
-	@echo "make oldest   the tests with the oldest versions of all dependencies"
+	@echo "make oldest   the tests of TLS with the oldest OpenSSL and its like"
 	@echo "make check    ruff (docstrings too), mypy --strict"
 	@echo "make interop  the tests with clients of other languages (needs Go, Node, openssl)"
 
@@ -44,7 +44,7 @@ $(VENV)-oldest/.made: pyproject.toml tests/oldest.txt
 	@touch $@
 
 oldest: $(VENV)-oldest/.made certs
-	$(VENV)-oldest/bin/pytest tests/unit tests/integration
+	$(VENV)-oldest/bin/pytest tests/unit/tls tests/integration
 
 # Clients that share no code with grpcio, in these versions, inside the checkout.
 GRPCURL := github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
