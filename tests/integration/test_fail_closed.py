@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import socket
+import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -419,3 +420,29 @@ def is_free(address):
             return False
         raise
     return True
+
+
+def read_only(**_):
+    """Do as `mkdtemp` where nothing can be written."""
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+@pytest.mark.parametrize("cause", ["read-only", "long"])
+def test_no_place_for_the_sockets_is_no_bug(config, tmp_path, monkeypatch, cause):
+    """A server whose bridge finds no folder does not start, and says what to set."""
+    far = tmp_path / ("d" * 120)
+    far.mkdir()
+    make = tempfile.mkdtemp
+
+    def make_far(**options):
+        return make(**{**options, "dir": far})
+
+    monkeypatch.setattr(
+        tempfile, "mkdtemp", read_only if cause == "read-only" else make_far
+    )
+    server = grpcsecure.load(config)
+    with pytest.raises(
+        grpcsecure.StartupError, match=r"cannot be written.*too long.*TMPDIR"
+    ):
+        server.start()
+    assert [*far.iterdir()] == []
