@@ -94,7 +94,7 @@ def make_server(
 
 
 class Server:
-    """A configured server; starts and stops once.
+    """A configured server; starts and stops once: what has stopped starts no more.
 
     With `with`, it serves in the background: threads, or an event loop in a thread of
     its own. With `async with`, an asyncio server runs on the caller's loop.
@@ -134,6 +134,7 @@ class Server:
         self._background: ThreadsRuntime | LoopRuntime | None = None
         self._on_loop: AsyncioRuntime | None = None
         self._interval: float | None = None
+        self._has_stopped = False
         #: Called with the reason, on another thread, if the server can no longer serve
         #: all of its listeners; it is then time to stop it.
         self.on_failure: Callable[[str], None] | None = None
@@ -168,6 +169,7 @@ class Server:
         Raises:
             BindError: an address cannot be listened on.
             StartupError: a servicer could not be created, or does not serve.
+            GrpcSecureError: the server has started, or stopped, already.
         """
         self.begin()
         self.look_after()
@@ -216,6 +218,7 @@ class Server:
             )
         if self._background is None:
             return True
+        self._has_stopped = True
         self._end_upkeep()
         finished = self._background.stop(self._grace(grace))
         self._background = None
@@ -311,6 +314,7 @@ class Server:
         if self._on_loop is None:
             await asyncio.to_thread(self.stop)
             return
+        self._has_stopped = True
         await asyncio.to_thread(self._end_upkeep)
         await self._on_loop.stop(self._grace(None))
         self._on_loop = None
@@ -327,6 +331,8 @@ class Server:
         """Learn what unannotated factories return, then put the parts together."""
         if self._background is not None or self._on_loop is not None:
             raise GrpcSecureError("the server has started already")
+        if self._has_stopped:  # its audit is closed
+            raise GrpcSecureError("the server has been stopped: load a new one")
         self._services = tuple(service.settled() for service in self._services)
         errors = [
             f for f in check_together(self._document, self._services) if f.is_error

@@ -131,6 +131,17 @@ class TestWith:
         with server, pytest.raises(grpcsecure.GrpcSecureError, match="already"):
             server.start()
 
+    @pytest.mark.parametrize("servicer", [THREADS, ASYNCIO])
+    def test_stopped_server_does_not_start_again(self, servicer, tmp_path):
+        """It would serve without an audit; it says what to do instead."""
+        server = grpcsecure.load(write_config(tmp_path / "server.yaml", servicer))
+        with server:
+            pass
+        with pytest.raises(grpcsecure.GrpcSecureError, match="load a new one"):
+            server.start()
+        with pytest.raises(grpcsecure.GrpcSecureError, match="load a new one"), server:
+            pytest.fail("it serves")
+
     def test_failed_start_can_be_tried_again(self, tmp_path):
         """What the failed start bound is free again, also for itself."""
         with socket.socket() as other, socket.socket() as probe:
@@ -237,6 +248,21 @@ class TestAsyncWith:
             return reply.message
 
         assert asyncio.run(main()).startswith("Hello, Ada!")
+
+    @pytest.mark.parametrize("servicer", [THREADS, ASYNCIO])
+    def test_stopped_server_does_not_start_again(self, servicer, tmp_path):
+        """It would serve without an audit; it says what to do instead."""
+        server = grpcsecure.load(write_config(tmp_path / "server.yaml", servicer))
+
+        async def serve():
+            async with server:
+                pass
+
+        asyncio.run(serve())
+        with pytest.raises(grpcsecure.GrpcSecureError, match="load a new one"):
+            asyncio.run(serve())
+        with pytest.raises(grpcsecure.GrpcSecureError, match="load a new one"):
+            server.start()
 
 
 class TestServicers:
