@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -135,8 +136,8 @@ class Server:
         self._on_loop: AsyncioRuntime | None = None
         self._interval: float | None = None
         self._has_stopped = False
-        #: Called with the reason, on another thread, if the server can no longer serve
-        #: all of its listeners; it is then time to stop it.
+        #: Called with the reason, on a thread of its own, if the server can no longer
+        #: serve all of its listeners: it is then time to `stop` it, there or elsewhere.
         self.on_failure: Callable[[str], None] | None = None
         self.report = report
         self.addresses: dict[str, str] = {}
@@ -321,7 +322,21 @@ class Server:
         await asyncio.to_thread(self._auditor.close)
 
     def _failed(self, reason: str) -> None:
-        if self.on_failure is not None:
+        """Tell `on_failure`; called by the bridge's supervisor, or on the event loop.
+
+        `stop` waits for both, so that it could not be called there.
+        """
+        if self.on_failure is None:
+            return
+        thread = threading.Thread(
+            target=self.on_failure,
+            args=(reason,),
+            name="grpcsecure-failure",
+            daemon=True,
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # the system has none left, which may be what failed
             self.on_failure(reason)
 
     def _grace(self, grace: float | None) -> float:
