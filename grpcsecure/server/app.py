@@ -136,6 +136,9 @@ class Server:
         self._on_loop: AsyncioRuntime | None = None
         self._interval: float | None = None
         self._has_stopped = False
+        self._finished = True
+        # One that is reentrant: a signal handler may call `stop` during a `stop`.
+        self._stopping = threading.RLock()
         #: Called with the reason, on a thread of its own, if the server can no longer
         #: serve all of its listeners: it is then time to `stop` it, there or elsewhere.
         self.on_failure: Callable[[str], None] | None = None
@@ -204,6 +207,9 @@ class Server:
     def stop(self, grace: float | None = None) -> bool:
         """Drain and stop: health NOT_SERVING, no new calls, running ones may finish.
 
+        If another thread stops it already, this one waits for that, and returns the
+        same.
+
         Args:
             grace: seconds for the running calls; `server.shutdown_grace` by default.
 
@@ -217,14 +223,14 @@ class Server:
             raise GrpcSecureError(
                 "the server runs on an event loop: it stops at the end of `async with`"
             )
-        if self._background is None:
-            return True
-        self._has_stopped = True
-        self._end_upkeep()
-        finished = self._background.stop(self._grace(grace))
-        self._background = None
-        self._auditor.close()
-        return finished
+        with self._stopping:
+            if self._background is not None:
+                self._has_stopped = True
+                self._end_upkeep()
+                self._finished = self._background.stop(self._grace(grace))
+                self._background = None
+                self._auditor.close()
+            return self._finished
 
     def reload(self) -> None:
         """Read the config and its files anew, now; returns at once.
