@@ -20,7 +20,7 @@ from grpcsecure.diagnostics.catalog import policy as kinds
 from grpcsecure.diagnostics.model import Case, Label, quote
 from grpcsecure.frozen import frozen
 from grpcsecure.model.names import parse_metadata_value
-from grpcsecure.model.policy import MatcherKind
+from grpcsecure.model.policy import HIDDEN, MatcherKind
 from grpcsecure.policy.engine import Call, compile_policy
 
 if TYPE_CHECKING:
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
     from grpcsecure.checks.methods import ServedService
     from grpcsecure.config.document import Document
+    from grpcsecure.config.tree import Path
     from grpcsecure.diagnostics.model import Finding
     from grpcsecure.model.listener import Listener
     from grpcsecure.model.peer import Peer
-    from grpcsecure.model.policy import Matcher, PolicyTest
+    from grpcsecure.model.policy import Criterion, Matcher, PolicyTest
     from grpcsecure.policy.engine import Decision, Policy
     from grpcsecure.tls.material import Material
     from grpcsecure.tls.pins import Pins
@@ -98,7 +99,7 @@ def run_policy_tests(
     for index, test in enumerate(authorization.tests):
         place = document.place("authorization", "tests", index, "expect")
         code = kinds.FAILED_POLICY_TEST.code
-        case = Case(name=_title(test), span=place, code=code)
+        case = Case(name=_title(document, index, test), span=place, code=code)
         if case in cases:
             continue  # a YAML alias: it is the same test
         cases[case] = None
@@ -108,15 +109,23 @@ def run_policy_tests(
     return findings, tuple(cases)
 
 
-def _title(test: PolicyTest) -> str:
+def _title(document: Document, index: int, test: PolicyTest) -> str:
     """Return the name of a test: what it says, in one line."""
     caller = "anonymous"
     if test.caller is not None:
-        said = (f"{one.kind.value}:{one.value}" for one in test.caller.criteria)
-        caller = " ".join(said)
+        path = ("authorization", "tests", index, "as")
+        caller = " ".join(
+            f"{one.kind.value}:{_shown(document, one, path)}"
+            for one in test.caller.criteria
+        )
     where = f" on {test.listener}" if test.listener is not None else ""
     sent = "".join(f" {key}={value}" for key, value in test.shown_metadata)
     return f"{test.expect.value} {test.call}{where}{sent} as {caller}"
+
+
+def _shown(document: Document, one: Criterion, path: Path) -> str:
+    node = wording.node_at(document.tree, (*path, one.kind.value))
+    return HIDDEN if wording.is_from_variable(node) else one.value
 
 
 @frozen

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from grpcsecure.server.app import Server
     from grpcsecure.tls.material import Material
 
-__all__ = ["banner_fields", "render_banner"]
+__all__ = ["banner_fields", "is_warning", "render_banner"]
 
 _INDENT = " " * 10
 
@@ -63,6 +63,11 @@ def render_banner(
     Whoever made a certificate chose its names: they are made `visible`.
     """
     yield from map(visible, _lines(server, fields, now))
+
+
+def is_warning(line: str) -> bool:
+    """Whether a line of the banner is one that nobody is spared: a `!` line."""
+    return line.startswith("!")
 
 
 def _lines(server: Server, fields: dict[str, object], now: datetime) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 from click.decorators import pass_meta_key
 
-from grpcsecure.cli.banner import banner_fields, render_banner
+from grpcsecure.cli.banner import banner_fields, is_warning, render_banner
 from grpcsecure.cli.commands import SESSION
 from grpcsecure.cli.logs import FORMATS, LEVELS, configure_logging
 from grpcsecure.cli.options import config_or_default, profile_option
@@ -188,7 +188,10 @@ class _Run:
         else:
             now = datetime.now(timezone.utc)
             for line in render_banner(self._server, fields, now=now):
-                self._console.narrate(line)
+                if is_warning(line):
+                    self._console.error(line)  # at every start, also a quiet one
+                else:
+                    self._console.narrate(line)
             if self._client_command is not None:
                 self._console.narrate(f"try       {self._command()}")
         if self._ready_file is not None:

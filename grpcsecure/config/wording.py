@@ -1,7 +1,8 @@
 """How a finding names a place in a config, and which values it may show.
 
 Invariant: a value that came from a variable, or stands where key material might, is
-never shown.
+never shown. Names of methods, listeners, rules and identities are no values here: they
+are in every log, and are shown wherever they came from.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ __all__ = [
     "dotted",
     "first_place",
     "invalid_value",
+    "is_from_variable",
     "key_place",
     "node_at",
     "remark",
@@ -58,9 +60,14 @@ def node_at(root: Node, path: Path) -> Node | None:
     return node
 
 
+def is_from_variable(node: Node | None) -> bool:
+    """Whether a value came from a variable, all of it or a part."""
+    return isinstance(node, Scalar) and node.from_variable
+
+
 def shown(node: Node | None) -> str | None:
     """Return a scalar in backticks, or None where it is not to be shown."""
-    if not isinstance(node, Scalar) or node.from_variable:
+    if not isinstance(node, Scalar) or is_from_variable(node):
         return None
     if not node.text:
         return '`""`'
@@ -69,7 +76,7 @@ def shown(node: Node | None) -> str | None:
 
 def remark(node: Node | None, text: str = "") -> str:
     """Return a label for a value: `text`, or why the value is not shown."""
-    if isinstance(node, Scalar) and node.from_variable:
+    if is_from_variable(node):
         return "comes from a variable"
     return text
 

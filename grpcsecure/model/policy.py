@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "HIDDEN",
     "AuditLevel",
     "AuditSettings",
     "Authorization",
@@ -105,7 +106,7 @@ class Effect(Enum):
 
 
 #: What is shown instead of a value that may be a secret.
-_HIDDEN = "…"
+HIDDEN = "…"
 
 
 @frozen(kw_only=False)
@@ -123,7 +124,7 @@ class MetadataCondition:
     @property
     def shown(self) -> tuple[str, ...]:
         """The values as people may see them."""
-        return tuple(_HIDDEN if one in self.hidden else one for one in self.values)
+        return tuple(HIDDEN if one in self.hidden else one for one in self.values)
 
 
 @frozen
@@ -162,7 +163,7 @@ class PolicyTest:
     def shown_metadata(self) -> tuple[tuple[str, str], ...]:
         """The metadata as people may see it."""
         return tuple(
-            (key, _HIDDEN if key in self.hidden else value)
+            (key, HIDDEN if key in self.hidden else value)
             for key, value in self.metadata
         )
 

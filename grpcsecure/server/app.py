@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ def make_server(
 
 
 class Server:
-    """A configured server; starts and stops once.
+    """A configured server; starts and stops once: what has stopped starts no more.
 
     With `with`, it serves in the background: threads, or an event loop in a thread of
     its own. With `async with`, an asyncio server runs on the caller's loop.
@@ -134,8 +135,12 @@ class Server:
         self._background: ThreadsRuntime | LoopRuntime | None = None
         self._on_loop: AsyncioRuntime | None = None
         self._interval: float | None = None
-        #: Called with the reason, on another thread, if the server can no longer serve
-        #: all of its listeners; it is then time to stop it.
+        self._has_stopped = False
+        self._finished = True
+        # One that is reentrant: a signal handler may call `stop` during a `stop`.
+        self._stopping = threading.RLock()
+        #: Called with the reason, on a thread of its own, if the server can no longer
+        #: serve all of its listeners: it is then time to `stop` it, there or elsewhere.
         self.on_failure: Callable[[str], None] | None = None
         self.report = report
         self.addresses: dict[str, str] = {}
@@ -168,6 +173,7 @@ class Server:
         Raises:
             BindError: an address cannot be listened on.
             StartupError: a servicer could not be created, or does not serve.
+            GrpcSecureError: the server has started, or stopped, already.
         """
         self.begin()
         self.look_after()
@@ -201,6 +207,9 @@ class Server:
     def stop(self, grace: float | None = None) -> bool:
         """Drain and stop: health NOT_SERVING, no new calls, running ones may finish.
 
+        If another thread stops it already, this one waits for that, and returns the
+        same.
+
         Args:
             grace: seconds for the running calls; `server.shutdown_grace` by default.
 
@@ -214,13 +223,14 @@ class Server:
             raise GrpcSecureError(
                 "the server runs on an event loop: it stops at the end of `async with`"
             )
-        if self._background is None:
-            return True
-        self._end_upkeep()
-        finished = self._background.stop(self._grace(grace))
-        self._background = None
-        self._auditor.close()
-        return finished
+        with self._stopping:
+            if self._background is not None:
+                self._has_stopped = True
+                self._end_upkeep()
+                self._finished = self._background.stop(self._grace(grace))
+                self._background = None
+                self._auditor.close()
+            return self._finished
 
     def reload(self) -> None:
         """Read the config and its files anew, now; returns at once.
@@ -311,13 +321,28 @@ class Server:
         if self._on_loop is None:
             await asyncio.to_thread(self.stop)
             return
+        self._has_stopped = True
         await asyncio.to_thread(self._end_upkeep)
         await self._on_loop.stop(self._grace(None))
         self._on_loop = None
         await asyncio.to_thread(self._auditor.close)
 
     def _failed(self, reason: str) -> None:
-        if self.on_failure is not None:
+        """Tell `on_failure`; called by the bridge's supervisor, or on the event loop.
+
+        `stop` waits for both, so that it could not be called there.
+        """
+        if self.on_failure is None:
+            return
+        thread = threading.Thread(
+            target=self.on_failure,
+            args=(reason,),
+            name="grpcsecure-failure",
+            daemon=True,
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # the system has none left, which may be what failed
             self.on_failure(reason)
 
     def _grace(self, grace: float | None) -> float:
@@ -327,6 +352,8 @@ class Server:
         """Learn what unannotated factories return, then put the parts together."""
         if self._background is not None or self._on_loop is not None:
             raise GrpcSecureError("the server has started already")
+        if self._has_stopped:  # its audit is closed
+            raise GrpcSecureError("the server has been stopped: load a new one")
         self._services = tuple(service.settled() for service in self._services)
         errors = [
             f for f in check_together(self._document, self._services) if f.is_error

@@ -29,6 +29,7 @@ __all__ = ["Arrivals"]
 
 #: The functions of grpcio's that are used here, with their numbers of arguments.
 _INSIDES = {
+    "_abort": 4,
     "_receive_message": 3,
     "_stream_response_in_pool": 6,
     "_unary_response_in_pool": 6,
@@ -107,12 +108,16 @@ class Arrivals:
                     admitted = behaviour.admit(context)
                 return Admission(*admitted, _taken(messages))
 
-            work = Work(function, (serve, event, state, behaviour, once_there, *coders))
+            work = Work(
+                function,
+                (_serve, serve, event, state, behaviour, once_there, *coders),
+            )
             self._await_message(event.call, state, messages, work)
             return work
         decided = Admission(caller, refusal, argument())
         work = Work(
-            function, (serve, event, state, behaviour, lambda: decided, *coders)
+            function,
+            (_serve, serve, event, state, behaviour, lambda: decided, *coders),
         )
         self._take(work, event.call)
         return work
@@ -144,6 +149,25 @@ class Arrivals:
             work.drop()
             with suppress(Exception):
                 call.cancel()
+
+
+def _serve(
+    serve: Callable[..., object], event: Any, state: Any, *arguments: Any
+) -> None:
+    """Have grpcio serve a call, and answer it if what it raised is no `Exception`.
+
+    grpcio would leave such a call as it is: its client would wait until its deadline.
+    """
+    try:
+        serve(event, state, *arguments)
+    except BaseException as error:
+        details = f"Exception calling application: {type(error).__name__}"
+        with state.condition:
+            if not state.statused:
+                grpc_server._abort(  # noqa: SLF001 - as grpcio does
+                    state, event.call, cygrpc.StatusCode.unknown, details.encode()
+                )
+        raise  # and is logged by the pool
 
 
 def _taken(messages: list[bytes]) -> Iterator[bytes]:

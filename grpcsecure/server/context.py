@@ -5,6 +5,8 @@ Everything but the few methods named here is grpcio's own context, untouched.
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from grpcsecure.server.snapshot import InForce
     from grpcsecure.tls.verify import Presented
 
-__all__ = ["AsyncioContext", "CallContext", "ListenerView", "peer"]
+__all__ = ["AsyncioContext", "CallContext", "ListenerView", "no_exception", "peer"]
 
 
 class ListenerView:
@@ -126,9 +128,8 @@ class AsyncioContext(CallContext):
         traceback: TracebackType | None,
     ) -> None:
         self.finish()
-        if isinstance(error, SystemExit):
-            # It would end the event loop, and with it every other call.
-            raise RuntimeError("the servicer raised SystemExit") from error  # noqa: TRY004 - not about a type
+        if error is not None and _is_unanswered(error):
+            raise no_exception(error) from error
 
     def finish(self) -> None:
         """Note that the call is over."""
@@ -139,6 +140,23 @@ class AsyncioContext(CallContext):
         if self._over and caller is self._context:
             raise RuntimeError("the call is over: ask its context while it runs")
         return caller
+
+
+def no_exception(error: BaseException) -> Exception:
+    """Return what stands for something that a servicer raised and is no `Exception`."""
+    return RuntimeError(f"the servicer raised {type(error).__name__}")
+
+
+def _is_unanswered(error: BaseException) -> bool:
+    """Whether it would leave the call without an answer, or even end the event loop.
+
+    Calls are ended by a CancelledError, generators by a GeneratorExit. On the main
+    thread a KeyboardInterrupt may be a real one, and the loop is somebody else's.
+    """
+    if isinstance(error, (Exception, asyncio.CancelledError, GeneratorExit)):
+        return False
+    is_main = threading.current_thread() is threading.main_thread()
+    return not (is_main and isinstance(error, KeyboardInterrupt))
 
 
 # `isinstance(context, grpc.ServicerContext)` stays true, as in plain grpcio.

@@ -50,5 +50,12 @@ def _spell(value: object) -> str:
 
 
 def render_json(fields: Mapping[str, object]) -> str:
-    """Return a JSON object; JSON escapes control characters by itself."""
-    return json.dumps(fields, default=str, ensure_ascii=False)
+    """Return a JSON object whose text can be read, without control characters.
+
+    JSON itself escapes a few of them only; others move text about in a viewer of logs.
+    """
+    text = json.dumps(fields, default=str, ensure_ascii=False)
+    # Outside of its strings JSON is printable, and inside each character has an escape.
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from grpcsecure.server.context import AsyncioContext
+from grpcsecure.server.context import AsyncioContext, no_exception
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
@@ -28,12 +28,27 @@ __all__ = ["PlainContext", "run_stream", "run_unary"]
 _END = object()
 
 
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a user's function; what it raises is an `Exception`, which gets an answer.
+
+    In a thread nothing else has a meaning, and raised again on the loop would end it.
+    """
+    try:
+        return function(*arguments)
+    except Exception:
+        raise
+    except BaseException as error:
+        raise no_exception(error) from error
+
+
 async def run_unary(
     behaviour: Callable[..., Any], argument: Any, context: PlainContext, pool: Executor
 ) -> Any:
     """Return what a plain method with one response returns."""
     run = copy_context().run
-    return await asyncio.wrap_future(pool.submit(run, behaviour, argument, context))
+    return await asyncio.wrap_future(
+        pool.submit(run, _call, behaviour, argument, context)
+    )
 
 
 async def run_stream(
@@ -52,12 +67,12 @@ async def _iterate(
 ) -> AsyncGenerator[Any, None]:
     """Yield what the iterable that `call` returns yields, each step in the pool."""
     run = copy_context().run
-    pending: Future[Any] = pool.submit(run, lambda: iter(call()))
+    pending: Future[Any] = pool.submit(run, _call, lambda: iter(call()))
     responses: Any = None
     try:
         responses = await asyncio.wrap_future(pending)
         while True:
-            pending = pool.submit(run, lambda: next(responses, _END))
+            pending = pool.submit(run, _call, lambda: next(responses, _END))
             response = await asyncio.wrap_future(pending)
             if response is _END:
                 return

@@ -49,7 +49,7 @@ class Work:
         try:
             self._function(*self._arguments)
         except BaseException:
-            # grpcio answers for exceptions; this is a SystemExit, or grpcio's own.
+            # grpcio logs exceptions; this is a SystemExit, or grpcio's own.
             _LOGGER.exception("server.handler_failed")
         self.drop()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from grpcsecure.errors import KeyMaterialError
+from grpcsecure.errors import KeyMaterialError, StartupError
 from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TcpAddress
 from grpcsecure.server.bind import bind
@@ -32,7 +32,11 @@ class SwapError(Exception):
 
 
 class Ports:
-    """The listening side of a server: bind each listener, then open, drain, close."""
+    """The listening side of a server: bind each listener, then open, drain, close.
+
+    Raises:
+        StartupError: there is no place for the bridge's sockets.
+    """
 
     def __init__(self, assembly: Assembly) -> None:
         self._materials = assembly.in_force.snapshot.materials
@@ -40,9 +44,7 @@ class Ports:
         self._native: dict[str, NativeCredentials] = {}
         self._front: BridgeFront | None = None
         if any(listener.is_bridged for listener in assembly.config.listeners):
-            from grpcsecure.server.bridge_front import BridgeFront
-
-            self._front = BridgeFront(assembly.on_failure)
+            self._front = _make_front(assembly.on_failure)
 
     def bind(self, server: Any, listener: Listener, view: Any) -> str:
         """Bind `listener` and return its real address, port 0 resolved.
@@ -136,3 +138,12 @@ class Ports:
         """End the bridge; harmless twice."""
         if self._front is not None:
             self._front.stop()
+
+
+def _make_front(on_failure: Callable[[str], None]) -> BridgeFront:
+    from grpcsecure.server.bridge_front import BridgeFront
+
+    try:
+        return BridgeFront(on_failure)
+    except OSError as error:
+        raise StartupError(f"no place for the TLS bridge's sockets: {error}") from None

@@ -172,7 +172,7 @@ class Watcher:
         try:
             outcome = self._attempt(last=step is Step.LAST_TRY)
         except Exception:
-            _LOGGER.exception("a reload failed unexpectedly")
+            _LOGGER.exception("reload.crashed")
         self._settling.tried(time.monotonic(), outcome)
 
     def _open_events(self) -> None:
@@ -214,4 +214,4 @@ class Watcher:
             try:
                 self._on_polling(reason)
             except Exception:
-                _LOGGER.exception("telling why files are polled failed")
+                _LOGGER.exception("reload.polling_untold", extra={"reason": reason})

@@ -223,14 +223,19 @@ def test_running_calls_of_a_new_server_are_drained(tmp_path, ca, events):
 
 @crashes
 def test_address_that_is_gone_is_given_up(tmp_path, ca, events, monkeypatch):
-    """A listener that cannot be served again ends the server, which is told why."""
+    """A listener that cannot be served again is told of, to who may stop the server."""
     monkeypatch.setattr(renewal, "_PAUSES", (0.0, 0.001))
     folder = tmp_path / "s"
     folder.mkdir()
     on = {"plain": {"address": f"unix:{folder}/s.sock", "plaintext": True}}
-    failed: SimpleQueue[str] = SimpleQueue()
+    failed: SimpleQueue[object] = SimpleQueue()
+
+    def stop(reason):
+        failed.put(reason)
+        failed.put(world.server.stop(0))
+
     with serve(tmp_path, ca, "asyncio", on=on) as world:
-        world.server.on_failure = failed.put
+        world.server.on_failure = stop
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(PATIENCE)
             sock.connect(f"{folder}/s.sock")
@@ -243,4 +248,4 @@ def test_address_that_is_gone_is_given_up(tmp_path, ca, events, monkeypatch):
         assert failed.get(timeout=PATIENCE) == (
             f"listener `plain` cannot be served again: {gave_up.reason}"
         )
-        assert world.server.stop(0)
+        assert failed.get(timeout=PATIENCE) is True

@@ -9,13 +9,14 @@ import socket
 import sys
 import textwrap
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import grpc
 import grpc.aio
 import pytest
 from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.process import write_config
-from support.servers import ask, say
+from support.servers import Connection, Conversation, ask, say
 from support.services import PATIENCE
 
 import grpcsecure
@@ -125,11 +126,61 @@ class TestWith:
         assert server.stop(0) is True
         assert server.stop() is True
 
+    @pytest.mark.parametrize("servicer", ["Gated", "GatedAio"])
+    @pytest.mark.parametrize("ends", [True, False])
+    def test_stop_by_two_threads(self, servicer, ends, tmp_path):
+        """Both wait for the running calls, and are told the same of them."""
+        path = write_config(tmp_path / "server.yaml", f"support.services:{servicer}")
+        server = grpcsecure.load(path)
+        server.start()
+        with (
+            Connection(server.addresses["public"]) as client,
+            ThreadPoolExecutor(2) as pool,
+        ):
+            talk = Conversation(client.greeter)
+            assert talk("open") == "open"
+            stops = [pool.submit(server.stop) for _ in range(2)]
+            client.wait_for_drain()
+            assert talk("still here") == "still here"
+            assert not any(stop.done() for stop in stops)
+            if ends:
+                assert talk.end() == []
+            else:
+                server.cut()
+            assert [stop.result(PATIENCE) for stop in stops] == [ends] * 2
+
+    def test_stop_while_the_loop_ends(self, tmp_path, monkeypatch):
+        """A second `stop` does not ask a loop that is gone, or about to be."""
+        server = grpcsecure.load(write_config(tmp_path / "server.yaml", ASYNCIO))
+        server.start()
+        close, late = server._background._close, []
+        with ThreadPoolExecutor(1) as pool:
+
+            def close_slowly():
+                close()
+                late.append(pool.submit(server.stop))
+                wait(late, timeout=0.2)  # it has come to the loop, or waits for us
+
+            monkeypatch.setattr(server._background, "_close", close_slowly)
+            assert server.stop() is True
+            assert late[0].result(PATIENCE) is True
+
     def test_starting_twice_is_an_error(self, tmp_path):
         """A running server is not started over."""
         server = grpcsecure.load(write_config(tmp_path / "server.yaml", THREADS))
         with server, pytest.raises(grpcsecure.GrpcSecureError, match="already"):
             server.start()
+
+    @pytest.mark.parametrize("servicer", [THREADS, ASYNCIO])
+    def test_stopped_server_does_not_start_again(self, servicer, tmp_path):
+        """It would serve without an audit; it says what to do instead."""
+        server = grpcsecure.load(write_config(tmp_path / "server.yaml", servicer))
+        with server:
+            pass
+        with pytest.raises(grpcsecure.GrpcSecureError, match="load a new one"):
+            server.start()
+        with pytest.raises(grpcsecure.GrpcSecureError, match="load a new one"), server:
+            pytest.fail("it serves")
 
     def test_failed_start_can_be_tried_again(self, tmp_path):
         """What the failed start bound is free again, also for itself."""
@@ -237,6 +288,21 @@ class TestAsyncWith:
             return reply.message
 
         assert asyncio.run(main()).startswith("Hello, Ada!")
+
+    @pytest.mark.parametrize("servicer", [THREADS, ASYNCIO])
+    def test_stopped_server_does_not_start_again(self, servicer, tmp_path):
+        """It would serve without an audit; it says what to do instead."""
+        server = grpcsecure.load(write_config(tmp_path / "server.yaml", servicer))
+
+        async def serve():
+            async with server:
+                pass
+
+        asyncio.run(serve())
+        with pytest.raises(grpcsecure.GrpcSecureError, match="load a new one"):
+            asyncio.run(serve())
+        with pytest.raises(grpcsecure.GrpcSecureError, match="load a new one"):
+            server.start()
 
 
 class TestServicers:

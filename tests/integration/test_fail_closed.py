@@ -6,14 +6,18 @@ what happens when one of the two processes is killed.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
 import select
 import signal
 import socket
+import tempfile
+import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 
 import grpc
@@ -38,6 +42,7 @@ from support.servers import Conversation, ask
 from support.services import PATIENCE
 
 import grpcsecure
+from grpcsecure.tls.bridge import supervisor
 
 pytestmark = pytest.mark.skipif(
     os.uname().sysname != "Linux", reason="abstract names and /proc are Linux's"
@@ -419,3 +424,98 @@ def is_free(address):
             return False
         raise
     return True
+
+
+def no_further_thread(monkeypatch):
+    """Have the system give no thread to tell of a failure."""
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name == "grpcsecure-failure":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+def kill_bridge_for_good(server, monkeypatch):
+    """Kill the bridge of a server in this process; it is not started again."""
+    monkeypatch.setattr(supervisor, "_BACKOFF", ())
+    ports = (server._background or server._on_loop).ports
+    os.kill(ports._front._bridge.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_failure_may_stop_the_server(certificates, tmp_path, monkeypatch, runtime):
+    """Whoever is told that the bridge is gone can stop the server at once."""
+    server = grpcsecure.load(write_config(tmp_path, certificates, *RUNTIMES[runtime]))
+    told = SimpleQueue()
+
+    def stop(reason):
+        told.put(reason)
+        told.put(server.stop(0))
+
+    server.on_failure = stop
+    with server:
+        addresses = server.addresses.values()
+        kill_bridge_for_good(server, monkeypatch)
+        assert "signal 9" in told.get(timeout=PATIENCE)
+        assert told.get(timeout=PATIENCE) is True
+        assert all(map(is_free, addresses))
+
+
+def test_failure_does_not_stop_a_server_on_a_loop(certificates, tmp_path, monkeypatch):
+    """That one ends with its block: it is told so, on a thread of its own."""
+    path = write_config(tmp_path, certificates, *RUNTIMES["asyncio"])
+    server = grpcsecure.load(path)
+    told = SimpleQueue()
+
+    def stop(_reason):
+        with pytest.raises(grpcsecure.GrpcSecureError, match="`async with`"):
+            server.stop()
+        told.put(threading.current_thread())
+
+    async def serve():
+        async with server:
+            kill_bridge_for_good(server, monkeypatch)
+            return await asyncio.to_thread(told.get, timeout=PATIENCE)
+
+    server.on_failure = stop
+    assert asyncio.run(serve()).name == "grpcsecure-failure"
+
+
+def test_failure_is_told_without_a_thread(config, monkeypatch):
+    """Where the system gives none, which may be why the bridge cannot live."""
+    server = grpcsecure.load(config)
+    told = SimpleQueue()
+    server.on_failure = told.put
+    with server:
+        no_further_thread(monkeypatch)
+        kill_bridge_for_good(server, monkeypatch)
+        assert "signal 9" in told.get(timeout=PATIENCE)
+
+
+def read_only(**_):
+    """Do as `mkdtemp` where nothing can be written."""
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+@pytest.mark.parametrize("cause", ["read-only", "long"])
+def test_no_place_for_the_sockets_is_no_bug(config, tmp_path, monkeypatch, cause):
+    """A server whose bridge finds no folder does not start, and says what to set."""
+    far = tmp_path / ("d" * 120)
+    far.mkdir()
+    make = tempfile.mkdtemp
+
+    def make_far(**options):
+        return make(**{**options, "dir": far})
+
+    monkeypatch.setattr(
+        tempfile, "mkdtemp", read_only if cause == "read-only" else make_far
+    )
+    server = grpcsecure.load(config)
+    with pytest.raises(
+        grpcsecure.StartupError, match=r"cannot be written.*too long.*TMPDIR"
+    ):
+        server.start()
+    assert [*far.iterdir()] == []

@@ -123,6 +123,19 @@ class TestReady:
         assert draining == "server.draining  reason=SIGTERM  grace=30s"
         assert server_is_gone(facts["addresses"]["public"])
 
+    def test_quiet_start_still_warns(self, tmp_path):
+        """`-q` drops the facts of the banner; its `!` lines are said at every start."""
+        config = write_config(tmp_path / "server.yaml", GREETER, reflection=True)
+        with serving(config, before=["-q"]) as server:
+            server.signal()
+            assert server.wait() == 0
+            *warnings, draining = server.stderr.splitlines()
+        assert [line[:15] for line in warnings] == [
+            "!         GS311",
+            "!         GS410",
+        ]
+        assert draining.startswith("server.draining")
+
     def test_banner_shows_no_control_characters(self, tmp_path):
         """The names in a certificate cannot move the cursor or make up a line."""
         now = datetime.now(timezone.utc)

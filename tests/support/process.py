@@ -80,12 +80,22 @@ def write_config(path, servicer, *, listeners=None, **server):
 class Served:
     """A `grpcsecure serve` that runs; its output is there once it has ended."""
 
-    def __init__(self, folder, arguments, *, prefix=(), stdin="", cwd=None, **environ):
+    def __init__(
+        self,
+        folder,
+        arguments,
+        *,
+        prefix=(),
+        before=(),
+        stdin="",
+        cwd=None,
+        **environ,
+    ):
         self._folder = folder
         self.ready_file = folder / "ready.json"
         self._notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notified.bind(str(folder / "notify"))
-        command = [*prefix, *COMMAND, "serve", *map(str, arguments)]
+        command = [*prefix, *COMMAND, *before, "serve", *map(str, arguments)]
         (folder / "stdin").write_text(stdin)
         with (
             (folder / "stdin").open() as given,

@@ -144,6 +144,11 @@ def test_modules_log_by_one_name():
     assert len(LOGGED) > 20
 
 
+def test_events_are_names():
+    """Whoever looks for an event in a log looks for `noun.past_participle`."""
+    assert [one.event for one in LOGGED if not EVENT.fullmatch(one.event)] == []
+
+
 def test_every_event_is_in_the_table():
     """What is logged can be looked up."""
     assert {one.event for one in LOGGED} - EVENTS.keys() == set()

@@ -93,6 +93,9 @@ class InnerDirectory:
 
     Making one removes those of dead processes beside it. Use as a context manager, or
     call `close`.
+
+    Raises:
+        OSError: there is no place for one; its text is for a reader.
     """
 
     def __init__(self, base: str | None = None) -> None:
@@ -108,7 +111,10 @@ class InnerDirectory:
                 return
             os.close(self._lock)
             os.rmdir(path)  # noqa: PTH106 - str in, str out
-        raise OSError("no directory for the bridge's sockets has a short enough path")
+        raise OSError(
+            "the temporary folders cannot be written, or their paths are too long; set"
+            " TMPDIR or XDG_RUNTIME_DIR to a writable folder with a short path"
+        )
 
     def socket_path(self, number: int) -> str:
         """Return the path for the `number`-th listener's server socket."""

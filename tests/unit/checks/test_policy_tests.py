@@ -304,6 +304,26 @@ class TestPolicyTests:
         for form in FORMATS:
             assert "prod" not in render(form, [report]).replace("production", "")
 
+    @pytest.mark.parametrize("expect", ["allow", "deny"])
+    def test_caller_from_a_variable_is_made_up_and_not_shown(self, check, expect):
+        """What a certificate says may be private; which method is called is not."""
+        policy = with_test(
+            "{spiffe: '${WHO}', dns: a.example}",
+            "'/helloworld.Greeter/${WHAT}'",
+            expect,
+            ", listener: '${WHERE}'",
+        )
+        environ = {"WHO": CLIENT, "WHAT": "SayHello", "WHERE": "public"}
+        loaded, findings, _ = check(policy, environ=environ)
+        assert [f.code for f in findings] == ["GS414"] * (expect == "deny")
+        [case] = loaded.cases
+        assert case.name == (
+            f"{expect} /helloworld.Greeter/SayHello on public as spiffe:… dns:a.example"
+        )
+        report = make_report(loaded.draft(complete=True))
+        for form in FORMATS:
+            assert CLIENT not in render(form, [report])
+
     def test_failure_says_what_is_claimed_only(self, check):
         """And that a name without a CA is not believed."""
         policy = with_test(f"{{spiffe: '{CLIENT}'}}", more=", listener: devices")

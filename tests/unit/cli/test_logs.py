@@ -65,6 +65,22 @@ def test_json_is_one_object_a_line(logged):
     assert failed["traceback"].startswith("Traceback (most recent")
 
 
+@pytest.mark.parametrize(
+    "character",
+    ["\x00", "\n", "\x7f", "\x85", "\x9b", "\u200e", "\u202e", "\u2069", "\U000e0001"],
+    ids=ascii,
+)
+def test_json_shows_what_can_be_read(logged, character):
+    """No value moves the text of a line about; names in any script stay readable."""
+    lines = logged(format="json")
+    subject = f"CN=Zoë 日本 🙂{character}x"
+    LOGGER.info("handshake.refused", extra={"subject": subject})
+    (line,) = lines()
+    assert line.isprintable()
+    assert "Zoë 日本 🙂" in line
+    assert json.loads(line)["subject"] == subject
+
+
 def test_level_is_ours_and_others_warn(logged):
     """--log-level is for our own events; other libraries tell of trouble only."""
     lines = logged(level="error")

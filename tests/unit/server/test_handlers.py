@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import sys
 import threading
 from typing import NamedTuple
 
 import grpc
 import pytest
+from support.guarded import KINDS, knock
 from support.servers import ask, custom, failure, running, say
 from support.services import PATIENCE, reply
 
 import grpcsecure
+from grpcsecure.server.context import AsyncioContext
 
 
 @pytest.fixture(name="runtime", params=["threads", "asyncio"])
@@ -423,36 +424,110 @@ class TestPlainMethodsUnderAsyncio:
             assert waiting.result().message == "wait"
 
 
+class Odd(BaseException):
+    """What is no `Exception`, and has no meaning to anybody."""
+
+
+def plain_that_raises(error):
+    """Return a servicer whose methods raise `error` when they are asked for "exit"."""
+
+    def one(request, context):
+        if request.name == "exit":
+            raise error
+        return reply(request.name)
+
+    def many(request, context):
+        yield reply("first")
+        yield one(request, context)
+
+    def to_all(requests, context):
+        return one(next(requests), context)
+
+    def chat(requests, context):
+        for request in requests:
+            yield one(request, context)
+
+    return custom(SayHello=one, SayHelloManyTimes=many, SayHelloToAll=to_all, Chat=chat)
+
+
+def coroutines_that_raise(error):
+    """Return the same for asyncio."""
+
+    async def one(request, context):
+        if request.name == "exit":
+            raise error
+        return reply(request.name)
+
+    async def many(request, context):
+        yield reply("first")
+        yield await one(request, context)
+
+    async def to_all(requests, context):
+        return await one(await anext(aiter(requests)), context)
+
+    async def chat(requests, context):
+        async for request in requests:
+            yield await one(request, context)
+
+    return custom(SayHello=one, SayHelloManyTimes=many, SayHelloToAll=to_all, Chat=chat)
+
+
 class TestExit:
-    """A servicer that calls `sys.exit` fails its call, and not the server."""
+    """A servicer that calls `sys.exit` fails its call at once, and not the server."""
 
-    @staticmethod
-    def _assert_survives(service):
-        with running("asyncio", service) as server, server.greeter() as greeter:
-            code, details = failure(lambda: say(greeter, "exit"))
-            assert code is grpc.StatusCode.UNKNOWN
-            assert "SystemExit" in details
-            assert say(greeter, "Ada") == "Ada"
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, Odd])
+    @pytest.mark.parametrize(
+        ("runtime", "make"),
+        [
+            ("threads", plain_that_raises),
+            ("asyncio", plain_that_raises),
+            ("asyncio", coroutines_that_raise),
+        ],
+    )
+    def test_call_is_answered(self, runtime, make, error, kind, caplog):
+        """It ends no thread, and no event loop with all its other calls."""
+        with (
+            running(runtime, make(error), threads=1) as server,
+            grpc.insecure_channel(server.addresses["public"]) as channel,
+        ):
+            for _ in range(2):
+                said = ask("exit").SerializeToString()
+                answer = knock(channel, KINDS[kind], said)
+                assert answer.code is grpc.StatusCode.UNKNOWN
+                assert error.__name__ in answer.details
+            answer = knock(channel, KINDS[kind], ask("Ada").SerializeToString())
+            assert answer.code is grpc.StatusCode.OK
+            assert server.stop() is True
+        logged = [record for record in caplog.records if record.exc_info]
+        assert [error.__name__ in record.exc_text for record in logged] == [True] * 2
 
-    def test_in_a_coroutine(self):
-        """Under asyncio it would end the event loop, and with it all other calls."""
+    def test_real_interrupt_goes_on(self):
+        """On the main thread it may be the user's Ctrl+C, and the loop is theirs."""
 
-        async def say_hello(request, context):
-            if request.name == "exit":
-                sys.exit(3)
-            return reply(request.name)
+        def interrupt():
+            with AsyncioContext(None, None, None):
+                raise KeyboardInterrupt
 
-        self._assert_survives(custom(SayHello=say_hello))
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
 
-    def test_in_a_plain_method(self):
-        """The same holds for a plain method that the asyncio runtime runs."""
+    def test_callback_style(self):
+        """A method that has answered already, by its callback, stays answered."""
 
-        def say_hello(request, context):
-            if request.name == "exit":
-                sys.exit(3)
-            return reply(request.name)
+        def many(request, context, send):
+            send(reply("first"))
+            send(None)
+            raise SystemExit
 
-        self._assert_survives(custom(SayHello=say_hello))
+        many.experimental_non_blocking = True
+        with (
+            running("threads", custom(SayHelloManyTimes=many)) as server,
+            server.greeter() as greeter,
+        ):
+            replies = greeter.SayHelloManyTimes(ask(), timeout=PATIENCE)
+            assert [each.message for each in replies] == ["first"]
+            assert server.stop() is True
 
 
 class TestInterceptors:

@@ -139,7 +139,7 @@ def test_failing_attempt_does_not_end_the_watching(path, way, caplog):
         assert witness.next(IN_TIME).contents == {str(path): "2"}
     (record,) = caplog.records
     assert "a bug" in caplog.text
-    assert record.name == "grpcsecure.reload"
+    assert (record.name, record.message) == ("grpcsecure.reload", "reload.crashed")
 
 
 def test_pair_that_comes_in_halves_is_tried_twice(tmp_path, way):
