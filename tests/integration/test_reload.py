@@ -24,7 +24,7 @@ from support.reloading import (
 from support.volumes import Volume
 
 from grpcsecure.server import reload
-from grpcsecure.tls.bridge import supervisor
+from grpcsecure.tls.bridge import line
 
 #: What nothing can be made of.
 BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -344,7 +344,7 @@ class TestRejected:
 
     def test_engine_that_does_not_answer(self, monkeypatch, tmp_path):
         """If the bridge does not take it, grpcio's own listener does not either."""
-        monkeypatch.setattr(supervisor, "_SWAP_TIMEOUT", 0.5)
+        monkeypatch.setattr(line, "_ANSWER_TIMEOUT", 0.5)
         site = Site(tmp_path, "bridge")
         site.config["listeners"]["other"] = {
             "address": "127.0.0.1:0",

@@ -35,9 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Bridge", "BridgeError", "BridgeListener", "BridgeObserver"]
 
-#: Seconds until a bridge must serve, or have taken new material.
+#: Seconds until a bridge must serve, and that a swap waits for one to be started.
 _START_TIMEOUT = 30.0
-_SWAP_TIMEOUT = 30.0
 
 #: How many bridges are asked for the same swap: one may die of something else.
 _ATTEMPTS = 2
@@ -140,7 +139,7 @@ class Bridge:
                 # OpenSSL takes the material, and one that it does not would kill it.
                 self._changed.wait_for(
                     lambda: self._line.channel is not None or self._stopping,
-                    _SWAP_TIMEOUT,
+                    _START_TIMEOUT,
                 )
                 asked = self._line.channel
                 if asked is None:
