@@ -286,14 +286,9 @@ class TlsStream:
         return bool(lib.SSL_session_reused(self._ssl))
 
     def group(self) -> str | None:
-        """Return the key exchange group; pyOpenSSL has a method from 26.0 on."""
-        if not hasattr(lib, "SSL_get0_group_name"):  # cryptography 45 has none yet
-            return None
-        name = lib.SSL_get0_group_name(self._ssl)
-        if name == ffi.NULL:
-            return None
-        text: str = ffi.string(name).decode("ascii", "replace")
-        return _GROUPS.get(text, text)
+        """Return the key exchange group as BoringSSL calls it."""
+        name = self._connection.get_group_name()
+        return None if name is None else _GROUPS.get(name, name)
 
     def take_certificates(self) -> tuple[bytes | None, tuple[bytes, ...]]:
         """Return the peer's leaf and what it sent after it, as DER; once."""
