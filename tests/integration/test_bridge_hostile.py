@@ -200,6 +200,15 @@ def test_unknown_alert_is_refused_in_words(server, ca):
     assert server.observer.refusal(kind=RefusalKind.CLIENT, reason=reason)
 
 
+def test_goodbye_in_a_handshake_is_refused_in_words(server, ca):
+    """A client may say close_notify at any time; it has left then."""
+    with connect(server, "open") as connection:
+        connection.sendall(client_hello(ca) + b"\x15\x03\x03\x00\x02\x01\x00")
+        read_to_end(connection)
+    reason = "the client closed the connection during the handshake"
+    assert server.observer.refusal(kind=RefusalKind.CLIENT, reason=reason)
+
+
 @pytest.mark.parametrize("part", [0.0, 0.5, 1.0], ids=["silent", "half", "no answer"])
 def test_handshake_that_stalls_is_ended(server, ca, part):
     """Whatever a client holds back, its handshake ends at the deadline."""

@@ -162,6 +162,9 @@ class Handshake:
                 RefusalKind.NO_H2, f"no ALPN h2: the client offered {words}", alert=True
             )
             return
+        except SSL.ZeroReturnError:  # close_notify
+            self._refuse(RefusalKind.CLIENT, self._how_it_left())
+            return
         except (SSL.Error, StreamError) as error:
             take_error()
             self._refuse_failure(_reason_of(error))
