@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.parts import Part, items_of, texts_of, value_of
-from grpcsecure.config.tree import Scalar, Sequence
+from grpcsecure.config.tree import Sequence
+from grpcsecure.config.wording import is_from_variable
 from grpcsecure.model.names import (
     parse_dns_pattern,
     parse_email,
@@ -155,11 +156,7 @@ def _conditions(reader: Reader, part: Part) -> tuple[MetadataCondition, ...]:
 
 def _hidden(nodes: Iterable[Node]) -> frozenset[str]:
     """Return the values that came from variables."""
-    return frozenset(str(value_of(node)) for node in nodes if _is_hidden(node))
-
-
-def _is_hidden(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.from_variable
+    return frozenset(str(value_of(node)) for node in nodes if is_from_variable(node))
 
 
 def _test(reader: Reader, part: Part) -> PolicyTest:
@@ -178,7 +175,7 @@ def _test(reader: Reader, part: Part) -> PolicyTest:
         **reader.given(part, expect=Effect),
         listener=None if listener is None else str(value_of(listener)),
         metadata=tuple((key, str(value_of(node))) for key, node in entries),
-        hidden=frozenset(key for key, node in entries if _is_hidden(node)),
+        hidden=frozenset(key for key, node in entries if is_from_variable(node)),
     )
 
 

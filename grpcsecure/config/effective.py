@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from grpcsecure.config.scalars import describe_legacy, resolve
 from grpcsecure.config.schema_file import Schema, dereference, load_schema
 from grpcsecure.config.tree import Entry, Mapping, Node, Scalar, Sequence
+from grpcsecure.config.wording import is_from_variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,14 +141,13 @@ def _render_default(key: str, part: Schema, *, indent: str) -> Iterator[str]:
 
 
 def _is_secret(node: Node, path: Path) -> bool:
-    is_from_variable = isinstance(node, Scalar) and node.from_variable
     # authorization, rules or tests, name or index, metadata.
     if path[:1] == ("authorization",) and path[3:4] == ("metadata",):
-        return is_from_variable
+        return is_from_variable(node)
     # services, index, with, and then the arguments.
     if path[:1] != ("services",) or path[2:3] != ("with",):
         return False
-    return is_from_variable or any(
+    return is_from_variable(node) or any(
         isinstance(step, str) and _SECRET.search(step) for step in path[3:]
     )
 

@@ -124,7 +124,7 @@ class LapsedConnections:
                 due[name] = running
         if not due:
             return
-        # In one go: each order looks for its names among all connections.
+        # In one go: one order to the bridge for all of them.
         self._close([*due])
         for name, calls_cut in due.items():
             _say_closed(self._ending.pop(name), calls_cut)
