@@ -1,9 +1,43 @@
-"""Clients of other TLS libraries, made once for all tests that need them."""
+"""What many of these tests begin with: certificates, and clients of other libraries."""
 
 from __future__ import annotations
 
 import pytest
+from cryptography import x509
+from support.bridge import HOSTS, RawPair
+from support.bridge_certs import CLIENT_AUTH, authority, certificate
 from support.mode_clients import GoClient, GrpcioClient, OpensslClient
+
+
+@pytest.fixture(scope="session")
+def ca():
+    """The CA of servers and clients."""
+    return authority("test CA")
+
+
+@pytest.fixture(scope="session")
+def pair(ca):
+    """The server's certificate."""
+    return certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
+
+
+@pytest.fixture(scope="session")
+def client(ca):
+    """A trusted client."""
+    return certificate("client", issuer=ca, extended=CLIENT_AUTH)
+
+
+@pytest.fixture(scope="module", params=HOSTS)
+def host(request):
+    """Each kind of host of a bridge."""
+    return request.param
+
+
+@pytest.fixture
+def raw(host, pair, ca, tmp_path):
+    """A TLS client and the server's end of its connection, with a bridge between."""
+    with RawPair(ca, pair, tmp_path, host) as raw_pair:
+        yield raw_pair
 
 
 @pytest.fixture(scope="session")
@@ -20,11 +54,11 @@ def clients(tmp_path_factory):
     }
     made = {}
 
-    def client(name):
+    def named(name):
         if name not in made:
             made[name] = makers[name]()
         return made[name]
 
-    yield client
+    yield named
     for each in made.values():
         each.close()

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 from support.bridge import eventually
-from support.bridge_certs import authority
 from support.guarded import GREETER, KINDS, entered, knock, listeners, serve
 from support.raw_http2 import (
     Answer,
@@ -51,12 +50,6 @@ RULES = {
 }
 
 PATH = KINDS["unary"].encode()
-
-
-@pytest.fixture(scope="module")
-def ca():
-    """The CA of the server and its clients."""
-    return authority("test CA")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import grpc
 import pytest
-from cryptography import x509
 from support.bridge import (
     BridgedServer,
     eventually,
@@ -88,10 +87,8 @@ class World(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def world():
+def world(pair, ca):
     """Both engines with the same certificates."""
-    ca = authority("test CA")
-    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
     native = Native(ca, pair)
     listeners = {
         "public": (
@@ -185,7 +182,7 @@ def test_anonymous_peer_is_that_of_grpcio(world):
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "dual", "unix"])
-def test_peer_address_is_spelled_as_grpcio_does(world, tmp_path, address):
+def test_peer_address_is_spelled_as_grpcio_does(world, pair, tmp_path, address):
     """peer() has the client's real address in gRPC's spelling, but for its port."""
     if address == "unix":
         sock = listen(str(tmp_path / "b.sock"), socket.AF_UNIX)
@@ -198,7 +195,6 @@ def test_peer_address_is_spelled_as_grpcio_does(world, tmp_path, address):
         sock = listen(("::1" if address == "::1" else "::", 0), socket.AF_INET6)
         native_at = f"[{'::1' if address == '::1' else '::'}]:0"
     dial = {"127.0.0.1": "127.0.0.1", "::1": "[::1]", "dual": "127.0.0.1"}
-    pair = certificate("localhost", issuer=world.ca, names=[x509.DNSName("localhost")])
     native = Native(world.ca, pair, native_at)
     if address != "unix":
         native_at = f"{dial[address]}:{native.open_port}"

@@ -6,23 +6,12 @@ import subprocess
 from shutil import which
 
 import pytest
-from cryptography import x509
-from support.bridge import HOSTS, PATIENCE, RawPair, eventually
-from support.bridge_certs import authority, certificate
+from support.bridge import PATIENCE, eventually
 from support.tls_session import forge_early_data
 
 from grpcsecure.tls.bridge.facts import RefusalKind
 
 needs_openssl = pytest.mark.skipif(which("openssl") is None, reason="needs openssl")
-
-
-@pytest.fixture(params=HOSTS)
-def raw(request, tmp_path):
-    """A bridge whose server is the test itself."""
-    ca = authority("test CA")
-    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
-    with RawPair(ca, pair, tmp_path, request.param) as raw_pair:
-        yield raw_pair
 
 
 def s_client(port, *options):

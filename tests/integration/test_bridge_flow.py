@@ -12,9 +12,7 @@ from threading import Thread
 
 import grpc
 import pytest
-from cryptography import x509
 from support.bridge import (
-    HOSTS,
     PATIENCE,
     BridgedServer,
     RawPair,
@@ -25,24 +23,16 @@ from support.bridge import (
     settings,
     tls_context,
 )
-from support.bridge_certs import authority, certificate
 
 #: 1 byte to many reads, around the sizes of records and buffers.
 SIZES = (0, 1, 16383, 16384, 16385, 112 * 1024, 131072, 1 << 20, (4 << 20) + 17)
 
 
 @pytest.fixture(scope="module")
-def ca():
-    """The CA of the server."""
-    return authority("test CA")
-
-
-@pytest.fixture(params=HOSTS, scope="module")
-def server(request, ca):
+def server(host, pair):
     """A bridged server that asks for nothing."""
-    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
     tls = settings("dont_request"), material(pair)
-    with BridgedServer({"public": tls}, host=request.param) as running:
+    with BridgedServer({"public": tls}, host=host) as running:
         yield running
 
 
@@ -104,14 +94,6 @@ def _resident(pid):
     raise AssertionError
 
 
-@pytest.fixture(params=HOSTS)
-def raw(request, ca, tmp_path):
-    """A TLS client and the server's end of its connection."""
-    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
-    with RawPair(ca, pair, tmp_path, request.param) as raw_pair:
-        yield raw_pair
-
-
 def fill(sock):
     """Send until nothing more is taken, for a while; return how much was taken."""
     sock.settimeout(0.5)
@@ -132,13 +114,12 @@ def test_client_that_never_reads_stops_the_server(raw):
     assert raw.client.recv(1) == b"x"
 
 
-def test_client_that_takes_nothing_is_given_up(ca, tmp_path, monkeypatch):
+def test_client_that_takes_nothing_is_given_up(pair, ca, tmp_path, monkeypatch):
     """Its connection ends after a while, also when the server has long gone.
 
     As gRPC's own sockets do; only how long is not waited for here.
     """
     monkeypatch.setattr("grpcsecure.tls.bridge.serving._USER_TIMEOUT", 500)
-    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
     with RawPair(ca, pair, tmp_path, "thread") as raw:
         fill(raw.inner)
         raw.inner.close()
@@ -226,9 +207,8 @@ def test_end_of_the_server_is_a_clean_end(raw):
     assert received == 300_000
 
 
-def test_idle_connection_gives_back_what_bulk_took(ca):
+def test_idle_connection_gives_back_what_bulk_took(pair, ca):
     """Connections that once moved much hold little when they are idle."""
-    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
     tls = settings("dont_request"), material(pair)
     with BridgedServer({"public": tls}) as server, ExitStack() as stack:
         call(stack.enter_context(channel(server.target(), ca)), b"x" * (4 << 20))

@@ -13,7 +13,6 @@ from contextlib import ExitStack, suppress
 import pytest
 from cryptography import x509
 from support.bridge import (
-    HOSTS,
     PATIENCE,
     BridgedServer,
     call,
@@ -26,7 +25,6 @@ from support.bridge import (
     try_call,
 )
 from support.bridge_certs import (
-    CLIENT_AUTH,
     DAY,
     NOW,
     SERVER_AUTH,
@@ -41,21 +39,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0
 
 
 @pytest.fixture(scope="module")
-def ca():
-    """The CA of server and clients."""
-    return authority("test CA")
-
-
-@pytest.fixture(scope="module")
-def client(ca):
-    """A trusted client."""
-    return certificate("client", issuer=ca, extended=CLIENT_AUTH)
-
-
-@pytest.fixture(params=HOSTS, scope="module")
-def server(request, ca):
+def server(host, pair, ca):
     """A listener for everybody, one for trusted clients, one that is impatient."""
-    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
     trusted = material(pair, client_ca=[ca])
     listeners = {
         "public": (settings("require_and_verify"), trusted),
@@ -63,7 +48,7 @@ def server(request, ca):
         "any": (settings("require_but_dont_verify"), trusted),
         "impatient": (settings("dont_request", timeout=0.3), material(pair)),
     }
-    with BridgedServer(listeners, host=request.param) as running:
+    with BridgedServer(listeners, host=host) as running:
         yield running
 
 
@@ -337,9 +322,8 @@ def test_refusals_are_counted_when_they_are_too_many(server):
     assert events < 40
 
 
-def test_each_bad_input_is_one_refusal(ca, tmp_path):
+def test_each_bad_input_is_one_refusal(pair, ca, client):
     """One line each, however much of it there was, and none afterwards."""
-    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
     tls = settings("require_and_verify", timeout=0.3), material(pair, client_ca=[ca])
     hello = client_hello(ca)
     reset = struct.pack("ii", 1, 0)
@@ -371,6 +355,5 @@ def test_each_bad_input_is_one_refusal(ca, tmp_path):
         assert refusals.get(timeout=PATIENCE).kind is RefusalKind.BAD_CERTIFICATE
         assert try_call(server.target(), ca)
         assert refusals.get(timeout=PATIENCE).kind is RefusalKind.NO_CERTIFICATE
-        client = certificate("client", issuer=ca, extended=CLIENT_AUTH)
         assert try_call(server.target(), ca, client) is None
         assert refusals.empty()

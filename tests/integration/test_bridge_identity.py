@@ -12,10 +12,8 @@ from threading import Thread
 
 import grpc
 import pytest
-from cryptography import x509
 from support.bridge import (
     ECHO,
-    HOSTS,
     PATIENCE,
     BridgedServer,
     call,
@@ -26,31 +24,17 @@ from support.bridge import (
     tls_connect,
     tls_context,
 )
-from support.bridge_certs import CLIENT_AUTH, authority, certificate
 
 pytestmark = pytest.mark.skipif(
     os.uname().sysname != "Linux", reason="abstract names are Linux's"
 )
 
 
-@pytest.fixture(scope="module")
-def ca():
-    """The CA of server and clients."""
-    return authority("test CA")
-
-
-@pytest.fixture(scope="module")
-def client(ca):
-    """A trusted client."""
-    return certificate("client", issuer=ca, extended=CLIENT_AUTH)
-
-
-@pytest.fixture(params=HOSTS)
-def server(request, ca):
+@pytest.fixture
+def server(host, pair, ca):
     """A bridged server that wants trusted clients, bridged in each kind of host."""
-    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
     tls = settings("require_and_verify"), material(pair, client_ca=[ca])
-    with BridgedServer({"public": tls}, host=request.param) as running:
+    with BridgedServer({"public": tls}, host=host) as running:
         yield running
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from support.bridge import (
-    HOSTS,
     PATIENCE,
     BridgedServer,
     call,
@@ -37,32 +36,6 @@ from support.bridge_certs import (
 from grpcsecure.frozen import replace
 from grpcsecure.tls.bridge.supervisor import BridgeError
 
-LOCALHOST = [x509.DNSName("localhost")]
-
-
-@pytest.fixture(scope="module")
-def ca():
-    """The CA of server and clients."""
-    return authority("test CA")
-
-
-@pytest.fixture(scope="module")
-def client(ca):
-    """A trusted client."""
-    return certificate("client", issuer=ca, extended=CLIENT_AUTH)
-
-
-@pytest.fixture(scope="module")
-def pair(ca):
-    """The server's certificate."""
-    return certificate("localhost", issuer=ca, names=LOCALHOST)
-
-
-@pytest.fixture(params=HOSTS)
-def host(request):
-    """Each kind of host."""
-    return request.param
-
 
 def bridged(pair, ca, *, mode="require_and_verify", host="process", **options):
     """A server with one listener that trusts `ca`."""
@@ -73,7 +46,9 @@ def bridged(pair, ca, *, mode="require_and_verify", host="process", **options):
 def test_new_material_counts_for_the_next_handshake(host, pair, ca, client):
     """After a swap new connections see it, and open ones go on."""
     other_ca = authority("other CA")
-    renewed = certificate("localhost", issuer=ca, names=LOCALHOST, key="renewed")
+    renewed = certificate(
+        "localhost", issuer=ca, names=[x509.DNSName("localhost")], key="renewed"
+    )
     other = certificate("other", issuer=other_ca, extended=CLIENT_AUTH)
     with bridged(pair, ca, host=host) as server:
         assert try_call(server.target(), ca, other)

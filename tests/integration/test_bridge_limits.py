@@ -7,8 +7,6 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
-from cryptography import x509
 from support.bridge import (
     PATIENCE,
     BridgedServer,
@@ -18,18 +16,10 @@ from support.bridge import (
     tls_context,
     try_call,
 )
-from support.bridge_certs import authority, certificate
 
 
-@pytest.fixture(scope="module")
-def ca():
-    """The CA of the server."""
-    return authority("test CA")
-
-
-def bridged(ca, host, **options):
+def bridged(pair, host, **options):
     """Return a server that asks for nothing."""
-    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
     tls = settings("dont_request", timeout=PATIENCE), material(pair)
     return BridgedServer({"public": tls}, host=host, **options)
 
@@ -50,19 +40,19 @@ def serve_late(ca, connection):
         assert tls.selected_alpn_protocol() == "h2"
 
 
-def test_full_bridge_accepts_again_when_a_client_leaves(ca, monkeypatch):
+def test_full_bridge_accepts_again_when_a_client_leaves(pair, ca, monkeypatch):
     """At its limit the bridge leaves clients in the kernel's queue until one leaves."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (64 + 2 * 4, 72))
-    with bridged(ca, "thread") as server, ExitStack() as stack:
+    with bridged(pair, "thread") as server, ExitStack() as stack:
         silent = open_silent(stack, server, 4)
         late = socket.create_connection(("127.0.0.1", server.port()))
         silent[0].close()
         serve_late(ca, late)
 
 
-def test_bridge_out_of_descriptors_goes_on_when_it_has_some(ca):
+def test_bridge_out_of_descriptors_goes_on_when_it_has_some(pair, ca):
     """EMFILE stops accepting and nothing else; the next close lets it go on."""
-    with bridged(ca, "process") as server, ExitStack() as stack:
+    with bridged(pair, "process") as server, ExitStack() as stack:
         descriptors = Path(f"/proc/{server.bridge.pid}/fd")
         used = len([*descriptors.iterdir()])
         limit = used + 4
@@ -77,9 +67,9 @@ def test_bridge_out_of_descriptors_goes_on_when_it_has_some(ca):
         assert server.observer.events.empty()
 
 
-def test_client_waits_for_room_in_the_servers_queue(ca, tmp_path):
+def test_client_waits_for_room_in_the_servers_queue(pair, ca, tmp_path):
     """A full backlog of the server is a delay of its client, not a refusal."""
-    with bridged(ca, "thread") as server, ExitStack() as stack:
+    with bridged(pair, "thread") as server, ExitStack() as stack:
         path = str(tmp_path / "full.sock")
         backlog = stack.enter_context(socket.socket(socket.AF_UNIX))
         backlog.bind(path)
@@ -111,9 +101,9 @@ def test_client_waits_for_room_in_the_servers_queue(ca, tmp_path):
         assert inner.recv(5) == b"hello"
 
 
-def test_server_that_is_not_there_ends_its_clients(ca):
+def test_server_that_is_not_there_ends_its_clients(pair, ca):
     """When nobody listens behind the bridge, the refusal says that."""
-    with bridged(ca, "thread") as server:
+    with bridged(pair, "thread") as server:
         Path(server.inner_paths["public"]).unlink()
         assert try_call(server.target(), ca)
         assert server.observer.refusal(

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
-from cryptography import x509
 from support.bridge import (
     BridgedServer,
     material,
@@ -79,13 +78,11 @@ def make_clients(ca, old_ca, anchor):
 
 
 @pytest.fixture(scope="module")
-def world():
+def world(pair, ca):
     """One bridge with a listener for each mode."""
-    ca = authority("test CA")
     old_ca = authority("old CA", start=NOW - 9 * DAY, end=NOW - DAY)
     anchor = authority("anchor", issuer=authority("absent root"))
     clients = make_clients(ca, old_ca, anchor)
-    pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
     trusted = [ca, old_ca, anchor, clients["pinned"]]
     listeners = {
         mode: (settings(mode), material(pair, client_ca=trusted)) for mode in MODES

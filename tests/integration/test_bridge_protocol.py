@@ -9,9 +9,7 @@ from contextlib import suppress
 from threading import Thread
 
 import pytest
-from cryptography import x509
 from support.bridge import (
-    HOSTS,
     PATIENCE,
     BridgedServer,
     call,
@@ -21,7 +19,6 @@ from support.bridge import (
     tls_context,
     try_call,
 )
-from support.bridge_certs import CLIENT_AUTH, authority, certificate
 from support.http2 import PING, PING_ANSWER, PREFACE, frame
 from support.tls_records import (
     ALERT,
@@ -41,32 +38,19 @@ UNKNOWN = frame(0x77, 0, 0, bytes(16_000))
 
 
 @pytest.fixture(scope="module")
-def ca():
-    """The CA of server and clients."""
-    return authority("test CA")
-
-
-@pytest.fixture(scope="module")
-def pair(ca):
-    """The server's certificate."""
-    return certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
-
-
-@pytest.fixture(params=HOSTS, scope="module")
-def server(request, ca, pair):
+def server(host, pair, ca):
     """A listener for everybody, and one for trusted clients."""
     listeners = {
         "public": (settings("require_and_verify"), material(pair, client_ca=[ca])),
         "open": (settings("dont_request"), material(pair)),
     }
-    with BridgedServer(listeners, host=request.param) as running:
+    with BridgedServer(listeners, host=host) as running:
         yield running
 
 
 @pytest.fixture
-def control(server, ca):
+def control(server, ca, client):
     """A connection that calls before, while and after others misbehave."""
-    client = certificate("client", issuer=ca, extended=CLIENT_AUTH)
     with channel(server.target(), ca, client) as opened:
         call(opened)
         yield opened

@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from cryptography import x509
 from support.bridge import (
     HOSTS,
     PATIENCE,
@@ -28,24 +27,6 @@ from grpcsecure.tls.bridge import wire
 from grpcsecure.tls.bridge.facts import RefusalKind
 from grpcsecure.tls.bridge.hosts import ProcessHost
 from grpcsecure.tls.bridge.supervisor import BridgeError
-
-
-@pytest.fixture(scope="module")
-def ca():
-    """The CA of server and clients."""
-    return authority("test CA")
-
-
-@pytest.fixture(scope="module")
-def client(ca):
-    """A trusted client."""
-    return certificate("client", issuer=ca, extended=CLIENT_AUTH)
-
-
-@pytest.fixture(scope="module")
-def pair(ca):
-    """The server's certificate."""
-    return certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
 
 
 class HeldHost(ProcessHost):

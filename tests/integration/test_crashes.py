@@ -12,7 +12,7 @@ import grpc
 import pytest
 from cryptography import x509
 from helloworld.helloworld_pb2_grpc import GreeterStub
-from support.bridge_certs import authority, certificate
+from support.bridge_certs import certificate
 from support.guarded import KINDS, AskedAio, entered, listeners, serve
 from support.raw_http2 import Answer, exchange
 from support.servers import Conversation, failure, say
@@ -31,12 +31,6 @@ CUT = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 crashes = pytest.mark.skipif(
     not lasting._ENDS_BY_PATHS, reason="this grpcio does not end by a path"
 )
-
-
-@pytest.fixture(scope="module")
-def ca():
-    """The CA of the server."""
-    return authority("test CA")
 
 
 @pytest.fixture

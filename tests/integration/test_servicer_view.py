@@ -53,12 +53,6 @@ class World(NamedTuple):
     addresses: dict[str, str]
 
 
-@pytest.fixture(scope="module")
-def ca():
-    """The CA of servers and clients."""
-    return authority("test CA")
-
-
 @pytest.fixture(scope="module", params=RUNTIMES)
 def runtime(request):
     """Name of what runs the methods."""
