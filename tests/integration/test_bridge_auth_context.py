@@ -11,6 +11,7 @@ import grpc
 import pytest
 from support.bridge import (
     BridgedServer,
+    bridged,
     eventually,
     listen,
     material,
@@ -97,8 +98,8 @@ def world(pair, ca):
         ),
         "open": (settings("dont_request"), material(pair)),
     }
-    with BridgedServer(listeners, host="thread") as bridged:
-        yield World(ca, native, bridged)
+    with BridgedServer(listeners, host="thread") as server:
+        yield World(ca, native, server)
     native.server.stop(0).wait()
 
 
@@ -199,11 +200,7 @@ def test_peer_address_is_spelled_as_grpcio_does(world, pair, tmp_path, address):
     if address != "unix":
         native_at = f"{dial[address]}:{native.open_port}"
         bridged_at = f"{dial[address]}:{sock.getsockname()[1]}"
-    with BridgedServer(
-        {"public": (settings("dont_request"), material(pair))},
-        host="thread",
-        sockets={"public": sock},
-    ) as bridged:
+    with bridged(pair, host="thread", sockets={"public": sock}) as server:
         assert try_call(native_at, world.ca) is None
         assert try_call(bridged_at, world.ca) is None
     native.server.stop(0).wait()
@@ -211,7 +208,7 @@ def test_peer_address_is_spelled_as_grpcio_does(world, pair, tmp_path, address):
     def without_port(text):
         return text if address == "unix" else text.rpartition(":")[0]
 
-    assert without_port(bridged.seen[0][1].address) == without_port(native.seen[0][3])
+    assert without_port(server.seen[0][1].address) == without_port(native.seen[0][3])
 
 
 def test_tls_1_2_and_the_name_asked_for_are_reported(world, tmp_path):

@@ -14,13 +14,11 @@ import grpc
 import pytest
 from support.bridge import (
     PATIENCE,
-    BridgedServer,
     RawPair,
+    bridged,
     call,
     channel,
     eventually,
-    material,
-    settings,
     tls_context,
 )
 
@@ -31,8 +29,7 @@ SIZES = (0, 1, 16383, 16384, 16385, 112 * 1024, 131072, 1 << 20, (4 << 20) + 17)
 @pytest.fixture(scope="module")
 def server(host, pair):
     """A bridged server that asks for nothing."""
-    tls = settings("dont_request"), material(pair)
-    with BridgedServer({"public": tls}, host=host) as running:
+    with bridged(pair, host=host) as running:
         yield running
 
 
@@ -209,8 +206,7 @@ def test_end_of_the_server_is_a_clean_end(raw):
 
 def test_idle_connection_gives_back_what_bulk_took(pair, ca):
     """Connections that once moved much hold little when they are idle."""
-    tls = settings("dont_request"), material(pair)
-    with BridgedServer({"public": tls}) as server, ExitStack() as stack:
+    with bridged(pair) as server, ExitStack() as stack:
         call(stack.enter_context(channel(server.target(), ca)), b"x" * (4 << 20))
         before = _resident(server.bridge.pid)
         for _ in range(40):

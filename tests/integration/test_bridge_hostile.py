@@ -15,6 +15,7 @@ from cryptography import x509
 from support.bridge import (
     PATIENCE,
     BridgedServer,
+    bridged,
     call,
     channel,
     eventually,
@@ -324,7 +325,6 @@ def test_refusals_are_counted_when_they_are_too_many(server):
 
 def test_each_bad_input_is_one_refusal(pair, ca, client):
     """One line each, however much of it there was, and none afterwards."""
-    tls = settings("require_and_verify", timeout=0.3), material(pair, client_ca=[ca])
     hello = client_hello(ca)
     reset = struct.pack("ii", 1, 0)
     inputs = {
@@ -335,7 +335,7 @@ def test_each_bad_input_is_one_refusal(pair, ca, client):
         hello[:40] + bytes(len(hello)): RefusalKind.PROTOCOL,
         b"": RefusalKind.TIMEOUT,
     }
-    with BridgedServer({"public": tls}) as server:
+    with bridged(pair, ca, timeout=0.3) as server:
         refusals = server.observer.refusals
         for data, kind in inputs.items():
             with connect(server, "public") as connection, suppress(ConnectionError):

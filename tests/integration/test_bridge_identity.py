@@ -15,12 +15,10 @@ import pytest
 from support.bridge import (
     ECHO,
     PATIENCE,
-    BridgedServer,
+    bridged,
     call,
     channel,
     eventually,
-    material,
-    settings,
     tls_connect,
     tls_context,
 )
@@ -33,8 +31,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def server(host, pair, ca):
     """A bridged server that wants trusted clients, bridged in each kind of host."""
-    tls = settings("require_and_verify"), material(pair, client_ca=[ca])
-    with BridgedServer({"public": tls}, host=host) as running:
+    with bridged(pair, ca, host=host) as running:
         yield running
 
 

@@ -15,6 +15,7 @@ from cryptography import x509
 from support.bridge import (
     PATIENCE,
     BridgedServer,
+    bridged,
     call,
     channel,
     eventually,
@@ -35,12 +36,6 @@ from support.bridge_certs import (
 
 from grpcsecure.frozen import replace
 from grpcsecure.tls.bridge.supervisor import BridgeError
-
-
-def bridged(pair, ca, *, mode="require_and_verify", host="process", **options):
-    """A server with one listener that trusts `ca`."""
-    tls = settings(mode), material(pair, client_ca=[ca])
-    return BridgedServer({"public": tls}, host=host, **options)
 
 
 def test_new_material_counts_for_the_next_handshake(host, pair, ca, client):
@@ -159,8 +154,7 @@ LAUNCHER = """
     from support.bridge_certs import *
     ca = authority("ca")
     pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
-    tls = settings("request_but_dont_verify"), material(pair)
-    server = BridgedServer({"public": tls}).start()
+    server = bridged(pair).start()
     print(server.bridge.pid, server.directory.path, flush=True)
     sys.stdin.read()
 """
@@ -242,8 +236,7 @@ def test_order_to_close_ends_exactly_these_connections(host, pair, ca, client):
 
 def test_revoked_client_is_refused_or_claimed(host, pair, ca, client):
     """A revoked certificate is refused where the mode verifies, else not verified."""
-    crls = (revocation_list(ca, client),)
-    trusted = replace(material(pair, client_ca=[ca]), crls=crls)
+    trusted = material(pair, client_ca=[ca], crls=[revocation_list(ca, client)])
     listeners = {
         mode: (settings(mode), trusted)
         for mode in ("require_and_verify", "request_but_dont_verify")
@@ -267,20 +260,14 @@ def test_unknowable_revocation_counts_as_not_verified(pair, ca, client, what):
         if what == "expired"
         else revocation_list(authority("another CA"))
     )
-    trusted = replace(material(pair, client_ca=[ca]), crls=(crl,))
-    with BridgedServer(
-        {"public": (settings("require_and_verify"), trusted)}, host="thread"
-    ) as server:
+    with bridged(pair, ca, crls=[crl], host="thread") as server:
         assert try_call(server.target(), ca, client)
         assert "CRL" in server.observer.refusal().reason
 
 
 def test_unrevoked_client_is_served_under_a_crl(pair, ca, client):
     """A CRL that does not name a certificate verifies it."""
-    trusted = replace(material(pair, client_ca=[ca]), crls=(revocation_list(ca),))
-    with BridgedServer(
-        {"public": (settings("require_and_verify"), trusted)}, host="thread"
-    ) as server:
+    with bridged(pair, ca, crls=[revocation_list(ca)], host="thread") as server:
         assert try_call(server.target(), ca, client) is None
         assert server.seen[0][1].verified
 

@@ -9,19 +9,11 @@ from pathlib import Path
 
 from support.bridge import (
     PATIENCE,
-    BridgedServer,
+    bridged,
     eventually,
-    material,
-    settings,
     tls_context,
     try_call,
 )
-
-
-def bridged(pair, host, **options):
-    """Return a server that asks for nothing."""
-    tls = settings("dont_request", timeout=PATIENCE), material(pair)
-    return BridgedServer({"public": tls}, host=host, **options)
 
 
 def open_silent(stack, server, count):
@@ -43,7 +35,7 @@ def serve_late(ca, connection):
 def test_full_bridge_accepts_again_when_a_client_leaves(pair, ca, monkeypatch):
     """At its limit the bridge leaves clients in the kernel's queue until one leaves."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (64 + 2 * 4, 72))
-    with bridged(pair, "thread") as server, ExitStack() as stack:
+    with bridged(pair, host="thread", timeout=PATIENCE) as server, ExitStack() as stack:
         silent = open_silent(stack, server, 4)
         late = socket.create_connection(("127.0.0.1", server.port()))
         silent[0].close()
@@ -52,7 +44,7 @@ def test_full_bridge_accepts_again_when_a_client_leaves(pair, ca, monkeypatch):
 
 def test_bridge_out_of_descriptors_goes_on_when_it_has_some(pair, ca):
     """EMFILE stops accepting and nothing else; the next close lets it go on."""
-    with bridged(pair, "process") as server, ExitStack() as stack:
+    with bridged(pair, timeout=PATIENCE) as server, ExitStack() as stack:
         descriptors = Path(f"/proc/{server.bridge.pid}/fd")
         used = len([*descriptors.iterdir()])
         limit = used + 4
@@ -69,7 +61,7 @@ def test_bridge_out_of_descriptors_goes_on_when_it_has_some(pair, ca):
 
 def test_client_waits_for_room_in_the_servers_queue(pair, ca, tmp_path):
     """A full backlog of the server is a delay of its client, not a refusal."""
-    with bridged(pair, "thread") as server, ExitStack() as stack:
+    with bridged(pair, host="thread") as server, ExitStack() as stack:
         path = str(tmp_path / "full.sock")
         backlog = stack.enter_context(socket.socket(socket.AF_UNIX))
         backlog.bind(path)
@@ -103,7 +95,7 @@ def test_client_waits_for_room_in_the_servers_queue(pair, ca, tmp_path):
 
 def test_server_that_is_not_there_ends_its_clients(pair, ca):
     """When nobody listens behind the bridge, the refusal says that."""
-    with bridged(pair, "thread") as server:
+    with bridged(pair, host="thread") as server:
         Path(server.inner_paths["public"]).unlink()
         assert try_call(server.target(), ca)
         assert server.observer.refusal(

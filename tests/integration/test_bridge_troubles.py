@@ -13,12 +13,11 @@ import pytest
 from support.bridge import (
     HOSTS,
     PATIENCE,
-    BridgedServer,
+    bridged,
     call,
     channel,
     listen,
     material,
-    settings,
     try_call,
 )
 from support.bridge_certs import CLIENT_AUTH, authority, certificate
@@ -53,12 +52,6 @@ def held():
     yield host
     host.free.set()
     del HOSTS["held"]
-
-
-def bridged(pair, ca, **options):
-    """A server with one listener that trusts `ca`."""
-    tls = settings("require_and_verify"), material(pair, client_ca=[ca])
-    return BridgedServer({"public": tls}, **options)
 
 
 def kill_and_hold(server, held):
@@ -167,14 +160,14 @@ def test_drain_while_a_bridge_is_started(pair, ca, held):
 
 def test_material_that_is_too_large(pair, ca, client, monkeypatch):
     """It is refused in words, at the start and later, and what serves goes on."""
-    large = material(pair, client_ca=[ca], crls=[bytes(100_000)], generation=2)
+    crls = [bytes(100_000)]
+    large = material(pair, client_ca=[ca], crls=crls, generation=2)
     with bridged(pair, ca) as server:
         monkeypatch.setattr(wire, "MAX_FRAME", 50_000)
         with pytest.raises(BridgeError, match="too much material"):
             server.bridge.replace({"public": large})
         assert try_call(server.target(), ca, client) is None
-    tls = settings("require_and_verify"), large
-    never = BridgedServer({"public": tls})
+    never = bridged(pair, ca, crls=crls)
     try:
         with pytest.raises(BridgeError, match="too much material"):
             never.start()

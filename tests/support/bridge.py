@@ -249,6 +249,16 @@ class BridgedServer:
         return f"127.0.0.1:{self.port(name)}"
 
 
+def bridged(pair, ca=None, *, crls=(), timeout=10.0, **options):
+    """Return a server of one listener: for clients of `ca`, or without it for anyone.
+
+    `timeout` is that of handshakes; `options` are those of `BridgedServer`.
+    """
+    mode, trusted = ("require_and_verify", [ca]) if ca else ("dont_request", [])
+    tls = settings(mode, timeout=timeout), material(pair, client_ca=trusted, crls=crls)
+    return BridgedServer({"public": tls}, **options)
+
+
 @contextmanager
 def channel(target, authority: Pair, client: Pair | None = None, *, sends_issuers=True):
     """A grpcio channel that trusts `authority` and presents `client`."""
@@ -310,8 +320,7 @@ class RawPair:
     """A bridge whose server is the test itself: bytes without HTTP/2."""
 
     def __init__(self, ca, pair, folder, host):
-        tls = settings("dont_request"), material(pair)
-        self.server = BridgedServer({"public": tls}, host=host)
+        self.server = bridged(pair, host=host)
         self.server.server.stop(0).wait()
         path = str(folder / "inner.sock")
         self.listener = socket.socket(socket.AF_UNIX)
