@@ -177,21 +177,21 @@ def client_hello(ca):
     return outgoing.read()
 
 
-def test_unknown_alert_is_refused_in_words(server, ca):
-    """OpenSSL has no name for it, and the log says something all the same."""
+@pytest.mark.parametrize(
+    ("alert", "reason"),
+    [
+        # OpenSSL has no name for this one.
+        (b"\x02\xc8", "the client refused: an unknown alert"),
+        # close_notify, which a client may say at any time: it has left then.
+        (b"\x01\x00", "the client closed the connection during the handshake"),
+    ],
+    ids=["unknown", "close_notify"],
+)
+def test_alert_in_a_handshake_is_told_in_words(server, ca, alert, reason):
+    """Whatever a client says instead of going on, the log says what it was."""
     with connect(server, "open") as connection:
-        connection.sendall(client_hello(ca) + b"\x15\x03\x03\x00\x02\x02\xc8")
+        connection.sendall(client_hello(ca) + b"\x15\x03\x03\x00\x02" + alert)
         read_to_end(connection)
-    reason = "the client refused: an unknown alert"
-    assert server.observer.refusal(kind=RefusalKind.CLIENT, reason=reason)
-
-
-def test_goodbye_in_a_handshake_is_refused_in_words(server, ca):
-    """A client may say close_notify at any time; it has left then."""
-    with connect(server, "open") as connection:
-        connection.sendall(client_hello(ca) + b"\x15\x03\x03\x00\x02\x01\x00")
-        read_to_end(connection)
-    reason = "the client closed the connection during the handshake"
     assert server.observer.refusal(kind=RefusalKind.CLIENT, reason=reason)
 
 
