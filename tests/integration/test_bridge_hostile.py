@@ -33,10 +33,9 @@ from support.bridge_certs import (
     certificate,
 )
 from support.bridge_garbage import handshake_with_garbage
+from support.http2 import PREFACE
 
 from grpcsecure.tls.bridge.facts import RefusalKind
-
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 
 @pytest.fixture(scope="module")

@@ -69,11 +69,7 @@ def test_client_waits_for_room_in_the_servers_queue(pair, ca, tmp_path):
         backlog.settimeout(PATIENCE)
         filler = stack.enter_context(socket.socket(socket.AF_UNIX))
         filler.connect(path)
-        listeners = server.bridge._listeners
-        first = listeners["public"]
-        listeners["public"] = type(first)(
-            first.name, first.sock, path, first.tls, first.material
-        )
+        server.lead_to(path)
         old = server.bridge._line.channel
         server.bridge._line.hang_up()
         assert server.observer.event() == "died"

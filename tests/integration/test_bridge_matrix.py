@@ -28,6 +28,7 @@ from support.bridge_certs import (
     forged_key,
     new_key,
 )
+from support.http2 import PREFACE
 
 from grpcsecure.model.matrix import CLIENTS, ClientKind
 from grpcsecure.model.modes import ClientCertificateMode
@@ -92,7 +93,6 @@ def world(pair, ca):
 
 
 VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 
 def is_served(port, context):

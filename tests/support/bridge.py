@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TlsSettings, TlsVersion
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.tls.bridge.hosts import ProcessHost, ThreadHost
@@ -220,6 +221,11 @@ class BridgedServer:
         self.bridge = Bridge(served, self.observer, host=HOSTS[host]())
         self.server.start()
 
+    def lead_to(self, path):
+        """Have bridges that start from now on connect to another server's socket."""
+        listeners = self.bridge._listeners
+        listeners["public"] = replace(listeners["public"], inner_path=path)
+
     def start(self):
         """Start the bridge."""
         self.bridge.start()
@@ -327,11 +333,7 @@ class RawPair:
         self.listener.bind(path)
         self.listener.listen()
         self.listener.settimeout(PATIENCE)
-        listeners = self.server.bridge._listeners
-        first = listeners["public"]
-        listeners["public"] = type(first)(
-            first.name, first.sock, path, first.tls, first.material
-        )
+        self.server.lead_to(path)
         self.server.start()
         self.client = tls_connect(self.server.port(), tls_context(ca))
         self.inner = self.accept()
