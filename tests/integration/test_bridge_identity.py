@@ -8,7 +8,6 @@ import re
 import socket
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
 
 import grpc
 import pytest
@@ -22,6 +21,7 @@ from support.bridge import (
     tls_connect,
     tls_context,
 )
+from support.impostor import Impostor, impostor
 
 pytestmark = pytest.mark.skipif(
     os.uname().sysname != "Linux", reason="abstract names are Linux's"
@@ -35,9 +35,9 @@ def server(host, pair, ca):
         yield running
 
 
-def inner_call(path):
-    """Call over the inner socket without a bridge; return the status code."""
-    with grpc.insecure_channel(f"unix:{path}") as opened:
+def status(target):
+    """Make a call in plaintext; return its status code."""
+    with grpc.insecure_channel(target) as opened:
         try:
             call(opened)
         except grpc.RpcError as error:
@@ -48,55 +48,8 @@ def inner_call(path):
 def test_foreign_connection_to_the_inner_socket_makes_no_call(server):
     """A connection that did not come through the bridge is nobody, and is refused."""
     path = server.inner_paths["public"]
-    assert inner_call(path) is grpc.StatusCode.UNAUTHENTICATED
+    assert status(f"unix:{path}") is grpc.StatusCode.UNAUTHENTICATED
     assert server.seen == [("unix:", None)]
-
-
-class Impostor:
-    """Passes a plaintext gRPC client on to the inner socket, bound to a chosen name."""
-
-    def __init__(self, name, path):
-        self.back = socket.socket(socket.AF_UNIX)
-        try:
-            self.back.bind(name)
-            self.back.connect(path)
-        except OSError:
-            self.back.close()
-            raise
-        self.front = socket.create_server(("127.0.0.1", 0))
-        self.target = f"127.0.0.1:{self.front.getsockname()[1]}"
-        self.thread = Thread(target=self._serve, daemon=True)
-        self.thread.start()
-
-    def _serve(self):
-        accepted, _ = self.front.accept()
-        with accepted:
-            other = Thread(target=self._copy, args=(self.back, accepted), daemon=True)
-            other.start()
-            self._copy(accepted, self.back)
-            other.join(PATIENCE)
-
-    @staticmethod
-    def _copy(source, sink):
-        with suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-
-    def status(self):
-        """Make a call and return its status code."""
-        with grpc.insecure_channel(self.target) as opened:
-            try:
-                call(opened)
-            except grpc.RpcError as error:
-                return error.code()
-        return grpc.StatusCode.OK
-
-    def close(self):
-        """End both sides."""
-        self.thread.join(PATIENCE)
-        self.front.close()
-        self.back.close()
 
 
 def test_live_name_cannot_be_taken_a_second_time(server, ca, client):
@@ -106,7 +59,7 @@ def test_live_name_cannot_be_taken_a_second_time(server, ca, client):
         [(name, _)] = server.bridge.peers.connections()
         copied = "\0" + name.removeprefix("unix-abstract:")
         with pytest.raises(OSError, match=r"in use") as refused:
-            Impostor(copied, server.inner_paths["public"])
+            Impostor(server.inner_paths["public"], copied)
         assert refused.value.errno == errno.EADDRINUSE
 
 
@@ -117,11 +70,9 @@ def test_name_of_a_connection_that_ended_is_worth_nothing(server, ca, client):
         [(name, _)] = server.bridge.peers.connections()
     eventually(lambda: not server.bridge.peers)
     assert server.bridge.peers.lookup(name) is None
-    impostor = Impostor(
-        "\0" + name.removeprefix("unix-abstract:"), server.inner_paths["public"]
-    )
-    assert impostor.status() is grpc.StatusCode.UNAUTHENTICATED
-    impostor.close()
+    freed = "\0" + name.removeprefix("unix-abstract:")
+    with impostor(server.inner_paths["public"], freed) as pretender:
+        assert status(pretender.target) is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_name_stays_taken_until_the_registry_has_forgotten_it(server, ca, client):
