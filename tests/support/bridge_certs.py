@@ -21,39 +21,21 @@ DAY = dt.timedelta(days=1)
 PEM = serialization.Encoding.PEM
 DER = serialization.Encoding.DER
 
-_CA_USAGE = x509.KeyUsage(
-    digital_signature=True,
-    key_cert_sign=True,
-    crl_sign=True,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    encipher_only=False,
-    decipher_only=False,
+_USES = (
+    *("digital_signature", "key_cert_sign", "crl_sign", "content_commitment"),
+    *("key_encipherment", "data_encipherment", "key_agreement"),
+    *("encipher_only", "decipher_only"),
 )
-LEAF_USAGE = x509.KeyUsage(
-    digital_signature=True,
-    key_cert_sign=False,
-    crl_sign=False,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    encipher_only=False,
-    decipher_only=False,
-)
-NO_SIGNATURE_USAGE = x509.KeyUsage(
-    digital_signature=False,
-    key_cert_sign=False,
-    crl_sign=False,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=True,
-    encipher_only=False,
-    decipher_only=False,
-)
+
+
+def _usage(*uses: str) -> x509.KeyUsage:
+    """Return what allows a key these uses, and no others."""
+    return x509.KeyUsage(**{use: use in uses for use in _USES})
+
+
+_CA_USAGE = _usage("digital_signature", "key_cert_sign", "crl_sign")
+LEAF_USAGE = _usage("digital_signature")
+NO_SIGNATURE_USAGE = _usage("key_agreement")
 
 
 @cache
