@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -205,11 +206,12 @@ def live_name(server, channel, call="unary"):
     return name.removeprefix("unix-abstract:")
 
 
-#: Names to bind to, made from a live one and a folder.
+#: Names to bind to, made from a live one and a folder. Abstract ones are the whole
+#: machine's: they must be free in another test run beside this one.
 NAMES = {
     "none": lambda live, folder: None,
     "kernel's choice": lambda live, folder: "",
-    "made up": lambda live, folder: "\0grpcsecure-" + "0" * 32,
+    "made up": lambda live, folder: f"\0grpcsecure-{uuid4().hex}",
     "path": lambda live, folder: str(folder / "end"),
     "path like the name": lambda live, folder: str(folder / live),
     "one more NUL": lambda live, folder: f"\0{live}\0",
@@ -257,7 +259,7 @@ def test_name_of_another_listener_does_not_help(server, certificates, tmp_path):
     expected = {"dev": SERVED, "public": REFUSED}
     for number, listener in enumerate(expected):
         # As if somebody had bound the name of a live connection after all.
-        name = f"grpcsecure-stolen-{number}"
+        name = f"grpcsecure-stolen-{uuid4().hex}"
         with impostor(inner_socket(listener), f"\0{name}") as pretender:
             hold = os.dup(pretender.end.fileno())
             assert peers.add(-1 - number, f"unix-abstract:{name}", facts, hold)
