@@ -6,6 +6,7 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from grpcsecure.server.asyncio_calls import AsyncioCalls
@@ -30,7 +31,7 @@ _T = TypeVar("_T")
 #: How long the handlers of cut calls get to notice, in seconds.
 _CUT_PATIENCE = 2.0
 
-#: How long gRPC may take to say that nothing runs, in seconds, whatever the grace.
+#: How long it may take to learn that nothing runs, in seconds, whatever the grace.
 _IDLE_PATIENCE = 0.5
 
 
@@ -46,6 +47,9 @@ class AsyncioRuntime:
         settings = assembly.config.server
         self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
         self._stops: list[asyncio.Future[None]] = []
+        #: Done when the plain methods that have outlived their calls are over.
+        self._methods: asyncio.Future[None] | None = None
+        self._is_hurried = False
         self._cut = False
 
     async def start(self) -> dict[str, str]:
@@ -136,8 +140,11 @@ class AsyncioRuntime:
     async def stop(self, grace: float) -> bool:
         """Drain: NOT_SERVING, no new calls, running ones get `grace` seconds.
 
-        Returns whether every call could finish; `cut` ends the wait.
+        So does a plain method that has outlived its call, whose client has left.
+        Returns whether all could finish; `cut` ends the wait.
         """
+        patience = max(grace, _IDLE_PATIENCE)
+        deadline = monotonic() + patience
         if self._health is not None:
             await self._health.drain()
         self.ports.drain()
@@ -148,16 +155,41 @@ class AsyncioRuntime:
             asyncio.ensure_future(server.stop(threading.TIMEOUT_MAX))
             for server in self._servers
         ]
-        _, running = await asyncio.wait(self._stops, timeout=max(grace, _IDLE_PATIENCE))
+        _, running = await asyncio.wait(self._stops, timeout=patience)
         if running:
             await self.cut()
         await asyncio.to_thread(self.ports.close)
         self._pool.shutdown(wait=False)
+        if not self._cut:
+            self._methods = methods = self._end_of_plain_methods()
+            left = 0.0 if self._is_hurried else deadline - monotonic()
+            await asyncio.wait([methods], timeout=max(_IDLE_PATIENCE, left))
+            self._cut |= not methods.done()
         return not self._cut
+
+    def _end_of_plain_methods(self) -> asyncio.Future[None]:
+        """Return what is done when no thread of the pool runs any more."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def tell() -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        def wait() -> None:
+            self._pool.shutdown()
+            with suppress(RuntimeError):  # the loop has ended: nobody waited so long
+                loop.call_soon_threadsafe(tell)
+
+        threading.Thread(target=wait, name="grpcsecure-drain", daemon=True).start()
+        return ended
 
     async def cut(self) -> None:
         """End all calls now."""
+        self._is_hurried = True
         stopped = [stop.done() for stop in self._stops]
+        if self._methods is not None:
+            stopped.append(not self._methods.cancel())
         self._cut |= not (stopped and all(stopped))
         stops = [asyncio.ensure_future(server.stop(None)) for server in self._servers]
         await asyncio.wait([*stops, *self._stops], timeout=_CUT_PATIENCE)

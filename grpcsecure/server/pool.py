@@ -80,12 +80,16 @@ class Pool:
         self._size = size
         self._name = name
         self._lock = threading.Lock()
+        self._has_changed = threading.Condition(self._lock)
         self._threads: list[threading.Thread] = []
+        #: How many of them have not ended.
+        self._alive = 0
         #: What the idle threads sleep on, the one that came last at the end.
         self._idle: list[threading.Lock] = []
         self._waiting: deque[Work] = deque()
         self._is_one_coming = False
         self._is_closed = False
+        self._is_left = False
         _POOLS.add(self)
 
     def submit(self, function: Callable[..., object], /, *arguments: object) -> Work:
@@ -132,6 +136,7 @@ class Pool:
                 raise
             return False
         self._threads.append(thread)
+        self._alive += 1
         return True
 
     def _run(self) -> None:
@@ -148,6 +153,8 @@ class Pool:
                     if self._waiting and not self._is_one_coming:
                         self._send_one()
                 elif self._is_closed:
+                    self._alive -= 1
+                    self._has_changed.notify_all()
                     return
                 else:
                     self._idle.append(bed)
@@ -164,6 +171,23 @@ class Pool:
             idle, self._idle = self._idle, []
         for bed in idle:
             bed.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the work of a pool that was shut down is done.
+
+        Returns whether it is; `leave`, from another thread, ends the wait.
+        """
+        with self._has_changed:
+            self._has_changed.wait_for(
+                lambda: self._is_left or not self._alive, max(0.0, seconds)
+            )
+            return not self._alive
+
+    def leave(self) -> None:
+        """Have nobody `wait` any more, now or later."""
+        with self._has_changed:
+            self._is_left = True
+            self._has_changed.notify_all()
 
     def join(self) -> None:
         """Wait until the threads of a pool that was shut down have ended."""

@@ -26,7 +26,7 @@ __all__ = ["ThreadsRuntime"]
 #: How long the handlers of cut calls get to notice, in seconds.
 _CUT_PATIENCE = 2.0
 
-#: How long gRPC may take to say that nothing runs, in seconds, whatever the grace.
+#: How long it may take to learn that nothing runs, in seconds, whatever the grace.
 _IDLE_PATIENCE = 0.5
 
 
@@ -117,8 +117,8 @@ class ThreadsRuntime:
     def stop(self, grace: float) -> bool:
         """Drain: NOT_SERVING, no new calls, running ones get `grace` seconds.
 
-        Returns whether every call could finish; `cut` from another thread ends the
-        wait.
+        So does a handler that has outlived its call, whose client has left. Returns
+        whether all could finish; `cut` from another thread ends the wait.
         """
         if self._health is not None:
             self._health.drain()
@@ -134,6 +134,9 @@ class ThreadsRuntime:
                 self.cut()
         self.ports.close()
         self._pool.shutdown()
+        if not self._cut:
+            left = max(_IDLE_PATIENCE, deadline - monotonic())
+            self._cut = not self._pool.wait(left)
         return not self._cut
 
     def cut(self) -> None:
@@ -142,3 +145,4 @@ class ThreadsRuntime:
         self._cut |= not (stopped and all(stopped))
         for event in [server.stop(0) for server in self._servers]:
             event.wait(_CUT_PATIENCE)
+        self._pool.leave()

@@ -86,6 +86,35 @@ def test_second_signal_cuts_with_exit_4(runtime, tmp_path):
         assert "warning: server.cutting  reason=second signal" in server.stderr
 
 
+@pytest.mark.parametrize("runtime", ["threads", "asyncio"])
+@pytest.mark.parametrize("ends_by", ["grace is over", "second signal"])
+def test_method_that_outlives_its_call_is_cut_like_a_call(runtime, ends_by, tmp_path):
+    """Nobody waits for its answer any more, and it never returns: `serve` ends."""
+    patient = ends_by == "second signal"
+    config = write_config(
+        tmp_path / "server.yaml",
+        GATED["threads"],
+        runtime=runtime,
+        shutdown_grace="1h" if patient else "1ms",
+    )
+    with (
+        serving(config) as server,
+        Connection(server.addresses["public"]) as client,
+        Connection(server.addresses["public"]) as other,
+    ):
+        talk = Conversation(client.greeter)
+        stuck = client.greeter.SayHello.future(ask("stuck"), timeout=PATIENCE)
+        assert talk("entered") == "entered"
+        stuck.cancel()
+        talk.end()
+        server.signal()
+        if patient:
+            other.wait_for_drain()
+            server.signal()
+        assert server.wait() == 4
+        assert f"warning: server.cutting  reason={ends_by}" in server.stderr
+
+
 def test_no_grace_at_all_is_exit_0_when_idle(tmp_path):
     """Nothing is cut where nothing runs, however short the grace."""
     config = write_config(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from weakref import finalize
 
@@ -217,6 +218,34 @@ def test_shutdown_finishes_what_was_taken(pool):
     assert all(event.wait(PATIENCE) for event in works)
     pool.join()
     assert not any(thread.name.startswith("test_") for thread in threading.enumerate())
+
+
+def test_somebody_waits_for_the_work_of_a_pool_that_was_shut_down(pool):
+    """In vain while something runs; idle threads are nothing to wait for."""
+    gate = threading.Event()
+    entered = threading.Event()
+    finished(pool.submit(int)).wait(PATIENCE)
+    pool.submit(lambda: (entered.set(), gate.wait(PATIENCE)))
+    assert entered.wait(PATIENCE)
+    pool.shutdown()
+    assert pool.wait(0) is False
+    assert pool.wait(0.01) is False
+    gate.set()
+    assert pool.wait(PATIENCE) is True
+    assert pool.wait(0) is True
+
+
+def test_nobody_waits_for_a_pool_that_was_left(pool):
+    """Neither who waits already nor who comes later."""
+    gate = threading.Event()
+    pool.submit(gate.wait, PATIENCE)
+    pool.shutdown()
+    with ThreadPoolExecutor(1) as waiting:
+        answer = waiting.submit(pool.wait, 2 * PATIENCE)
+        pool.leave()
+        assert answer.result(PATIENCE) is False
+    assert pool.wait(2 * PATIENCE) is False
+    gate.set()
 
 
 def test_the_interpreter_waits_for_work_but_not_for_sleep():

@@ -338,3 +338,35 @@ class TestDrain:
             assert server.stop(0) is False
             assert failure(call.result)
             release.set()
+
+    @pytest.mark.parametrize("cuts", [False, True], ids=["finishes", "is cut"])
+    def test_method_that_outlives_its_call_gets_the_grace_too(self, runtime, cuts):
+        """Its client has left: `stop` waits for what it does, until a cut."""
+        entered, gate = threading.Event(), threading.Event()
+        finished = []
+
+        def say_hello(request, context):
+            entered.set()
+            assert gate.wait(2 * PATIENCE)
+            finished.append(request.name)
+            return reply("late")
+
+        with (
+            running(runtime, custom(SayHello=say_hello)) as server,
+            server.connect() as client,
+            ThreadPoolExecutor(1) as drain,
+        ):
+            call = client.greeter.SayHello.future(ask(), timeout=PATIENCE)
+            assert entered.wait(PATIENCE)
+            call.cancel()
+            stopped = drain.submit(server.stop, 3 * PATIENCE)
+            client.wait_for_drain()
+            with pytest.raises(TimeoutError):
+                stopped.result(0.3)
+            if cuts:
+                server.runtime.cut()
+            else:
+                gate.set()
+            assert stopped.result(PATIENCE) is not cuts
+            assert bool(finished) is not cuts
+            gate.set()
