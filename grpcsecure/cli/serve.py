@@ -6,7 +6,9 @@ import gc
 import json
 import logging
 import os
+import signal
 import time
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +32,8 @@ from grpcsecure.errors import (
 from grpcsecure.model.units import render_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from grpcsecure.cli.commands import Session
     from grpcsecure.cli.console import Console
     from grpcsecure.server.ahead import Ahead
@@ -99,7 +103,8 @@ def serve(  # noqa: PLR0913 - the options of the command
         raise UsageError("--ready-file: the path is empty")
     configure_logging(format=log_format, level=log_level)
     try:
-        server = _load(config_or_default(config), profile, session.ahead)
+        with _ended_by_sigterm():
+            server = _load(config_or_default(config), profile, session.ahead)
     except ConfigError as error:
         from grpcsecure.diagnostics.render import render
 
@@ -113,6 +118,22 @@ def serve(  # noqa: PLR0913 - the options of the command
         return error.exit_code
     finally:
         session.has_cut = run.has_cut
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end what happens inside, as it ends any process but PID 1.
+
+    For that one there are no default handlers, and a user's module may take its time.
+    """
+    if os.getpid() != 1:
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _load(name: str, profile: str | None, ahead: Ahead | None) -> Server:

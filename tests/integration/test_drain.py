@@ -9,7 +9,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from support.process import PATIENCE, pid_1, serving, write_config
+from support.process import PATIENCE, pid_1, serving, starting, write_config
 from support.servers import Connection, Conversation, ask, failure, say
 
 GATED = {
@@ -133,6 +133,17 @@ def test_as_pid_1(tmp_path):
         assert server.wait() == 0
         assert "pid 1  " in server.stderr
         assert "server.draining  reason=SIGTERM" in server.stderr
+
+
+def test_as_pid_1_while_a_module_is_imported(tmp_path):
+    """Nobody has to wait until the user's modules are there to be told to end."""
+    (tmp_path / "slow.py").write_text("import support.services as s\ns.Hangs()\n")
+    config = write_config(tmp_path / "server.yaml", "slow:Slow")
+    with starting(config, prefix=pid_1(), PYTHONPATH=str(tmp_path)) as server:
+        assert server.hears() == "STATUS=hanging"
+        os.kill(server.child, signal.SIGTERM)
+        assert server.wait() == 2
+        assert server.stderr.strip() == "interrupted"
 
 
 @pytest.mark.skipif(
