@@ -1,7 +1,8 @@
 """Material to grpcio's own server credentials, swappable while the server runs.
 
 Serves the two modes that Python's grpcio reaches and refuses the others. Invariant:
-what gRPC asks before every handshake is answered from memory, without I/O.
+what gRPC asks before every handshake is answered from memory, without I/O; only a swap
+takes a few milliseconds, for all who shake hands to be where it does no harm.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from grpcsecure.errors import KeyMaterialError
+from grpcsecure.tls.passage import Passage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +39,7 @@ class NativeCredentials:
         if not mode.traits.in_grpcio:
             raise ValueError(f"grpcio cannot serve `{mode.value}`")
         self._mode = mode
+        self._passage = Passage()
         self._current = _Configuration(material, mode)
         self.credentials: grpc.ServerCredentials
         self.renew()
@@ -81,13 +84,15 @@ class NativeCredentials:
         """Answer gRPC, which asks under the GIL and a mutex of the listener.
 
         None keeps what gRPC has: a configuration handed back would make it build a
-        new context, and forget its sessions, at every handshake.
+        new context, and forget its sessions, at every handshake. It is also the answer
+        where a swap would do harm; then the next handshake makes it.
         """
-        current = self._current
-        if current is self._served:
-            return None
-        self._served = current
-        return current.native
+        new = None
+        if self._current is not self._served and self._passage.wait():
+            self._served = self._current
+            new = self._served.native
+        self._passage.enter()
+        return new
 
 
 class _Configuration:

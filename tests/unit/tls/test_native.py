@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
+import threading
 from concurrent import futures
 from contextlib import contextmanager, suppress
 
 import grpc
 import pytest
+from support import native_swaps
 from support.certificates import make_certificates
+from support.process import environment
 
 from grpcsecure.errors import KeyMaterialError
 from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TlsSettings
 from grpcsecure.model.modes import ClientCertificateMode as Mode
+from grpcsecure.tls import passage
 from grpcsecure.tls.material import load_material
 from grpcsecure.tls.native import NativeCredentials
 from grpcsecure.tls.peer import parse_certificate, parse_pem_certificates
@@ -270,6 +275,42 @@ def test_unchanged_material_is_not_handed_out_again(certificates):
     native.replace(material(certificates, generation=2))
     assert native._fetch() is not None
     assert native._fetch() is None
+
+
+def test_replacement_waits_for_a_handshake_where_it_does_no_harm(
+    certificates, monkeypatch
+):
+    """It is not forgotten: the next one that may makes it."""
+    native = NativeCredentials(material(certificates), Mode.DONT_REQUEST)
+    entered, gate = threading.Event(), threading.Event()
+
+    def hold():
+        native._fetch()
+        entered.set()
+        gate.wait()
+
+    with futures.ThreadPoolExecutor(1) as other, monkeypatch.context() as patch:
+        other.submit(hold)
+        assert entered.wait(PATIENCE)
+        native.replace(material(certificates, generation=2))
+        patch.setattr(passage, "_AT_REST", frozenset())
+        patch.setattr(passage, "_PATIENCE", 0.0)
+        assert native._fetch() is None
+        gate.set()
+    assert native._fetch() is not None
+
+
+def test_replacements_in_a_flood_do_not_end_the_process(certificates):
+    """In a process of its own: gRPC would free what other handshakes begin with."""
+    done = subprocess.run(
+        [sys.executable, native_swaps.__file__, str(certificates), "300"],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env=environment(),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_bad_replacement_changes_nothing(certificates):

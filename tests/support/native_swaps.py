@@ -1,0 +1,79 @@
+"""A server of grpcio's that swaps its material while it is flooded with connections.
+
+`native_swaps.py FOLDER SWAPS` runs it, and ends with 0 if it has lived through them.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import grpc
+
+from grpcsecure.model.listener import TlsSettings
+from grpcsecure.model.modes import ClientCertificateMode
+from grpcsecure.tls.material import load_material
+from grpcsecure.tls.native import NativeCredentials
+
+PATIENCE = 20.0
+FLOODERS = 8
+
+#: SO_LINGER with no time: a close is a reset, and leaves no port in TIME_WAIT.
+_RESET = struct.pack("ii", 1, 0)
+
+
+def flood(port: int) -> None:
+    """Open connections, one after the other, until the server is gone."""
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        except (ConnectionRefusedError, TimeoutError):
+            return
+
+
+def serve(folder: Path, swaps: int) -> None:
+    """Swap the material of a flooded server so often."""
+    mode = ClientCertificateMode.REQUIRE_AND_VERIFY
+    settings = TlsSettings(
+        certificate=folder / "server.pem",
+        private_key=folder / "server.key",
+        client_certificate=mode,
+        client_ca=folder / "ca.pem",
+    )
+    # Loaded now: a flood may leave no descriptor to do it.
+    materials = [load_material(settings, generation=number) for number in range(2)]
+    native = NativeCredentials(materials[0], mode)
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_secure_port("127.0.0.1:0", native.credentials)
+    server.start()
+    command = [sys.executable, __file__, str(port)]
+    with ExitStack() as stack:
+        for _ in range(FLOODERS):
+            stack.enter_context(subprocess.Popen(command))
+        stack.callback(lambda: server.stop(0).wait())
+        pause = threading.Event()
+        for number in range(swaps):
+            native.replace(materials[number % 2])
+            deadline = time.monotonic() + PATIENCE
+            while native._served is not native._current:
+                assert time.monotonic() < deadline, "nobody took the new material"
+                pause.wait(0.001)
+            pause.wait(0.01)  # who waited meanwhile is served
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 2:
+        flood(int(sys.argv[1]))
+    else:
+        serve(Path(sys.argv[1]), int(sys.argv[2]))
