@@ -82,8 +82,8 @@ class Pool:
         self._lock = threading.Lock()
         self._has_changed = threading.Condition(self._lock)
         self._threads: list[threading.Thread] = []
-        #: How many of them have not ended.
-        self._alive = 0
+        #: How many of them have something to do.
+        self._busy = 0
         #: What the idle threads sleep on, the one that came last at the end.
         self._idle: list[threading.Lock] = []
         self._waiting: deque[Work] = deque()
@@ -136,24 +136,26 @@ class Pool:
                 raise
             return False
         self._threads.append(thread)
-        self._alive += 1
         return True
 
     def _run(self) -> None:
         bed = threading.Lock()
         bed.acquire()
         is_new = True
+        work = None
         while True:
-            work = None
             with self._lock:
                 if is_new:
                     self._is_one_coming = is_new = False
+                if work is not None:
+                    self._busy -= 1
+                    work = None
                 if self._waiting:
                     work = self._waiting.popleft()
+                    self._busy += 1
                     if self._waiting and not self._is_one_coming:
                         self._send_one()
                 elif self._is_closed:
-                    self._alive -= 1
                     self._has_changed.notify_all()
                     return
                 else:
@@ -172,16 +174,21 @@ class Pool:
         for bed in idle:
             bed.release()
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, seconds: float, *, at_least: float = 0.0) -> bool:
         """Wait until the work of a pool that was shut down is done.
 
-        Returns whether it is; `leave`, from another thread, ends the wait.
+        Returns whether it is; `leave`, from another thread, ends the wait, but not
+        before `at_least` seconds.
         """
         with self._has_changed:
+            self._has_changed.wait_for(self._is_done, at_least)
             self._has_changed.wait_for(
-                lambda: self._is_left or not self._alive, max(0.0, seconds)
+                lambda: self._is_left or self._is_done(), max(0.0, seconds - at_least)
             )
-            return not self._alive
+            return self._is_done()
+
+    def _is_done(self) -> bool:
+        return not (self._busy or self._waiting)
 
     def leave(self) -> None:
         """Have nobody `wait` any more, now or later."""

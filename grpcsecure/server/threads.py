@@ -135,14 +135,15 @@ class ThreadsRuntime:
         self.ports.close()
         self._pool.shutdown()
         if not self._cut:
-            left = max(_IDLE_PATIENCE, deadline - monotonic())
-            self._cut = not self._pool.wait(left)
+            left = deadline - monotonic()
+            self._cut = not self._pool.wait(left, at_least=_IDLE_PATIENCE)
         return not self._cut
 
     def cut(self) -> None:
         """End all calls now."""
         stopped = [event.is_set() for event in self._stopped]
-        self._cut |= not (stopped and all(stopped))
+        if not (stopped and all(stopped)):
+            self._cut = True
         for event in [server.stop(0) for server in self._servers]:
             event.wait(_CUT_PATIENCE)
         self._pool.leave()

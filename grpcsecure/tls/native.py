@@ -7,6 +7,7 @@ takes a few milliseconds, for all who shake hands to be where it does no harm.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import grpc
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from grpcsecure.tls.material import Material
 
 __all__ = ["NativeCredentials"]
+
+#: Seconds until a swap is tried again that could not be made.
+_RETRY = 1.0
 
 
 class NativeCredentials:
@@ -40,6 +44,7 @@ class NativeCredentials:
             raise ValueError(f"grpcio cannot serve `{mode.value}`")
         self._mode = mode
         self._passage = Passage()
+        self._not_before = 0.0
         self._current = _Configuration(material, mode)
         self.credentials: grpc.ServerCredentials
         self.renew()
@@ -55,7 +60,7 @@ class NativeCredentials:
 
     @property
     def generation(self) -> int:
-        """The generation that the next handshake gets."""
+        """The generation that handshakes get from now on."""
         return self._current.generation
 
     def replace(self, material: Material) -> None:
@@ -88,11 +93,22 @@ class NativeCredentials:
         where a swap would do harm; then the next handshake makes it.
         """
         new = None
-        if self._current is not self._served and self._passage.wait():
-            self._served = self._current
-            new = self._served.native
-        self._passage.enter()
+        try:
+            if self._current is not self._served and self._may_swap():
+                self._served = self._current
+                new = self._served.native
+        finally:
+            self._passage.enter()
         return new
+
+    def _may_swap(self) -> bool:
+        """Wait until a swap does no harm; not at each handshake, if that takes long."""
+        if time.monotonic() < self._not_before:
+            return False
+        may = self._passage.wait()
+        if not may:
+            self._not_before = time.monotonic() + _RETRY
+        return may
 
 
 class _Configuration:

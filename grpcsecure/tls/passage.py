@@ -18,21 +18,21 @@ __all__ = ["Passage"]
 _TASKS = Path("/proc/self/task")
 
 #: Nanoseconds of a core after which a thread is past: it needs 50,000 for the way, and
-#: the kernel's count may be late by a tick, which is 10,000,000 at most.
+#: the kernel's count may be late by a tick, which is mostly 10,000,000 at most.
 _FAR = 20_000_000
 
-#: What /proc says of a thread that sleeps or has ended (proc_pid_stat(5)). There is
-#: nothing to sleep on on the way, but for another thread's moment in the allocator.
+#: What /proc says of a thread that sleeps or has ended (proc_pid_stat(5)).
 _AT_REST = frozenset("SIZX")
 
-#: Seconds for such a moment.
+#: Seconds that a thread has to rest to be past. There is nothing to sleep on on the way
+#: but a lock of the allocator, for as long as another thread is inside.
 _MOMENT = 0.005
 
 #: Seconds for all of the way, where nobody says what a thread does.
 _BLIND = 0.1
 
 #: Seconds after which it is not waited any longer, and between two looks.
-_PATIENCE = 2.0
+_PATIENCE = 1.0
 _PAUSE = 0.0005
 
 #: How many threads are remembered; of more, those of the last minute.
@@ -63,39 +63,48 @@ class Passage:
     def wait(self) -> bool:
         """Wait until all who came before are past; return whether they are."""
         try:
-            if _nanoseconds(get_native_id()) is not None:
+            if _nanoseconds(get_native_id()):
                 return self._wait()
         except OSError:  # there may be no descriptor left to read it by
             pass
-        # No /proc, or one of other PIDs.
+        # No /proc, or one of other PIDs, or a kernel that does not count.
         time.sleep(_BLIND)
         return True
 
     def _wait(self) -> bool:
         own = get_native_id()
-        ways = {
-            thread: ran
-            for thread in [*self._came]
-            if thread != own and (ran := _nanoseconds(thread)) is not None
-        }
+        ways = [_Way(thread) for thread in [*self._came] if thread != own]
         deadline = time.monotonic() + _PATIENCE
-        while ways := {
-            thread: ran for thread, ran in ways.items() if not _is_past(thread, ran)
-        }:
+        while ways := [way for way in ways if not way.is_over()]:
             if time.monotonic() >= deadline:
                 return False
             time.sleep(_PAUSE)
-        time.sleep(_MOMENT)
         return True
 
 
-def _is_past(thread: int, before: int) -> bool:
-    """Whether a thread that had run for so many nanoseconds has done its way."""
-    ran = _nanoseconds(thread)
-    if ran is None or ran - before > _FAR:
-        return True
-    text = _read(thread, "stat")  # "PID (any name at all) S ..."
-    return text is None or text.rpartition(")")[2].split()[0] in _AT_REST
+class _Way:
+    """What is seen of a thread from now on."""
+
+    def __init__(self, thread: int) -> None:
+        self._thread = thread
+        self._before = _nanoseconds(thread)
+        self._rests_since: float | None = None
+
+    def is_over(self) -> bool:
+        """Whether the thread is past: it has ended, has run on, or rests."""
+        ran = _nanoseconds(self._thread)
+        if self._before is None or ran is None or ran - self._before > _FAR:
+            return True
+        text = _read(self._thread, "stat")  # "PID (any name at all) S ..."
+        if text is None:
+            return True
+        now = time.monotonic()
+        if text.rpartition(")")[2].split()[0] not in _AT_REST:
+            self._rests_since = None
+        elif self._rests_since is None:
+            self._rests_since = now
+        # Once is not enough: it may have been woken, and wait for a core.
+        return self._rests_since is not None and now - self._rests_since >= _MOMENT
 
 
 def _nanoseconds(thread: int) -> int | None:

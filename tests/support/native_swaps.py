@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import subprocess
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -34,12 +35,11 @@ _RESET = struct.pack("ii", 1, 0)
 
 def flood(port: int) -> None:
     """Open connections, one after the other, until the server is gone."""
-    while True:
-        try:
+    server = os.getppid()
+    with suppress(OSError):
+        while os.getppid() == server:
             with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        except (ConnectionRefusedError, TimeoutError):
-            return
 
 
 def serve(folder: Path, swaps: int) -> None:
@@ -60,8 +60,7 @@ def serve(folder: Path, swaps: int) -> None:
     command = [sys.executable, __file__, str(port)]
     with ExitStack() as stack:
         for _ in range(FLOODERS):
-            stack.enter_context(subprocess.Popen(command))
-        stack.callback(lambda: server.stop(0).wait())
+            stack.callback(stack.enter_context(subprocess.Popen(command)).kill)
         pause = threading.Event()
         for number in range(swaps):
             native.replace(materials[number % 2])
@@ -70,6 +69,7 @@ def serve(folder: Path, swaps: int) -> None:
                 assert time.monotonic() < deadline, "nobody took the new material"
                 pause.wait(0.001)
             pause.wait(0.01)  # who waited meanwhile is served
+    server.stop(0).wait()
 
 
 if __name__ == "__main__":

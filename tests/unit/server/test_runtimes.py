@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 
 import grpc
@@ -339,6 +340,19 @@ class TestDrain:
             assert failure(call.result)
             release.set()
 
+    def test_cut_when_all_is_over_cuts_nothing(self, runtime, monkeypatch):
+        """Whoever is in a hurry when the last call has ended learns that all could."""
+        with (
+            running(runtime, custom(SayHello=greet)) as server,
+            server.greeter() as greeter,
+        ):
+            say(greeter)
+            close = server.runtime.ports.close
+            monkeypatch.setattr(
+                server.runtime.ports, "close", lambda: (server.runtime.cut(), close())
+            )
+            assert server.stop(PATIENCE) is True
+
     @pytest.mark.parametrize("cuts", [False, True], ids=["finishes", "is cut"])
     def test_method_that_outlives_its_call_gets_the_grace_too(self, runtime, cuts):
         """Its client has left: `stop` waits for what it does, until a cut."""
@@ -361,7 +375,7 @@ class TestDrain:
             call.cancel()
             stopped = drain.submit(server.stop, 3 * PATIENCE)
             client.wait_for_drain()
-            with pytest.raises(TimeoutError):
+            with pytest.raises(FutureTimeoutError):
                 stopped.result(0.3)
             if cuts:
                 server.runtime.cut()

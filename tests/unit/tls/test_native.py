@@ -280,14 +280,14 @@ def test_unchanged_material_is_not_handed_out_again(certificates):
 def test_replacement_waits_for_a_handshake_where_it_does_no_harm(
     certificates, monkeypatch
 ):
-    """It is not forgotten: the next one that may makes it."""
+    """It is not forgotten: a later one makes it."""
     native = NativeCredentials(material(certificates), Mode.DONT_REQUEST)
     entered, gate = threading.Event(), threading.Event()
 
     def hold():
         native._fetch()
         entered.set()
-        gate.wait()
+        gate.wait(PATIENCE)
 
     with futures.ThreadPoolExecutor(1) as other, monkeypatch.context() as patch:
         other.submit(hold)
@@ -296,7 +296,10 @@ def test_replacement_waits_for_a_handshake_where_it_does_no_harm(
         patch.setattr(passage, "_AT_REST", frozenset())
         patch.setattr(passage, "_PATIENCE", 0.0)
         assert native._fetch() is None
+        patch.undo()
+        assert native._fetch() is None  # it is not tried at each of them
         gate.set()
+    monkeypatch.setattr(native, "_not_before", 0.0)
     assert native._fetch() is not None
 
 
