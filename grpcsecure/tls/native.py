@@ -90,7 +90,7 @@ class NativeCredentials:
 
         None keeps what gRPC has: a configuration handed back would make it build a
         new context, and forget its sessions, at every handshake. It is also the answer
-        where a swap would do harm; then the next handshake makes it.
+        where a swap would do harm; then a later handshake makes it.
         """
         new = None
         try:

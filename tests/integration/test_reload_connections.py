@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from math import inf
 
 import grpc
 import pytest
@@ -401,6 +402,24 @@ def test_session_of_a_ca_that_is_gone_is_not_resumed(engine, tmp_path):
         running.applied()
         with opened(site, running.address, own, cached) as connection:
             assert refusal(GreeterStub(connection)) in REFUSED
+
+
+def test_swap_that_is_put_off_lets_nobody_call(tmp_path):
+    """Handshakes still go by the old CA, and no call gets through by it."""
+    site = Site(tmp_path, "grpc")
+    own, other = client("dns:ada.test", site.ca), authority("other")
+    with serving(site) as running:
+        native = running.server._background.ports._native["public"]
+        native._not_before = inf
+        site.put("ca.pem", text_of(other))
+        running.applied()
+        with channel(site, running.address, own) as greeter:
+            assert refusal(greeter) is UNKNOWN
+        native._not_before = 0.0
+        with channel(site, running.address, own) as greeter:
+            assert refusal(greeter) is grpc.StatusCode.UNAVAILABLE
+        with channel(site, running.address, client("dns:ada.test", other)) as greeter:
+            greet(greeter)
 
 
 def test_claimed_connection_is_left_alone(tmp_path):

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
-import support.many_reloads
-from support.process import environment
+from support import many_reloads
+from support.process import run_program
 
 RELOADS = 1000
 
@@ -25,17 +22,7 @@ def test_thousand_reloads_leave_no_growth(tmp_path):
 
     In a process of its own, with both engines, a new pair and other rules each time.
     """
-    program = Path(support.many_reloads.__file__)
-    done = subprocess.run(
-        [sys.executable, str(program), str(tmp_path), str(RELOADS)],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        env=environment(),
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    before, after = json.loads(done.stdout)
+    before, after = json.loads(run_program(many_reloads, tmp_path, RELOADS))
     for name in before:
         if "memory" in name:
             assert after[name] < before[name] + TOLERANCE, name

@@ -33,13 +33,14 @@ FLOODERS = 8
 _RESET = struct.pack("ii", 1, 0)
 
 
-def flood(port: int) -> None:
-    """Open connections, one after the other, until the server is gone."""
-    server = os.getppid()
-    with suppress(OSError):
-        while os.getppid() == server:
-            with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+def flood(port: int, server: int) -> None:
+    """Open connections, one after the other, while the process `server` lives."""
+    while os.getppid() == server:
+        with (
+            suppress(OSError),
+            socket.create_connection(("127.0.0.1", port), PATIENCE) as client,
+        ):
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
 def serve(folder: Path, swaps: int) -> None:
@@ -57,7 +58,7 @@ def serve(folder: Path, swaps: int) -> None:
     server = grpc.server(ThreadPoolExecutor(1))
     port = server.add_secure_port("127.0.0.1:0", native.credentials)
     server.start()
-    command = [sys.executable, __file__, str(port)]
+    command = [sys.executable, __file__, "flood", str(port), str(os.getpid())]
     with ExitStack() as stack:
         for _ in range(FLOODERS):
             stack.callback(stack.enter_context(subprocess.Popen(command)).kill)
@@ -73,7 +74,7 @@ def serve(folder: Path, swaps: int) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 2:
-        flood(int(sys.argv[1]))
+    if sys.argv[1] == "flood":
+        flood(*map(int, sys.argv[2:]))
     else:
         serve(Path(sys.argv[1]), int(sys.argv[2]))

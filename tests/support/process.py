@@ -59,6 +59,20 @@ def run(*arguments, stdin="", cwd=None, **environ):
     )
 
 
+def run_program(module, *arguments):
+    """Run a program of the tests' own to its good end; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, module.__file__, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=110,  # in words, before the test's own time is over
+        env=environment(),
+        check=False,
+    )
+    assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
+    return done.stdout
+
+
 def write_config(path, servicer, *, listeners=None, **server):
     """Write a config for one servicer, by default on a plaintext port."""
     config = {

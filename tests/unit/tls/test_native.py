@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import threading
 from concurrent import futures
 from contextlib import contextmanager, suppress
@@ -13,7 +12,7 @@ import grpc
 import pytest
 from support import native_swaps
 from support.certificates import make_certificates
-from support.process import environment
+from support.process import run_program
 
 from grpcsecure.errors import KeyMaterialError
 from grpcsecure.frozen import replace
@@ -305,15 +304,7 @@ def test_replacement_waits_for_a_handshake_where_it_does_no_harm(
 
 def test_replacements_in_a_flood_do_not_end_the_process(certificates):
     """In a process of its own: gRPC would free what other handshakes begin with."""
-    done = subprocess.run(
-        [sys.executable, native_swaps.__file__, str(certificates), "300"],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        env=environment(),
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    run_program(native_swaps, certificates, 300)
 
 
 def test_bad_replacement_changes_nothing(certificates):

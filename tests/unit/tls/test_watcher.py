@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from support import many_swaps
-from support.process import environment
+from support.process import run_program
 from support.swaps import SCENARIOS
 from support.volumes import rename_over
 from support.watching import PATIENCE, Witness
@@ -238,16 +238,8 @@ def test_file_system_without_events_is_polled(tmp_path):
 
 def test_thousand_reloads_leave_nothing_behind(tmp_path):
     """No thread, descriptor or watch more than after the first."""
-    done = subprocess.run(
-        [sys.executable, many_swaps.__file__, str(tmp_path / "tls")],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        env=environment(),
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    at_rest, before, after, at_end = json.loads(done.stdout)
+    held = run_program(many_swaps, tmp_path / "tls")
+    at_rest, before, after, at_end = json.loads(held)
     assert after == before != at_rest
     assert at_end == at_rest
 
