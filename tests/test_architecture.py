@@ -65,7 +65,7 @@ HOMES = {
     "jsonschema": ("config/schema.py",),
     "jsonschema_rs": ("config/schema.py",),
     "typing_extensions": ("",),  # for type checkers only
-    "watchdog": ("tls/events.py",),
+    "watchdog": ("watch/events.py",),
     "yaml": ("config/yaml.py",),
 }
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from grpcsecure.server.services import LoadedService
     from grpcsecure.tls.material import Material
     from grpcsecure.tls.pins import Pins
-    from grpcsecure.tls.watched import Digest
+    from grpcsecure.watch.digest import Digest
 
 __all__ = ["Loaded", "Phase", "load_config", "load_rest", "load_services"]
 

@@ -22,8 +22,8 @@ from grpcsecure.server.ports import SwapError
 from grpcsecure.server.restart import keys_that_need_a_restart
 from grpcsecure.server.snapshot import build_snapshot
 from grpcsecure.server.watching import watch_set
-from grpcsecure.tls.settling import Outcome
-from grpcsecure.tls.watched import digest
+from grpcsecure.watch.debounce import Outcome
+from grpcsecure.watch.digest import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from grpcsecure.server.loading import Loaded
     from grpcsecure.server.snapshot import InForce, Snapshot
     from grpcsecure.tls.material import Material
-    from grpcsecure.tls.watched import Digest
+    from grpcsecure.watch.digest import Digest
 
 __all__ = ["Reloader"]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from grpcsecure.server.expiry import render_rest, stage
 from grpcsecure.server.lapsed import LapsedConnections
 from grpcsecure.server.reload import Reloader
-from grpcsecure.tls.watcher import Watcher
+from grpcsecure.watch.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from grpcsecure.server.loading import Loaded
     from grpcsecure.server.ports import Ports
     from grpcsecure.server.snapshot import InForce, Snapshot
-    from grpcsecure.tls.watched import Digest
+    from grpcsecure.watch.digest import Digest
 
 __all__ = ["ExpiryWatch", "Upkeep", "start_upkeep"]
 

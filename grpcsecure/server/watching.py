@@ -9,14 +9,14 @@ from grpcsecure.config.source import STDIN, read_source
 from grpcsecure.frozen import replace
 from grpcsecure.model.policy import MatcherKind
 from grpcsecure.tls.material import material_paths
-from grpcsecure.tls.watched import WatchSet, digest
+from grpcsecure.watch.digest import WatchSet, digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from grpcsecure.config.source import Source
     from grpcsecure.model.server import ServerConfig
-    from grpcsecure.tls.watched import Digest
+    from grpcsecure.watch.digest import Digest
 
 __all__ = ["pin_patterns", "take_digest", "watch_set"]
 

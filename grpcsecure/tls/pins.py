@@ -12,7 +12,7 @@ from grpcsecure.errors import CertificateError
 from grpcsecure.frozen import field, frozen
 from grpcsecure.model.peer import Certificate
 from grpcsecure.tls.files import FileForm, UnreadableFile, read_files
-from grpcsecure.tls.watched import expand
+from grpcsecure.watch.digest import expand
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

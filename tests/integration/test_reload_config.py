@@ -26,7 +26,7 @@ from grpcsecure.config.source import read_source
 from grpcsecure.server.loading import load_config
 from grpcsecure.server.reload import Reloader
 from grpcsecure.server.snapshot import InForce, build_snapshot
-from grpcsecure.tls.settling import Outcome
+from grpcsecure.watch.debounce import Outcome
 
 DENIED = grpc.StatusCode.PERMISSION_DENIED
 UNKNOWN = grpc.StatusCode.UNAUTHENTICATED

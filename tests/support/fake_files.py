@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf
 
-from grpcsecure.tls.settling import Outcome, Settling, Step
+from grpcsecure.watch.debounce import Outcome, Settling, Step
 
 __all__ = ["HINT", "POKE", "FakeFiles", "Try", "Write"]
 

@@ -16,7 +16,7 @@ if __name__ == "__main__":
 from support.volumes import Volume
 from support.watching import Witness, resources
 
-from grpcsecure.tls.watched import WatchSet
+from grpcsecure.watch.digest import WatchSet
 
 CHANGES = 1000
 

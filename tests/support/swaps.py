@@ -10,7 +10,7 @@ import shutil
 
 from support.volumes import Volume, rename_over, replace_link
 
-from grpcsecure.tls.watched import WatchSet
+from grpcsecure.watch.digest import WatchSet
 
 __all__ = ["SCENARIOS"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from grpcsecure.tls.settling import Outcome
-from grpcsecure.tls.watched import digest
-from grpcsecure.tls.watcher import Watcher
+from grpcsecure.watch.debounce import Outcome
+from grpcsecure.watch.digest import digest
+from grpcsecure.watch.watcher import Watcher
 
 __all__ = ["PATIENCE", "Seen", "Witness", "resources"]
 

@@ -21,7 +21,7 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 EVENT = re.compile(r"(?!grpcsecure\.)[a-z]+\.[a-z_]+")
 
 #: They get loggers to set their levels; they log nothing.
-ONLY_SET_LEVELS = {"cli/logs.py", "tls/events.py"}
+ONLY_SET_LEVELS = {"cli/logs.py", "watch/events.py"}
 
 
 class Logged(NamedTuple):

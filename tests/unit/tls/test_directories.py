@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from support.volumes import Volume
 
-from grpcsecure.tls.directories import Interest, directories
-from grpcsecure.tls.watched import WatchSet
+from grpcsecure.watch.digest import WatchSet
+from grpcsecure.watch.directories import Interest, directories
 
 
 @pytest.fixture(name="folder")

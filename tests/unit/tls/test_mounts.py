@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from grpcsecure.tls import mounts
+from grpcsecure.watch import mounts
 
 TEXT = r"""36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw
 40 35 0:41 / /certs rw,relatime shared:5 - nfs4 server:/certs rw,vers=4.2

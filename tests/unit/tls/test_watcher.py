@@ -20,9 +20,9 @@ from support.swaps import SCENARIOS
 from support.volumes import rename_over
 from support.watching import PATIENCE, Witness
 
-from grpcsecure.tls import mounts
-from grpcsecure.tls.settling import Outcome
-from grpcsecure.tls.watched import WatchSet, digest
+from grpcsecure.watch import mounts
+from grpcsecure.watch.debounce import Outcome
+from grpcsecure.watch.digest import WatchSet, digest
 
 #: Seconds that are promised with events. Polling has as many here, for a busy machine:
 #: that it needs one interval at most is tested against a clock of our own.
@@ -273,7 +273,7 @@ HEAD = """if True:
     from pathlib import Path
     sys.path.insert(0, {tests!r})
     from support.watching import Witness
-    from grpcsecure.tls.watched import WatchSet
+    from grpcsecure.watch.digest import WatchSet
     folder = Path({folder!r})
     path = folder / "x.pem"
     path.write_text("0")
@@ -386,7 +386,7 @@ def test_watchdog_is_imported_only_when_it_is_used(path):
     """Start-up does not pay for it, nor does who polls."""
     code = """if True:
         import sys
-        from grpcsecure.tls import watcher
+        from grpcsecure.watch import watcher
         assert "watchdog" not in sys.modules
         """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grpcsecure.frozen import frozen
-from grpcsecure.tls.watched import expand, listed
+from grpcsecure.watch.digest import expand, listed
 
 if TYPE_CHECKING:
-    from grpcsecure.tls.watched import WatchSet
+    from grpcsecure.watch.digest import WatchSet
 
 __all__ = ["Interest", "directories"]
 

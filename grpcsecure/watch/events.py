@@ -14,7 +14,7 @@ from watchdog import events
 from watchdog.observers import Observer
 
 from grpcsecure.frozen import frozen
-from grpcsecure.tls.mounts import eventless
+from grpcsecure.watch.mounts import eventless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from watchdog.events import FileSystemEvent
     from watchdog.observers.api import ObservedWatch
 
-    from grpcsecure.tls.directories import Interest
+    from grpcsecure.watch.directories import Interest
 
     #: Directories by device and inode.
     _Found = dict[tuple[int, int], tuple[Path, Interest]]

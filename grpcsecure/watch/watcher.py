@@ -13,15 +13,15 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
-from grpcsecure.tls.directories import directories
-from grpcsecure.tls.settling import SETTLE, Outcome, Settling, Step
-from grpcsecure.tls.watched import digest
+from grpcsecure.watch.debounce import SETTLE, Outcome, Settling, Step
+from grpcsecure.watch.digest import digest
+from grpcsecure.watch.directories import directories
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from grpcsecure.tls.events import DirectoryEvents
-    from grpcsecure.tls.watched import Digest
+    from grpcsecure.watch.digest import Digest
+    from grpcsecure.watch.events import DirectoryEvents
 
 __all__ = ["Attempt", "Watcher"]
 
@@ -177,7 +177,7 @@ class Watcher:
 
     def _open_events(self) -> None:
         try:
-            from grpcsecure.tls.events import DirectoryEvents
+            from grpcsecure.watch.events import DirectoryEvents
 
             self._events = DirectoryEvents(self._hint)
         except Exception as error:  # noqa: BLE001 - no failure of events is one of ours
