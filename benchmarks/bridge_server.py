@@ -20,8 +20,8 @@ import grpc
 
 from grpcsecure.model.listener import TlsSettings
 from grpcsecure.model.modes import ClientCertificateMode
-from grpcsecure.tls.bridge.inner import InnerDirectory
-from grpcsecure.tls.bridge.supervisor import Bridge, BridgeListener
+from grpcsecure.tls.bridge.parent.supervisor import Bridge, BridgeListener
+from grpcsecure.tls.bridge.upstream_socket import InnerDirectory
 from grpcsecure.tls.material import Material
 
 OPTIONS = [

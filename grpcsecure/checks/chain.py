@@ -80,7 +80,7 @@ def _follow(chain: Sequence[Certificate]) -> tuple[list[Certificate], bool]:
 
     The second value says that a signer is not in the file.
     """
-    from grpcsecure.tls.fitness import has_issued, is_self_signed
+    from grpcsecure.tls.purpose import has_issued, is_self_signed
 
     path = [chain[0]]
     while len(path) <= _MAX_DEPTH and not is_self_signed(path[-1]):
@@ -103,7 +103,7 @@ def _follow(chain: Sequence[Certificate]) -> tuple[list[Certificate], bool]:
 def _is_signed_by_intermediate(
     certificate: Certificate, known: Iterable[Certificate]
 ) -> bool:
-    from grpcsecure.tls.fitness import has_issued, is_from_public_ca
+    from grpcsecure.tls.purpose import has_issued, is_from_public_ca
 
     named = [entry for entry in known if entry.subject == certificate.issuer]
     if not named:

@@ -24,7 +24,7 @@ __all__ = ["check_client_ca"]
 
 def check_client_ca(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Finding]:
     """Find files without a CA, certificates that are none, and weak ones."""
-    from grpcsecure.tls.fitness import is_ca, is_self_signed
+    from grpcsecure.tls.purpose import is_ca, is_self_signed
 
     leaves = [entry for entry in cas if not is_ca(entry) and not is_self_signed(entry)]
     if len(leaves) == len(cas):
@@ -46,7 +46,7 @@ def check_client_ca(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Findin
 
 
 def _check_strength(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Finding]:
-    from grpcsecure.tls.fitness import KeySupport, describe_key, key_support
+    from grpcsecure.tls.purpose import KeySupport, describe_key, key_support
 
     weak = [entry for entry in cas if key_support(entry) is KeySupport.WEAK]
     if weak:

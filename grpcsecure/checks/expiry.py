@@ -25,7 +25,7 @@ def check_server_expiry(
     use: FileUse, chain: Sequence[Certificate], now: datetime
 ) -> Iterator[Finding]:
     """Find certificates of a server's chain that are outside their dates, or soon."""
-    from grpcsecure.tls.fitness import is_self_signed
+    from grpcsecure.tls.purpose import is_self_signed
 
     for certificate in chain:
         # A root in the file is ballast: clients take their own copy of it.

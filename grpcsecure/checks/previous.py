@@ -12,7 +12,7 @@ from grpcsecure.diagnostics.model import quote
 from grpcsecure.errors import KeyMaterialError
 from grpcsecure.model.peer import Certificate
 from grpcsecure.tls.files import PemFile, read_files
-from grpcsecure.tls.fitness import is_ca
+from grpcsecure.tls.purpose import is_ca
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

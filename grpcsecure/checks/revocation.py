@@ -149,13 +149,13 @@ def check_revocation(
 
 def _vouches(ca: Certificate, crl: RevocationList) -> bool:
     from grpcsecure.tls.crl import is_signed_by
-    from grpcsecure.tls.fitness import allows_crl_signing
+    from grpcsecure.tls.purpose import allows_crl_signing
 
     return is_signed_by(crl, ca) and allows_crl_signing(ca)
 
 
 def _needs_one(ca: Certificate, lists: Iterable[RevocationList]) -> bool:
-    from grpcsecure.tls.fitness import is_ca
+    from grpcsecure.tls.purpose import is_ca
 
     named = [crl for crl in lists if crl.issuer == ca.subject]
     return is_ca(ca) and not any(_vouches(ca, crl) for crl in named)

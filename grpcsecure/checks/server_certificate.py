@@ -21,7 +21,7 @@ def check_server_certificate(
     use: FileUse, certificate: Certificate
 ) -> Iterator[Finding]:
     """Find certificates that clients refuse from a server."""
-    from grpcsecure.tls import fitness
+    from grpcsecure.tls import purpose as fitness
 
     if not fitness.has_server_names(certificate):
         yield use.report(
@@ -61,7 +61,7 @@ def check_strength(use: FileUse, chain: Sequence[Certificate]) -> Iterator[Findi
 
 
 def _check_key(use: FileUse, certificate: Certificate) -> Iterator[Finding]:
-    from grpcsecure.tls.fitness import KeySupport, describe_key, key_support
+    from grpcsecure.tls.purpose import KeySupport, describe_key, key_support
 
     support, key = key_support(certificate), describe_key(certificate)
     if support is KeySupport.NONE:
@@ -83,7 +83,7 @@ def _check_key(use: FileUse, certificate: Certificate) -> Iterator[Finding]:
 
 
 def _check_signers(use: FileUse, signers: Sequence[Certificate]) -> Iterator[Finding]:
-    from grpcsecure.tls.fitness import KeySupport, describe_key, key_support
+    from grpcsecure.tls.purpose import KeySupport, describe_key, key_support
 
     for signer in signers:
         if key_support(signer) is KeySupport.WEAK:
@@ -100,7 +100,7 @@ def _weak_key(use: FileUse, certificate: Certificate, key: str) -> Finding:
 
 
 def _check_signatures(use: FileUse, chain: Sequence[Certificate]) -> Iterator[Finding]:
-    from grpcsecure.tls.fitness import is_self_signed, weak_digest
+    from grpcsecure.tls.purpose import is_self_signed, weak_digest
 
     for certificate in chain:
         digest = weak_digest(certificate)

@@ -15,7 +15,7 @@ from grpcsecure.frozen import frozen
 from grpcsecure.model.peer import PeerState
 from grpcsecure.model.policy import Criterion, Matcher
 from grpcsecure.policy.facts import needed_fact
-from grpcsecure.tls.rehearsal import rehearse_handshake
+from grpcsecure.tls.simulated_handshake import rehearse_handshake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,16 +17,16 @@ from grpcsecure.errors import BindError, StartupError
 from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TcpAddress, UnixAddress
 from grpcsecure.server.bind import bind, refuse_live_socket
-from grpcsecure.tls.bridge.inner import InnerDirectory
-from grpcsecure.tls.bridge.supervisor import Bridge, BridgeError, BridgeListener
+from grpcsecure.tls.bridge.parent.supervisor import Bridge, BridgeError, BridgeListener
+from grpcsecure.tls.bridge.upstream_socket import InnerDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from grpcsecure.model.listener import Listener
     from grpcsecure.server.bridged import BridgedView
-    from grpcsecure.tls.bridge.facts import Refusal
     from grpcsecure.tls.material import Material
+    from grpcsecure.tls.openssl.handshake_result import Refusal
 
 __all__ = ["BridgeFront"]
 

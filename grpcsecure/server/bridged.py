@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from grpcsecure.server.context import ListenerView
 from grpcsecure.server.running import RunningCalls
-from grpcsecure.tls.bridge import auth_context as native
+from grpcsecure.tls.bridge.parent import auth_context as native
 from grpcsecure.tls.verify import Presented, present_checked
 
 if TYPE_CHECKING:
     from grpcsecure.model.modes import ClientCertificateMode
     from grpcsecure.server.snapshot import InForce
-    from grpcsecure.tls.bridge.facts import PeerFacts
-    from grpcsecure.tls.bridge.registry import Registry
+    from grpcsecure.tls.bridge.parent.registry import Registry
+    from grpcsecure.tls.openssl.handshake_result import PeerFacts
 
 __all__ = ["BridgedCaller", "BridgedView"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from grpcsecure.server.bridged import BridgedView
     from grpcsecure.server.judging import Judgement
     from grpcsecure.server.snapshot import InForce, Snapshot
-    from grpcsecure.tls.bridge.facts import PeerFacts
+    from grpcsecure.tls.openssl.handshake_result import PeerFacts
     from grpcsecure.tls.verify import Assessment
 
 __all__ = ["LapsedConnections"]

@@ -12,8 +12,8 @@ from grpcsecure.errors import KeyMaterialError, StartupError
 from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TcpAddress
 from grpcsecure.server.bind import bind
-from grpcsecure.tls.bridge.observer import BridgeError
-from grpcsecure.tls.native import NativeCredentials
+from grpcsecure.tls.bridge.parent.observer import BridgeError
+from grpcsecure.tls.grpcio.server_credentials import NativeCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

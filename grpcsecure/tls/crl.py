@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
 from grpcsecure.frozen import field, frozen
-from grpcsecure.tls.peer import load_x509, reading
+from grpcsecure.tls.certificate import load_x509, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -95,7 +95,7 @@ class PemFile:
 
     def certificates(self) -> tuple[Certificate | BrokenBlock, ...]:
         """Return the certificates in it, and the blocks that should be one."""
-        from grpcsecure.tls.peer import parse_certificate
+        from grpcsecure.tls.certificate import parse_certificate
 
         return _parse_all(self.blocks, CERTIFICATE_LABELS, parse_certificate)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError, KeyMaterialError
-from grpcsecure.tls.peer import load_x509
+from grpcsecure.tls.certificate import load_x509
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes

@@ -84,7 +84,7 @@ def _understand(content: FileContent) -> PinFile:
 
 def _read_binary(der: bytes) -> PinFile:
     """Read what Windows and some devices export: one certificate, not in PEM."""
-    from grpcsecure.tls.peer import parse_certificate
+    from grpcsecure.tls.certificate import parse_certificate
 
     try:
         return PinFile(certificates=(parse_certificate(der),))

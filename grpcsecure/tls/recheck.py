@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
 from grpcsecure.frozen import frozen
-from grpcsecure.tls.bridge.facts import NOT_CHECKED
-from grpcsecure.tls.bridge.material import BridgeMaterial
+from grpcsecure.tls.certificate import load_x509, parse_pem_certificates, reading
 from grpcsecure.tls.crl import parse_crl
-from grpcsecure.tls.peer import load_x509, parse_pem_certificates, reading
+from grpcsecure.tls.openssl.handshake_result import NOT_CHECKED
+from grpcsecure.tls.openssl.settings import BridgeMaterial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from grpcsecure.tls.bridge.replay import CertificateCheck
     from grpcsecure.tls.material import Material
+    from grpcsecure.tls.openssl.chain_check import CertificateCheck
 
 __all__ = ["Rechecker", "Verdict"]
 
@@ -127,8 +127,8 @@ class _Basis:
 
     def __init__(self, material: BridgeMaterial) -> None:
         # pyOpenSSL takes time to import, and not every server comes to need it.
-        from grpcsecure.tls.bridge.context import ContextError
-        from grpcsecure.tls.bridge.replay import CertificateCheck
+        from grpcsecure.tls.openssl.chain_check import CertificateCheck
+        from grpcsecure.tls.openssl.context import ContextError
 
         self._check: CertificateCheck | None = None
         self._turns: list[datetime] = []

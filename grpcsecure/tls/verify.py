@@ -235,7 +235,7 @@ def _only(values: Iterable[bytes] | None) -> bytes | None:
 def _parse(
     leaf: bytes, chain: bytes, mode: ClientCertificateMode, _listener: str
 ) -> Presented:
-    from grpcsecure.tls.peer import parse_pem_certificates
+    from grpcsecure.tls.certificate import parse_pem_certificates
 
     try:
         (der,) = parse_pem_certificates(leaf)
@@ -287,7 +287,7 @@ def _read_presented(der: bytes) -> tuple[Certificate, str | None]:
     TLS may accept what we cannot read. Somebody did present a certificate, so this is
     no anonymous peer; it has no name, and no date on which it counts.
     """
-    from grpcsecure.tls.peer import parse_certificate
+    from grpcsecure.tls.certificate import parse_certificate
 
     try:
         return parse_certificate(der), None

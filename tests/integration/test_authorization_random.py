@@ -22,7 +22,7 @@ from support.guarded import (
 
 from grpcsecure import AnonymousPeer, ClaimedPeer, VerifiedPeer
 from grpcsecure.policy.rules import Call
-from grpcsecure.tls.peer import parse_certificate
+from grpcsecure.tls.certificate import parse_certificate
 
 #: Listeners, and whether clients are verified there.
 LISTENERS = {

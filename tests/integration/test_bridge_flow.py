@@ -116,7 +116,9 @@ def test_client_that_takes_nothing_is_given_up(pair, ca, tmp_path, monkeypatch):
 
     As gRPC's own sockets do; only how long is not waited for here.
     """
-    monkeypatch.setattr("grpcsecure.tls.bridge.serving._USER_TIMEOUT", 500)
+    monkeypatch.setattr(
+        "grpcsecure.tls.bridge.child.served_listener._USER_TIMEOUT", 500
+    )
     with RawPair(ca, pair, tmp_path, "thread") as raw:
         fill(raw.inner)
         raw.inner.close()

@@ -35,7 +35,7 @@ from support.bridge_certs import (
 )
 
 from grpcsecure.frozen import replace
-from grpcsecure.tls.bridge.supervisor import BridgeError
+from grpcsecure.tls.bridge.parent.supervisor import BridgeError
 
 
 def test_new_material_counts_for_the_next_handshake(host, pair, ca, client):
@@ -128,7 +128,7 @@ def test_restarted_bridge_has_the_newest_material(pair, ca, client):
 
 def test_bridge_that_keeps_dying_is_given_up(pair, ca, monkeypatch):
     """After the last attempt the launcher is told, instead of serving half."""
-    monkeypatch.setattr("grpcsecure.tls.bridge.supervisor._BACKOFF", (0.0, 0.01))
+    monkeypatch.setattr("grpcsecure.tls.bridge.parent.supervisor._BACKOFF", (0.0, 0.01))
     with bridged(pair, ca) as server:
         for _ in range(2):
             os.kill(server.bridge.pid, signal.SIGKILL)

@@ -43,7 +43,7 @@ from support.servers import Conversation, ask
 from support.services import PATIENCE
 
 import grpcsecure
-from grpcsecure.tls.bridge import supervisor
+from grpcsecure.tls.bridge.parent import supervisor
 
 pytestmark = pytest.mark.skipif(
     os.uname().sysname != "Linux", reason="abstract names and /proc are Linux's"

@@ -24,7 +24,7 @@ from support.reloading import (
 from support.volumes import Volume
 
 from grpcsecure.server import reload
-from grpcsecure.tls.bridge import line
+from grpcsecure.tls.bridge.parent import control_client as line
 
 #: What nothing can be made of.
 BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"

@@ -21,9 +21,9 @@ import grpc
 from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TlsSettings, TlsVersion
 from grpcsecure.model.modes import ClientCertificateMode
-from grpcsecure.tls.bridge.hosts import ProcessHost, ThreadHost
-from grpcsecure.tls.bridge.inner import InnerDirectory
-from grpcsecure.tls.bridge.supervisor import Bridge, BridgeListener
+from grpcsecure.tls.bridge.parent.hosts import ProcessHost, ThreadHost
+from grpcsecure.tls.bridge.parent.supervisor import Bridge, BridgeListener
+from grpcsecure.tls.bridge.upstream_socket import InnerDirectory
 from grpcsecure.tls.material import Material
 
 if TYPE_CHECKING:

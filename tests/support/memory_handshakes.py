@@ -10,10 +10,10 @@ from OpenSSL import SSL
 from support.bridge import settings
 
 from grpcsecure.devcerts.credentials import pem_of
-from grpcsecure.tls.bridge.context import build_context
-from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
-from grpcsecure.tls.bridge.verdict import HandshakeRecord, error_text
 from grpcsecure.tls.material import Material
+from grpcsecure.tls.openssl.context import build_context
+from grpcsecure.tls.openssl.settings import BridgeMaterial, BridgeSettings
+from grpcsecure.tls.openssl.verify_callback import HandshakeRecord, error_text
 
 __all__ = ["Said", "ders_of", "material_of", "shake_hands"]
 

@@ -23,8 +23,8 @@ import grpc
 
 from grpcsecure.model.listener import TlsSettings
 from grpcsecure.model.modes import ClientCertificateMode
+from grpcsecure.tls.grpcio.server_credentials import NativeCredentials
 from grpcsecure.tls.material import load_material
-from grpcsecure.tls.native import NativeCredentials
 
 PATIENCE = 20.0
 FLOODERS = 8

@@ -20,8 +20,8 @@ from grpcsecure.server.audit import Auditor
 from grpcsecure.server.context import ListenerView
 from grpcsecure.server.gate import Gate
 from grpcsecure.server.snapshot import InForce
-from grpcsecure.tls.peer import parse_certificate, parse_pem_certificates
-from grpcsecure.tls.rehearsal import rehearse_handshake
+from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
+from grpcsecure.tls.simulated_handshake import rehearse_handshake
 
 LISTENERS = f"""\
   given: {{address: '127.0.0.1:0', {tls("request_and_verify")}}}

@@ -9,9 +9,9 @@ from cryptography import x509
 from support.bridge_certs import authority, certificate
 
 from grpcsecure.server.bridged import BridgedCaller
-from grpcsecure.tls.bridge.auth_context import auth_context
-from grpcsecure.tls.bridge.facts import PeerFacts
+from grpcsecure.tls.bridge.parent.auth_context import auth_context
 from grpcsecure.tls.memo import Memo
+from grpcsecure.tls.openssl.handshake_result import PeerFacts
 from grpcsecure.tls.pem import parse_pem
 
 TEXTS = ("x509_pem_cert", "x509_pem_cert_chain")

@@ -15,8 +15,8 @@ from grpcsecure.model.server import ImportPath, ServerConfig, ServiceEntry
 from grpcsecure.server.expiry import has_little_left, render_rest, stage
 from grpcsecure.server.snapshot import InForce, build_snapshot
 from grpcsecure.server.upkeep import ExpiryWatch
+from grpcsecure.tls.certificate import parse_certificate
 from grpcsecure.tls.material import Material
-from grpcsecure.tls.peer import parse_certificate
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=timezone.utc)
 SECOND = timedelta(seconds=1)

@@ -9,7 +9,7 @@ from support.policies import certificate
 
 from grpcsecure.server.bridged import BridgedView
 from grpcsecure.server.judging import Judge
-from grpcsecure.tls.bridge.facts import PeerFacts
+from grpcsecure.tls.openssl.handshake_result import PeerFacts
 from grpcsecure.tls.verify import Presented
 
 

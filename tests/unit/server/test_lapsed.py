@@ -10,8 +10,8 @@ from support.servers import assemble, entry
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.server.bridged import BridgedView
 from grpcsecure.server.lapsed import LapsedConnections
-from grpcsecure.tls.bridge.facts import PeerFacts
-from grpcsecure.tls.bridge.registry import Registry
+from grpcsecure.tls.bridge.parent.registry import Registry
+from grpcsecure.tls.openssl.handshake_result import PeerFacts
 
 pytestmark = pytest.mark.usefixtures("examples_importable")
 

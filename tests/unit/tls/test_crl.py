@@ -27,12 +27,12 @@ from grpcsecure.errors import CertificateError, KeyMaterialError
 from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TlsSettings
 from grpcsecure.model.modes import ClientCertificateMode
+from grpcsecure.tls.certificate import parse_certificate
 from grpcsecure.tls.crl import is_signed_by, parse_crl
 from grpcsecure.tls.files import read_files
-from grpcsecure.tls.fitness import allows_crl_signing
 from grpcsecure.tls.material import load_material, material_paths
-from grpcsecure.tls.peer import parse_certificate
 from grpcsecure.tls.pem import BrokenBlock, render_pem
+from grpcsecure.tls.purpose import allows_crl_signing
 
 CA = make_authority("the CA", now=NOW, days=30)
 DER = crl_with(CA)

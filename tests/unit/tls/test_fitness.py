@@ -7,9 +7,9 @@ import subprocess
 import pytest
 
 from grpcsecure.errors import CertificateError
-from grpcsecure.tls import fitness
-from grpcsecure.tls.fitness import KeySupport
-from grpcsecure.tls.peer import parse_certificate, parse_pem_certificates
+from grpcsecure.tls import purpose as fitness
+from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
+from grpcsecure.tls.purpose import KeySupport
 
 
 @pytest.fixture(name="make")

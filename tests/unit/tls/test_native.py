@@ -18,10 +18,10 @@ from grpcsecure.errors import KeyMaterialError
 from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TlsSettings
 from grpcsecure.model.modes import ClientCertificateMode as Mode
-from grpcsecure.tls import passage
+from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
+from grpcsecure.tls.grpcio import swap_barrier as passage
+from grpcsecure.tls.grpcio.server_credentials import NativeCredentials
 from grpcsecure.tls.material import load_material
-from grpcsecure.tls.native import NativeCredentials
-from grpcsecure.tls.peer import parse_certificate, parse_pem_certificates
 
 PATIENCE = 20
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from grpcsecure.tls import passage
-from grpcsecure.tls.passage import Passage
+from grpcsecure.tls.grpcio import swap_barrier as passage
+from grpcsecure.tls.grpcio.swap_barrier import Passage
 
 PATIENCE = 10.0
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from grpcsecure.errors import CertificateError
 from grpcsecure.model.peer import Certificate
-from grpcsecure.tls.peer import parse_certificate, parse_pem_certificates
+from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)

@@ -15,8 +15,8 @@ from grpcsecure.frozen import replace
 from grpcsecure.model.listener import Engine, Listener, TcpAddress, TlsSettings
 from grpcsecure.model.matrix import CLIENTS
 from grpcsecure.model.modes import ClientCertificateMode
-from grpcsecure.tls.bridge.facts import NOT_CHECKED
-from grpcsecure.tls.rehearsal import rehearse_handshake
+from grpcsecure.tls.openssl.handshake_result import NOT_CHECKED
+from grpcsecure.tls.simulated_handshake import rehearse_handshake
 
 NOW = datetime.now(timezone.utc)
 

@@ -9,7 +9,7 @@ import pytest
 
 from grpcsecure.model.modes import ClientCertificateMode as Mode
 from grpcsecure.model.peer import ClaimedPeer, VerifiedPeer
-from grpcsecure.tls.peer import parse_certificate, parse_pem_certificates
+from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
 from grpcsecure.tls.verify import assess, present_checked, present_native
 
 ADDRESS = "ipv4:127.0.0.1:51234"

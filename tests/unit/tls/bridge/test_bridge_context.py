@@ -13,10 +13,10 @@ from OpenSSL import SSL
 from support.bridge import material, settings
 from support.bridge_certs import authority, certificate, new_key
 
-from grpcsecure.tls.bridge.context import ContextError, build_context
-from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
-from grpcsecure.tls.bridge.stream import Scratch, TlsStream
-from grpcsecure.tls.bridge.verdict import HandshakeRecord
+from grpcsecure.tls.openssl.context import ContextError, build_context
+from grpcsecure.tls.openssl.settings import BridgeMaterial, BridgeSettings
+from grpcsecure.tls.openssl.stream import Scratch, TlsStream
+from grpcsecure.tls.openssl.verify_callback import HandshakeRecord
 
 
 def ends(context, *, record, shows=None, version=SSL.TLS1_3_VERSION):

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from grpcsecure.tls.bridge.heap import Heap, heap_trimmer
+from grpcsecure.tls.bridge.heap_trimmer import Heap, heap_trimmer
 
 #: What is left keeps the heap from shrinking by itself.
 _SCRIPT = """
 import re
-from grpcsecure.tls.bridge.heap import Heap, heap_trimmer
+from grpcsecure.tls.bridge.heap_trimmer import Heap, heap_trimmer
 
 def memory():
     return int(re.search(r"RssAnon:\\s+(\\d+)", open("/proc/self/status").read())[1])

@@ -11,14 +11,18 @@ import pytest
 from support.bridge_certs import certificate
 
 from grpcsecure.config.build import MAX_DURATION
-from grpcsecure.tls.bridge.address import render_address
-from grpcsecure.tls.bridge.der import DerError, parse_certificate
-from grpcsecure.tls.bridge.facts import PeerFacts, Refusal, RefusalKind
-from grpcsecure.tls.bridge.inner import InnerDirectory, open_inner, release_inner
-from grpcsecure.tls.bridge.names import read_names
-from grpcsecure.tls.bridge.reactor import IN, Deadlines, Reactor
-from grpcsecure.tls.bridge.refusals import RefusalLog, explain_first_bytes
-from grpcsecure.tls.bridge.registry import Registry
+from grpcsecure.tls.bridge.child.client_address import render_address
+from grpcsecure.tls.bridge.child.reactor import IN, Deadlines, Reactor
+from grpcsecure.tls.bridge.child.refusal_log import RefusalLog, explain_first_bytes
+from grpcsecure.tls.bridge.parent.registry import Registry
+from grpcsecure.tls.bridge.upstream_socket import (
+    InnerDirectory,
+    open_inner,
+    release_inner,
+)
+from grpcsecure.tls.openssl.certificate_names import read_names
+from grpcsecure.tls.openssl.der import DerError, parse_certificate
+from grpcsecure.tls.openssl.handshake_result import PeerFacts, Refusal, RefusalKind
 
 
 @pytest.mark.parametrize(
@@ -269,7 +273,7 @@ def test_directory_is_private_and_goes_away():
 
 def test_names_on_paths_are_freed_with_their_connection(monkeypatch):
     """Where there are no abstract names, the path goes away with the socket."""
-    monkeypatch.setattr("grpcsecure.tls.bridge.inner._HAS_ABSTRACT", False)
+    monkeypatch.setattr("grpcsecure.tls.bridge.upstream_socket._HAS_ABSTRACT", False)
     with InnerDirectory() as directory:
         sock, name = open_inner(directory.socket_path(0))
         path = name.removeprefix("unix:")

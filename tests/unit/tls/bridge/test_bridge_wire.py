@@ -10,16 +10,16 @@ import pytest
 
 from grpcsecure.model.listener import TlsVersion
 from grpcsecure.model.modes import ClientCertificateMode
-from grpcsecure.tls.bridge import messages
-from grpcsecure.tls.bridge.facts import PeerFacts, Refusal, RefusalKind
-from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
-from grpcsecure.tls.bridge.wire import (
+from grpcsecure.tls.bridge.ipc import messages
+from grpcsecure.tls.bridge.ipc.framing import (
     MAX_FRAME,
     Channel,
     Frame,
     FrameKind,
     ProtocolError,
 )
+from grpcsecure.tls.openssl.handshake_result import PeerFacts, Refusal, RefusalKind
+from grpcsecure.tls.openssl.settings import BridgeMaterial, BridgeSettings
 
 FACTS = PeerFacts(
     listener="public",

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from grpcsecure.tls.bridge import inner, stale
-from grpcsecure.tls.bridge.inner import InnerDirectory
+from grpcsecure.tls.bridge import stale_directories as stale
+from grpcsecure.tls.bridge import upstream_socket as inner
+from grpcsecure.tls.bridge.upstream_socket import InnerDirectory
 
 #: Makes a directory with a socket in it, says where, and waits to be killed.
 _HOLDER = """if True:
     import socket, sys
-    from grpcsecure.tls.bridge.inner import InnerDirectory
+    from grpcsecure.tls.bridge.upstream_socket import InnerDirectory
     directory = InnerDirectory(sys.argv[1])
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(directory.socket_path(0))

@@ -16,11 +16,11 @@ from OpenSSL._util import ffi, lib
 
 from grpcsecure.model.listener import TlsVersion
 from grpcsecure.model.modes import ClientCertificateMode
-from grpcsecure.tls.bridge.verdict import ask_for_certificate
+from grpcsecure.tls.openssl.verify_callback import ask_for_certificate
 
 if TYPE_CHECKING:
-    from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
-    from grpcsecure.tls.bridge.verdict import HandshakeRecord
+    from grpcsecure.tls.openssl.settings import BridgeMaterial, BridgeSettings
+    from grpcsecure.tls.openssl.verify_callback import HandshakeRecord
 
 __all__ = ["ContextError", "NoH2Error", "build_check_context", "build_context"]
 

@@ -13,28 +13,28 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING
 
-from grpcsecure.tls.bridge import messages
-from grpcsecure.tls.bridge.context import ContextError
-from grpcsecure.tls.bridge.facts import Refusal, RefusalKind
-from grpcsecure.tls.bridge.farewell import Farewells
-from grpcsecure.tls.bridge.handover import Handover
-from grpcsecure.tls.bridge.handshake import Handshake
-from grpcsecure.tls.bridge.heap import Heap
-from grpcsecure.tls.bridge.inner import release_inner
-from grpcsecure.tls.bridge.pipe import Pipe
-from grpcsecure.tls.bridge.reactor import IN, OUT, Deadlines, Reactor
-from grpcsecure.tls.bridge.refusals import RefusalLog
-from grpcsecure.tls.bridge.serving import ServedListener, build_all
-from grpcsecure.tls.bridge.stream import Scratch
-from grpcsecure.tls.bridge.wire import Channel, Frame, FrameKind, ProtocolError
+from grpcsecure.tls.bridge.child.handshake import Handshake
+from grpcsecure.tls.bridge.child.lingering_close import Farewells
+from grpcsecure.tls.bridge.child.pipe import Pipe
+from grpcsecure.tls.bridge.child.reactor import IN, OUT, Deadlines, Reactor
+from grpcsecure.tls.bridge.child.refusal_log import RefusalLog
+from grpcsecure.tls.bridge.child.served_listener import ServedListener, build_all
+from grpcsecure.tls.bridge.child.upstream_connect import Handover
+from grpcsecure.tls.bridge.heap_trimmer import Heap
+from grpcsecure.tls.bridge.ipc import messages
+from grpcsecure.tls.bridge.ipc.framing import Channel, Frame, FrameKind, ProtocolError
+from grpcsecure.tls.bridge.upstream_socket import release_inner
+from grpcsecure.tls.openssl.context import ContextError
+from grpcsecure.tls.openssl.handshake_result import Refusal, RefusalKind
+from grpcsecure.tls.openssl.stream import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from grpcsecure.tls.bridge.facts import PeerFacts
-    from grpcsecure.tls.bridge.handover import Waiting
-    from grpcsecure.tls.bridge.serving import ReadyMaterial
-    from grpcsecure.tls.bridge.stream import TlsStream
+    from grpcsecure.tls.bridge.child.served_listener import ReadyMaterial
+    from grpcsecure.tls.bridge.child.upstream_connect import Waiting
+    from grpcsecure.tls.openssl.handshake_result import PeerFacts
+    from grpcsecure.tls.openssl.stream import TlsStream
 
 __all__ = ["Engine"]
 

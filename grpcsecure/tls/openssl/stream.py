@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from OpenSSL import SSL
 from OpenSSL._util import ffi, lib
 
-from grpcsecure.tls.bridge.verdict import HandshakeRecord, der_of
+from grpcsecure.tls.openssl.verify_callback import HandshakeRecord, der_of
 
 if TYPE_CHECKING:
     import socket

@@ -9,14 +9,14 @@ from __future__ import annotations
 from socket import SHUT_WR
 from typing import TYPE_CHECKING
 
-from grpcsecure.tls.bridge.reactor import IN, OUT, Deadlines
+from grpcsecure.tls.bridge.child.reactor import IN, OUT, Deadlines
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from grpcsecure.tls.bridge.reactor import Reactor
-    from grpcsecure.tls.bridge.stream import Scratch, TlsStream
+    from grpcsecure.tls.bridge.child.reactor import Reactor
+    from grpcsecure.tls.openssl.stream import Scratch, TlsStream
 
 __all__ = ["Farewells"]
 

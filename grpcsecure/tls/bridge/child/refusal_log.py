@@ -6,13 +6,13 @@ import time
 from typing import TYPE_CHECKING
 
 from grpcsecure.frozen import replace
-from grpcsecure.tls.bridge.facts import Refusal, RefusalKind
-from grpcsecure.tls.bridge.verdict import error_text
+from grpcsecure.tls.openssl.handshake_result import Refusal, RefusalKind
+from grpcsecure.tls.openssl.verify_callback import error_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from grpcsecure.tls.bridge.verdict import HandshakeRecord
+    from grpcsecure.tls.openssl.verify_callback import HandshakeRecord
 
 __all__ = ["RefusalLog", "explain_failure", "explain_first_bytes"]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.frozen import frozen
 from grpcsecure.model.listener import Engine
-from grpcsecure.tls.bridge.facts import NOT_CHECKED
-from grpcsecure.tls.bridge.material import BridgeMaterial
+from grpcsecure.tls.openssl.handshake_result import NOT_CHECKED
+from grpcsecure.tls.openssl.settings import BridgeMaterial
 from grpcsecure.tls.verify import present_checked
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def rehearse_handshake(
     tls = listener.tls
     if tls is None or material is None or not tls.client_certificate.asks:
         return Rehearsal()
-    from grpcsecure.tls.bridge.replay import CertificateCheck
-    from grpcsecure.tls.bridge.verdict import UNUSABLE
+    from grpcsecure.tls.openssl.chain_check import CertificateCheck
+    from grpcsecure.tls.openssl.verify_callback import UNUSABLE
 
     # grpcio's own TLS does not ask how strong a client's key is.
     any_strength = tls.engine_in_use is Engine.GRPC

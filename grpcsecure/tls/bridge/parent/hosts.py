@@ -115,7 +115,7 @@ class _Thread:
         self._thread.start()
 
     def _run(self, control: socket.socket) -> None:
-        from grpcsecure.tls.bridge.engine import Engine
+        from grpcsecure.tls.bridge.child.event_loop import Engine
 
         try:
             Engine(control).run()

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from grpcsecure.model.listener import TlsVersion
 from grpcsecure.model.modes import ClientCertificateMode
-from grpcsecure.tls.bridge.facts import PeerFacts, Refusal, RefusalKind
-from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
-from grpcsecure.tls.bridge.wire import VERSION, Frame, FrameKind, ProtocolError
+from grpcsecure.tls.bridge.ipc.framing import VERSION, Frame, FrameKind, ProtocolError
+from grpcsecure.tls.openssl.handshake_result import PeerFacts, Refusal, RefusalKind
+from grpcsecure.tls.openssl.settings import BridgeMaterial, BridgeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

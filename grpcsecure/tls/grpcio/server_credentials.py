@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from grpcsecure.errors import KeyMaterialError
-from grpcsecure.tls.passage import Passage
+from grpcsecure.tls.grpcio.swap_barrier import Passage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.tls.bridge.names import read_names
+from grpcsecure.tls.openssl.certificate_names import read_names
 from grpcsecure.tls.pem import render_pem
 
 if TYPE_CHECKING:
-    from grpcsecure.tls.bridge.facts import PeerFacts
+    from grpcsecure.tls.openssl.handshake_result import PeerFacts
 
 __all__ = [
     "auth_context",

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from grpcsecure.tls.bridge.facts import PeerFacts
+    from grpcsecure.tls.openssl.handshake_result import PeerFacts
 
 __all__ = ["Registry"]
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from grpcsecure.tls.bridge.context import ContextError, build_context
-from grpcsecure.tls.bridge.reactor import Deadlines
-from grpcsecure.tls.bridge.wire import ProtocolError
+from grpcsecure.tls.bridge.child.reactor import Deadlines
+from grpcsecure.tls.bridge.ipc.framing import ProtocolError
+from grpcsecure.tls.openssl.context import ContextError, build_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from OpenSSL import SSL
 
-    from grpcsecure.tls.bridge.handshake import Handshake
-    from grpcsecure.tls.bridge.material import BridgeMaterial
-    from grpcsecure.tls.bridge.messages import ListenOrder
-    from grpcsecure.tls.bridge.reactor import Reactor
+    from grpcsecure.tls.bridge.child.handshake import Handshake
+    from grpcsecure.tls.bridge.child.reactor import Reactor
+    from grpcsecure.tls.bridge.ipc.messages import ListenOrder
+    from grpcsecure.tls.openssl.settings import BridgeMaterial
 
 __all__ = ["ReadyMaterial", "ServedListener", "build_all"]
 

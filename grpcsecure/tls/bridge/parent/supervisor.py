@@ -14,23 +14,23 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from grpcsecure.tls.bridge import messages
-from grpcsecure.tls.bridge.heap import Heap, heap_trimmer
-from grpcsecure.tls.bridge.hosts import ProcessHost
-from grpcsecure.tls.bridge.line import Line, NoAnswerError
-from grpcsecure.tls.bridge.material import BridgeMaterial, BridgeSettings
-from grpcsecure.tls.bridge.observer import (
+from grpcsecure.tls.bridge.heap_trimmer import Heap, heap_trimmer
+from grpcsecure.tls.bridge.ipc import messages
+from grpcsecure.tls.bridge.ipc.framing import Channel, Frame, FrameKind, ProtocolError
+from grpcsecure.tls.bridge.parent.control_client import Line, NoAnswerError
+from grpcsecure.tls.bridge.parent.hosts import ProcessHost
+from grpcsecure.tls.bridge.parent.observer import (
     BridgeError,
     BridgeListener,
     BridgeObserver,
 )
-from grpcsecure.tls.bridge.registry import Registry
-from grpcsecure.tls.bridge.wire import Channel, Frame, FrameKind, ProtocolError
+from grpcsecure.tls.bridge.parent.registry import Registry
+from grpcsecure.tls.openssl.settings import BridgeMaterial, BridgeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from grpcsecure.tls.bridge.hosts import Host, RunningBridge
+    from grpcsecure.tls.bridge.parent.hosts import Host, RunningBridge
     from grpcsecure.tls.material import Material
 
 __all__ = ["Bridge", "BridgeError", "BridgeListener", "BridgeObserver"]

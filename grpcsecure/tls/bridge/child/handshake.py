@@ -10,20 +10,28 @@ from typing import TYPE_CHECKING, Protocol
 
 from OpenSSL import SSL
 
-from grpcsecure.tls.bridge.address import render_address
-from grpcsecure.tls.bridge.context import NoH2Error
-from grpcsecure.tls.bridge.facts import NOT_CHECKED, PeerFacts, Refusal, RefusalKind
-from grpcsecure.tls.bridge.reactor import IN, OUT
-from grpcsecure.tls.bridge.refusals import explain_failure, explain_first_bytes
-from grpcsecure.tls.bridge.stream import StreamError, TlsStream, take_error
-from grpcsecure.tls.bridge.verdict import error_text
+from grpcsecure.tls.bridge.child.client_address import render_address
+from grpcsecure.tls.bridge.child.reactor import IN, OUT
+from grpcsecure.tls.bridge.child.refusal_log import explain_failure, explain_first_bytes
+from grpcsecure.tls.openssl.context import NoH2Error
+from grpcsecure.tls.openssl.handshake_result import (
+    NOT_CHECKED,
+    PeerFacts,
+    Refusal,
+    RefusalKind,
+)
+from grpcsecure.tls.openssl.stream import StreamError, TlsStream, take_error
+from grpcsecure.tls.openssl.verify_callback import error_text
 
 if TYPE_CHECKING:
     import socket
 
-    from grpcsecure.tls.bridge.reactor import Reactor
-    from grpcsecure.tls.bridge.serving import ReadyMaterial, ServedListener
-    from grpcsecure.tls.bridge.stream import Scratch
+    from grpcsecure.tls.bridge.child.reactor import Reactor
+    from grpcsecure.tls.bridge.child.served_listener import (
+        ReadyMaterial,
+        ServedListener,
+    )
+    from grpcsecure.tls.openssl.stream import Scratch
 
 __all__ = ["Handshake", "HandshakeOwner"]
 

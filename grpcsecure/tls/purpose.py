@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
 from grpcsecure.errors import CertificateError
-from grpcsecure.tls.peer import load_x509, subject_public_key_info
+from grpcsecure.tls.certificate import load_x509, subject_public_key_info
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes

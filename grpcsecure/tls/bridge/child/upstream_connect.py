@@ -9,16 +9,20 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Protocol
 
-from grpcsecure.tls.bridge.inner import connect_inner, open_inner, release_inner
-from grpcsecure.tls.bridge.messages import PeerMessage
-from grpcsecure.tls.bridge.reactor import Deadlines
+from grpcsecure.tls.bridge.child.reactor import Deadlines
+from grpcsecure.tls.bridge.ipc.messages import PeerMessage
+from grpcsecure.tls.bridge.upstream_socket import (
+    connect_inner,
+    open_inner,
+    release_inner,
+)
 
 if TYPE_CHECKING:
     import socket
 
-    from grpcsecure.tls.bridge.facts import PeerFacts
-    from grpcsecure.tls.bridge.handshake import Handshake
-    from grpcsecure.tls.bridge.reactor import Reactor
+    from grpcsecure.tls.bridge.child.handshake import Handshake
+    from grpcsecure.tls.bridge.child.reactor import Reactor
+    from grpcsecure.tls.openssl.handshake_result import PeerFacts
 
 __all__ = ["Handover", "HandoverOwner", "Waiting"]
 

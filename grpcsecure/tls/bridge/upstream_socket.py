@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from grpcsecure.model.listener import MAX_UNIX_PATH
-from grpcsecure.tls.bridge.stale import claim, name_prefix, remove_stale
+from grpcsecure.tls.bridge.stale_directories import claim, name_prefix, remove_stale
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from OpenSSL import SSL
 from OpenSSL._util import ffi, lib
 
-from grpcsecure.tls.bridge.der import DerError
-from grpcsecure.tls.bridge.names import read_names
+from grpcsecure.tls.openssl.certificate_names import read_names
+from grpcsecure.tls.openssl.der import DerError
 
 if TYPE_CHECKING:
-    from grpcsecure.tls.bridge.names import CertificateNames
+    from grpcsecure.tls.openssl.certificate_names import CertificateNames
 
 __all__ = [
     "UNUSABLE",

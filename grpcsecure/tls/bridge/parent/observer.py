@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import socket
 
     from grpcsecure.model.listener import TlsSettings
-    from grpcsecure.tls.bridge.facts import Refusal
     from grpcsecure.tls.material import Material
+    from grpcsecure.tls.openssl.handshake_result import Refusal
 
 __all__ = ["BridgeError", "BridgeListener", "BridgeObserver"]
 

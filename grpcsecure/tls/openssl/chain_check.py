@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from OpenSSL import SSL
 from OpenSSL._util import lib
 
-from grpcsecure.tls.bridge.context import build_check_context
-from grpcsecure.tls.bridge.verdict import HandshakeRecord, error_text
+from grpcsecure.tls.openssl.context import build_check_context
+from grpcsecure.tls.openssl.verify_callback import HandshakeRecord, error_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from grpcsecure.tls.bridge.material import BridgeMaterial
+    from grpcsecure.tls.openssl.settings import BridgeMaterial
 
 __all__ = ["CertificateCheck", "Outcome"]
 

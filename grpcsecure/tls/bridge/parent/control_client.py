@@ -11,15 +11,15 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from grpcsecure.tls.bridge import messages
-from grpcsecure.tls.bridge.observer import BridgeError
-from grpcsecure.tls.bridge.wire import ProtocolError
+from grpcsecure.tls.bridge.ipc import messages
+from grpcsecure.tls.bridge.ipc.framing import ProtocolError
+from grpcsecure.tls.bridge.parent.observer import BridgeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from grpcsecure.tls.bridge.material import BridgeMaterial
-    from grpcsecure.tls.bridge.wire import Channel, Frame
+    from grpcsecure.tls.bridge.ipc.framing import Channel, Frame
+    from grpcsecure.tls.openssl.settings import BridgeMaterial
 
 __all__ = ["Line", "NoAnswerError"]
 

@@ -11,14 +11,14 @@ from contextlib import suppress
 from socket import SHUT_WR
 from typing import TYPE_CHECKING, Protocol
 
-from grpcsecure.tls.bridge.reactor import IN, OUT
-from grpcsecure.tls.bridge.stream import READ_SIZE, WRITE_SIZE, StreamError
+from grpcsecure.tls.bridge.child.reactor import IN, OUT
+from grpcsecure.tls.openssl.stream import READ_SIZE, WRITE_SIZE, StreamError
 
 if TYPE_CHECKING:
     import socket
 
-    from grpcsecure.tls.bridge.reactor import Reactor
-    from grpcsecure.tls.bridge.stream import Scratch, TlsStream
+    from grpcsecure.tls.bridge.child.reactor import Reactor
+    from grpcsecure.tls.openssl.stream import Scratch, TlsStream
 
 __all__ = ["Pipe", "PipeOwner"]
 

@@ -11,7 +11,7 @@ import socket
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from grpcsecure.tls.bridge.der import (
+from grpcsecure.tls.openssl.der import (
     BIT_STRING,
     SEQUENCE,
     DerError,
@@ -22,7 +22,7 @@ from grpcsecure.tls.bridge.der import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from grpcsecure.tls.bridge.der import CertificateFields, Element
+    from grpcsecure.tls.openssl.der import CertificateFields, Element
 
 __all__ = ["CertificateNames", "read_names", "render_name"]
 

@@ -16,11 +16,11 @@ import sys
 import time
 from contextlib import suppress
 
-from grpcsecure.tls.bridge import messages
-from grpcsecure.tls.bridge.engine import Engine
-from grpcsecure.tls.bridge.heap import heap_trimmer
-from grpcsecure.tls.bridge.inner import remove_directory
-from grpcsecure.tls.bridge.wire import Channel
+from grpcsecure.tls.bridge.child.event_loop import Engine
+from grpcsecure.tls.bridge.heap_trimmer import heap_trimmer
+from grpcsecure.tls.bridge.ipc import messages
+from grpcsecure.tls.bridge.ipc.framing import Channel
+from grpcsecure.tls.bridge.upstream_socket import remove_directory
 
 _PR_SET_PDEATHSIG = 1
 

@@ -1,0 +1,1 @@
+"""The control channel between the server process and the bridge: frames and messages."""

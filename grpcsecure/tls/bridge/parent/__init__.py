@@ -1,0 +1,1 @@
+"""The side of the bridge that runs in the server process: starts, controls and observes it."""

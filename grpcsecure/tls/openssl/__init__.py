@@ -1,0 +1,1 @@
+"""OpenSSL through pyOpenSSL: contexts, TLS streams, and the check of a client certificate."""
