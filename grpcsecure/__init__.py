@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         VerifiedPeer,
     )
     from grpcsecure.server.app import Server, load
-    from grpcsecure.server.context import peer
+    from grpcsecure.server.rpc.call_context import peer
 
 # Written here, not asked of importlib.metadata, whose import takes as long as YAML's.
 __version__ = "0.1.0"
@@ -71,7 +71,7 @@ _HOMES = {
         "VerifiedPeer",
     ),
     "grpcsecure.server.app": ("Server", "load"),
-    "grpcsecure.server.context": ("peer",),
+    "grpcsecure.server.rpc.call_context": ("peer",),
 }
 
 

@@ -60,8 +60,11 @@ HOMES = {
     "cryptography": ("tls/", "devcerts/"),
     "google": ("server/",),
     "grpc": ("server/", "tls/grpcio/server_credentials.py"),
-    "grpc_health": ("server/health.py", "server/served.py"),
-    "grpc_reflection": ("server/reflection.py", "server/served.py"),
+    "grpc_health": ("server/services/health.py", "server/services/inventory.py"),
+    "grpc_reflection": (
+        "server/services/reflection.py",
+        "server/services/inventory.py",
+    ),
     "jsonschema": ("config/schema.py",),
     "jsonschema_rs": ("config/schema.py",),
     "typing_extensions": ("",),  # for type checkers only

@@ -43,7 +43,7 @@ def banner_fields(server: Server, *, elapsed: float) -> dict[str, object]:
 
 def _services(server: Server) -> dict[str, int]:
     """Count the methods of each service, the built-in ones included."""
-    from grpcsecure.server.served import built_in_services
+    from grpcsecure.server.services.inventory import built_in_services
 
     counts: dict[str, int] = {}
     for service in server.services:

@@ -260,6 +260,6 @@ def _show_startup_error(console: Console, error: StartupError) -> None:
     console.error(f"error: {error}")
     # The cause of a BindError is grpcio's; that of the others is the user's code.
     if error.__cause__ is not None and not isinstance(error, BindError):
-        from grpcsecure.server.user_code import user_traceback
+        from grpcsecure.server.services.user_code import user_traceback
 
         console.error(user_traceback(error.__cause__))

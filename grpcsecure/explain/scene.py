@@ -14,7 +14,7 @@ from grpcsecure.errors import ConfigError
 from grpcsecure.frozen import frozen
 from grpcsecure.policy.patterns import PatternKind, parse_method_pattern
 from grpcsecure.server.loading import Phase, load_config
-from grpcsecure.server.served import served_services
+from grpcsecure.server.services.inventory import served_services
 from grpcsecure.server.snapshot import build_snapshot
 
 if TYPE_CHECKING:

@@ -63,10 +63,10 @@ def _import_server() -> None:
     """Import what serving needs, whatever the config says: the child is at work."""
     import grpcsecure.config.document
     import grpcsecure.server.app
-    import grpcsecure.server.health
     import grpcsecure.server.lifecycle
-    import grpcsecure.server.reach
-    import grpcsecure.server.threads
+    import grpcsecure.server.policy_summary
+    import grpcsecure.server.runtime.threads
+    import grpcsecure.server.services.health
     import grpcsecure.tls.material  # noqa: F401
 
 

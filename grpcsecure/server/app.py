@@ -20,10 +20,10 @@ from grpcsecure.errors import (
 )
 from grpcsecure.model.server import Runtime
 from grpcsecure.model.units import render_duration
-from grpcsecure.server.assembly import Assembly
-from grpcsecure.server.audit import Auditor
 from grpcsecure.server.loading import load_config
-from grpcsecure.server.service_checks import check_together, pick_runtime
+from grpcsecure.server.rpc.audit import Auditor
+from grpcsecure.server.runtime.assembly import Assembly
+from grpcsecure.server.services.checks import check_together, pick_runtime
 from grpcsecure.server.snapshot import InForce, build_snapshot
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from grpcsecure.model.server import ServerConfig
-    from grpcsecure.server.aio import AsyncioRuntime, LoopRuntime
     from grpcsecure.server.loading import Loaded
-    from grpcsecure.server.ports import Ports
-    from grpcsecure.server.services import LoadedService
-    from grpcsecure.server.threads import ThreadsRuntime
-    from grpcsecure.server.upkeep import Upkeep
+    from grpcsecure.server.reload.maintenance import Upkeep
+    from grpcsecure.server.runtime.asyncio import AsyncioRuntime, LoopRuntime
+    from grpcsecure.server.runtime.ports import Ports
+    from grpcsecure.server.runtime.threads import ThreadsRuntime
+    from grpcsecure.server.services.loader import LoadedService
     from grpcsecure.tls.material import Material
 
 __all__ = ["Server", "load", "make_server"]
@@ -188,11 +188,11 @@ class Server:
         assembly, runtime = self._assemble()
         background: ThreadsRuntime | LoopRuntime
         if runtime is Runtime.ASYNCIO:
-            from grpcsecure.server.aio import LoopRuntime
+            from grpcsecure.server.runtime.asyncio import LoopRuntime
 
             background = LoopRuntime(assembly)
         else:
-            from grpcsecure.server.threads import ThreadsRuntime
+            from grpcsecure.server.runtime.threads import ThreadsRuntime
 
             background = ThreadsRuntime(assembly)
         self.addresses = background.start()
@@ -252,7 +252,7 @@ class Server:
         """What decides about calls, and how many methods it reaches, in words."""
         if self.config.authorization is None:
             return "none: every call is allowed"
-        from grpcsecure.server.reach import summarize_policy
+        from grpcsecure.server.policy_summary import summarize_policy
 
         return summarize_policy(self._document, self._services)
 
@@ -268,7 +268,7 @@ class Server:
 
     def _begin_upkeep(self, ports: Ports) -> None:
         # Not at start-up: nothing in it is needed before the server is ready.
-        from grpcsecure.server.upkeep import start_upkeep
+        from grpcsecure.server.reload.maintenance import start_upkeep
 
         self._upkeep = start_upkeep(
             self._loaded, self._in_force, ports, environ=self._environ
@@ -303,7 +303,7 @@ class Server:
         if runtime is Runtime.THREADS:
             await asyncio.to_thread(self.start)
             return self
-        from grpcsecure.server.aio import AsyncioRuntime
+        from grpcsecure.server.runtime.asyncio import AsyncioRuntime
 
         on_loop = AsyncioRuntime(assembly)
         self.addresses = await on_loop.start()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from grpcsecure.config.document import Document
     from grpcsecure.config.source import Source
     from grpcsecure.diagnostics.model import Case, Finding
-    from grpcsecure.server.services import LoadedService
+    from grpcsecure.server.services.loader import LoadedService
     from grpcsecure.tls.material import Material
     from grpcsecure.tls.pins import Pins
     from grpcsecure.watch.digest import Digest
@@ -206,8 +206,8 @@ def _files(loaded: Loaded, now: datetime) -> _Outcome:
 
 
 def _services(loaded: Loaded, _now: datetime) -> _Outcome:
-    from grpcsecure.server.service_checks import check_services
-    from grpcsecure.server.services import add_import_paths
+    from grpcsecure.server.services.checks import check_services
+    from grpcsecure.server.services.loader import add_import_paths
 
     document = _document(loaded)
     add_import_paths(document.config.server.import_paths)
@@ -226,7 +226,7 @@ def _methods(
         return ()
     from grpcsecure.checks.methods import check_methods
     from grpcsecure.checks.scopes import find_scopes
-    from grpcsecure.server.served import served_services
+    from grpcsecure.server.services.inventory import served_services
 
     served = served_services(document.config, services)
     if served is None:
@@ -240,7 +240,7 @@ def _policy_tests(loaded: Loaded, now: datetime) -> _Outcome:
     if authorization is None or not authorization.tests or loaded.pins is None:
         return _Outcome(findings=())
     from grpcsecure.checks.policy_tests import TestBench, run_policy_tests
-    from grpcsecure.server.served import served_services
+    from grpcsecure.server.services.inventory import served_services
 
     findings, cases = run_policy_tests(
         document,

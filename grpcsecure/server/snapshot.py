@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.frozen import field, frozen
-from grpcsecure.server.judging import Judge
+from grpcsecure.server.rpc.principals import Judge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

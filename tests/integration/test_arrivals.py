@@ -22,7 +22,7 @@ from support.raw_http2 import (
 from support.services import PATIENCE
 from support.silence import Silent, counted, known, silent_calls
 
-from grpcsecure.server import arrivals
+from grpcsecure.server.grpcio import sync_server as arrivals
 
 #: Plaintext, engine grpc, engine bridge; those that make raw calls have no certificate.
 LISTENERS = ("plain", "grpc-mutual", "mutual")

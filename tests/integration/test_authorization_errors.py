@@ -16,7 +16,7 @@ from support.guarded import KINDS, RUNTIMES, entered, knock, listeners, serve
 
 from grpcsecure.frozen import replace
 from grpcsecure.policy.engine import Policy
-from grpcsecure.server.judging import Judge
+from grpcsecure.server.rpc.principals import Judge
 
 UNKNOWN = (grpc.StatusCode.UNAUTHENTICATED, "not authenticated")
 METHODS = [*KINDS.values(), "/no.Such/Method"]

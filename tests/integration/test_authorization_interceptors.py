@@ -16,7 +16,7 @@ from support.bridge_certs import authority
 from support.guarded import connect, listeners, serve
 from support.services import PATIENCE
 
-from grpcsecure.server import gate
+from grpcsecure.server.rpc import authorizer as gate
 
 RUNTIMES = {"threads": "Acts", "asyncio": "ActsAio"}
 RULES = {"default": "allow"}

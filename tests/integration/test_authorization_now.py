@@ -23,8 +23,8 @@ from support.guarded import (
 from support.services import PATIENCE
 from support.silence import Silent
 
-from grpcsecure.server import gate
-from grpcsecure.server.gate import Gate
+from grpcsecure.server.rpc import authorizer as gate
+from grpcsecure.server.rpc.authorizer import Gate
 
 METHOD = KINDS["unary"]
 

@@ -18,7 +18,8 @@ from support.raw_http2 import Answer, exchange
 from support.servers import Conversation, failure, say
 from support.services import PATIENCE
 
-from grpcsecure.server import lasting, renewal
+from grpcsecure.server.grpcio import aio_server as lasting
+from grpcsecure.server.runtime import restarter as renewal
 
 #: Plaintext, engine grpc, engine bridge.
 LISTENERS = ("plain", "grpc-open", "open")

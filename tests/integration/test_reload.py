@@ -23,7 +23,7 @@ from support.reloading import (
 )
 from support.volumes import Volume
 
-from grpcsecure.server import reload
+from grpcsecure.server.reload.reloader import reloader as reload
 from grpcsecure.tls.bridge.parent import control_client as line
 
 #: What nothing can be made of.

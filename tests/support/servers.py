@@ -19,12 +19,12 @@ from grpcsecure.model.server import (
     ServerSettings,
     ServiceEntry,
 )
-from grpcsecure.server.aio import LoopRuntime
-from grpcsecure.server.assembly import Assembly
-from grpcsecure.server.audit import Auditor
-from grpcsecure.server.services import load_service
+from grpcsecure.server.rpc.audit import Auditor
+from grpcsecure.server.runtime.assembly import Assembly
+from grpcsecure.server.runtime.asyncio import LoopRuntime
+from grpcsecure.server.runtime.threads import ThreadsRuntime
+from grpcsecure.server.services.loader import load_service
 from grpcsecure.server.snapshot import InForce, build_snapshot
-from grpcsecure.server.threads import ThreadsRuntime
 
 if TYPE_CHECKING:
     from pathlib import Path

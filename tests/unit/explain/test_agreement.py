@@ -16,9 +16,9 @@ from support.explaining import ANYBODY, CONFIG, HELLO, ask, load, tls
 
 from grpcsecure.explain.callers import Asker
 from grpcsecure.explain.calls import Basis
-from grpcsecure.server.audit import Auditor
-from grpcsecure.server.context import ListenerView
-from grpcsecure.server.gate import Gate
+from grpcsecure.server.rpc.audit import Auditor
+from grpcsecure.server.rpc.authorizer import Gate
+from grpcsecure.server.rpc.call_context import ListenerView
 from grpcsecure.server.snapshot import InForce
 from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
 from grpcsecure.tls.simulated_handshake import rehearse_handshake

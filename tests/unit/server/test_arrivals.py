@@ -21,10 +21,10 @@ from support.services import PATIENCE, reply
 from support.silence import Silent, counted, known, silent_calls
 
 from grpcsecure.model.policy import Authorization
-from grpcsecure.server import arrivals
-from grpcsecure.server.arrivals import Arrivals
-from grpcsecure.server.pool import Pool
-from grpcsecure.server.threads_calls import ThreadsCalls
+from grpcsecure.server.grpcio import sync_server as arrivals
+from grpcsecure.server.grpcio.pool import Pool
+from grpcsecure.server.grpcio.sync_server import Arrivals
+from grpcsecure.server.rpc.threads_handlers import ThreadsCalls
 
 CANCELLED = grpc.StatusCode.CANCELLED
 OK = grpc.StatusCode.OK

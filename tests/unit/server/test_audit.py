@@ -12,9 +12,9 @@ from support.findings import PATIENT
 from support.policies import certificate
 
 from grpcsecure.model.server import ImportPath, ServerConfig, ServiceEntry
-from grpcsecure.server.audit import UNVERIFIED, Auditor, _event
 from grpcsecure.server.event_text import clip, escape, render_text
-from grpcsecure.server.judging import Judgement
+from grpcsecure.server.rpc.audit import UNVERIFIED, Auditor, _event
+from grpcsecure.server.rpc.principals import Judgement
 from grpcsecure.server.snapshot import Snapshot
 from grpcsecure.tls.verify import Presented, assess
 

@@ -13,8 +13,8 @@ from support.servers import assemble, custom
 
 from grpcsecure.errors import BindError
 from grpcsecure.model.listener import Listener, TcpAddress
-from grpcsecure.server.bridge_front import BridgeFront
-from grpcsecure.server.bridged import BridgedView
+from grpcsecure.server.rpc.bridged_caller import BridgedView
+from grpcsecure.server.runtime.bridge_listeners import BridgeFront
 
 
 @pytest.fixture(name="front")

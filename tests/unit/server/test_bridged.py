@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from support.bridge_certs import authority, certificate
 
-from grpcsecure.server.bridged import BridgedCaller
+from grpcsecure.server.rpc.bridged_caller import BridgedCaller
 from grpcsecure.tls.bridge.parent.auth_context import auth_context
 from grpcsecure.tls.memo import Memo
 from grpcsecure.tls.openssl.handshake_result import PeerFacts

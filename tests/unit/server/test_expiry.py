@@ -12,9 +12,9 @@ from support.reloading import Lines, authority, client
 from grpcsecure.frozen import replace
 from grpcsecure.model.listener import Listener, TcpAddress
 from grpcsecure.model.server import ImportPath, ServerConfig, ServiceEntry
-from grpcsecure.server.expiry import has_little_left, render_rest, stage
+from grpcsecure.server.reload.expiry import has_little_left, render_rest, stage
+from grpcsecure.server.reload.maintenance import ExpiryWatch
 from grpcsecure.server.snapshot import InForce, build_snapshot
-from grpcsecure.server.upkeep import ExpiryWatch
 from grpcsecure.tls.certificate import parse_certificate
 from grpcsecure.tls.material import Material
 

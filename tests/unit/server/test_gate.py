@@ -6,8 +6,8 @@ import pytest
 from support.policies import certificate
 
 from grpcsecure.model.policy import Decision, Effect
-from grpcsecure.server.gate import explain_denial
-from grpcsecure.server.judging import Judgement
+from grpcsecure.server.rpc.authorizer import explain_denial
+from grpcsecure.server.rpc.principals import Judgement
 from grpcsecure.tls.verify import Assessment
 
 NOT_ALLOWED = Decision(effect=Effect.DENY, rule=None, is_known=True)

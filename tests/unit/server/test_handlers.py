@@ -14,7 +14,7 @@ from support.servers import ask, custom, failure, running, say
 from support.services import PATIENCE, reply
 
 import grpcsecure
-from grpcsecure.server.context import AsyncioContext
+from grpcsecure.server.rpc.call_context import AsyncioContext
 
 
 @pytest.fixture(name="runtime", params=["threads", "asyncio"])

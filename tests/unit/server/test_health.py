@@ -12,7 +12,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from support.servers import RUNTIMES, custom, failure, running
 from support.services import PATIENCE, reply
 
-from grpcsecure.server.health import ThreadsHealth
+from grpcsecure.server.services.health import ThreadsHealth
 
 SERVING = HealthCheckResponse.SERVING
 NOT_SERVING = HealthCheckResponse.NOT_SERVING

@@ -7,8 +7,8 @@ import gc
 import pytest
 from support.policies import certificate
 
-from grpcsecure.server.bridged import BridgedView
-from grpcsecure.server.judging import Judge
+from grpcsecure.server.rpc.bridged_caller import BridgedView
+from grpcsecure.server.rpc.principals import Judge
 from grpcsecure.tls.openssl.handshake_result import PeerFacts
 from grpcsecure.tls.verify import Presented
 

@@ -8,8 +8,8 @@ import pytest
 from support.servers import assemble, entry
 
 from grpcsecure.model.modes import ClientCertificateMode
-from grpcsecure.server.bridged import BridgedView
-from grpcsecure.server.lapsed import LapsedConnections
+from grpcsecure.server.reload.connection_sweeper import LapsedConnections
+from grpcsecure.server.rpc.bridged_caller import BridgedView
 from grpcsecure.tls.bridge.parent.registry import Registry
 from grpcsecure.tls.openssl.handshake_result import PeerFacts
 

@@ -11,7 +11,7 @@ from weakref import finalize
 
 import pytest
 
-from grpcsecure.server.pool import Pool, Work
+from grpcsecure.server.grpcio.pool import Pool, Work
 
 PATIENCE = 10.0
 
@@ -252,7 +252,7 @@ def test_the_interpreter_waits_for_work_but_not_for_sleep():
     """A running handler finishes before the process ends; an idle thread is no hold."""
     code = """
 import os, threading
-from grpcsecure.server.pool import Pool, Work
+from grpcsecure.server.grpcio.pool import Pool, Work
 pool, begun = Pool(2, "test"), threading.Event()
 reader, writer = os.pipe()
 pool.submit(int)

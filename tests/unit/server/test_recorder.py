@@ -9,7 +9,7 @@ import pytest
 from grpc_health.v1 import health_pb2_grpc
 from helloworld import greeter, greeter_aio, helloworld_pb2, helloworld_pb2_grpc
 
-from grpcsecure.server.recorder import is_coroutine, record
+from grpcsecure.server.services.recorder import is_coroutine, record
 
 REGISTER = helloworld_pb2_grpc.add_GreeterServicer_to_server
 METHODS = ["SayHello", "SayHelloManyTimes", "SayHelloToAll", "Chat"]

@@ -25,7 +25,7 @@ from grpcsecure.model.server import (
     ServerSettings,
     ServiceEntry,
 )
-from grpcsecure.server.restart import keys_that_need_a_restart
+from grpcsecure.server.reload.restart_required import keys_that_need_a_restart
 
 TLS = TlsSettings(
     certificate=Path("/a.pem"),

@@ -10,7 +10,7 @@ import pytest
 
 import grpcsecure
 from grpcsecure.model.server import ImportPath
-from grpcsecure.server.user_code import user_traceback
+from grpcsecure.server.services.user_code import user_traceback
 
 
 def compiled(text, path):

@@ -17,8 +17,8 @@ from grpcsecure.diagnostics.catalog import services as kinds
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.errors import StartupError
 from grpcsecure.frozen import frozen, replace
-from grpcsecure.server.recorder import Method, record
-from grpcsecure.server.user_code import user_traceback
+from grpcsecure.server.services.recorder import Method, record
+from grpcsecure.server.services.user_code import user_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

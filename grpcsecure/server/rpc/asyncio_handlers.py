@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from grpcsecure.server import gate as gates
-from grpcsecure.server.context import AsyncioContext
-from grpcsecure.server.gate import NOT_FOUND, GuardedMethod
-from grpcsecure.server.handlers import NO_STREAM, make_handler
-from grpcsecure.server.plain import PlainContext, run_stream, run_unary
-from grpcsecure.server.recorder import behaviour_of, is_coroutine
+from grpcsecure.server.rpc import authorizer as gates
+from grpcsecure.server.rpc.authorizer import NOT_FOUND, GuardedMethod
+from grpcsecure.server.rpc.call_context import AsyncioContext
+from grpcsecure.server.rpc.handlers import NO_STREAM, make_handler
+from grpcsecure.server.rpc.sync_in_asyncio import PlainContext, run_stream, run_unary
+from grpcsecure.server.services.recorder import behaviour_of, is_coroutine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from concurrent.futures import Executor
 
-    from grpcsecure.server.gate import Gate
+    from grpcsecure.server.rpc.authorizer import Gate
 
     Behaviour = Callable[..., Any]
 

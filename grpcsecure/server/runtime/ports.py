@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from grpcsecure.errors import KeyMaterialError, StartupError
 from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TcpAddress
-from grpcsecure.server.bind import bind
+from grpcsecure.server.runtime.bind import bind
 from grpcsecure.tls.bridge.parent.observer import BridgeError
 from grpcsecure.tls.grpcio.server_credentials import NativeCredentials
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from grpcsecure.model.listener import Listener
-    from grpcsecure.server.assembly import Assembly
-    from grpcsecure.server.bridge_front import BridgeFront
-    from grpcsecure.server.bridged import BridgedView
+    from grpcsecure.server.rpc.bridged_caller import BridgedView
+    from grpcsecure.server.runtime.assembly import Assembly
+    from grpcsecure.server.runtime.bridge_listeners import BridgeFront
     from grpcsecure.tls.material import Material
 
 __all__ = ["Ports", "SwapError"]
@@ -141,7 +141,7 @@ class Ports:
 
 
 def _make_front(on_failure: Callable[[str], None]) -> BridgeFront:
-    from grpcsecure.server.bridge_front import BridgeFront
+    from grpcsecure.server.runtime.bridge_listeners import BridgeFront
 
     try:
         return BridgeFront(on_failure)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.checks.methods import ServedService
 from grpcsecure.frozen import replace
-from grpcsecure.server.recorder import record
-from grpcsecure.server.service_checks import REFLECTION_V1
+from grpcsecure.server.services.checks import REFLECTION_V1
+from grpcsecure.server.services.recorder import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from grpcsecure.config.tree import Path
     from grpcsecure.model.server import ServerConfig, ServerSettings
-    from grpcsecure.server.recorder import Method
-    from grpcsecure.server.services import LoadedService
+    from grpcsecure.server.services.loader import LoadedService
+    from grpcsecure.server.services.recorder import Method
 
 __all__ = ["built_in_services", "served_services"]
 

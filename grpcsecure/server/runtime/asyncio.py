@@ -9,20 +9,20 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from grpcsecure.server.asyncio_calls import AsyncioCalls
-from grpcsecure.server.handlers import AsyncioInterceptor
-from grpcsecure.server.lasting import make_server
-from grpcsecure.server.methods import Methods
-from grpcsecure.server.ports import Ports
-from grpcsecure.server.renewal import Served
+from grpcsecure.server.grpcio.aio_server import make_server
+from grpcsecure.server.rpc.asyncio_handlers import AsyncioCalls
+from grpcsecure.server.rpc.handlers import AsyncioInterceptor
+from grpcsecure.server.rpc.method_table import Methods
+from grpcsecure.server.runtime.ports import Ports
+from grpcsecure.server.runtime.restarter import Served
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from grpcsecure.model.listener import Listener
-    from grpcsecure.server.assembly import Assembly, Registration
-    from grpcsecure.server.gate import Gate
-    from grpcsecure.server.lasting import LastingServer
+    from grpcsecure.server.grpcio.aio_server import LastingServer
+    from grpcsecure.server.rpc.authorizer import Gate
+    from grpcsecure.server.runtime.assembly import Assembly, Registration
 
 __all__ = ["AsyncioRuntime", "LoopRuntime"]
 
@@ -114,7 +114,10 @@ class AsyncioRuntime:
     async def _built_in(self) -> list[Registration]:
         if not self._assembly.config.server.health:
             return []
-        from grpcsecure.server.health import AsyncioHealth, add_HealthServicer_to_server
+        from grpcsecure.server.services.health import (
+            AsyncioHealth,
+            add_HealthServicer_to_server,
+        )
 
         self._health = AsyncioHealth(self._assembly.service_names())
         await self._health.start()

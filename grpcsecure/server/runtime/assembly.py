@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from grpcsecure.errors import StartupError
 from grpcsecure.frozen import frozen
-from grpcsecure.server.context import ListenerView
-from grpcsecure.server.gate import Gate
-from grpcsecure.server.handlers import UnknownMethods, WrappedService
-from grpcsecure.server.services import record_created
+from grpcsecure.server.rpc.authorizer import Gate
+from grpcsecure.server.rpc.call_context import ListenerView
+from grpcsecure.server.rpc.handlers import UnknownMethods, WrappedService
+from grpcsecure.server.services.loader import record_created
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from grpcsecure.model.listener import Listener
     from grpcsecure.model.server import ServerConfig
-    from grpcsecure.server.audit import Auditor
-    from grpcsecure.server.methods import Methods
-    from grpcsecure.server.services import LoadedService
+    from grpcsecure.server.rpc.audit import Auditor
+    from grpcsecure.server.rpc.method_table import Methods
+    from grpcsecure.server.services.loader import LoadedService
     from grpcsecure.server.snapshot import InForce
 
 __all__ = ["Assembly", "Registration", "Selected"]
@@ -83,7 +83,7 @@ class Assembly:
     def _view(self, listener: Listener) -> ListenerView:
         mode = listener.tls.client_certificate if listener.tls else None
         if mode is not None and listener.is_bridged:
-            from grpcsecure.server.bridged import BridgedView
+            from grpcsecure.server.rpc.bridged_caller import BridgedView
 
             return BridgedView(listener.name, mode, self.in_force)
         return ListenerView(listener.name, mode, self.in_force)
@@ -123,7 +123,7 @@ class Assembly:
         for register, servicer in registrations:
             register(servicer, selected)
         if self.config.server.reflection:
-            from grpcsecure.server.reflection import register_reflection
+            from grpcsecure.server.services.reflection import register_reflection
 
             register_reflection(selected.registered, selected, on_asyncio=on_asyncio)
         if wraps:

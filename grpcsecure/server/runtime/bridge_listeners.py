@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from grpcsecure.errors import BindError, StartupError
 from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TcpAddress, UnixAddress
-from grpcsecure.server.bind import bind, refuse_live_socket
+from grpcsecure.server.runtime.bind import bind, refuse_live_socket
 from grpcsecure.tls.bridge.parent.supervisor import Bridge, BridgeError, BridgeListener
 from grpcsecure.tls.bridge.upstream_socket import InnerDirectory
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from grpcsecure.model.listener import Listener
-    from grpcsecure.server.bridged import BridgedView
+    from grpcsecure.server.rpc.bridged_caller import BridgedView
     from grpcsecure.tls.material import Material
     from grpcsecure.tls.openssl.handshake_result import Refusal
 

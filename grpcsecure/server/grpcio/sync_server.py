@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 from grpc import _server as grpc_server
 from grpc._cython import cygrpc
 
-from grpcsecure.server import gate
-from grpcsecure.server.pool import Work
-from grpcsecure.server.threads_calls import Admission, GuardedCall
+from grpcsecure.server.grpcio.pool import Work
+from grpcsecure.server.rpc import authorizer as gate
+from grpcsecure.server.rpc.threads_handlers import Admission, GuardedCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from grpcsecure.server.pool import Pool
+    from grpcsecure.server.grpcio.pool import Pool
 
 __all__ = ["Arrivals"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from grpcsecure.server.service_checks import REFLECTION_V1
+from grpcsecure.server.services.checks import REFLECTION_V1
 
 if TYPE_CHECKING:
     from collections.abc import Callable

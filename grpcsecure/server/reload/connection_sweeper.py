@@ -14,8 +14,8 @@ from grpcsecure.server.event_text import escape
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from grpcsecure.server.bridged import BridgedView
-    from grpcsecure.server.judging import Judgement
+    from grpcsecure.server.rpc.bridged_caller import BridgedView
+    from grpcsecure.server.rpc.principals import Judgement
     from grpcsecure.server.snapshot import InForce, Snapshot
     from grpcsecure.tls.openssl.handshake_result import PeerFacts
     from grpcsecure.tls.verify import Assessment

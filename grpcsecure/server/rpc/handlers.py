@@ -14,7 +14,7 @@ import grpc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from grpcsecure.server.methods import Methods
+    from grpcsecure.server.rpc.method_table import Methods
 
 __all__ = [
     "NO_STREAM",

@@ -12,9 +12,9 @@ import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from grpcsecure.server.expiry import render_rest, stage
-from grpcsecure.server.lapsed import LapsedConnections
-from grpcsecure.server.reload import Reloader
+from grpcsecure.server.reload.connection_sweeper import LapsedConnections
+from grpcsecure.server.reload.expiry import render_rest, stage
+from grpcsecure.server.reload.reloader import Reloader
 from grpcsecure.watch.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from grpcsecure.model.peer import Certificate
     from grpcsecure.model.server import ReloadSettings
     from grpcsecure.server.loading import Loaded
-    from grpcsecure.server.ports import Ports
+    from grpcsecure.server.runtime.ports import Ports
     from grpcsecure.server.snapshot import InForce, Snapshot
     from grpcsecure.watch.digest import Digest
 

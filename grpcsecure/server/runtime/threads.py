@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
-from grpcsecure.server.arrivals import Arrivals
-from grpcsecure.server.handlers import ThreadsInterceptor
-from grpcsecure.server.methods import Methods
-from grpcsecure.server.pool import Pool
-from grpcsecure.server.ports import Ports
-from grpcsecure.server.threads_calls import ThreadsCalls
+from grpcsecure.server.grpcio.pool import Pool
+from grpcsecure.server.grpcio.sync_server import Arrivals
+from grpcsecure.server.rpc.handlers import ThreadsInterceptor
+from grpcsecure.server.rpc.method_table import Methods
+from grpcsecure.server.rpc.threads_handlers import ThreadsCalls
+from grpcsecure.server.runtime.ports import Ports
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
     from grpcsecure.model.listener import Listener
-    from grpcsecure.server.assembly import Assembly, Registration
+    from grpcsecure.server.runtime.assembly import Assembly, Registration
 
 __all__ = ["ThreadsRuntime"]
 
@@ -97,7 +97,10 @@ class ThreadsRuntime:
     def _built_in(self) -> list[Registration]:
         if not self._assembly.config.server.health:
             return []
-        from grpcsecure.server.health import ThreadsHealth, add_HealthServicer_to_server
+        from grpcsecure.server.services.health import (
+            ThreadsHealth,
+            add_HealthServicer_to_server,
+        )
 
         self._health = ThreadsHealth(self._assembly.service_names())
         return [(add_HealthServicer_to_server, self._health)]

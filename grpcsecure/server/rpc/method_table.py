@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grpcsecure.server.handlers import Calls
+    from grpcsecure.server.rpc.handlers import Calls
 
 __all__ = ["Methods"]
 

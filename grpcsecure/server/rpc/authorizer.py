@@ -14,15 +14,15 @@ import grpc
 
 from grpcsecure.model.policy import Effect
 from grpcsecure.model.server import ErrorDetail
-from grpcsecure.server.audit import NOBODY, UNDECIDED, UNVERIFIED
 from grpcsecure.server.event_text import escape
+from grpcsecure.server.rpc.audit import NOBODY, UNDECIDED, UNVERIFIED
 
 if TYPE_CHECKING:
     from grpcsecure.model.peer import Certificate
     from grpcsecure.model.policy import Decision
-    from grpcsecure.server.audit import Auditor
-    from grpcsecure.server.context import ListenerView
-    from grpcsecure.server.judging import Judgement
+    from grpcsecure.server.rpc.audit import Auditor
+    from grpcsecure.server.rpc.call_context import ListenerView
+    from grpcsecure.server.rpc.principals import Judgement
     from grpcsecure.server.snapshot import InForce
 
 __all__ = ["FRESH", "NOT_FOUND", "Gate", "GuardedMethod", "Refusal"]

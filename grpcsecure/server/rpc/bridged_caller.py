@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from grpcsecure.server.context import ListenerView
-from grpcsecure.server.running import RunningCalls
+from grpcsecure.server.rpc.call_context import ListenerView
+from grpcsecure.server.rpc.inflight_calls import RunningCalls
 from grpcsecure.tls.bridge.parent import auth_context as native
 from grpcsecure.tls.verify import Presented, present_checked
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from grpcsecure.server.context import AsyncioContext, no_exception
+from grpcsecure.server.rpc.call_context import AsyncioContext, no_exception
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
     from concurrent.futures import Executor, Future
 
-    from grpcsecure.server.context import ListenerView
+    from grpcsecure.server.rpc.call_context import ListenerView
 
 __all__ = ["PlainContext", "run_stream", "run_unary"]
 

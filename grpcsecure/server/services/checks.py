@@ -8,7 +8,7 @@ from grpcsecure.diagnostics.catalog import services as kinds
 from grpcsecure.diagnostics.model import Label
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.model.server import Runtime
-from grpcsecure.server.services import load_service
+from grpcsecure.server.services.loader import load_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.model import Finding
     from grpcsecure.model.server import ServerSettings
-    from grpcsecure.server.services import LoadedService
+    from grpcsecure.server.services.loader import LoadedService
 
 __all__ = [
     "HEALTH",

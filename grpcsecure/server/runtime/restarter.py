@@ -17,7 +17,7 @@ from grpcsecure.errors import GrpcSecureError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from grpcsecure.server.lasting import LastingServer
+    from grpcsecure.server.grpcio.aio_server import LastingServer
 
 __all__ = ["Served"]
 

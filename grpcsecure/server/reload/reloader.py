@@ -15,11 +15,11 @@ from grpcsecure.diagnostics.catalog import tool as kinds
 from grpcsecure.diagnostics.ignore import make_report
 from grpcsecure.diagnostics.model import Finding
 from grpcsecure.frozen import replace
-from grpcsecure.server.changes import describe_changes
-from grpcsecure.server.expiry import has_little_left, render_rest
 from grpcsecure.server.loading import Phase, load_config, load_rest
-from grpcsecure.server.ports import SwapError
-from grpcsecure.server.restart import keys_that_need_a_restart
+from grpcsecure.server.reload.changes import describe_changes
+from grpcsecure.server.reload.expiry import has_little_left, render_rest
+from grpcsecure.server.reload.restart_required import keys_that_need_a_restart
+from grpcsecure.server.runtime.ports import SwapError
 from grpcsecure.server.snapshot import build_snapshot
 from grpcsecure.server.watching import watch_set
 from grpcsecure.watch.debounce import Outcome

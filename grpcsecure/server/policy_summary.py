@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from grpcsecure.checks.methods import KnownMethods, unreached
 from grpcsecure.checks.scopes import find_scopes
 from grpcsecure.model.policy import Effect
-from grpcsecure.server.served import served_services
+from grpcsecure.server.services.inventory import served_services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from grpcsecure.config.document import Document
     from grpcsecure.model.policy import Authorization
-    from grpcsecure.server.services import LoadedService
+    from grpcsecure.server.services.loader import LoadedService
 
 __all__ = ["summarize_policy"]
 

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import grpc
 
-from grpcsecure.server import gate as gates
-from grpcsecure.server.context import CallContext
-from grpcsecure.server.gate import NOT_FOUND, GuardedMethod
-from grpcsecure.server.handlers import NO_STREAM, make_handler
-from grpcsecure.server.recorder import behaviour_of
+from grpcsecure.server.rpc import authorizer as gates
+from grpcsecure.server.rpc.authorizer import NOT_FOUND, GuardedMethod
+from grpcsecure.server.rpc.call_context import CallContext
+from grpcsecure.server.rpc.handlers import NO_STREAM, make_handler
+from grpcsecure.server.services.recorder import behaviour_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from grpcsecure.server.gate import Gate, Refusal
+    from grpcsecure.server.rpc.authorizer import Gate, Refusal
 
     Behaviour = Callable[..., Any]
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from grpcsecure.model.peer import Certificate
-    from grpcsecure.server.judging import Judgement
+    from grpcsecure.server.rpc.principals import Judgement
     from grpcsecure.server.snapshot import Snapshot
 
 __all__ = ["NOBODY", "UNDECIDED", "UNVERIFIED", "Auditor"]

@@ -1,0 +1,1 @@
+"""Changes while the server runs: reloads, expiring certificates, invalid connections."""
