@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 
 from verdicts import options, print_machine
 
-from grpcsecure.model.peer import Certificate, VerifiedPeer
-from grpcsecure.model.policy import (
+from grpcsecure.model.authorization import (
     Authorization,
     Criterion,
     Effect,
@@ -28,7 +27,8 @@ from grpcsecure.model.policy import (
     MetadataCondition,
     Rule,
 )
-from grpcsecure.policy.engine import Call, Policy, compile_policy
+from grpcsecure.model.peer import Certificate, VerifiedPeer
+from grpcsecure.policy.decision import Call, Policy, compile_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from grpcsecure.diagnostics.model import quote
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.errors import UsageError
 from grpcsecure.frozen import frozen
-from grpcsecure.model.policy import Matcher, MatcherKind
+from grpcsecure.model.authorization import Matcher, MatcherKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from grpcsecure.explain.callers import Asker
     from grpcsecure.explain.calls import Question
     from grpcsecure.explain.scene import Scene
-    from grpcsecure.model.policy import Criterion
+    from grpcsecure.model.authorization import Criterion
 
 __all__ = ["Asked"]
 
@@ -157,7 +157,7 @@ def _no_such_kind(name: str) -> str:
 
 
 def _parse_metadata(texts: Iterable[str]) -> Iterator[tuple[str, str | bytes]]:
-    from grpcsecure.model.names import parse_metadata_value
+    from grpcsecure.model.name_patterns import parse_metadata_value
 
     for text in texts:
         key, equals, value = text.partition("=")

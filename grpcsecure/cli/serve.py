@@ -154,8 +154,8 @@ def _load(name: str, profile: str | None, ahead: Ahead | None) -> Server:
     # The libraries are no garbage, now or later; the user's own code comes next.
     gc.freeze()
     gc.enable()
+    from grpcsecure.checking.pipeline import load_services
     from grpcsecure.server.app import make_server
-    from grpcsecure.server.loading import load_services
 
     return make_server(load_services(loaded, now=now), environ=os.environ)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from grpcsecure.checking.pipeline import Phase, load_config
 from grpcsecure.cli.options import config_or_default, profile_option
 from grpcsecure.config.source import read_source
 from grpcsecure.diagnostics.ignore import Draft, Ignores, make_reports
@@ -19,7 +20,6 @@ from grpcsecure.diagnostics.model import Finding, Report
 from grpcsecure.diagnostics.render import FORMATS, render
 from grpcsecure.errors import ExitCode, KeyMaterialError, UsageError
 from grpcsecure.frozen import replace
-from grpcsecure.server.loading import Phase, load_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -140,7 +140,7 @@ def _last_phase(*, syntax_only: bool, no_services: bool) -> Phase:
 
 
 def _read_previous(path: Path) -> tuple[Certificate, ...]:
-    from grpcsecure.checks.previous import read_previous
+    from grpcsecure.checking.key_files.previous import read_previous
 
     try:
         return read_previous(path)
@@ -185,7 +185,7 @@ class _Run:
             source, profile=profile, environ=os.environ, now=now, last=self.last
         )
         if self.previous and loaded.document is not None:
-            from grpcsecure.checks.previous import check_previous
+            from grpcsecure.checking.key_files.previous import check_previous
 
             found = check_previous(
                 loaded.document, loaded.materials, self.previous, now

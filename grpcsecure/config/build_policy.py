@@ -12,17 +12,7 @@ from typing import TYPE_CHECKING
 from grpcsecure.config.parts import Part, items_of, texts_of, value_of
 from grpcsecure.config.tree import Sequence
 from grpcsecure.config.wording import is_from_variable
-from grpcsecure.model.names import (
-    parse_dns_pattern,
-    parse_email,
-    parse_ip,
-    parse_metadata_value,
-    parse_sha256,
-    parse_spiffe_pattern,
-    parse_subject,
-    parse_uri_pattern,
-)
-from grpcsecure.model.policy import (
+from grpcsecure.model.authorization import (
     AuditLevel,
     AuditSettings,
     Authorization,
@@ -35,6 +25,16 @@ from grpcsecure.model.policy import (
     MetadataCondition,
     PolicyTest,
     Rule,
+)
+from grpcsecure.model.name_patterns import (
+    parse_dns_pattern,
+    parse_email,
+    parse_ip,
+    parse_metadata_value,
+    parse_sha256,
+    parse_spiffe_pattern,
+    parse_subject,
+    parse_uri_pattern,
 )
 
 if TYPE_CHECKING:

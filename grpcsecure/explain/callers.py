@@ -9,12 +9,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from grpcsecure.checks.callers import is_concrete, made_up_peer
 from grpcsecure.explain.facts import client_ca_of
 from grpcsecure.frozen import frozen
+from grpcsecure.model.authorization import Criterion, Matcher
 from grpcsecure.model.peer import PeerState
-from grpcsecure.model.policy import Criterion, Matcher
-from grpcsecure.policy.facts import needed_fact
+from grpcsecure.policy.certificate_facts import needed_fact
+from grpcsecure.policy.synthetic_peers import is_concrete, made_up_peer
 from grpcsecure.tls.simulated_handshake import rehearse_handshake
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from grpcsecure.explain.scene import Scene
+    from grpcsecure.model.authorization import MatcherKind
     from grpcsecure.model.listener import Listener
     from grpcsecure.model.peer import Certificate, Peer
-    from grpcsecure.model.policy import MatcherKind
-    from grpcsecure.policy.engine import Standing
+    from grpcsecure.policy.decision import Standing
 
 __all__ = ["Asker", "CallerFacts", "Seen", "describe_names", "made_up_name", "see"]
 

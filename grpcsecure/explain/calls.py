@@ -14,8 +14,8 @@ from grpcsecure.explain.facts import listener_facts
 from grpcsecure.explain.reasons import explain_step
 from grpcsecure.explain.table import Change
 from grpcsecure.frozen import frozen
-from grpcsecure.model.policy import Effect
-from grpcsecure.policy.engine import Call
+from grpcsecure.model.authorization import Effect
+from grpcsecure.policy.decision import Call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from grpcsecure.explain.callers import Asker, CallerFacts, Seen
     from grpcsecure.explain.facts import ListenerFacts
     from grpcsecure.explain.scene import Scene
+    from grpcsecure.model.authorization import Rule
     from grpcsecure.model.listener import Listener
-    from grpcsecure.model.policy import Rule
 
 __all__ = ["Basis", "Explanation", "Question", "StepFacts", "Verdict", "explain_call"]
 

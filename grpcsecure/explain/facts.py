@@ -8,18 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.frozen import frozen
+from grpcsecure.model.authorization import BuiltIn
 from grpcsecure.model.matrix import CLIENTS
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.model.peer import PeerState
-from grpcsecure.model.policy import BuiltIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from grpcsecure.diagnostics.model import Span
     from grpcsecure.explain.scene import Scene
+    from grpcsecure.model.authorization import Identity
     from grpcsecure.model.listener import Listener
-    from grpcsecure.model.policy import Identity
 
 __all__ = [
     "Caller",

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.explain.callers import describe_names
 from grpcsecure.explain.wording import any_of, count
+from grpcsecure.model.authorization import BuiltIn, Effect, MatcherKind
 from grpcsecure.model.peer import PeerState
-from grpcsecure.model.policy import BuiltIn, Effect, MatcherKind
-from grpcsecure.policy.engine import Miss
+from grpcsecure.policy.decision import Miss
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from grpcsecure.explain.scene import Scene
+    from grpcsecure.model.authorization import Identity, Rule
     from grpcsecure.model.peer import Peer
-    from grpcsecure.model.policy import Identity, Rule
-    from grpcsecure.policy.engine import Call, Standing, Step
+    from grpcsecure.policy.decision import Call, Standing, Step
 
 __all__ = ["explain_step"]
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.checks.methods import service_of
+from grpcsecure.checking.pipeline import Phase, load_config
+from grpcsecure.checking.rules.methods import service_of
 from grpcsecure.config.tree import Mapping, plain
 from grpcsecure.diagnostics.ignore import make_report
 from grpcsecure.errors import ConfigError
 from grpcsecure.frozen import frozen
 from grpcsecure.policy.patterns import PatternKind, parse_method_pattern
-from grpcsecure.server.loading import Phase, load_config
 from grpcsecure.server.services.inventory import served_services
 from grpcsecure.server.snapshot import build_snapshot
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as AbcMapping
     from datetime import datetime
 
+    from grpcsecure.checking.pipeline import Loaded
     from grpcsecure.config.document import Document
     from grpcsecure.config.source import Source
     from grpcsecure.config.tree import Node
     from grpcsecure.diagnostics.model import Span
+    from grpcsecure.model.authorization import Rule
     from grpcsecure.model.listener import Listener
-    from grpcsecure.model.policy import Rule
     from grpcsecure.model.server import ServerConfig
-    from grpcsecure.server.loading import Loaded
     from grpcsecure.server.snapshot import Snapshot
 
 __all__ = ["Scene", "load_scene"]

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.checks.identity_use import can_have
-from grpcsecure.model.policy import BuiltIn, Effect
-from grpcsecure.policy.engine import Standing
+from grpcsecure.checking.rules.identity_use import can_have
+from grpcsecure.model.authorization import BuiltIn, Effect
+from grpcsecure.policy.decision import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from grpcsecure.explain.scene import Scene
+    from grpcsecure.model.authorization import Identity, Rule
     from grpcsecure.model.listener import Listener
-    from grpcsecure.model.policy import Identity, Rule
 
 __all__ = ["is_only_claimed", "rules_of", "standing_of"]
 

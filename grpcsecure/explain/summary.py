@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.explain.table import Exposure
 from grpcsecure.frozen import frozen, replace
-from grpcsecure.model.policy import BuiltIn, Effect
+from grpcsecure.model.authorization import BuiltIn, Effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from grpcsecure.explain.table import Cell, Change, Row, RuleFacts, Section, Table
-    from grpcsecure.model.policy import MetadataCondition, Rule
+    from grpcsecure.model.authorization import MetadataCondition, Rule
 
 __all__ = [
     "Group",

@@ -18,9 +18,9 @@ from grpcsecure.explain.facts import (
 )
 from grpcsecure.explain.standings import is_only_claimed, rules_of, standing_of
 from grpcsecure.frozen import frozen, replace
-from grpcsecure.model.names import parse_metadata_value
-from grpcsecure.model.policy import BuiltIn, Effect
-from grpcsecure.policy.engine import Call, Standing
+from grpcsecure.model.authorization import BuiltIn, Effect
+from grpcsecure.model.name_patterns import parse_metadata_value
+from grpcsecure.policy.decision import Call, Standing
 from grpcsecure.policy.patterns import parse_method_pattern
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from grpcsecure.diagnostics.model import Span
     from grpcsecure.explain.facts import Caller, ListenerFacts
     from grpcsecure.explain.scene import Scene
+    from grpcsecure.model.authorization import MetadataCondition, Rule
     from grpcsecure.model.listener import Listener
-    from grpcsecure.model.policy import MetadataCondition, Rule
-    from grpcsecure.policy.engine import Decision, Policy
+    from grpcsecure.policy.decision import Decision, Policy
 
 __all__ = [
     "Cell",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from grpcsecure.diagnostics.model import Span
-    from grpcsecure.model.policy import MetadataCondition, Rule
+    from grpcsecure.model.authorization import MetadataCondition, Rule
 
 __all__ = [
     "EXPOSURES",

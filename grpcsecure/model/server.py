@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from grpcsecure.model.authorization import Authorization, Identity
     from grpcsecure.model.listener import Listener
-    from grpcsecure.model.policy import Authorization, Identity
 
 __all__ = [
     "ErrorDetail",

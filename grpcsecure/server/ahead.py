@@ -18,8 +18,8 @@ from grpcsecure.errors import GrpcSecureError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from grpcsecure.checking.pipeline import Loaded
     from grpcsecure.config.source import Source
-    from grpcsecure.server.loading import Loaded
 
 __all__ = ["Ahead", "load_ahead", "load_files"]
 
@@ -87,7 +87,7 @@ def _is_worthwhile(name: str) -> bool:
 
 def _load(source: Source, profile: str | None, now: datetime) -> Loaded:
     # Imported here, so that the parent does not wait for what the child needs.
-    from grpcsecure.server.loading import Phase, load_config
+    from grpcsecure.checking.pipeline import Phase, load_config
 
     return load_config(
         source, profile=profile, environ=os.environ, now=now, last=Phase.FILES

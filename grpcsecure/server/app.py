@@ -9,6 +9,7 @@ import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from grpcsecure.checking.pipeline import load_config
 from grpcsecure.config.source import read_source
 from grpcsecure.diagnostics.ignore import make_report
 from grpcsecure.diagnostics.model import Finding, Report
@@ -20,7 +21,6 @@ from grpcsecure.errors import (
 )
 from grpcsecure.model.server import Runtime
 from grpcsecure.model.units import render_duration
-from grpcsecure.server.loading import load_config
 from grpcsecure.server.rpc.audit import Auditor
 from grpcsecure.server.runtime.assembly import Assembly
 from grpcsecure.server.services.checks import check_together, pick_runtime
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from grpcsecure.checking.pipeline import Loaded
     from grpcsecure.model.server import ServerConfig
-    from grpcsecure.server.loading import Loaded
     from grpcsecure.server.reload.maintenance import Upkeep
     from grpcsecure.server.runtime.asyncio import AsyncioRuntime, LoopRuntime
     from grpcsecure.server.runtime.ports import Ports

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.checks.methods import KnownMethods, unreached
-from grpcsecure.checks.scopes import find_scopes
-from grpcsecure.model.policy import Effect
+from grpcsecure.checking.rules.methods import KnownMethods, unreached
+from grpcsecure.model.authorization import Effect
+from grpcsecure.policy.scopes import find_scopes
 from grpcsecure.server.services.inventory import served_services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from grpcsecure.config.document import Document
-    from grpcsecure.model.policy import Authorization
+    from grpcsecure.model.authorization import Authorization
     from grpcsecure.server.services.loader import LoadedService
 
 __all__ = ["summarize_policy"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from grpcsecure.model.server import ServerConfig
-    from grpcsecure.policy.engine import Policy
+    from grpcsecure.policy.decision import Policy
     from grpcsecure.tls.material import Material
     from grpcsecure.tls.recheck import Rechecker
 
@@ -89,7 +89,7 @@ def build_snapshot(
 def _compile(config: ServerConfig, pins: Mapping[str, frozenset[str]]) -> Policy | None:
     if config.authorization is None:
         return None
-    from grpcsecure.policy.engine import compile_policy
+    from grpcsecure.policy.decision import compile_policy
 
     return compile_policy(config.authorization, config.identities, pins=pins)
 

@@ -17,7 +17,7 @@ from support.bridge_certs import authority, certificate
 from support.guarded import KINDS, RUNTIMES, listeners, serve
 from support.raw_http2 import raw_call
 
-from grpcsecure.policy.rules import Call
+from grpcsecure.policy.rule_index import Call
 
 UNARY = KINDS["unary"]
 ANYONE = {"allow": ["anyone"], "methods": [UNARY]}

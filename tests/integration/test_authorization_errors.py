@@ -15,7 +15,7 @@ from support.bridge_certs import authority
 from support.guarded import KINDS, RUNTIMES, entered, knock, listeners, serve
 
 from grpcsecure.frozen import replace
-from grpcsecure.policy.engine import Policy
+from grpcsecure.policy.decision import Policy
 from grpcsecure.server.rpc.principals import Judge
 
 UNKNOWN = (grpc.StatusCode.UNAUTHENTICATED, "not authenticated")

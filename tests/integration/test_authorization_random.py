@@ -21,7 +21,7 @@ from support.guarded import (
 )
 
 from grpcsecure import AnonymousPeer, ClaimedPeer, VerifiedPeer
-from grpcsecure.policy.rules import Call
+from grpcsecure.policy.rule_index import Call
 from grpcsecure.tls.certificate import parse_certificate
 
 #: Listeners, and whether clients are verified there.

@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 import pytest
 from support.certificates import make_specimens
 
+from grpcsecure.checking.pipeline import load_config
 from grpcsecure.config.source import Source
 from grpcsecure.diagnostics.catalog import CATALOG
-from grpcsecure.server.loading import load_config
 
 BASE = """\
 version: 1

@@ -13,7 +13,7 @@ from support.process import ROOT
 from support.servers import say
 
 import grpcsecure
-from grpcsecure.checks.rules import RESERVED_KEYS
+from grpcsecure.checking.rules.rule_effect import RESERVED_KEYS
 
 CONFIG = f"""\
 version: 1

@@ -22,8 +22,8 @@ from support.reloading import (
 )
 from support.servers import failure
 
+from grpcsecure.checking.pipeline import load_config
 from grpcsecure.config.source import read_source
-from grpcsecure.server.loading import load_config
 from grpcsecure.server.reload.reloader import Reloader
 from grpcsecure.server.snapshot import InForce, build_snapshot
 from grpcsecure.watch.debounce import Outcome

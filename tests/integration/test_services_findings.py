@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from support.configs import brief, underlined
 
+from grpcsecure.checking.pipeline import Phase, load_config
 from grpcsecure.config.source import Source
 from grpcsecure.frozen import replace
-from grpcsecure.server.loading import Phase, load_config
 
 CONFIG = """\
 version: 1

@@ -11,7 +11,7 @@ from grpcsecure.config.source import Source
 from grpcsecure.explain.callers import Asker
 from grpcsecure.explain.calls import Question, explain_call
 from grpcsecure.explain.scene import load_scene
-from grpcsecure.model.policy import Criterion, Matcher, MatcherKind
+from grpcsecure.model.authorization import Criterion, Matcher, MatcherKind
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from datetime import datetime, timedelta, timezone
 
-from grpcsecure.checks.files import check_files
+from grpcsecure.checking.key_files.key_material import check_files
 from grpcsecure.config.load import parse_config
 from grpcsecure.config.source import Source
 

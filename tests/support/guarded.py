@@ -24,8 +24,8 @@ from support.bridge_certs import Pair, certificate
 from support.services import PATIENCE, reply
 
 import grpcsecure
+from grpcsecure.checking.pipeline import load_config
 from grpcsecure.config.source import Source
-from grpcsecure.server.loading import load_config
 from grpcsecure.server.snapshot import build_snapshot
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import re
 
+from grpcsecure.model.authorization import Effect, MatcherKind
 from grpcsecure.model.peer import VerifiedPeer
-from grpcsecure.model.policy import Effect, MatcherKind
 
 __all__ = ["CRITERIA", "PINS", "SAID", "NaivePolicy"]
 

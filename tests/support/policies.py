@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from grpcsecure.model.peer import (
-    AnonymousPeer,
-    Certificate,
-    ClaimedPeer,
-    VerifiedPeer,
-)
-from grpcsecure.model.policy import (
+from grpcsecure.model.authorization import (
     Authorization,
     Criterion,
     Effect,
@@ -20,7 +14,13 @@ from grpcsecure.model.policy import (
     MetadataCondition,
     Rule,
 )
-from grpcsecure.policy.engine import compile_policy
+from grpcsecure.model.peer import (
+    AnonymousPeer,
+    Certificate,
+    ClaimedPeer,
+    VerifiedPeer,
+)
+from grpcsecure.policy.decision import compile_policy
 
 __all__ = [
     "FINGERPRINT",

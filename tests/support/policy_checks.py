@@ -6,8 +6,8 @@ from datetime import datetime, timezone
 
 from support.configs import FOLDER, underlined
 
+from grpcsecure.checking.pipeline import Phase, load_config
 from grpcsecure.config.source import Source
-from grpcsecure.server.loading import Phase, load_config
 
 NOW = datetime.now(timezone.utc)
 

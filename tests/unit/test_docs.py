@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from grpcsecure.checking.pipeline import Phase, load_config
 from grpcsecure.config.source import Source
-from grpcsecure.server.loading import Phase, load_config
 
 ROOT = Path(__file__).parent.parent.parent
 

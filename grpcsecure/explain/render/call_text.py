@@ -8,7 +8,7 @@ from grpcsecure.diagnostics.render.text import Style, visible
 from grpcsecure.explain.callers import describe_names
 from grpcsecure.explain.calls import Basis
 from grpcsecure.explain.wording import count, describe_rule, line_of
-from grpcsecure.model.policy import Effect
+from grpcsecure.model.authorization import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

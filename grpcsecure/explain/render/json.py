@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from grpcsecure.explain.calls import Explanation, StepFacts, Verdict
     from grpcsecure.explain.facts import Caller, ListenerFacts
     from grpcsecure.explain.table import Cell, Change, Row, RuleFacts, Section, Table
+    from grpcsecure.model.authorization import Effect, MetadataCondition, Rule
     from grpcsecure.model.peer import Certificate
-    from grpcsecure.model.policy import Effect, MetadataCondition, Rule
 
 __all__ = ["render_call_json", "render_finding_json", "render_table_json"]
 

@@ -21,7 +21,7 @@ from grpcsecure.explain.wording import (
     describe_metadata,
     line_of,
 )
-from grpcsecure.model.policy import Effect
+from grpcsecure.model.authorization import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

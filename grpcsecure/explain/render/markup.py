@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.render.text import visible
 from grpcsecure.explain.wording import describe_metadata, line_of
-from grpcsecure.model.policy import Effect
+from grpcsecure.model.authorization import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from grpcsecure.diagnostics.model import Span
     from grpcsecure.explain.summary import Opening
     from grpcsecure.explain.table import Table
-    from grpcsecure.model.policy import Rule
+    from grpcsecure.model.authorization import Rule
 
 __all__ = ["codes", "link_to_rule", "opening", "place", "rule_anchor", "text"]
 

@@ -13,7 +13,7 @@ from grpcsecure.explain.wording import (
     describe_rule,
     line_of,
 )
-from grpcsecure.model.policy import Effect
+from grpcsecure.model.authorization import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

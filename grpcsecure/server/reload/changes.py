@@ -9,8 +9,8 @@ from grpcsecure.frozen import replace
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from grpcsecure.model.authorization import Authorization, Identity, Rule
     from grpcsecure.model.peer import Certificate
-    from grpcsecure.model.policy import Authorization, Identity, Rule
     from grpcsecure.server.snapshot import Snapshot
     from grpcsecure.tls.material import Material
 

@@ -20,9 +20,9 @@ from grpcsecure.watch.watcher import Watcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from grpcsecure.checking.pipeline import Loaded
     from grpcsecure.model.peer import Certificate
     from grpcsecure.model.server import ReloadSettings
-    from grpcsecure.server.loading import Loaded
     from grpcsecure.server.runtime.ports import Ports
     from grpcsecure.server.snapshot import InForce, Snapshot
     from grpcsecure.watch.digest import Digest

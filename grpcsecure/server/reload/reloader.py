@@ -10,26 +10,26 @@ import logging
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from grpcsecure.checking.pipeline import Phase, load_config, load_rest
+from grpcsecure.checking.watch_set import watch_set
 from grpcsecure.config.source import STDIN, read_source
 from grpcsecure.diagnostics.catalog import tool as kinds
 from grpcsecure.diagnostics.ignore import make_report
 from grpcsecure.diagnostics.model import Finding
 from grpcsecure.frozen import replace
-from grpcsecure.server.loading import Phase, load_config, load_rest
 from grpcsecure.server.reload.changes import describe_changes
 from grpcsecure.server.reload.expiry import has_little_left, render_rest
 from grpcsecure.server.reload.restart_required import keys_that_need_a_restart
 from grpcsecure.server.runtime.ports import SwapError
 from grpcsecure.server.snapshot import build_snapshot
-from grpcsecure.server.watching import watch_set
 from grpcsecure.watch.debounce import Outcome
 from grpcsecure.watch.digest import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from grpcsecure.checking.pipeline import Loaded
     from grpcsecure.model.peer import Certificate
-    from grpcsecure.server.loading import Loaded
     from grpcsecure.server.snapshot import InForce, Snapshot
     from grpcsecure.tls.material import Material
     from grpcsecure.watch.digest import Digest

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from grpcsecure.frozen import frozen
-from grpcsecure.model.policy import (
+from grpcsecure.model.authorization import (
     AuditLevel,
     AuditSettings,
     Decision,

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
 
-from grpcsecure.model.policy import Effect
+from grpcsecure.model.authorization import Effect
 from grpcsecure.model.server import ErrorDetail
 from grpcsecure.server.event_text import escape
 from grpcsecure.server.rpc.audit import NOBODY, UNDECIDED, UNVERIFIED
 
 if TYPE_CHECKING:
+    from grpcsecure.model.authorization import Decision
     from grpcsecure.model.peer import Certificate
-    from grpcsecure.model.policy import Decision
     from grpcsecure.server.rpc.audit import Auditor
     from grpcsecure.server.rpc.call_context import ListenerView
     from grpcsecure.server.rpc.principals import Judgement
@@ -117,7 +117,7 @@ class Gate:
             return None
         else:
             # With rules it has been imported; without, a start is that much shorter.
-            from grpcsecure.policy.rules import Call
+            from grpcsecure.policy.rule_index import Call
 
             assert judgement.standing is not None  # noqa: S101 - judged by this policy
             metadata = context.invocation_metadata() if policy.reads_metadata else ()

@@ -15,7 +15,7 @@ from grpcsecure.tls.verify import assess
 
 if TYPE_CHECKING:
     from grpcsecure.model.peer import Peer
-    from grpcsecure.policy.engine import Policy, Standing
+    from grpcsecure.policy.decision import Policy, Standing
     from grpcsecure.tls.verify import Assessment, Presented, Rechecks
 
 __all__ = ["Judge", "Judgement"]

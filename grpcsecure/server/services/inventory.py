@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.checks.methods import ServedService
+from grpcsecure.checking.rules.methods import ServedService
 from grpcsecure.frozen import replace
 from grpcsecure.server.services.checks import REFLECTION_V1
 from grpcsecure.server.services.recorder import record

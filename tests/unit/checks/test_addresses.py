@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.configs import brief, parse, underlined
 
-from grpcsecure.checks.addresses import check_addresses
+from grpcsecure.checking.listeners.addresses import check_addresses
 
 CONFIG = """\
 version: 1

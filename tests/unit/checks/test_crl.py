@@ -10,8 +10,8 @@ from support.certificates import make_specimens
 from support.crl_specimens import CURRENT, DAY, large_crl
 from support.file_checks import NOW, check, listener, load, pointed_at
 
-from grpcsecure.checks.files import check_files
-from grpcsecure.checks.tls_settings import check_tls_settings
+from grpcsecure.checking.key_files.key_material import check_files
+from grpcsecure.checking.listeners.tls_settings import check_tls_settings
 from grpcsecure.devcerts import (
     Profile,
     Validity,

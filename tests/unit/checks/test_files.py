@@ -18,7 +18,7 @@ from support.file_checks import (
     specimen,
 )
 
-from grpcsecure.checks.files import check_files
+from grpcsecure.checking.key_files.key_material import check_files
 
 
 @pytest.fixture(scope="module", name="folder")

@@ -14,15 +14,15 @@ from support.file_checks import NOW
 from support.policy_checks import load
 from support.process import ROOT
 
-from grpcsecure.checks.callers import made_up_certificate, made_up_peer
+from grpcsecure.checking.pipeline import Phase
 from grpcsecure.diagnostics.ignore import make_report
 from grpcsecure.diagnostics.render import FORMATS, render
+from grpcsecure.model.authorization import Criterion, Matcher, MatcherKind
 from grpcsecure.model.listener import Listener, TcpAddress, TlsSettings
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.model.peer import PeerState
-from grpcsecure.model.policy import Criterion, Matcher, MatcherKind
-from grpcsecure.policy.engine import compile_policy
-from grpcsecure.server.loading import Phase
+from grpcsecure.policy.decision import compile_policy
+from grpcsecure.policy.synthetic_peers import made_up_certificate, made_up_peer
 
 CONFIG = f"""\
 version: 1

@@ -8,10 +8,10 @@ import pytest
 from cryptography import x509
 from support.bridge_certs import CLIENT_AUTH, authority, certificate
 
-from grpcsecure.checks.previous import check_previous, read_previous
+from grpcsecure.checking.key_files.previous import check_previous, read_previous
+from grpcsecure.checking.pipeline import Phase, load_config
 from grpcsecure.config.source import Source
 from grpcsecure.errors import KeyMaterialError
-from grpcsecure.server.loading import Phase, load_config
 
 CONFIG = """\
 version: 1

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 import pytest
 from support.configs import source, underlined
 
-from grpcsecure.server.loading import Phase, load_config
+from grpcsecure.checking.pipeline import Phase, load_config
 
 CONFIG = """\
 version: 1

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from support.configs import FOLDER, underlined
 from support.policy_checks import check
 
-from grpcsecure.checks.callers import made_up_certificate, peer_with
 from grpcsecure.config.load import parse_config
 from grpcsecure.config.source import Source
-from grpcsecure.model.policy import Criterion, Matcher, MatcherKind
-from grpcsecure.policy.engine import Call, compile_policy
+from grpcsecure.model.authorization import Criterion, Matcher, MatcherKind
+from grpcsecure.policy.decision import Call, compile_policy
+from grpcsecure.policy.synthetic_peers import made_up_certificate, peer_with
 
 DIGEST = "sha256:" + "9f" * 32
 IDENTITIES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.configs import parse, underlined
 
-from grpcsecure.checks.tls_settings import check_tls_settings
+from grpcsecure.checking.listeners.tls_settings import check_tls_settings
 from grpcsecure.model.modes import ClientCertificateMode
 
 HEAD = """\

@@ -11,7 +11,7 @@ from support.configs import FOLDER, GOOD, brief, parse, patched
 
 from grpcsecure.config.load import parse_config
 from grpcsecure.config.source import Source
-from grpcsecure.model.policy import (
+from grpcsecure.model.authorization import (
     AuditLevel,
     AuditSettings,
     Authorization,

@@ -21,9 +21,7 @@ from grpcsecure.config.schema import check_schema, find_errors, is_valid, schema
 from grpcsecure.config.schema_file import dereference, home_of, load_schema
 from grpcsecure.config.tree import plain
 from grpcsecure.config.yaml import parse_yaml
-from grpcsecure.model.listener import Engine, TlsSettings, TlsVersion
-from grpcsecure.model.modes import ClientCertificateMode
-from grpcsecure.model.policy import (
+from grpcsecure.model.authorization import (
     AuditLevel,
     AuditSettings,
     Authorization,
@@ -32,6 +30,8 @@ from grpcsecure.model.policy import (
     LogFormat,
     MatcherKind,
 )
+from grpcsecure.model.listener import Engine, TlsSettings, TlsVersion
+from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.model.server import (
     ErrorDetail,
     Runtime,

@@ -10,7 +10,7 @@ from support.explaining import ANYBODY, CONFIG, HELLO, ask, caller, tls
 
 from grpcsecure.explain.callers import Asker
 from grpcsecure.explain.calls import Basis
-from grpcsecure.model.policy import Criterion, Effect, Matcher, MatcherKind
+from grpcsecure.model.authorization import Criterion, Effect, Matcher, MatcherKind
 from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
 
 NOW = datetime.now(timezone.utc)

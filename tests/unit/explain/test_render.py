@@ -33,7 +33,7 @@ from grpcsecure.explain.table import (
     build_table,
 )
 from grpcsecure.explain.wording import count
-from grpcsecure.model.policy import Effect, MetadataCondition, Rule
+from grpcsecure.model.authorization import Effect, MetadataCondition, Rule
 
 SCHEMA = json.loads((ROOT / "schemas" / "explain.schema.json").read_text())
 FORMATS = ("text", "json", "markdown", "html")

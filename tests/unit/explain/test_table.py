@@ -18,7 +18,7 @@ from grpcsecure.explain.summary import (
     unreachable_methods,
 )
 from grpcsecure.explain.table import Exposure, build_table
-from grpcsecure.model.policy import Criterion, Effect, Matcher, MatcherKind
+from grpcsecure.model.authorization import Criterion, Effect, Matcher, MatcherKind
 
 REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.refusals import why_refused
 
-from grpcsecure.model import names
-from grpcsecure.model.names import NamePattern
+from grpcsecure.model import name_patterns as names
+from grpcsecure.model.name_patterns import NamePattern
 
 PARSERS = (
     names.parse_dns_pattern,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.refusals import why_refused
 
-from grpcsecure.model.names import parse_subject
+from grpcsecure.model.name_patterns import parse_subject
 
 CN = "2.5.4.3"
 

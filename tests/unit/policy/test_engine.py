@@ -14,8 +14,8 @@ from support.policies import (
     verified,
 )
 
-from grpcsecure.model.policy import Effect
-from grpcsecure.policy.engine import Call, Miss
+from grpcsecure.model.authorization import Effect
+from grpcsecure.policy.decision import Call, Miss
 
 CHARGE = "/pay.v1.Pay/Charge"
 OPS = identity("ops", common_name="ops")

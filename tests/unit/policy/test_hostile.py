@@ -13,8 +13,8 @@ from support.policies import (
     verified,
 )
 
-from grpcsecure.model.policy import Effect
-from grpcsecure.policy.engine import Call
+from grpcsecure.model.authorization import Effect
+from grpcsecure.policy.decision import Call
 
 ADMIN = "/shop.v1.Admin/Drop"
 PATTERNS = (ADMIN, "/shop.v1.Admin/*", "/shop.v1.Admin/Dr*", "/shop.v1.*", "*/Drop")

@@ -14,7 +14,7 @@ from support.policies import (
     verified,
 )
 
-from grpcsecure.model.policy import MatcherKind
+from grpcsecure.model.authorization import MatcherKind
 
 #: What a certificate says of one kind: by the name of its attribute.
 SAYS = {

@@ -10,8 +10,7 @@ from support.naive_policy import CRITERIA, PINS, SAID, NaivePolicy
 from support.policies import allow, anonymous, certificate
 
 from grpcsecure.frozen import replace
-from grpcsecure.model.peer import ClaimedPeer, Peer, VerifiedPeer
-from grpcsecure.model.policy import (
+from grpcsecure.model.authorization import (
     Authorization,
     BuiltIn,
     Criterion,
@@ -22,7 +21,8 @@ from grpcsecure.model.policy import (
     MetadataCondition,
     Rule,
 )
-from grpcsecure.policy.engine import Call, compile_policy
+from grpcsecure.model.peer import ClaimedPeer, Peer, VerifiedPeer
+from grpcsecure.policy.decision import Call, compile_policy
 
 NAMES = ("one", "two", "three")
 BUILT_IN = tuple(built_in.value for built_in in BuiltIn)

@@ -57,7 +57,7 @@ except UsageError as error:
     print("usage", len(loads), error)
     sys.exit()
 assert "grpc" in sys.modules
-from grpcsecure.server.loading import Phase, load_config
+from grpcsecure.checking.pipeline import Phase, load_config
 here = load_config(
     source, profile=profile or None, environ=os.environ, now=now, last=Phase.FILES
 )

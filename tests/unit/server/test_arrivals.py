@@ -20,7 +20,7 @@ from support.servers import ask, assemble, custom, plaintext, running, say
 from support.services import PATIENCE, reply
 from support.silence import Silent, counted, known, silent_calls
 
-from grpcsecure.model.policy import Authorization
+from grpcsecure.model.authorization import Authorization
 from grpcsecure.server.grpcio import sync_server as arrivals
 from grpcsecure.server.grpcio.pool import Pool
 from grpcsecure.server.grpcio.sync_server import Arrivals

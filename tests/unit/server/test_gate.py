@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.policies import certificate
 
-from grpcsecure.model.policy import Decision, Effect
+from grpcsecure.model.authorization import Decision, Effect
 from grpcsecure.server.rpc.authorizer import explain_denial
 from grpcsecure.server.rpc.principals import Judgement
 from grpcsecure.tls.verify import Assessment

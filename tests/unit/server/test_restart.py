@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from grpcsecure.frozen import replace
+from grpcsecure.model.authorization import Authorization, Identity
 from grpcsecure.model.listener import (
     Engine,
     Listener,
@@ -15,7 +16,6 @@ from grpcsecure.model.listener import (
     TlsVersion,
 )
 from grpcsecure.model.modes import ClientCertificateMode
-from grpcsecure.model.policy import Authorization, Identity
 from grpcsecure.model.server import (
     ErrorDetail,
     ImportPath,

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import policy as kinds
 from grpcsecure.diagnostics.model import Label
-from grpcsecure.model.policy import BuiltIn, Effect
+from grpcsecure.model.authorization import BuiltIn, Effect
 from grpcsecure.policy.patterns import MethodPattern, PatternKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from grpcsecure.checks.scopes import Scope
     from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.model import Finding
-    from grpcsecure.model.policy import Identity
+    from grpcsecure.model.authorization import Identity
+    from grpcsecure.policy.scopes import Scope
 
 __all__ = ["check_shadowing"]
 

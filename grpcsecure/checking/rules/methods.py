@@ -12,17 +12,17 @@ from grpcsecure.diagnostics.catalog import policy as kinds
 from grpcsecure.diagnostics.model import Label, quote
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.frozen import frozen
-from grpcsecure.model.policy import Effect
+from grpcsecure.model.authorization import Effect
 from grpcsecure.policy.patterns import MethodPattern, PatternKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from grpcsecure.checks.scopes import Scope
     from grpcsecure.config.document import Document
     from grpcsecure.config.tree import Path
     from grpcsecure.diagnostics.model import Finding
-    from grpcsecure.model.policy import Authorization
+    from grpcsecure.model.authorization import Authorization
+    from grpcsecure.policy.scopes import Scope
 
 __all__ = [
     "KnownMethods",

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from grpcsecure.diagnostics.catalog import policy as kinds
 from grpcsecure.diagnostics.model import Label, quote
 from grpcsecure.diagnostics.suggest import did_you_mean
-from grpcsecure.model.policy import BuiltIn, Effect
+from grpcsecure.model.authorization import BuiltIn, Effect
 from grpcsecure.policy.patterns import MethodPattern, PatternKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from grpcsecure.checks.scopes import Scope
     from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.policy.scopes import Scope
 
 __all__ = ["RESERVED_KEYS", "check_rules", "is_about_reflection"]
 

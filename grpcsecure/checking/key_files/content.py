@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from grpcsecure.checks.file_uses import FileUse
+    from grpcsecure.checking.key_files.file_uses import FileUse
     from grpcsecure.diagnostics.model import Finding
     from grpcsecure.model.peer import Certificate
     from grpcsecure.tls.files import FileContent

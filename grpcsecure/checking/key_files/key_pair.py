@@ -11,7 +11,7 @@ from grpcsecure.errors import KeyMaterialError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from grpcsecure.checks.file_uses import FileUse
+    from grpcsecure.checking.key_files.file_uses import FileUse
     from grpcsecure.diagnostics.model import Finding
     from grpcsecure.model.peer import Certificate
     from grpcsecure.tls.files import PemFile

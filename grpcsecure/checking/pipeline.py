@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from grpcsecure.checks.scopes import Scope
     from grpcsecure.config.document import Document
     from grpcsecure.config.source import Source
     from grpcsecure.diagnostics.model import Case, Finding
+    from grpcsecure.policy.scopes import Scope
     from grpcsecure.server.services.loader import LoadedService
     from grpcsecure.tls.material import Material
     from grpcsecure.tls.pins import Pins
@@ -165,10 +165,10 @@ def _document(loaded: Loaded) -> Document:
 
 
 def _cross_field(loaded: Loaded, _now: datetime) -> _Outcome:
-    from grpcsecure.checks.addresses import check_addresses
-    from grpcsecure.checks.production import check_production
-    from grpcsecure.checks.scopes import find_scopes
-    from grpcsecure.checks.tls_settings import check_tls_settings
+    from grpcsecure.checking.listeners.addresses import check_addresses
+    from grpcsecure.checking.listeners.tls_settings import check_tls_settings
+    from grpcsecure.checking.production import check_production
+    from grpcsecure.policy.scopes import find_scopes
 
     document = _document(loaded)
     scopes = find_scopes(document)
@@ -185,15 +185,15 @@ def _cross_field(loaded: Loaded, _now: datetime) -> _Outcome:
 def _policy(document: Document, scopes: Sequence[Scope]) -> Iterator[Finding]:
     # Most of the policy's own modules are not needed where there is none.
     if document.config.authorization is not None or document.config.identities:
-        from grpcsecure.checks.policy import check_policy
+        from grpcsecure.checking.rules.authorization_block import check_policy
 
         yield from check_policy(document, scopes)
 
 
 def _files(loaded: Loaded, now: datetime) -> _Outcome:
-    from grpcsecure.checks.files import check_files
-    from grpcsecure.checks.pins import check_pins
-    from grpcsecure.server.watching import take_digest
+    from grpcsecure.checking.key_files.key_material import check_files
+    from grpcsecure.checking.key_files.registered_certificates import check_pins
+    from grpcsecure.checking.watch_set import take_digest
 
     document = _document(loaded)
     seen = take_digest(document.source, document.config)
@@ -224,8 +224,8 @@ def _methods(
     """Find what the rules say of methods, where all methods are known."""
     if document.config.authorization is None:
         return ()
-    from grpcsecure.checks.methods import check_methods
-    from grpcsecure.checks.scopes import find_scopes
+    from grpcsecure.checking.rules.methods import check_methods
+    from grpcsecure.policy.scopes import find_scopes
     from grpcsecure.server.services.inventory import served_services
 
     served = served_services(document.config, services)
@@ -239,7 +239,7 @@ def _policy_tests(loaded: Loaded, now: datetime) -> _Outcome:
     authorization = document.config.authorization
     if authorization is None or not authorization.tests or loaded.pins is None:
         return _Outcome(findings=())
-    from grpcsecure.checks.policy_tests import TestBench, run_policy_tests
+    from grpcsecure.checking.rules.policy_tests import TestBench, run_policy_tests
     from grpcsecure.server.services.inventory import served_services
 
     findings, cases = run_policy_tests(

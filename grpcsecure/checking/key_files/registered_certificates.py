@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.checks.file_uses import FileUse, written_at
+from grpcsecure.checking.key_files.file_uses import FileUse, written_at
 from grpcsecure.diagnostics.catalog import policy as kinds
 from grpcsecure.diagnostics.model import quote
-from grpcsecure.model.policy import MatcherKind
+from grpcsecure.model.authorization import MatcherKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from grpcsecure.config.document import Document
     from grpcsecure.config.tree import Path as KeyPath
     from grpcsecure.diagnostics.model import Finding
-    from grpcsecure.model.policy import Matcher
+    from grpcsecure.model.authorization import Matcher
     from grpcsecure.tls.pins import Pins
 
 __all__ = ["check_pins"]

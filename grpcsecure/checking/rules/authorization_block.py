@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.checks.identities import check_identities
-from grpcsecure.checks.identity_use import check_identity_use
-from grpcsecure.checks.policy_tests import check_callers
-from grpcsecure.checks.rules import check_rules
-from grpcsecure.checks.shadowing import check_shadowing
+from grpcsecure.checking.rules.identity_names import check_identities
+from grpcsecure.checking.rules.identity_use import check_identity_use
+from grpcsecure.checking.rules.policy_tests import check_callers
+from grpcsecure.checking.rules.rule_effect import check_rules
+from grpcsecure.checking.rules.shadowing import check_shadowing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from grpcsecure.checks.scopes import Scope
     from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.policy.scopes import Scope
 
 __all__ = ["check_policy"]
 

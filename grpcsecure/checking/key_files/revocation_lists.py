@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.checks.expiry import spell_span
+from grpcsecure.checking.key_files.validity import spell_span
 from grpcsecure.diagnostics.catalog import files as kinds
 from grpcsecure.diagnostics.model import Label, quote
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from grpcsecure.checks.file_uses import FileUse, RevocationUse
+    from grpcsecure.checking.key_files.file_uses import FileUse, RevocationUse
     from grpcsecure.diagnostics.model import Finding
     from grpcsecure.model.peer import Certificate
     from grpcsecure.tls.crl import RevocationList

@@ -11,15 +11,15 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from grpcsecure.frozen import frozen
-from grpcsecure.model.policy import Decision, Effect
-from grpcsecure.policy.identities import BUILT_IN_NAMES, IdentityIndex, Standing
-from grpcsecure.policy.rules import Call, CompiledRule, RuleIndex
+from grpcsecure.model.authorization import Decision, Effect
+from grpcsecure.policy.identity_index import BUILT_IN_NAMES, IdentityIndex, Standing
+from grpcsecure.policy.rule_index import Call, CompiledRule, RuleIndex
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from grpcsecure.model.authorization import Authorization, Identity, Rule
     from grpcsecure.model.peer import Peer
-    from grpcsecure.model.policy import Authorization, Identity, Rule
 
 __all__ = [
     "Call",

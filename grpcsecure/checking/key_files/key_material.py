@@ -8,26 +8,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.checks.chain import check_chain
-from grpcsecure.checks.client_ca import check_client_ca
-from grpcsecure.checks.content import (
+from grpcsecure.checking.key_files.chain import check_chain
+from grpcsecure.checking.key_files.client_ca import check_client_ca
+from grpcsecure.checking.key_files.content import (
     check_certificate_file,
     check_crl_file,
     check_key_file,
 )
-from grpcsecure.checks.expiry import check_ca_expiry, check_server_expiry
-from grpcsecure.checks.file_uses import gather_uses
-from grpcsecure.checks.key_pair import check_key, check_pair
-from grpcsecure.checks.revocation import (
+from grpcsecure.checking.key_files.file_uses import gather_uses
+from grpcsecure.checking.key_files.key_pair import check_key, check_pair
+from grpcsecure.checking.key_files.revocation_lists import (
     check_crl_dates,
     check_crl_kind,
     check_crl_size,
     check_revocation,
 )
-from grpcsecure.checks.server_certificate import (
+from grpcsecure.checking.key_files.server_certificate import (
     check_server_certificate,
     check_strength,
 )
+from grpcsecure.checking.key_files.validity import check_ca_expiry, check_server_expiry
 from grpcsecure.diagnostics.catalog import files as kinds
 from grpcsecure.model.peer import Certificate
 from grpcsecure.tls.files import PemFile, read_files
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from grpcsecure.checks.file_uses import FileUse, FileUses
+    from grpcsecure.checking.key_files.file_uses import FileUse, FileUses
     from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.model import Finding
     from grpcsecure.tls.crl import RevocationList

@@ -11,15 +11,15 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from grpcsecure.frozen import frozen
+from grpcsecure.model.authorization import BuiltIn
 from grpcsecure.model.peer import VerifiedPeer
-from grpcsecure.model.policy import BuiltIn
-from grpcsecure.policy.facts import CertificateFacts, Fact, needed_fact
+from grpcsecure.policy.certificate_facts import CertificateFacts, Fact, needed_fact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from grpcsecure.model.authorization import Identity
     from grpcsecure.model.peer import Peer
-    from grpcsecure.model.policy import Identity
 
 __all__ = ["BUILT_IN_NAMES", "IdentityIndex", "Standing"]
 

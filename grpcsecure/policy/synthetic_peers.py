@@ -15,19 +15,19 @@ from datetime import datetime, timezone
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from grpcsecure.model.authorization import MatcherKind
 from grpcsecure.model.peer import (
     AnonymousPeer,
     Certificate,
     ClaimedPeer,
     VerifiedPeer,
 )
-from grpcsecure.model.policy import MatcherKind
 from grpcsecure.model.subject import COMMON_NAME, parse_subject
 
 if TYPE_CHECKING:
+    from grpcsecure.model.authorization import Matcher
     from grpcsecure.model.listener import Listener
     from grpcsecure.model.peer import Peer
-    from grpcsecure.model.policy import Matcher
 
 __all__ = ["is_concrete", "made_up_certificate", "made_up_peer", "peer_with"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.model import quote
-from grpcsecure.model.policy import Effect
-from grpcsecure.policy.engine import Miss
+from grpcsecure.model.authorization import Effect
+from grpcsecure.policy.decision import Miss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from grpcsecure.policy.engine import Decision, Standing, Step
+    from grpcsecure.policy.decision import Decision, Standing, Step
 
 __all__ = ["describe_caller", "describe_decision", "describe_step", "describe_trace"]
 

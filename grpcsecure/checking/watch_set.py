@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.config.source import STDIN, read_source
 from grpcsecure.frozen import replace
-from grpcsecure.model.policy import MatcherKind
+from grpcsecure.model.authorization import MatcherKind
 from grpcsecure.tls.material import material_paths
 from grpcsecure.watch.digest import WatchSet, digest
 

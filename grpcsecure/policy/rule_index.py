@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from grpcsecure.model.names import parse_metadata_value
-from grpcsecure.model.policy import Effect
+from grpcsecure.model.authorization import Effect
+from grpcsecure.model.name_patterns import parse_metadata_value
 from grpcsecure.policy.patterns import PatternKind, parse_method_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from grpcsecure.model.policy import MetadataCondition, Rule
+    from grpcsecure.model.authorization import MetadataCondition, Rule
     from grpcsecure.policy.patterns import MethodPattern
 
 __all__ = ["Call", "CompiledRule", "RuleIndex"]

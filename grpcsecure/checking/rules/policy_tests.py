@@ -8,33 +8,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.checks.callers import is_concrete, made_up_peer, peer_with
-from grpcsecure.checks.decisions import (
-    describe_caller,
-    describe_decision,
-    describe_trace,
-)
-from grpcsecure.checks.methods import KnownMethods, service_of
+from grpcsecure.checking.rules.methods import KnownMethods, service_of
 from grpcsecure.config import wording
 from grpcsecure.diagnostics.catalog import policy as kinds
 from grpcsecure.diagnostics.model import Case, Label, quote
 from grpcsecure.frozen import frozen
-from grpcsecure.model.names import parse_metadata_value
-from grpcsecure.model.policy import HIDDEN, MatcherKind
-from grpcsecure.policy.engine import Call, compile_policy
+from grpcsecure.model.authorization import HIDDEN, MatcherKind
+from grpcsecure.model.name_patterns import parse_metadata_value
+from grpcsecure.policy.decision import Call, compile_policy
+from grpcsecure.policy.synthetic_peers import is_concrete, made_up_peer, peer_with
+from grpcsecure.policy.traces import (
+    describe_caller,
+    describe_decision,
+    describe_trace,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from grpcsecure.checks.methods import ServedService
+    from grpcsecure.checking.rules.methods import ServedService
     from grpcsecure.config.document import Document
     from grpcsecure.config.tree import Path
     from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.model.authorization import Criterion, Matcher, PolicyTest
     from grpcsecure.model.listener import Listener
     from grpcsecure.model.peer import Peer
-    from grpcsecure.model.policy import Criterion, Matcher, PolicyTest
-    from grpcsecure.policy.engine import Decision, Policy
+    from grpcsecure.policy.decision import Decision, Policy
     from grpcsecure.tls.material import Material
     from grpcsecure.tls.pins import Pins
     from grpcsecure.tls.recheck import Rechecker

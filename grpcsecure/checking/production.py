@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.checks.rules import is_about_reflection
+from grpcsecure.checking.rules.rule_effect import is_about_reflection
 from grpcsecure.diagnostics.catalog import listeners as kinds
 from grpcsecure.diagnostics.catalog import policy
-from grpcsecure.model.policy import Effect
+from grpcsecure.model.authorization import Effect
 from grpcsecure.model.server import ErrorDetail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from grpcsecure.checks.scopes import Scope
     from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.policy.scopes import Scope
 
 __all__ = ["check_production"]
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from grpcsecure.checks.file_uses import FileUse
+    from grpcsecure.checking.key_files.file_uses import FileUse
     from grpcsecure.diagnostics.model import Finding
     from grpcsecure.model.peer import Certificate
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from grpcsecure.config.document import Document
+    from grpcsecure.model.authorization import Rule
     from grpcsecure.model.listener import Listener
-    from grpcsecure.model.policy import Rule
 
 __all__ = ["Scope", "find_scopes", "service_pattern"]
 

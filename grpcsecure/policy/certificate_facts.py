@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from grpcsecure.model.names import (
+from grpcsecure.model.authorization import MatcherKind
+from grpcsecure.model.name_patterns import (
     NamePattern,
     fold_dns,
     fold_email,
@@ -27,14 +28,13 @@ from grpcsecure.model.names import (
     parse_spiffe_pattern,
     parse_uri_pattern,
 )
-from grpcsecure.model.policy import MatcherKind
 from grpcsecure.model.subject import COMMON_NAME, Subject, parse_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 
+    from grpcsecure.model.authorization import Criterion
     from grpcsecure.model.peer import Certificate
-    from grpcsecure.model.policy import Criterion
 
 __all__ = ["CertificateFacts", "Fact", "FoundFact", "needed_fact"]
 

@@ -10,7 +10,7 @@ from grpcsecure.diagnostics.model import quote
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from grpcsecure.checks.file_uses import FileUse
+    from grpcsecure.checking.key_files.file_uses import FileUse
     from grpcsecure.diagnostics.model import Finding
     from grpcsecure.model.peer import Certificate
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import policy as kinds
 from grpcsecure.diagnostics.suggest import nearest
-from grpcsecure.model.policy import BuiltIn
+from grpcsecure.model.authorization import BuiltIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,1 @@
+"""Checks of files: certificates, keys, client CAs, revocation lists."""

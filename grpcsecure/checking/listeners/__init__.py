@@ -1,0 +1,1 @@
+"""Checks of listeners: addresses and TLS settings."""

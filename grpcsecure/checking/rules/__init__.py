@@ -1,0 +1,1 @@
+"""Checks of identities, rules and policy tests."""
