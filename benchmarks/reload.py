@@ -35,7 +35,7 @@ from grpcsecure.devcerts.credentials import (
     make_authority,
     pem_of,
 )
-from grpcsecure.devcerts.names import parse_server
+from grpcsecure.devcerts.subject_names import parse_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -65,8 +65,8 @@ HOMES = {
         "server/services/reflection.py",
         "server/services/inventory.py",
     ),
-    "jsonschema": ("config/schema.py",),
-    "jsonschema_rs": ("config/schema.py",),
+    "jsonschema": ("config/schema_check.py",),
+    "jsonschema_rs": ("config/schema_check.py",),
     "typing_extensions": ("",),  # for type checkers only
     "watchdog": ("watch/events.py",),
     "yaml": ("config/yaml.py",),

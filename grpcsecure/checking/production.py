@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.checking.rules.rule_effect import is_about_reflection
-from grpcsecure.diagnostics.catalog import listeners as kinds
-from grpcsecure.diagnostics.catalog import policy
+from grpcsecure.diagnostics.catalog import listener_kinds as kinds
+from grpcsecure.diagnostics.catalog import policy_kinds as policy
 from grpcsecure.model.authorization import Effect
 from grpcsecure.model.server import ErrorDetail
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from grpcsecure.cli.explain_options import Asked
 from grpcsecure.cli.options import config_or_default, profile_option
-from grpcsecure.cli.question import Asked
 from grpcsecure.diagnostics.model import Finding, Report, quote
 from grpcsecure.errors import ConfigError, ExitCode, UnreadableConfigError, UsageError
 
 if TYPE_CHECKING:
     from grpcsecure.cli.console import Console
-    from grpcsecure.explain.scene import Scene
+    from grpcsecure.explain.loaded_config import Scene
 
 __all__ = ["explain"]
 
@@ -135,7 +135,7 @@ def _load(name: str, profile: str | None, now: datetime, *, services: bool) -> S
         UsageError: no such profile.
     """
     from grpcsecure.config.source import read_source
-    from grpcsecure.explain.scene import load_scene
+    from grpcsecure.explain.loaded_config import load_scene
 
     source = read_source(name)
     if isinstance(source, Finding):
@@ -153,7 +153,7 @@ def _explain_call(
 
     explanation = explain_call(scene, asked.question(scene), now=now)
     if format_ == "json":
-        from grpcsecure.explain.render.json import render_call_json
+        from grpcsecure.explain.render.explain_json import render_call_json
 
         console.result(render_call_json(explanation))
     else:
@@ -188,7 +188,7 @@ def _explain_finding(console: Console, name: str | None, format_: str) -> ExitCo
         hint = f", did you mean `{meant}`?" if meant is not None else ""
         raise UsageError(f"no finding and no file is called {quote(name)}{hint}")
     if format_ == "json":
-        from grpcsecure.explain.render.json import render_finding_json
+        from grpcsecure.explain.render.explain_json import render_finding_json
 
         console.result(render_finding_json(kind))
     else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from grpcsecure.config.schema import schema_text
+from grpcsecure.config.schema_check import schema_text
 
 if TYPE_CHECKING:
     from grpcsecure.cli.console import Console

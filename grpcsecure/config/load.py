@@ -18,7 +18,7 @@ from grpcsecure.config.profiles import (
     merge_patch,
     profile_names,
 )
-from grpcsecure.config.schema import check_schema
+from grpcsecure.config.schema_check import check_schema
 from grpcsecure.config.tree import Entry, Mapping, Node
 from grpcsecure.config.variables import expand_variables
 from grpcsecure.config.yaml import parse_yaml

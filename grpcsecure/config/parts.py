@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpcsecure.config.tree import Mapping, Node, Scalar, Sequence
 from grpcsecure.config.wording import invalid_value, remark
-from grpcsecure.diagnostics.catalog import syntax as kinds
+from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
 
 if TYPE_CHECKING:
     import pathlib

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.tree import Entry, Mapping, Node, Scalar
-from grpcsecure.diagnostics.catalog import syntax as kinds
+from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
 from grpcsecure.diagnostics.model import quote
 from grpcsecure.diagnostics.suggest import nearest
 from grpcsecure.errors import UsageError

@@ -11,7 +11,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grpcsecure.diagnostics.catalog import syntax, tool
+from grpcsecure.diagnostics.catalog import syntax_kinds as syntax
+from grpcsecure.diagnostics.catalog import tool_kinds as tool
 from grpcsecure.diagnostics.model import Finding, Span, quote
 from grpcsecure.frozen import field, frozen
 

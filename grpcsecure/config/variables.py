@@ -16,7 +16,7 @@ from grpcsecure.config.scalars import (
     resolve,
 )
 from grpcsecure.config.tree import Entry, Mapping, Node, Scalar, Sequence
-from grpcsecure.diagnostics.catalog import syntax as kinds
+from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
 from grpcsecure.diagnostics.lines import split_lines
 from grpcsecure.diagnostics.model import Span, quote
 from grpcsecure.frozen import replace

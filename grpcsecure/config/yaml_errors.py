@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.diagnostics.catalog import syntax as kinds
+from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
 from grpcsecure.diagnostics.lines import split_lines
 from grpcsecure.diagnostics.model import Label, Span, quote
 

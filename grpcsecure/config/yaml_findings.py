@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.tree import Mapping, Scalar
-from grpcsecure.diagnostics.catalog import syntax as kinds
+from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
 from grpcsecure.diagnostics.model import Label, Span, quote
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from grpcsecure.devcerts.credentials import (
     issue,
     make_authority,
 )
-from grpcsecure.devcerts.files import DevFile, make_files, write_files
-from grpcsecure.devcerts.names import ClientName, parse_client, parse_server
 from grpcsecure.devcerts.revocation import make_crl
+from grpcsecure.devcerts.subject_names import ClientName, parse_client, parse_server
+from grpcsecure.devcerts.writer import DevFile, make_files, write_files
 
 __all__ = [
     "ClientName",

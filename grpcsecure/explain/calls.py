@@ -9,8 +9,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.suggest import nearest
-from grpcsecure.explain.callers import see
-from grpcsecure.explain.facts import listener_facts
+from grpcsecure.explain.listener_facts import listener_facts
+from grpcsecure.explain.query_subject import see
 from grpcsecure.explain.reasons import explain_step
 from grpcsecure.explain.table import Change
 from grpcsecure.frozen import frozen
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from grpcsecure.diagnostics.model import Span
-    from grpcsecure.explain.callers import Asker, CallerFacts, Seen
-    from grpcsecure.explain.facts import ListenerFacts
-    from grpcsecure.explain.scene import Scene
+    from grpcsecure.explain.listener_facts import ListenerFacts
+    from grpcsecure.explain.loaded_config import Scene
+    from grpcsecure.explain.query_subject import Asker, CallerFacts, Seen
     from grpcsecure.model.authorization import Rule
     from grpcsecure.model.listener import Listener
 

@@ -6,8 +6,8 @@ import re
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
-from grpcsecure.explain.callers import describe_names
-from grpcsecure.explain.wording import any_of, count
+from grpcsecure.explain.phrases import any_of, count
+from grpcsecure.explain.query_subject import describe_names
 from grpcsecure.model.authorization import BuiltIn, Effect, MatcherKind
 from grpcsecure.model.peer import PeerState
 from grpcsecure.policy.decision import Miss
@@ -15,7 +15,7 @@ from grpcsecure.policy.decision import Miss
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from grpcsecure.explain.scene import Scene
+    from grpcsecure.explain.loaded_config import Scene
     from grpcsecure.model.authorization import Identity, Rule
     from grpcsecure.model.peer import Peer
     from grpcsecure.policy.decision import Call, Standing, Step

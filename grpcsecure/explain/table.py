@@ -12,11 +12,11 @@ from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from grpcsecure.explain.facts import (
+from grpcsecure.explain.implied_identities import is_only_claimed, rules_of, standing_of
+from grpcsecure.explain.listener_facts import (
     callers_of,
     listener_facts,
 )
-from grpcsecure.explain.standings import is_only_claimed, rules_of, standing_of
 from grpcsecure.frozen import frozen, replace
 from grpcsecure.model.authorization import BuiltIn, Effect
 from grpcsecure.model.name_patterns import parse_metadata_value
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from grpcsecure.diagnostics.model import Span
-    from grpcsecure.explain.facts import Caller, ListenerFacts
-    from grpcsecure.explain.scene import Scene
+    from grpcsecure.explain.listener_facts import Caller, ListenerFacts
+    from grpcsecure.explain.loaded_config import Scene
     from grpcsecure.model.authorization import MetadataCondition, Rule
     from grpcsecure.model.listener import Listener
     from grpcsecure.policy.decision import Decision, Policy

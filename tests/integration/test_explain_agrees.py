@@ -21,7 +21,7 @@ from support.services import PATIENCE
 import grpcsecure
 from grpcsecure.devcerts import Profile, Validity, issue, make_authority, parse_server
 from grpcsecure.devcerts.credentials import SERVER_AUTH
-from grpcsecure.explain.callers import Asker
+from grpcsecure.explain.query_subject import Asker
 from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
 
 #: A listener for each mode and engine, and one in plaintext for health alone.

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from support.process import ROOT
 
 from grpcsecure.config.source import Source
-from grpcsecure.explain.callers import Asker
 from grpcsecure.explain.calls import Question, explain_call
-from grpcsecure.explain.scene import load_scene
+from grpcsecure.explain.loaded_config import load_scene
+from grpcsecure.explain.query_subject import Asker
 from grpcsecure.model.authorization import Criterion, Matcher, MatcherKind
 
 if TYPE_CHECKING:

@@ -35,8 +35,8 @@ from grpcsecure.devcerts.credentials import (
     make_authority,
     pem_of,
 )
-from grpcsecure.devcerts.names import parse_client, parse_server
 from grpcsecure.devcerts.revocation import make_crl
+from grpcsecure.devcerts.subject_names import parse_client, parse_server
 
 if TYPE_CHECKING:
     from pathlib import Path

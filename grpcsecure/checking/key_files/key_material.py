@@ -28,7 +28,7 @@ from grpcsecure.checking.key_files.server_certificate import (
     check_strength,
 )
 from grpcsecure.checking.key_files.validity import check_ca_expiry, check_server_expiry
-from grpcsecure.diagnostics.catalog import files as kinds
+from grpcsecure.diagnostics.catalog import file_kinds as kinds
 from grpcsecure.model.peer import Certificate
 from grpcsecure.tls.files import PemFile, read_files
 from grpcsecure.tls.material import build_material

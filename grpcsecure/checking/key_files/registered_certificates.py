@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.checking.key_files.file_uses import FileUse, written_at
-from grpcsecure.diagnostics.catalog import policy as kinds
+from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.diagnostics.model import quote
 from grpcsecure.model.authorization import MatcherKind
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from grpcsecure.diagnostics.catalog import files as kinds
+from grpcsecure.diagnostics.catalog import file_kinds as kinds
 from grpcsecure.diagnostics.model import quote
 
 if TYPE_CHECKING:

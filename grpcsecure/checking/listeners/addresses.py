@@ -6,7 +6,7 @@ import os
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from grpcsecure.diagnostics.catalog import listeners as kinds
+from grpcsecure.diagnostics.catalog import listener_kinds as kinds
 from grpcsecure.diagnostics.model import Label
 from grpcsecure.model.listener import MAX_UNIX_PATH, TcpAddress, UnixAddress
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.diagnostics.catalog import listeners as kinds
+from grpcsecure.diagnostics.catalog import listener_kinds as kinds
 from grpcsecure.diagnostics.model import Label
 from grpcsecure.model.listener import Engine
 

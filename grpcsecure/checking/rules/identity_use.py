@@ -14,7 +14,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from grpcsecure.diagnostics.catalog import policy as kinds
+from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.diagnostics.model import Label
 from grpcsecure.frozen import frozen
 from grpcsecure.model.authorization import BuiltIn, Effect

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.checking.rules.methods import KnownMethods, service_of
 from grpcsecure.config import wording
-from grpcsecure.diagnostics.catalog import policy as kinds
+from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.diagnostics.model import Case, Label, quote
 from grpcsecure.frozen import frozen
 from grpcsecure.model.authorization import HIDDEN, MatcherKind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.diagnostics.catalog import policy as kinds
+from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.diagnostics.model import Label, quote
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.model.authorization import BuiltIn, Effect

@@ -18,7 +18,7 @@ def render_table(
 ) -> str:
     """Return the table as `text`, `json`, `markdown` or `html`."""
     if format == "json":
-        from grpcsecure.explain.render.json import render_table_json
+        from grpcsecure.explain.render.explain_json import render_table_json
 
         return render_table_json(table)
     if format == "markdown":

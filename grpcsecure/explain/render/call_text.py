@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.render.text import Style, visible
-from grpcsecure.explain.callers import describe_names
 from grpcsecure.explain.calls import Basis
-from grpcsecure.explain.wording import count, describe_rule, line_of
+from grpcsecure.explain.phrases import count, describe_rule, line_of
+from grpcsecure.explain.query_subject import describe_names
 from grpcsecure.model.authorization import Effect
 
 if TYPE_CHECKING:

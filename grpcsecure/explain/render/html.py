@@ -8,6 +8,8 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from grpcsecure.explain.phrases import EXPOSURES, count, describe_metadata
+from grpcsecure.explain.render.html_matrix import render_matrix
 from grpcsecure.explain.render.markup import (
     code,
     codes,
@@ -18,7 +20,6 @@ from grpcsecure.explain.render.markup import (
     rule_anchor,
     text,
 )
-from grpcsecure.explain.render.matrix import render_matrix
 from grpcsecure.explain.render.style import STYLE
 from grpcsecure.explain.summary import (
     count_exposures,
@@ -29,12 +30,11 @@ from grpcsecure.explain.summary import (
     unreachable_methods,
 )
 from grpcsecure.explain.table import Exposure
-from grpcsecure.explain.wording import EXPOSURES, count, describe_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from grpcsecure.explain.facts import Caller, ListenerFacts
+    from grpcsecure.explain.listener_facts import Caller, ListenerFacts
     from grpcsecure.explain.summary import Group, Reach, ShadowEffect
     from grpcsecure.explain.table import RuleFacts, Section, Table
 

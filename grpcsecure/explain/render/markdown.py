@@ -10,23 +10,23 @@ import re
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.render.text import visible
+from grpcsecure.explain.phrases import (
+    EXPOSURES,
+    describe_metadata,
+    line_of,
+)
 from grpcsecure.explain.summary import (
     count_exposures,
     idle_rules,
     shadow_effects,
     unreachable_methods,
 )
-from grpcsecure.explain.wording import (
-    EXPOSURES,
-    describe_metadata,
-    line_of,
-)
 from grpcsecure.model.authorization import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from grpcsecure.explain.facts import Caller
+    from grpcsecure.explain.listener_facts import Caller
     from grpcsecure.explain.table import Cell, Exposure, RuleFacts, Section, Table
 
 __all__ = ["render_table_markdown"]

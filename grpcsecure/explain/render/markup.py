@@ -10,7 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.render.text import visible
-from grpcsecure.explain.wording import describe_metadata, line_of
+from grpcsecure.explain.phrases import describe_metadata, line_of
 from grpcsecure.model.authorization import Effect
 
 if TYPE_CHECKING:

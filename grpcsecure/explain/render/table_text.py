@@ -6,18 +6,18 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.render.text import Style, visible
+from grpcsecure.explain.phrases import (
+    count,
+    describe_metadata,
+    describe_rule,
+    line_of,
+)
 from grpcsecure.explain.summary import (
     exceptions_of,
     idle_rules,
     openings_of,
     shadow_effects,
     unreachable_methods,
-)
-from grpcsecure.explain.wording import (
-    count,
-    describe_metadata,
-    describe_rule,
-    line_of,
 )
 from grpcsecure.model.authorization import Effect
 

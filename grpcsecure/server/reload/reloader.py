@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from grpcsecure.checking.pipeline import Phase, load_config, load_rest
 from grpcsecure.checking.watch_set import watch_set
 from grpcsecure.config.source import STDIN, read_source
-from grpcsecure.diagnostics.catalog import tool as kinds
+from grpcsecure.diagnostics.catalog import tool_kinds as kinds
 from grpcsecure.diagnostics.ignore import make_report
 from grpcsecure.diagnostics.model import Finding
 from grpcsecure.frozen import replace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.diagnostics.catalog import services as kinds
+from grpcsecure.diagnostics.catalog import service_kinds as kinds
 from grpcsecure.diagnostics.model import Label
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.model.server import Runtime

@@ -391,7 +391,7 @@ def test_messages_follow_the_rules_for_writing():
 
 def test_every_keyword_of_the_schema_has_words():
     """A keyword that nobody can explain would end in `schema-mismatch`."""
-    from grpcsecure.config.explain import _EXPLAIN
+    from grpcsecure.config.schema_findings import _EXPLAIN
 
     annotations = {
         "$schema", "$id", "$ref", "$defs",

@@ -14,7 +14,8 @@ from support.configs import FOLDER, GOOD, YAMLISH, brief, parse, patched, source
 from grpcsecure.config.effective import render_effective
 from grpcsecure.config.load import parse_config, read_profile_names
 from grpcsecure.config.source import Source, decode_source
-from grpcsecure.diagnostics.catalog import syntax, tool
+from grpcsecure.diagnostics.catalog import syntax_kinds as syntax
+from grpcsecure.diagnostics.catalog import tool_kinds as tool
 from grpcsecure.diagnostics.model import Kind
 from grpcsecure.errors import UsageError
 

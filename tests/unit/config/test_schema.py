@@ -16,8 +16,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.configs import GOOD, JSON, brief, parse, source
 
-from grpcsecure.config import schema, schema_file
-from grpcsecure.config.schema import check_schema, find_errors, is_valid, schema_text
+from grpcsecure.config import schema_check as schema
+from grpcsecure.config import schema_file
+from grpcsecure.config.schema_check import (
+    check_schema,
+    find_errors,
+    is_valid,
+    schema_text,
+)
 from grpcsecure.config.schema_file import dereference, home_of, load_schema
 from grpcsecure.config.tree import plain
 from grpcsecure.config.yaml import parse_yaml

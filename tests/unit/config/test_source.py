@@ -15,7 +15,8 @@ from support.configs import brief
 
 from grpcsecure.config import source as source_module
 from grpcsecure.config.source import MAX_BYTES, Source, decode_source, read_source
-from grpcsecure.diagnostics.catalog import syntax, tool
+from grpcsecure.diagnostics.catalog import syntax_kinds as syntax
+from grpcsecure.diagnostics.catalog import tool_kinds as tool
 from grpcsecure.diagnostics.model import Finding
 
 

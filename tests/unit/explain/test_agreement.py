@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.explaining import ANYBODY, CONFIG, HELLO, ask, load, tls
 
-from grpcsecure.explain.callers import Asker
 from grpcsecure.explain.calls import Basis
+from grpcsecure.explain.query_subject import Asker
 from grpcsecure.server.rpc.audit import Auditor
 from grpcsecure.server.rpc.authorizer import Gate
 from grpcsecure.server.rpc.call_context import ListenerView

@@ -8,8 +8,8 @@ import pytest
 from support.certificates import CLIENT
 from support.explaining import ANYBODY, CONFIG, HELLO, ask, caller, tls
 
-from grpcsecure.explain.callers import Asker
 from grpcsecure.explain.calls import Basis
+from grpcsecure.explain.query_subject import Asker
 from grpcsecure.model.authorization import Criterion, Effect, Matcher, MatcherKind
 from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
 

@@ -16,12 +16,13 @@ from support.process import ROOT
 
 from grpcsecure.diagnostics.catalog import CATALOG
 from grpcsecure.diagnostics.model import Span
-from grpcsecure.explain.callers import CallerFacts
 from grpcsecure.explain.calls import Basis, Explanation, StepFacts, Verdict
-from grpcsecure.explain.facts import Caller, ListenerFacts
+from grpcsecure.explain.listener_facts import Caller, ListenerFacts
+from grpcsecure.explain.phrases import count
+from grpcsecure.explain.query_subject import CallerFacts
 from grpcsecure.explain.render import render_table
 from grpcsecure.explain.render.call_text import render_call_text
-from grpcsecure.explain.render.json import render_call_json, render_finding_json
+from grpcsecure.explain.render.explain_json import render_call_json, render_finding_json
 from grpcsecure.explain.table import (
     Cell,
     Change,
@@ -32,7 +33,6 @@ from grpcsecure.explain.table import (
     Table,
     build_table,
 )
-from grpcsecure.explain.wording import count
 from grpcsecure.model.authorization import Effect, MetadataCondition, Rule
 
 SCHEMA = json.loads((ROOT / "schemas" / "explain.schema.json").read_text())

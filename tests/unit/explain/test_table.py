@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.explaining import ANYBODY, CONFIG, HELLO, ask, caller, load, tls
 
-from grpcsecure.explain.callers import Asker
+from grpcsecure.explain.query_subject import Asker
 from grpcsecure.explain.summary import (
     count_exposures,
     exceptions_of,

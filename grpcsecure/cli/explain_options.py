@@ -15,9 +15,9 @@ from grpcsecure.model.authorization import Matcher, MatcherKind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from grpcsecure.explain.callers import Asker
     from grpcsecure.explain.calls import Question
-    from grpcsecure.explain.scene import Scene
+    from grpcsecure.explain.loaded_config import Scene
+    from grpcsecure.explain.query_subject import Asker
     from grpcsecure.model.authorization import Criterion
 
 __all__ = ["Asked"]
@@ -98,7 +98,7 @@ class Asked:
         )
 
     def _asker(self) -> Asker:
-        from grpcsecure.explain.callers import Asker
+        from grpcsecure.explain.query_subject import Asker
 
         if self.cert is not None:
             return _read_certificate(self.cert)
@@ -129,7 +129,7 @@ def _parse_names(texts: Iterable[str]) -> Matcher:
 
 
 def _parse_name(text: str) -> Criterion:
-    from grpcsecure.explain.callers import made_up_name
+    from grpcsecure.explain.query_subject import made_up_name
 
     name, colon, value = text.partition(":")
     kind = _KINDS.get(name)
@@ -175,7 +175,7 @@ def _read_certificate(name: str) -> Asker:
 
     A private key in the same file is not looked at.
     """
-    from grpcsecure.explain.callers import Asker
+    from grpcsecure.explain.query_subject import Asker
     from grpcsecure.tls.files import PemFile, read_files
     from grpcsecure.tls.pem import BrokenBlock
 

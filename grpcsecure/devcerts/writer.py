@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from grpcsecure.devcerts.credentials import Credential
-    from grpcsecure.devcerts.names import ClientName
+    from grpcsecure.devcerts.subject_names import ClientName
 
 __all__ = ["DevFile", "make_files", "write_files"]
 

@@ -14,7 +14,7 @@ from grpcsecure.policy.decision import Standing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from grpcsecure.explain.scene import Scene
+    from grpcsecure.explain.loaded_config import Scene
     from grpcsecure.model.authorization import Identity, Rule
     from grpcsecure.model.listener import Listener
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from grpcsecure.diagnostics.model import Span
-    from grpcsecure.explain.scene import Scene
+    from grpcsecure.explain.loaded_config import Scene
     from grpcsecure.model.authorization import Identity
     from grpcsecure.model.listener import Listener
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.render.json import dump
-from grpcsecure.explain.callers import describe_names
+from grpcsecure.explain.query_subject import describe_names
 from grpcsecure.explain.summary import unreachable_methods
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from grpcsecure.diagnostics.model import Kind, Span
-    from grpcsecure.explain.callers import CallerFacts
     from grpcsecure.explain.calls import Explanation, StepFacts, Verdict
-    from grpcsecure.explain.facts import Caller, ListenerFacts
+    from grpcsecure.explain.listener_facts import Caller, ListenerFacts
+    from grpcsecure.explain.query_subject import CallerFacts
     from grpcsecure.explain.table import Cell, Change, Row, RuleFacts, Section, Table
     from grpcsecure.model.authorization import Effect, MetadataCondition, Rule
     from grpcsecure.model.peer import Certificate

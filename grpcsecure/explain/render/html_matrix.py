@@ -5,20 +5,20 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from grpcsecure.explain.render.markup import code, codes, rule_anchor, text
-from grpcsecure.explain.table import Exposure
-from grpcsecure.explain.wording import (
+from grpcsecure.explain.phrases import (
     EXPOSURES,
     describe_metadata,
     describe_rule,
     line_of,
 )
+from grpcsecure.explain.render.markup import code, codes, rule_anchor, text
+from grpcsecure.explain.table import Exposure
 from grpcsecure.model.authorization import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from grpcsecure.explain.facts import Caller
+    from grpcsecure.explain.listener_facts import Caller
     from grpcsecure.explain.table import Cell, Change, Row, Section, Table
 
 __all__ = ["render_matrix"]

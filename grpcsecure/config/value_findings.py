@@ -19,15 +19,15 @@ from grpcsecure.config.wording import (
     remark,
     shown,
 )
-from grpcsecure.diagnostics.catalog import syntax as kinds
+from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
 from grpcsecure.diagnostics.model import Label, quote
 from grpcsecure.diagnostics.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from grpcsecure.config.explain import SchemaError
     from grpcsecure.config.schema_file import Schema
+    from grpcsecure.config.schema_findings import SchemaError
     from grpcsecure.config.tree import Path
     from grpcsecure.diagnostics.model import Finding, Span
 

@@ -11,11 +11,11 @@ import functools
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from grpcsecure.config.explain import explain_error
 from grpcsecure.config.schema_file import load_schema, schema_text
+from grpcsecure.config.schema_findings import explain_error
 from grpcsecure.config.tree import plain
 from grpcsecure.config.wording import first_place
-from grpcsecure.diagnostics.catalog import syntax as kinds
+from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from grpcsecure.config import explain_values as values
+from grpcsecure.config import value_findings as values
 from grpcsecure.config.schema_file import dereference, home_of
 from grpcsecure.config.tree import find
 from grpcsecure.config.wording import at, dotted, key_place
-from grpcsecure.diagnostics.catalog import syntax as kinds
+from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
 from grpcsecure.diagnostics.model import Label, quote
 from grpcsecure.diagnostics.suggest import did_you_mean, nearest
 

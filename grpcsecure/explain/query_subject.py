@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from grpcsecure.explain.facts import client_ca_of
+from grpcsecure.explain.listener_facts import client_ca_of
 from grpcsecure.frozen import frozen
 from grpcsecure.model.authorization import Criterion, Matcher
 from grpcsecure.model.peer import PeerState
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from grpcsecure.explain.scene import Scene
+    from grpcsecure.explain.loaded_config import Scene
     from grpcsecure.model.authorization import MatcherKind
     from grpcsecure.model.listener import Listener
     from grpcsecure.model.peer import Certificate, Peer
