@@ -21,7 +21,7 @@ import grpc
 from grpcsecure.model.listener import TlsSettings
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.tls.bridge.parent.supervisor import Bridge, BridgeListener
-from grpcsecure.tls.bridge.upstream_socket import InnerDirectory
+from grpcsecure.tls.bridge.parent.upstream_directory import UpstreamDirectory
 from grpcsecure.tls.material import Material
 
 OPTIONS = [
@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--switch-interval", type=float, default=0.0005)
     options = parser.parse_args()
     sys.setswitchinterval(options.switch_interval)
-    with InnerDirectory() as directory:
+    with UpstreamDirectory() as directory:
         if options.runtime == "threads":
             serve_threads(options, directory)
         else:

@@ -9,6 +9,7 @@ pays in each generation; the context is made once in each generation. Medians.
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -18,7 +19,6 @@ from verdicts import options, print_machine
 
 from grpcsecure.devcerts import Profile, Validity, issue, make_authority, make_crl
 from grpcsecure.devcerts.credentials import CA_USAGE, pem_of
-from grpcsecure.frozen import replace
 from grpcsecure.tls.material import Material
 from grpcsecure.tls.recheck import Rechecker
 

@@ -1,1 +1,1 @@
-"""The phases that check a config; `validate`, `serve`, reload and `explain` share them."""
+"""The phases of checking a config: for `validate`, `serve`, reload and `explain`."""

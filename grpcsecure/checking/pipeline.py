@@ -7,12 +7,12 @@ is the last.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.diagnostics.ignore import Draft
 from grpcsecure.diagnostics.model import Report
-from grpcsecure.frozen import field, frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ class Phase(Enum):
     POLICY_TESTS = "policy tests"
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """What came of a source: findings, and all that could be loaded.
 
@@ -132,7 +132,7 @@ def load_rest(loaded: Loaded, *, now: datetime) -> Loaded:
     return _run(loaded, [Phase.FILES, Phase.SERVICES, Phase.POLICY_TESTS], now)
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
     """What one phase adds."""
 
@@ -171,7 +171,7 @@ def _cross_field(loaded: Loaded, _now: datetime) -> _Outcome:
     from grpcsecure.policy.scopes import find_scopes
 
     document = _document(loaded)
-    scopes = find_scopes(document)
+    scopes = find_scopes(document.config)
     return _Outcome(
         findings=(
             *check_addresses(document),
@@ -231,7 +231,7 @@ def _methods(
     served = served_services(document.config, services)
     if served is None:
         return ()
-    return check_methods(document, find_scopes(document), served)
+    return check_methods(document, find_scopes(document.config), served)
 
 
 def _policy_tests(loaded: Loaded, now: datetime) -> _Outcome:

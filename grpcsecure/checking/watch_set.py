@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.source import STDIN, read_source
-from grpcsecure.frozen import replace
 from grpcsecure.model.authorization import MatcherKind
 from grpcsecure.tls.material import material_paths
 from grpcsecure.watch.digest import WatchSet, digest

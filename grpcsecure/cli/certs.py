@@ -117,7 +117,7 @@ def dev(  # noqa: PLR0913 - the options of the command
 def _parse_all(
     texts: Iterable[str], option: str, parse: Callable[[str], _T]
 ) -> list[_T]:
-    from grpcsecure.diagnostics.model import quote
+    from grpcsecure.quoting import quote
 
     parsed = []
     for text in texts:

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 import click
 
 from grpcsecure import __version__
 from grpcsecure.cli.console import Console
-
-if TYPE_CHECKING:
-    from grpcsecure.server.ahead import Ahead
 
 __all__ = ["SESSION", "Session", "cli"]
 
@@ -34,15 +30,13 @@ _COMMANDS = {
 
 @dataclass
 class Session:
-    """What whoever runs the command line hands to it, and gets back.
+    """State that one run of the command line shares with its sub-command.
 
     Attributes:
-        ahead: what was begun before the command was known.
-        console: the one that the global options ask for, from when they are read on.
-        has_cut: whether calls were cut, whose handlers may run for ever.
+        console: the output streams, as the global options configure them.
+        has_cut: whether calls were cut, whose handlers may never return.
     """
 
-    ahead: Ahead | None = None
     console: Console = field(default_factory=Console)
     has_cut: bool = False
 

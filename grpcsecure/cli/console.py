@@ -117,7 +117,7 @@ class Console:
 
     def internal_error(self, error: BaseException) -> None:
         """Say in one line that this is our bug; the traceback comes when verbose."""
-        from grpcsecure.diagnostics.model import holds_key_text
+        from grpcsecure.quoting import holds_key_text
 
         words = str(error)
         words = "(text not shown)" if holds_key_text(words) else " ".join(words.split())

@@ -11,8 +11,9 @@ import click
 
 from grpcsecure.cli.explain_options import Asked
 from grpcsecure.cli.options import config_or_default, profile_option
-from grpcsecure.diagnostics.model import Finding, Report, quote
+from grpcsecure.diagnostics.model import Finding, Report
 from grpcsecure.errors import ConfigError, ExitCode, UnreadableConfigError, UsageError
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from grpcsecure.cli.console import Console

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from grpcsecure.diagnostics.model import quote
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.errors import UsageError
-from grpcsecure.frozen import frozen
 from grpcsecure.model.authorization import Matcher, MatcherKind
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,7 +31,7 @@ _KINDS = {
 _METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """The options about one call, as they were given."""
 

@@ -1,24 +1,21 @@
 """The command `grpcsecure`: exit codes, and nothing shown as a traceback.
 
-The only module that exits. It imports next to nothing at first: what `serve` will
-need is begun before the command line, whose library takes its time, is read.
+The only module that exits.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from grpcsecure.cli.foresight import foresee
+import click
+
+from grpcsecure.cli.commands import Session, cli
 from grpcsecure.errors import ExitCode, GrpcSecureError
-from grpcsecure.server.ahead import load_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from grpcsecure.server.ahead import Ahead
 
 __all__ = ["main"]
 
@@ -27,33 +24,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with one of `ExitCode`.
 
     Args:
-        arguments: instead of those of the process, which is ours alone without them.
+        arguments: instead of those of the process.
     """
-    ahead = None
-    if arguments is None:
-        arguments = sys.argv[1:]
-        foreseen = foresee(arguments, os.environ)
-        if foreseen is not None:
-            gc.disable()  # what is imported now stays: `serve` turns it on again
-            ahead = load_ahead(*foreseen)
-    try:
-        code, stuck = _run(arguments, ahead)
-    finally:
-        if ahead is not None:
-            ahead.discard()
+    code, stuck = _run(sys.argv[1:] if arguments is None else arguments)
     if stuck:
         # A cut call whose handler does not return would hold the interpreter open.
         os._exit(code)
     sys.exit(code)
 
 
-def _run(arguments: Sequence[str], ahead: Ahead | None) -> tuple[int, bool]:
+def _run(arguments: Sequence[str]) -> tuple[int, bool]:
     """Return the exit code, and whether user threads may still be running."""
-    import click
-
-    from grpcsecure.cli.commands import Session, cli
-
-    session = Session(ahead)
+    session = Session()
     try:
         result: Any = cli.main(
             list(arguments), prog_name="grpcsecure", standalone_mode=False, obj=session

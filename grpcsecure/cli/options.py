@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from grpcsecure.cli.foresight import DEFAULT_CONFIG
 from grpcsecure.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["config_or_default", "profile_option"]
+
+#: The config of a command that is given none.
+DEFAULT_CONFIG = "grpcsecure.yaml"
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from grpcsecure.cli.commands import Session
     from grpcsecure.cli.console import Console
-    from grpcsecure.server.ahead import Ahead
     from grpcsecure.server.app import Server
 
 __all__ = ["serve"]
@@ -104,7 +103,7 @@ def serve(  # noqa: PLR0913 - the options of the command
     configure_logging(format=log_format, level=log_level)
     try:
         with _ended_by_sigterm():
-            server = _load(config_or_default(config), profile, session.ahead)
+            server = _load(config_or_default(config), profile)
     except ConfigError as error:
         from grpcsecure.diagnostics.render import render
 
@@ -136,27 +135,27 @@ def _ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _load(name: str, profile: str | None, ahead: Ahead | None) -> Server:
-    """Load and check the config; gRPC is imported on the way.
+def _load(name: str, profile: str | None) -> Server:
+    """Load and check the config, and return its server.
 
     Raises:
         ConfigError: the config has errors, or cannot be read.
         UsageError: no such profile.
     """
+    from grpcsecure.checking.pipeline import Phase, load_config, load_services
     from grpcsecure.config.source import read_source
-    from grpcsecure.server.ahead import load_files
+    from grpcsecure.server.app import make_server
 
     source = read_source(name)
     if isinstance(source, Finding):
         raise UnreadableConfigError(Report(subject=name, findings=(source,)))
     now = datetime.now(timezone.utc)
-    loaded = load_files(source, profile=profile, now=now, ahead=ahead)
-    # The libraries are no garbage, now or later; the user's own code comes next.
+    loaded = load_config(
+        source, profile=profile, environ=os.environ, now=now, last=Phase.FILES
+    )
+    # The libraries stay for the life of the process: the garbage collector need not
+    # look at them again. The user's own modules are imported after this line.
     gc.freeze()
-    gc.enable()
-    from grpcsecure.checking.pipeline import load_services
-    from grpcsecure.server.app import make_server
-
     return make_server(load_services(loaded, now=now), environ=os.environ)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,6 @@ from grpcsecure.diagnostics.ignore import Draft, Ignores, make_reports
 from grpcsecure.diagnostics.model import Finding, Report
 from grpcsecure.diagnostics.render import FORMATS, render
 from grpcsecure.errors import ExitCode, KeyMaterialError, UsageError
-from grpcsecure.frozen import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

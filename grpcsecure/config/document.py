@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.tree import Mapping, Sequence, find
 from grpcsecure.config.wording import node_at
-from grpcsecure.frozen import frozen
 
 if TYPE_CHECKING:
     from grpcsecure.config.source import Source
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Document"]
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """A config without errors, and where each of its values was written.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.build import build_config
@@ -22,7 +23,6 @@ from grpcsecure.config.schema_check import check_schema
 from grpcsecure.config.tree import Entry, Mapping, Node
 from grpcsecure.config.variables import expand_variables
 from grpcsecure.config.yaml import parse_yaml
-from grpcsecure.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Parsed", "parse_config", "read_profile_names"]
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parsed:
     """What came of a source: a document, or the phase that failed and why.
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.config.tree import Entry, Mapping, Node, Scalar
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
-from grpcsecure.diagnostics.model import quote
 from grpcsecure.diagnostics.suggest import nearest
 from grpcsecure.errors import UsageError
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,9 @@ from grpcsecure.config.schema_file import dereference, home_of
 from grpcsecure.config.tree import find
 from grpcsecure.config.wording import at, dotted, key_place
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
-from grpcsecure.diagnostics.model import Label, quote
+from grpcsecure.diagnostics.model import Label
 from grpcsecure.diagnostics.suggest import did_you_mean, nearest
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import syntax_kinds as syntax
 from grpcsecure.diagnostics.catalog import tool_kinds as tool
-from grpcsecure.diagnostics.model import Finding, Span, quote
-from grpcsecure.frozen import field, frozen
+from grpcsecure.diagnostics.model import Finding, Span
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,7 @@ _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class Source:
     """A config's text, the name shown for it, and where its relative paths start."""
 

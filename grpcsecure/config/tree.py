@@ -6,9 +6,8 @@ points into the file the value came from, whatever happened to it on the way.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-from grpcsecure.frozen import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +21,7 @@ __all__ = ["Entry", "Mapping", "Node", "Path", "Scalar", "Sequence", "find", "pl
 Path = tuple[str | int, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scalar:
     """A leaf. `text` is as written; `is_plain` says that it was not quoted.
 
@@ -37,7 +36,7 @@ class Scalar:
     from_variable: bool = False
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sequence:
     """A list of nodes."""
 
@@ -45,7 +44,7 @@ class Sequence:
     span: Span
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A value in a mapping, and the place of its key."""
 
@@ -53,7 +52,7 @@ class Entry:
     value: Node
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mapping:
     """Named nodes, in file order."""
 

@@ -20,8 +20,9 @@ from grpcsecure.config.wording import (
     shown,
 )
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
-from grpcsecure.diagnostics.model import Label, quote
+from grpcsecure.diagnostics.model import Label
 from grpcsecure.diagnostics.suggest import did_you_mean
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

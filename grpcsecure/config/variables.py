@@ -7,6 +7,7 @@ shape of what went in; a variable changes the value of a scalar and nothing else
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.scalars import (
@@ -18,8 +19,8 @@ from grpcsecure.config.scalars import (
 from grpcsecure.config.tree import Entry, Mapping, Node, Scalar, Sequence
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
 from grpcsecure.diagnostics.lines import split_lines
-from grpcsecure.diagnostics.model import Span, quote
-from grpcsecure.frozen import replace
+from grpcsecure.diagnostics.model import Span
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as AbcMapping

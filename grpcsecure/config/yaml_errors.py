@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
 from grpcsecure.diagnostics.lines import split_lines
-from grpcsecure.diagnostics.model import Label, Span, quote
+from grpcsecure.diagnostics.model import Label, Span
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from grpcsecure.config.source import Source

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.config.tree import Mapping, Scalar
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
-from grpcsecure.diagnostics.model import Label, Span, quote
+from grpcsecure.diagnostics.model import Label, Span
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from grpcsecure.config.tree import Entry, Node

@@ -6,10 +6,10 @@ Knows lines, not YAML: it must also work where the YAML does not parse.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.lines import split_lines
-from grpcsecure.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["IgnoreComment", "find_ignore_comments"]
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IgnoreComment:
     """One comment.
 

@@ -6,14 +6,15 @@ is no error in strict mode, and what production refuses cannot be ignored.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from grpcsecure.diagnostics.catalog import CATALOG, tool
+from grpcsecure.diagnostics.catalog import CATALOG, tool_kinds
 from grpcsecure.diagnostics.comments import find_ignore_comments
 from grpcsecure.diagnostics.lookup import find_kind, nearest_finding
-from grpcsecure.diagnostics.model import Span, quote
+from grpcsecure.diagnostics.model import Span
 from grpcsecure.errors import UsageError
-from grpcsecure.frozen import frozen, replace
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +35,7 @@ class Ignores:
         self.codes: tuple[str, ...] = tuple(dict.fromkeys(map(_known_code, names)))
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """A report before `make_reports`.
 
@@ -81,7 +82,7 @@ def make_reports(
     return tuple(reports)
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class _Request:
     """One code that one comment, or the command line (no span), asks to ignore."""
 
@@ -116,7 +117,7 @@ class _Ledger:
             other_profile = request.span is not None and not self._draft.all_profiles
             # An ignore of this very kind of finding is never called unused: it meets
             # what is only found out at the end.
-            is_own = request.code == tool.UNUSED_IGNORE.code
+            is_own = request.code == tool_kinds.UNUSED_IGNORE.code
             if request in self._met or partial or other_profile or is_own:
                 yield request
 
@@ -201,7 +202,7 @@ def _hint(name: str) -> str:
 
 
 def _refused(request: _Request, finding: Finding) -> Finding:
-    return tool.UNUSED_IGNORE(
+    return tool_kinds.UNUSED_IGNORE(
         f"the ignore of `{request.code}` does not apply: {_here(finding)} is an error",
         span=request.span,
         label="only warnings can be ignored",
@@ -217,10 +218,10 @@ def _here(finding: Finding) -> str:
 
 def _unused(request: _Request) -> Finding:
     if request.span is None:
-        return tool.UNUSED_IGNORE(
+        return tool_kinds.UNUSED_IGNORE(
             f"nothing matches `--ignore {request.code}`", help="leave the option out"
         )
-    return tool.UNUSED_IGNORE(
+    return tool_kinds.UNUSED_IGNORE(
         f"nothing matches the ignore of `{request.code}`",
         span=request.span,
         label=f"no {request.code} here",
@@ -229,7 +230,7 @@ def _unused(request: _Request) -> Finding:
 
 
 def _unknown(name: str, span: Span) -> Finding:
-    return tool.UNUSED_IGNORE(
+    return tool_kinds.UNUSED_IGNORE(
         f"no finding has the code or name {quote(name)}",
         span=span,
         label=_hint(name),
@@ -238,7 +239,7 @@ def _unknown(name: str, span: Span) -> Finding:
 
 
 def _malformed(span: Span) -> Finding:
-    return tool.UNUSED_IGNORE(
+    return tool_kinds.UNUSED_IGNORE(
         "an ignore comment names no code",
         span=span,
         label="nothing is ignored",

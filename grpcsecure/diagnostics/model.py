@@ -1,16 +1,14 @@
 """Findings as data: a code, a place, a message and one thing to do.
 
 Knows nothing of configs or terminals. Invariant: nothing in a finding came from a
-private key; text from a file goes through `quote` first.
+private key; text from a file goes through `quoting.quote` first.
 """
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
-
-from grpcsecure.frozen import field, frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,8 +21,6 @@ __all__ = [
     "Report",
     "Severity",
     "Span",
-    "holds_key_text",
-    "quote",
 ]
 
 
@@ -35,7 +31,7 @@ class Severity(Enum):
     WARNING = "warning"
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class Span:
     """A stretch of one file; lines and columns are 1-based, the end is exclusive."""
 
@@ -46,7 +42,7 @@ class Span:
     end_column: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
     """A remark at a place."""
 
@@ -54,7 +50,7 @@ class Label:
     text: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """One row of the catalogue: everything that all findings of a code share.
 
@@ -95,7 +91,7 @@ class Kind:
         )
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One reported problem."""
 
@@ -127,7 +123,7 @@ class Finding:
         return replace(self, severity=Severity.ERROR)
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """A test that a config has; a finding of `code` at its place means it failed."""
 
@@ -136,7 +132,7 @@ class Case:
     code: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """The findings of one config, in the order of their places.
 
@@ -162,49 +158,3 @@ class Report:
     def warnings(self) -> int:
         """How many findings are warnings."""
         return len(self.findings) - self.errors
-
-
-_MAX_QUOTED = 60
-
-#: A DER object in base64 begins with M (a SEQUENCE is 0x30: RFC 5915, RFC 5958).
-_BASE64_OF_DER = r"(?<![A-Za-z0-9+/])M[A-Za-z0-9+/]{39,}"
-#: A line from the middle of a PEM block has 64 characters (RFC 7468). Digests in hex
-#: and long paths do too, but not capitals, small letters past f, and digits at once.
-_PEM_LINE = (
-    r"(?m)^[ \t\"'|>-]*(?=[^\n]*[A-Z])(?=[^\n]*[g-z])(?=[^\n]*\d)"
-    r"[A-Za-z0-9+/]{64,}={0,2}[ \t\r\"']*$"
-)
-
-
-def holds_key_text(text: str) -> bool:
-    """Whether `text` has in it what may be a private key: PEM, or base64 of DER.
-
-    People paste a key where its path belongs. Certificates look the same, and a
-    doubt is decided against showing.
-    """
-    return (
-        "-----BEGIN" in text
-        or "-----END" in text
-        or re.search(_BASE64_OF_DER, text) is not None
-        or re.search(_PEM_LINE, text) is not None
-    )
-
-
-def quote(value: object) -> str:
-    """Return `value` in backticks, fit for a message.
-
-    Control characters are escaped and long text is cut. Text that may be a key is not
-    shown at all: people paste a private key where its path belongs.
-    """
-    text = value if isinstance(value, str) else repr(value)
-    if "-----BEGIN" in text:
-        return "`-----BEGIN …` (PEM text, not shown)"
-    if holds_key_text(text):
-        return "`…` (looks like a key, not shown)"
-    text = text[: _MAX_QUOTED + 1]
-    text = "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
-    if len(text) > _MAX_QUOTED:
-        text = f"{text[:_MAX_QUOTED]}…"
-    return f"`{text}`"

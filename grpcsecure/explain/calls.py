@@ -5,6 +5,7 @@ The decision is the policy's that serves; nothing here decides again.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ from grpcsecure.explain.listener_facts import listener_facts
 from grpcsecure.explain.query_subject import see
 from grpcsecure.explain.reasons import explain_step
 from grpcsecure.explain.table import Change
-from grpcsecure.frozen import frozen
 from grpcsecure.model.authorization import Effect
 from grpcsecure.policy.decision import Call
 
@@ -42,7 +42,7 @@ class Basis(Enum):
     NO_RULES = "no rules"
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """A call that may be made; `listener=None`: wherever the method is served."""
 
@@ -52,7 +52,7 @@ class Question:
     metadata: tuple[tuple[str, str | bytes], ...] = ()
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepFacts:
     """A rule that was asked, and what came of it, in words."""
 
@@ -66,7 +66,7 @@ class StepFacts:
     words: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What becomes of the call on one listener.
 
@@ -89,7 +89,7 @@ class Verdict:
     shadow_place: Span | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """The answer to a question: a verdict for each listener that was asked about."""
 

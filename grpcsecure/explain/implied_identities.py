@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.checking.rules.identity_use import can_have
 from grpcsecure.model.authorization import BuiltIn, Effect
 from grpcsecure.policy.decision import Standing
+from grpcsecure.policy.feasibility import can_have
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

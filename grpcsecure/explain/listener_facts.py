@@ -5,9 +5,9 @@ In words, once, for all renderers.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from grpcsecure.frozen import frozen
 from grpcsecure.model.authorization import BuiltIn
 from grpcsecure.model.matrix import CLIENTS
 from grpcsecure.model.modes import ClientCertificateMode
@@ -32,7 +32,7 @@ __all__ = [
 PLAINTEXT = "plaintext"
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerFacts:
     """A listener, and what its mode means for who can be known there."""
 
@@ -141,7 +141,7 @@ def _clients(listener: Listener) -> Iterator[tuple[str, str]]:
             yield words, PeerState.CLAIMED.value
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """A column of the table: a caller who has one name, and what comes with it.
 

@@ -5,6 +5,7 @@ Decides nothing: the snapshot is the one that a server would decide by.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grpcsecure.checking.pipeline import Phase, load_config
@@ -12,7 +13,6 @@ from grpcsecure.checking.rules.methods import service_of
 from grpcsecure.config.tree import Mapping, plain
 from grpcsecure.diagnostics.ignore import make_report
 from grpcsecure.errors import ConfigError
-from grpcsecure.frozen import frozen
 from grpcsecure.policy.patterns import PatternKind, parse_method_pattern
 from grpcsecure.server.services.inventory import served_services
 from grpcsecure.server.snapshot import build_snapshot
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Scene", "load_scene"]
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """A config without errors, and what decides its calls.
 

@@ -6,11 +6,11 @@ only put in words.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from grpcsecure.explain.listener_facts import client_ca_of
-from grpcsecure.frozen import frozen
 from grpcsecure.model.authorization import Criterion, Matcher
 from grpcsecure.model.peer import PeerState
 from grpcsecure.policy.certificate_facts import needed_fact
@@ -32,7 +32,7 @@ __all__ = ["Asker", "CallerFacts", "Seen", "describe_names", "made_up_name", "se
 _ONE_DAY = timedelta(days=1)
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
     """Whom the question is about: `made_up`, or the certificate of `file`, or nobody.
 
@@ -45,7 +45,7 @@ class Asker:
     chain: tuple[bytes, ...] = ()
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallerFacts:
     """What a listener makes of a caller, in words and in names.
 
@@ -62,7 +62,7 @@ class CallerFacts:
     claimed: tuple[str, ...] = ()
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """A caller as a listener sees it; `standing` is None if it does not get in.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from grpcsecure.explain.table import Exposure
-from grpcsecure.frozen import frozen, replace
 from grpcsecure.model.authorization import BuiltIn, Effect
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class Opening:
     """Names that a rule lets in; `rule=None` is the default, which lets in anybody."""
 
@@ -91,7 +91,7 @@ def exceptions_of(table: Table, row: Row) -> tuple[Opening, ...]:
     )
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """Methods of one service that are open to the same callers by the same rules."""
 
@@ -165,7 +165,7 @@ def unreachable_methods(table: Table) -> tuple[str, ...]:
     return tuple(sorted(m for m, e in widest.items() if e is Exposure.NOBODY))
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
     """What a caller may call on some listeners, by service."""
 
@@ -213,7 +213,7 @@ def _opening_rules(cell: Cell) -> Iterator[Rule]:
             yield rule
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowEffect:
     """What enforcing would change for some callers on some methods of a service."""
 

@@ -8,6 +8,7 @@ several may do what any of them may, unless one of them is denied.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -17,7 +18,6 @@ from grpcsecure.explain.listener_facts import (
     callers_of,
     listener_facts,
 )
-from grpcsecure.frozen import frozen, replace
 from grpcsecure.model.authorization import BuiltIn, Effect
 from grpcsecure.model.name_patterns import parse_metadata_value
 from grpcsecure.policy.decision import Call, Standing
@@ -55,7 +55,7 @@ class Exposure(Enum):
     NOBODY = "nobody"
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class Change:
     """Another decision, and what it takes; without metadata, that a rule is enforced.
 
@@ -67,7 +67,7 @@ class Change:
     metadata: tuple[MetadataCondition, ...] = ()
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """What a caller may do with a method.
 
@@ -92,7 +92,7 @@ class Cell:
         )
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """A method, with a cell for each caller of the table."""
 
@@ -111,7 +111,7 @@ class Row:
         return self.method.rpartition("/")[2]
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """Listeners with the same answers to everything."""
 
@@ -119,7 +119,7 @@ class Section:
     rows: tuple[Row, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuleFacts:
     """A rule by its place in the order of asking, and how many cells it decides.
 
@@ -133,7 +133,7 @@ class RuleFacts:
     changes: int = 0
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """All of it. Without `has_rules`, everything is allowed."""
 

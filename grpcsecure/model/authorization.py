@@ -6,10 +6,9 @@ is a name for a set of peers, by what their certificates say.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
-
-from grpcsecure.frozen import frozen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +61,7 @@ _PINS = frozenset(
 )
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class Criterion:
     """One key of a matcher; the value is as written, of `certificates` absolute."""
 
@@ -70,14 +69,14 @@ class Criterion:
     value: str
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class Matcher:
     """Criteria that must all match; there is at least one."""
 
     criteria: tuple[Criterion, ...]
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class Identity:
     """A name for the peers that any one of its matchers matches."""
 
@@ -109,7 +108,7 @@ class Effect(Enum):
 HIDDEN = "…"
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class MetadataCondition:
     """A metadata key (lower case), and the values that count.
 
@@ -127,7 +126,7 @@ class MetadataCondition:
         return tuple(HIDDEN if one in self.hidden else one for one in self.values)
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """A named line that allows or denies identities on methods.
 
@@ -144,7 +143,7 @@ class Rule:
     enforce: bool = True
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyTest:
     """A call and what must come of it; `caller=None` is an anonymous one.
 
@@ -183,7 +182,7 @@ class LogFormat(Enum):
     JSON = "json"
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSettings:
     """Where audit events go: to the log, or appended to `file` as `format`."""
 
@@ -192,7 +191,7 @@ class AuditSettings:
     format: LogFormat = LogFormat.JSON
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Authorization:
     """The `authorization` block; `rules` are in the order of the file."""
 
@@ -202,7 +201,7 @@ class Authorization:
     audit: AuditSettings = AuditSettings()
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What becomes of a call.
 

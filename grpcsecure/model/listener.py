@@ -6,11 +6,10 @@ others to find out.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
-
-from grpcsecure.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +49,7 @@ class TlsVersion(Enum):
     TLS_1_3 = "TLSv1.3"
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class TcpAddress:
     """A host (name, IPv4, or IPv6 without brackets) and a port, 0 for any free one."""
 
@@ -80,7 +79,7 @@ class TcpAddress:
             return False
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class UnixAddress:
     """The path of a unix socket."""
 
@@ -132,7 +131,7 @@ def _parse_host(host: str) -> str:
     return host
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TlsSettings:
     """The `tls` block of a listener; paths are absolute, durations in seconds."""
 
@@ -166,7 +165,7 @@ _NEEDS_BRIDGE: dict[str, Callable[[TlsSettings], bool]] = {
 }
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
     """An address with its TLS settings; `tls=None` is plaintext, said in so many words.
 

@@ -7,9 +7,8 @@ https://grpc.github.io/grpc/core/grpc__security__constants_8h.html
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
-
-from grpcsecure.frozen import frozen
 
 __all__ = ["ClientCertificateMode", "ModeTraits"]
 
@@ -56,7 +55,7 @@ class ClientCertificateMode(Enum):
         raise ValueError(f"no client-certificate mode: {text!r}")
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class ModeTraits:
     """One row of the table of modes."""
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from grpcsecure.frozen import frozen
 from grpcsecure.model.subject import Subject, parse_subject
 
 __all__ = [
@@ -55,7 +55,7 @@ _SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class NamePattern:
     """A name in the spelling that names are compared in, or what one begins with.
 

@@ -6,10 +6,9 @@ name takes a `VerifiedPeer`, and handing it a claimed one is a type error.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
-
-from grpcsecure.frozen import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +35,7 @@ class PeerState(Enum):
     VERIFIED = "verified"
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """What an X.509 certificate (RFC 5280) says, as plain values.
 
@@ -93,7 +92,7 @@ class Certificate:
         return None
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
     """The other end of a connection, as seen at one call.
 
@@ -120,14 +119,14 @@ class Peer:
         return self.state is PeerState.VERIFIED
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnonymousPeer(Peer):
     """A peer that presented no certificate."""
 
     state = PeerState.ANONYMOUS
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedPeer(Peer):
     """A peer whose certificate proves a key, and no name."""
 
@@ -137,7 +136,7 @@ class ClaimedPeer(Peer):
     unverified_reason: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedPeer(Peer):
     """A peer whose certificate was verified, and still is in force."""
 

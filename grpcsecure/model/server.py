@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
-
-from grpcsecure.frozen import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +39,7 @@ class ErrorDetail(Enum):
     FULL = "full"
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class ImportPath:
     """`module:attribute`, the attribute possibly dotted."""
 
@@ -64,7 +63,7 @@ class ImportPath:
         return cls(module, attribute)
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceEntry:
     """One entry of `services`; `arguments` may hold secrets and are never printed."""
 
@@ -73,7 +72,7 @@ class ServiceEntry:
     register: ImportPath | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """The `server` block, with its defaults; durations are in seconds."""
 
@@ -89,7 +88,7 @@ class ServerSettings:
     error_detail: ErrorDetail = ErrorDetail.NONE
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReloadSettings:
     """The `reload` block: how changes of files are noticed; `interval` in seconds."""
 
@@ -97,7 +96,7 @@ class ReloadSettings:
     events: bool = True
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
     """A config that passed the schema: what `serve` serves.
 

@@ -7,8 +7,7 @@ say so. Invariant: `parse_subject` returns or raises ValueError, whatever the te
 from __future__ import annotations
 
 import re
-
-from grpcsecure.frozen import frozen
+from dataclasses import dataclass
 
 __all__ = ["COMMON_NAME", "Subject", "parse_subject"]
 
@@ -44,7 +43,7 @@ _ESCAPE = re.compile(r'\\(?:([ "#+,;<=>\\])|((?:[0-9A-Fa-f]{2})(?:\\[0-9A-Fa-f]{
 _EXAMPLE = "as in `CN=billing,O=Corp`"
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class Subject:
     """A distinguished name, most specific part first.
 

@@ -7,10 +7,10 @@ otherwise. Nothing that a client sends makes this raise.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from grpcsecure.frozen import frozen
 from grpcsecure.model.authorization import Decision, Effect
 from grpcsecure.policy.identity_index import BUILT_IN_NAMES, IdentityIndex, Standing
 from grpcsecure.policy.rule_index import Call, CompiledRule, RuleIndex
@@ -43,7 +43,7 @@ class Miss(Enum):
     EXISTENCE = "existence"
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One rule, and why it matches a call or does not."""
 

@@ -8,9 +8,9 @@ identities. Invariant: what is granted is claimed too, since granted facts are a
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from grpcsecure.frozen import frozen
 from grpcsecure.model.authorization import BuiltIn
 from grpcsecure.model.peer import VerifiedPeer
 from grpcsecure.policy.certificate_facts import CertificateFacts, Fact, needed_fact
@@ -26,7 +26,7 @@ __all__ = ["BUILT_IN_NAMES", "IdentityIndex", "Standing"]
 BUILT_IN_NAMES = frozenset(built_in.value for built_in in BuiltIn)
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What the identities of a config make of one peer.
 

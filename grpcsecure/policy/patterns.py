@@ -6,9 +6,8 @@ or normalised, so what a pattern matches can be read off it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
-
-from grpcsecure.frozen import frozen
 
 __all__ = ["MethodPattern", "PatternKind", "parse_method_pattern"]
 
@@ -22,7 +21,7 @@ class PatternKind(Enum):
     ANY = "any"
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class MethodPattern:
     """A set of paths; `text` is the pattern without its `*`."""
 

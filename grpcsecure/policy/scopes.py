@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from grpcsecure.frozen import frozen
 from grpcsecure.policy.patterns import (
     MethodPattern,
     PatternKind,
@@ -15,14 +15,14 @@ from grpcsecure.policy.patterns import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from grpcsecure.config.document import Document
     from grpcsecure.model.authorization import Rule
     from grpcsecure.model.listener import Listener
+    from grpcsecure.model.server import ServerConfig
 
 __all__ = ["Scope", "find_scopes", "service_pattern"]
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class Scope:
     """A rule, its patterns, and those of its listeners that are there.
 
@@ -35,12 +35,12 @@ class Scope:
     serving: tuple[Listener, ...]
 
 
-def find_scopes(document: Document) -> tuple[Scope, ...]:
+def find_scopes(config: ServerConfig) -> tuple[Scope, ...]:
     """Return the scope of each rule, in file order."""
-    authorization = document.config.authorization
+    authorization = config.authorization
     if authorization is None:
         return ()
-    every = document.config.listeners
+    every = config.listeners
     parse = lru_cache(maxsize=None)(parse_method_pattern)
     return tuple(
         _scope(rule, tuple(map(parse, rule.methods)), every)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.diagnostics.model import quote
 from grpcsecure.model.authorization import Effect
 from grpcsecure.policy.decision import Miss
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

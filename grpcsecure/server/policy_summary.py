@@ -40,7 +40,7 @@ def _parts(
         yield f"{shadows} of them not enforced"
     served = served_services(document.config, services)
     if authorization.default is Effect.DENY and served is not None:
-        scopes, known = find_scopes(document), KnownMethods(served)
+        scopes, known = find_scopes(document.config), KnownMethods(served)
         closed = [
             f"`{name}`"
             for _, names in unreached(scopes, served, known)

@@ -6,9 +6,9 @@ in force once per call sees one generation of everything.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from grpcsecure.frozen import field, frozen
 from grpcsecure.server.rpc.principals import Judge
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["InForce", "Snapshot", "build_snapshot"]
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """One generation: the config, each listener's material and judge, the rules.
 

@@ -7,10 +7,10 @@ passes over such lists without a word. Invariant: `parse_crl` returns or raises
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
-from grpcsecure.frozen import field, frozen
 from grpcsecure.tls.certificate import load_x509, reading
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _KNOWN_CRITICAL = frozenset({"2.5.29.35", "2.5.29.28"})
 _DELTA = "2.5.29.27"
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationList:
     """What a CRL says; `issuer` is an RFC 4514 string, dates are aware and in UTC.
 

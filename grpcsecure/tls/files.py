@@ -6,14 +6,11 @@ change in between. Knows files and PEM; whether they are any good is for `checks
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
 from grpcsecure.errors import CertificateError
-from grpcsecure.frozen import field, frozen
 from grpcsecure.tls.pem import (
     CERTIFICATE_LABELS,
     CRL_LABEL,
@@ -23,6 +20,7 @@ from grpcsecure.tls.pem import (
     PemBlock,
     parse_pem,
 )
+from grpcsecure.watch.raw_file import RawFile, UnreadableFile, read_raw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,21 +31,13 @@ if TYPE_CHECKING:
     from grpcsecure.tls.crl import RevocationList
 
 __all__ = [
-    "MAX_BYTES",
     "FileContent",
     "FileForm",
     "PemFile",
-    "RawFile",
-    "UnreadableFile",
     "read_files",
-    "read_raw",
 ]
 
 _T = TypeVar("_T")
-
-#: A bundle of every public CA has a quarter of a MiB, a list of 80,000 revoked
-#: certificates all of it.
-MAX_BYTES = 4 * 1024 * 1024
 
 #: The tag of a SEQUENCE, with which certificates, keys, revocation lists and PKCS #12
 #: begin in DER.
@@ -63,24 +53,7 @@ class FileForm(Enum):
     OTHER = "other"
 
 
-@frozen
-class UnreadableFile:
-    """A file that could not be read, and why, in the words of a message."""
-
-    reason: str
-    is_missing: bool = False
-
-
-@frozen
-class RawFile:
-    """What lies on disk: all of a file's bytes, mode bits (`0o640`), owner (a uid)."""
-
-    permissions: int
-    owner: int
-    data: bytes = field(repr=False)
-
-
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PemFile:
     """A file's blocks, in their order; its mode bits (`0o640`) and its owner (a uid).
 
@@ -154,37 +127,6 @@ def read_files(paths: Iterable[Path]) -> dict[Path, FileContent]:
 def _read(path: Path) -> FileContent:
     raw = read_raw(path)
     return raw if isinstance(raw, UnreadableFile) else _understand(raw)
-
-
-def read_raw(path: Path) -> RawFile | UnreadableFile:
-    """Read a regular file whole, unless it is larger than `MAX_BYTES`."""
-    try:
-        # Without O_NONBLOCK, opening a FIFO waits for a writer, perhaps for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            return _read_open(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        return UnreadableFile(
-            reason=(error.strerror or "it cannot be read").lower(),
-            is_missing=error.errno in (errno.ENOENT, errno.ENOTDIR),
-        )
-    except ValueError:  # a NUL in the path
-        return UnreadableFile(reason="no such file or directory", is_missing=True)
-
-
-def _read_open(descriptor: int) -> RawFile | UnreadableFile:
-    status = os.fstat(descriptor)
-    mode = status.st_mode
-    if not stat.S_ISREG(mode):
-        what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-        return UnreadableFile(reason=f"it is {what}")
-    with os.fdopen(descriptor, "rb", closefd=False) as stream:
-        data = stream.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        return UnreadableFile(reason=f"it is larger than {MAX_BYTES >> 20} MiB")
-    return RawFile(permissions=stat.S_IMODE(mode), owner=status.st_uid, data=data)
 
 
 def _understand(raw: RawFile) -> PemFile:

@@ -6,10 +6,10 @@ at the same bytes. Invariant: no repr, log or message ever shows the private key
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import KeyMaterialError
-from grpcsecure.frozen import field, frozen
 from grpcsecure.model.peer import Certificate
 from grpcsecure.tls.files import PemFile, read_files
 from grpcsecure.tls.pem import BrokenBlock, render_pem
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Material", "build_material", "load_material", "material_paths"]
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
     """What one listener needs for TLS.
 

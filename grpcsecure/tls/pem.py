@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-from grpcsecure.frozen import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,7 +46,7 @@ _BOM = b"\xef\xbb\xbf"
 _MAX_LABEL = 40
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PemBlock:
     """A block as its label and its bytes; `line` is that of its BEGIN, from 1 on.
 
@@ -60,7 +59,7 @@ class PemBlock:
     is_encrypted: bool = False
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenBlock:
     """A block that cannot be read; `problem` says why, without any of its text."""
 

@@ -6,13 +6,14 @@ for `policy`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
-from grpcsecure.frozen import field, frozen
 from grpcsecure.model.peer import Certificate
-from grpcsecure.tls.files import FileForm, UnreadableFile, read_files
+from grpcsecure.tls.files import FileForm, read_files
 from grpcsecure.watch.digest import expand
+from grpcsecure.watch.raw_file import UnreadableFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["PinFile", "Pins", "load_pins"]
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PinFile:
     """A file of registered certificates, and what keeps it from being one, in words."""
 
@@ -31,7 +32,7 @@ class PinFile:
     problem: str | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pins:
     """What each pattern names: files, in their order, and what is in them."""
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from calendar import timegm
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
-from grpcsecure.frozen import frozen
 from grpcsecure.tls.certificate import load_x509, parse_pem_certificates, reading
 from grpcsecure.tls.crl import parse_crl
 from grpcsecure.tls.openssl.handshake_result import NOT_CHECKED
@@ -43,7 +43,7 @@ _EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
 _SECOND = timedelta(seconds=1)
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What the client CAs and CRLs of one generation make of a chain.
 

@@ -7,9 +7,9 @@ the key. Invariant: what could not be checked is not let in as verified.
 from __future__ import annotations
 
 from calendar import timegm
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from grpcsecure.frozen import frozen
 from grpcsecure.model.listener import Engine
 from grpcsecure.tls.openssl.handshake_result import NOT_CHECKED
 from grpcsecure.tls.openssl.settings import BridgeMaterial
@@ -27,7 +27,7 @@ __all__ = ["Rehearsal", "rehearse_handshake"]
 _UNREADABLE = "the certificate cannot be read"
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
     """What a handshake would leave: a refusal in words, or what was presented.
 

@@ -7,12 +7,12 @@ it, at the handshake and now.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from grpcsecure.errors import CertificateError
-from grpcsecure.frozen import field, frozen
 from grpcsecure.model.peer import Certificate, ClaimedPeer, VerifiedPeer
 from grpcsecure.tls.memo import Memo
 
@@ -48,7 +48,7 @@ _LATEST = datetime.max.replace(tzinfo=timezone.utc)
 _EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Presented:
     """A certificate that passed a handshake, which may have `verified` it.
 
@@ -95,7 +95,7 @@ class Rechecks(Protocol):
         """Return what the material makes of a leaf and its chain (DER)."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
     """What holds of a presented certificate, from `since` until just before `until`.
 
@@ -170,7 +170,7 @@ def assess(
     )
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class _Fixed:
     """A verdict that no material was asked for."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grpcsecure.frozen import field, frozen
-from grpcsecure.tls.files import UnreadableFile, read_raw
+from grpcsecure.watch.raw_file import UnreadableFile, read_raw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ __all__ = ["Digest", "WatchSet", "digest", "expand", "is_glob", "listed"]
 _SUFFIXES = (".pem", ".crt", ".cer")
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WatchSet:
     """What is watched; all paths are absolute.
 
@@ -43,7 +43,7 @@ class WatchSet:
         )
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Digest:
     """The content of all files of a watch set at one moment; compared with `==`."""
 

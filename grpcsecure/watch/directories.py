@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grpcsecure.frozen import frozen
 from grpcsecure.watch.digest import expand, listed
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ __all__ = ["Interest", "directories"]
 _MAX_LINKS = 40
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interest:
     """What matters in a directory: these names, or all of them (None).
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from watchdog import events
 from watchdog.observers import Observer
 
-from grpcsecure.frozen import frozen
 from grpcsecure.watch.mounts import eventless
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class _Handler(events.FileSystemEventHandler):
                 self._hint()
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Watched:
     path: Path
     contents: bool

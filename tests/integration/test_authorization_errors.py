@@ -7,6 +7,7 @@ reload would.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -14,7 +15,6 @@ from support.bridge import eventually
 from support.bridge_certs import authority
 from support.guarded import KINDS, RUNTIMES, entered, knock, listeners, serve
 
-from grpcsecure.frozen import replace
 from grpcsecure.policy.decision import Policy
 from grpcsecure.server.rpc.principals import Judge
 

@@ -34,12 +34,12 @@ from support.odd_certificates import (
     with_raw_names,
 )
 
+from grpcsecure.tls.bridge.ipc.refusal import RefusalKind
 from grpcsecure.tls.bridge.parent.auth_context import (
     auth_context,
     peer_identities,
     peer_identity_key,
 )
-from grpcsecure.tls.openssl.handshake_result import RefusalKind
 
 
 class Native:

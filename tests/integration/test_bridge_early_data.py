@@ -9,7 +9,7 @@ import pytest
 from support.bridge import PATIENCE, eventually
 from support.tls_session import forge_early_data
 
-from grpcsecure.tls.openssl.handshake_result import RefusalKind
+from grpcsecure.tls.bridge.ipc.refusal import RefusalKind
 
 needs_openssl = pytest.mark.skipif(which("openssl") is None, reason="needs openssl")
 

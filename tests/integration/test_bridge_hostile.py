@@ -35,7 +35,7 @@ from support.bridge_certs import (
 from support.bridge_garbage import handshake_with_garbage
 from support.http2 import PREFACE
 
-from grpcsecure.tls.openssl.handshake_result import RefusalKind
+from grpcsecure.tls.bridge.ipc.refusal import RefusalKind
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,6 @@ from support.bridge_certs import (
     revocation_list,
 )
 
-from grpcsecure.frozen import replace
 from grpcsecure.tls.bridge.parent.supervisor import BridgeError
 
 

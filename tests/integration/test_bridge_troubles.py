@@ -23,9 +23,9 @@ from support.bridge import (
 from support.bridge_certs import CLIENT_AUTH, authority, certificate
 
 from grpcsecure.tls.bridge.ipc import framing as wire
+from grpcsecure.tls.bridge.ipc.refusal import RefusalKind
 from grpcsecure.tls.bridge.parent.hosts import ProcessHost
 from grpcsecure.tls.bridge.parent.supervisor import BridgeError
-from grpcsecure.tls.openssl.handshake_result import RefusalKind
 
 
 class HeldHost(ProcessHost):

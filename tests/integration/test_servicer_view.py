@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
@@ -35,7 +36,6 @@ from support.services import PATIENCE
 
 import grpcsecure
 from grpcsecure import PeerState
-from grpcsecure.frozen import replace
 
 #: Runtime, servicer, interceptor.
 RUNTIMES = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import textwrap
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from support.configs import brief, underlined
 
 from grpcsecure.checking.pipeline import Phase, load_config
 from grpcsecure.config.source import Source
-from grpcsecure.frozen import replace
 
 CONFIG = """\
 version: 1

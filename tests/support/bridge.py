@@ -12,18 +12,18 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
 import grpc
 
-from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TlsSettings, TlsVersion
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.tls.bridge.parent.hosts import ProcessHost, ThreadHost
 from grpcsecure.tls.bridge.parent.supervisor import Bridge, BridgeListener
-from grpcsecure.tls.bridge.upstream_socket import InnerDirectory
+from grpcsecure.tls.bridge.parent.upstream_directory import UpstreamDirectory
 from grpcsecure.tls.material import Material
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class BridgedServer:
         self.waiting = threading.Event()
         self.release = threading.Event()
         self.observer = Observer()
-        self.directory = InnerDirectory()
+        self.directory = UpstreamDirectory()
         self.sockets = sockets or {name: listen() for name in listeners}
         self.server = grpc.server(
             ThreadPoolExecutor(16),

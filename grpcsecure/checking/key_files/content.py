@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import file_kinds as kinds
 from grpcsecure.diagnostics.suggest import did_you_mean
-from grpcsecure.tls.files import FileForm, PemFile, UnreadableFile
+from grpcsecure.tls.files import FileForm, PemFile
 from grpcsecure.tls.pem import (
     CERTIFICATE_LABELS,
     CRL_LABEL,
@@ -15,6 +15,7 @@ from grpcsecure.tls.pem import (
     BrokenBlock,
     PemBlock,
 )
+from grpcsecure.watch.raw_file import UnreadableFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

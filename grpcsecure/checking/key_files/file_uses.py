@@ -7,12 +7,13 @@ reported at the first place, with labels at the others.
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.tree import Mapping, Scalar, Sequence
 from grpcsecure.diagnostics.lines import split_lines
-from grpcsecure.diagnostics.model import Label, quote
-from grpcsecure.frozen import frozen
+from grpcsecure.diagnostics.model import Label
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,7 +31,7 @@ __all__ = ["FileUse", "FileUses", "RevocationUse", "gather_uses", "written_at"]
 _ROLES = ("certificate", "private_key", "client_ca", "crl")
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileUse:
     """A file in one role; `shown` is its path as the config writes it, in backticks."""
 
@@ -60,7 +61,7 @@ class FileUse:
         )
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationUse:
     """Client CAs with the files of their revocation lists, as some listeners have them.
 
@@ -73,7 +74,7 @@ class RevocationUse:
     listeners: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileUses:
     """All files of a config, by role, and which of them belong together.
 

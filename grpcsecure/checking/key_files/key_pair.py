@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import file_kinds as kinds
-from grpcsecure.diagnostics.model import Label, quote
+from grpcsecure.diagnostics.model import Label
 from grpcsecure.errors import KeyMaterialError
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

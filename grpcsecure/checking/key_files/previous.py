@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import file_kinds as kinds
-from grpcsecure.diagnostics.model import quote
 from grpcsecure.errors import KeyMaterialError
 from grpcsecure.model.peer import Certificate
+from grpcsecure.quoting import quote
 from grpcsecure.tls.files import PemFile, read_files
 from grpcsecure.tls.purpose import is_ca
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.checking.key_files.file_uses import FileUse, written_at
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
-from grpcsecure.diagnostics.model import quote
 from grpcsecure.model.authorization import MatcherKind
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.checking.key_files.validity import spell_span
 from grpcsecure.diagnostics.catalog import file_kinds as kinds
-from grpcsecure.diagnostics.model import Label, quote
+from grpcsecure.diagnostics.model import Label
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import file_kinds as kinds
-from grpcsecure.diagnostics.model import quote
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,14 +6,15 @@ Knows services by their names and methods only; who loads them hands them in.
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
-from grpcsecure.diagnostics.model import Label, quote
+from grpcsecure.diagnostics.model import Label
 from grpcsecure.diagnostics.suggest import did_you_mean
-from grpcsecure.frozen import frozen
 from grpcsecure.model.authorization import Effect
 from grpcsecure.policy.patterns import MethodPattern, PatternKind
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +40,7 @@ _MAX_GUESSES = 100
 _MAX_NAMED = 5
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServedService:
     """A service and its methods, by name; `path` is the key that has it served.
 

@@ -6,13 +6,13 @@ certificates that its caller names. It fails if any of these decisions is anothe
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grpcsecure.checking.rules.methods import KnownMethods, service_of
 from grpcsecure.config import wording
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
-from grpcsecure.diagnostics.model import Case, Label, quote
-from grpcsecure.frozen import frozen
+from grpcsecure.diagnostics.model import Case, Label
 from grpcsecure.model.authorization import HIDDEN, MatcherKind
 from grpcsecure.model.name_patterns import parse_metadata_value
 from grpcsecure.policy.decision import Call, compile_policy
@@ -22,6 +22,7 @@ from grpcsecure.policy.traces import (
     describe_decision,
     describe_trace,
 )
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -68,7 +69,7 @@ def check_callers(document: Document) -> Iterator[Finding]:
                 )
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TestBench:
     """What the tests of a config are run against.
 
@@ -128,7 +129,7 @@ def _shown(document: Document, one: Criterion, path: Path) -> str:
     return HIDDEN if wording.is_from_variable(node) else one.value
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Attempt:
     """One decision of a test; `shown` says what the caller presented, if it varies."""
 

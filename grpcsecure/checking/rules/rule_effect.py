@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
-from grpcsecure.diagnostics.model import Label, quote
+from grpcsecure.diagnostics.model import Label
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.model.authorization import BuiltIn, Effect
 from grpcsecure.policy.patterns import MethodPattern, PatternKind
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

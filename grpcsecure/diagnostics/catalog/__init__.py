@@ -8,21 +8,36 @@ never used again.
 from __future__ import annotations
 
 from grpcsecure.diagnostics.catalog import (
-    files,
-    listeners,
-    policy,
-    services,
-    syntax,
-    tool,
+    file_kinds,
+    listener_kinds,
+    policy_kinds,
+    service_kinds,
+    syntax_kinds,
+    tool_kinds,
 )
 from grpcsecure.diagnostics.model import Kind
 
-__all__ = ["CATALOG", "files", "listeners", "policy", "services", "syntax", "tool"]
+__all__ = [
+    "CATALOG",
+    "file_kinds",
+    "listener_kinds",
+    "policy_kinds",
+    "service_kinds",
+    "syntax_kinds",
+    "tool_kinds",
+]
 
 #: Code to kind, in the order of the codes.
 CATALOG: dict[str, Kind] = {
     kind.code: kind
-    for module in (tool, syntax, files, listeners, policy, services)
+    for module in (
+        tool_kinds,
+        syntax_kinds,
+        file_kinds,
+        listener_kinds,
+        policy_kinds,
+        service_kinds,
+    )
     for kind in vars(module).values()
     if isinstance(kind, Kind)
 }

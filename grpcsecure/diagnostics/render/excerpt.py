@@ -7,10 +7,10 @@ to four of them, wide characters two, combining ones none, escaped ones their es
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.render.text import visible
-from grpcsecure.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ _SHOWN = 100
 _BEFORE = 20
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Mark:
     """A label, the sign it is drawn with, and its role for colours."""
 
@@ -98,7 +98,7 @@ def _lines(
             yield f"{pad} {bar} {' ' * indent}{style.paint(mark.role, text)}"
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
     """A piece of a source line as shown.
 

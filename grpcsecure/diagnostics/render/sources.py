@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.lines import split_lines
-from grpcsecure.diagnostics.model import holds_key_text
+from grpcsecure.quoting import holds_key_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

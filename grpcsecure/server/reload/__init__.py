@@ -1,1 +1,1 @@
-"""Changes while the server runs: reloads, expiring certificates, invalid connections."""
+"""Changes while the server runs: reloads, expiry, connections no longer valid."""

@@ -7,6 +7,7 @@ exactly one line; and what is rejected leaves everything as it was.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from grpcsecure.config.source import STDIN, read_source
 from grpcsecure.diagnostics.catalog import tool_kinds as kinds
 from grpcsecure.diagnostics.ignore import make_report
 from grpcsecure.diagnostics.model import Finding
-from grpcsecure.frozen import replace
 from grpcsecure.server.reload.changes import describe_changes
 from grpcsecure.server.reload.expiry import has_little_left, render_rest
 from grpcsecure.server.reload.restart_required import keys_that_need_a_restart

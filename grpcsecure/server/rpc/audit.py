@@ -10,12 +10,12 @@ import logging
 import os
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from grpcsecure.frozen import frozen
 from grpcsecure.model.authorization import (
     AuditLevel,
     AuditSettings,
@@ -58,7 +58,7 @@ _MOST_NAMES = 5
 _NAMES = {Effect.DENY: "call.denied", Effect.ALLOW: "call.allowed"}
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class _Event:
     """A decision, with all that has to be said about it: rendered by the writer.
 

@@ -1,1 +1,1 @@
-"""Listening and serving: the threads and asyncio runtimes, their ports and the bridge."""
+"""Listening and serving: the threads and asyncio runtimes, ports, the bridge."""

@@ -6,10 +6,10 @@ know of it, and the options of its server.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.errors import StartupError
-from grpcsecure.frozen import frozen
 from grpcsecure.server.rpc.authorizer import Gate
 from grpcsecure.server.rpc.call_context import ListenerView
 from grpcsecure.server.rpc.handlers import UnknownMethods, WrappedService
@@ -39,7 +39,7 @@ def _ignore(_reason: str) -> None:
     """For callers that read the log."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
     """All that a runtime needs to start: checked, imported, nothing created yet."""
 

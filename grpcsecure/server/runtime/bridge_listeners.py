@@ -10,23 +10,23 @@ import logging
 import os
 import socket
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import BindError, StartupError
-from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TcpAddress, UnixAddress
 from grpcsecure.server.runtime.bind import bind, refuse_live_socket
 from grpcsecure.tls.bridge.parent.supervisor import Bridge, BridgeError, BridgeListener
-from grpcsecure.tls.bridge.upstream_socket import InnerDirectory
+from grpcsecure.tls.bridge.parent.upstream_directory import UpstreamDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from grpcsecure.model.listener import Listener
     from grpcsecure.server.rpc.bridged_caller import BridgedView
+    from grpcsecure.tls.bridge.ipc.refusal import Refusal
     from grpcsecure.tls.material import Material
-    from grpcsecure.tls.openssl.handshake_result import Refusal
 
 __all__ = ["BridgeFront"]
 
@@ -49,7 +49,7 @@ class BridgeFront:
 
     def __init__(self, on_failure: Callable[[str], None]) -> None:
         self._on_failure = on_failure
-        self._directory = InnerDirectory()
+        self._directory = UpstreamDirectory()
         self._listeners: list[BridgeListener] = []
         self.views: list[BridgedView] = []
         self._socket_files: list[str] = []

@@ -6,10 +6,10 @@ is no other way to bind it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.errors import KeyMaterialError, StartupError
-from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TcpAddress
 from grpcsecure.server.runtime.bind import bind
 from grpcsecure.tls.bridge.parent.observer import BridgeError

@@ -5,10 +5,10 @@ Methods are read from the code that will serve them, also those of gRPC's own se
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from grpcsecure.checking.rules.methods import ServedService
-from grpcsecure.frozen import replace
 from grpcsecure.server.services.checks import REFLECTION_V1
 from grpcsecure.server.services.recorder import record
 

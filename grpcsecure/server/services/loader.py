@@ -10,13 +10,13 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.diagnostics.catalog import service_kinds as kinds
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.errors import StartupError
-from grpcsecure.frozen import frozen, replace
 from grpcsecure.server.services.recorder import Method, record
 from grpcsecure.server.services.user_code import user_traceback
 
@@ -39,7 +39,7 @@ __all__ = [
 Register = Any  # Callable[[servicer, server], None], but generated code is untyped
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceProblem:
     """What is wrong with one entry: the kind and words of a finding, and its key."""
 
@@ -51,7 +51,7 @@ class ServiceProblem:
     help: str | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedService:
     """An imported servicer that is not created yet.
 

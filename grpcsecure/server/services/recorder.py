@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from grpcsecure.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Method", "behaviour_of", "is_coroutine", "record"]
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
     """One RPC method as its servicer implements it."""
 
@@ -67,7 +66,7 @@ class _Recorder:
             self.services.setdefault(service, {}).update(_look_up(handler, service))
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class _CallDetails:
     """What a generic handler asks of a call; `grpc.HandlerCallDetails` by shape."""
 

@@ -1,6 +1,6 @@
-"""The TLS bridge: a terminator for all five modes, in front of an ordinary server.
+"""Engine `bridge`: a TLS terminator for all five modes, in front of grpcio.
 
-One TLS connection becomes one connection to the server's unix socket, under a name
-that leads the server to the certificate. `supervisor` is what a launcher starts,
-`registry` what it asks; the rest runs in the bridge's own process (or thread).
+One TLS connection becomes one connection to the server's unix socket, bound to a fresh
+name. The server looks that name up to learn who the client is. `parent` runs in the
+server process, `child` in the bridge's own process, `ipc` is what they exchange.
 """

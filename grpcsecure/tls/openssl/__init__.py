@@ -1,1 +1,1 @@
-"""OpenSSL through pyOpenSSL: contexts, TLS streams, and the check of a client certificate."""
+"""OpenSSL through pyOpenSSL: contexts, streams, checks of client certificates."""

@@ -5,18 +5,17 @@ Plain values, made in the bridge's process and read in the launcher's.
 
 from __future__ import annotations
 
-from enum import Enum
+from dataclasses import dataclass, field
 
-from grpcsecure.frozen import field, frozen
 from grpcsecure.tls.memo import Memo
 
-__all__ = ["NOT_CHECKED", "PeerFacts", "Refusal", "RefusalKind"]
+__all__ = ["NOT_CHECKED", "PeerFacts"]
 
 #: Why nobody is verified on a listener without client CAs.
 NOT_CHECKED = "not checked: the listener has no client CA"
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PeerFacts:
     """What one handshake proved about the client of one connection.
 
@@ -45,38 +44,3 @@ class PeerFacts:
     group: str | None = None
     #: For the server: what it read in the certificate.
     memo: Memo = field(default_factory=Memo, repr=False)
-
-
-class RefusalKind(Enum):
-    """Why a handshake came to nothing, coarsely: for counting and for rate limits."""
-
-    PLAINTEXT = "plaintext"
-    NO_CERTIFICATE = "no_certificate"
-    BAD_CERTIFICATE = "bad_certificate"
-    NO_H2 = "no_h2"
-    PROTOCOL = "protocol"
-    #: The client gave up, with an alert or without a word.
-    CLIENT = "client"
-    TIMEOUT = "timeout"
-    #: The handshake was fine, the server behind the bridge was not there.
-    SERVER = "server"
-    INTERNAL = "internal"
-
-
-@frozen
-class Refusal:
-    """One handshake that was refused, as one event.
-
-    `subject` and `issuer` are those of the certificate that was at fault (RFC 2253,
-    pure ASCII); `left_out` counts refusals of this kind that were not reported since
-    the one before.
-    """
-
-    listener: str
-    address: str
-    kind: RefusalKind
-    reason: str
-    verify_code: int | None = None
-    subject: str | None = None
-    issuer: str | None = None
-    left_out: int = 0

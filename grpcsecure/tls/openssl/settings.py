@@ -6,9 +6,8 @@ the bridge's process parses nothing it does not use.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-from grpcsecure.frozen import field, frozen
 
 if TYPE_CHECKING:
     from grpcsecure.model.listener import TlsSettings, TlsVersion
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["BridgeMaterial", "BridgeSettings"]
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BridgeSettings:
     """What stays the same for a listener's life; the timeout is in seconds."""
 
@@ -36,7 +35,7 @@ class BridgeSettings:
         )
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BridgeMaterial:
     """Key material of one moment: PEM, the CRLs DER; never shown."""
 

@@ -20,7 +20,7 @@ from grpcsecure.devcerts import (
     make_crl,
 )
 from grpcsecure.devcerts.credentials import CA_USAGE, pem_of
-from grpcsecure.tls.files import MAX_BYTES
+from grpcsecure.watch.raw_file import MAX_BYTES
 
 #: A client CA of these tests, and one that no listener trusts.
 OURS = make_authority("ours", now=NOW, days=30)

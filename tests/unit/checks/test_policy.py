@@ -8,11 +8,11 @@ import pytest
 from support.configs import underlined
 from support.policy_checks import LISTENERS, check, places, rules
 
-from grpcsecure.checking.rules.identity_use import can_have
 from grpcsecure.checking.rules.rule_effect import RESERVED_KEYS
 from grpcsecure.config.load import parse_config
 from grpcsecure.config.source import Source
 from grpcsecure.model.authorization import Effect
+from grpcsecure.policy.feasibility import can_have
 
 DIGEST = "sha256:" + "9f" * 32
 IDENTITIES = (

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from support.findings import ANY_TEXT, kind
 
-from grpcsecure.diagnostics.model import Report, Severity, holds_key_text, quote
+from grpcsecure.diagnostics.model import Report, Severity
+from grpcsecure.quoting import holds_key_text, quote
 
 #: No key, but shaped like one: DER in base64, in PEM and bare.
 DER = base64.b64encode(b"\x30\x82\x04\xbd\x02\x01\x00" + bytes(range(200))).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from hypothesis import given, settings
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 from support.naive_policy import CRITERIA, PINS, SAID, NaivePolicy
 from support.policies import allow, anonymous, certificate
 
-from grpcsecure.frozen import replace
 from grpcsecure.model.authorization import (
     Authorization,
     BuiltIn,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from support.reloading import Lines, authority, client
 
-from grpcsecure.frozen import replace
 from grpcsecure.model.listener import Listener, TcpAddress
 from grpcsecure.model.server import ImportPath, ServerConfig, ServiceEntry
 from grpcsecure.server.reload.expiry import has_little_left, render_rest, stage

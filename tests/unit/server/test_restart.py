@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from grpcsecure.frozen import replace
 from grpcsecure.model.authorization import Authorization, Identity
 from grpcsecure.model.listener import (
     Engine,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -24,7 +25,6 @@ from support.crl_specimens import (
 from grpcsecure.devcerts import Profile, issue, make_authority, make_crl
 from grpcsecure.devcerts.credentials import CA_USAGE
 from grpcsecure.errors import CertificateError, KeyMaterialError
-from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TlsSettings
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.tls.certificate import parse_certificate

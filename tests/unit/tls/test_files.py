@@ -9,14 +9,9 @@ from pathlib import Path
 import pytest
 
 from grpcsecure.model.peer import Certificate
-from grpcsecure.tls.files import (
-    MAX_BYTES,
-    FileForm,
-    PemFile,
-    UnreadableFile,
-    read_files,
-)
+from grpcsecure.tls.files import FileForm, PemFile, read_files
 from grpcsecure.tls.pem import BrokenBlock
+from grpcsecure.watch.raw_file import MAX_BYTES, UnreadableFile
 
 
 def read(path):

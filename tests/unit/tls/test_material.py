@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
 
 import pytest
 from support.certificates import key_text
 
 from grpcsecure.errors import ExitCode, KeyMaterialError
-from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TlsSettings
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.tls.files import read_files

@@ -7,6 +7,7 @@ import subprocess
 import threading
 from concurrent import futures
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -15,7 +16,6 @@ from support.certificates import make_certificates
 from support.process import run_program
 
 from grpcsecure.errors import KeyMaterialError
-from grpcsecure.frozen import replace
 from grpcsecure.model.listener import TlsSettings
 from grpcsecure.model.modes import ClientCertificateMode as Mode
 from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace as changed
 from datetime import datetime, timedelta, timezone
 from itertools import islice, product
 from threading import Barrier
@@ -23,7 +24,6 @@ from support.memory_handshakes import Said, ders_of, material_of, shake_hands
 
 from grpcsecure.devcerts import Profile, Validity, issue, make_crl
 from grpcsecure.devcerts.credentials import CA_USAGE, new_key
-from grpcsecure.frozen import replace as changed
 from grpcsecure.model.listener import TlsSettings
 from grpcsecure.model.matrix import CLIENTS
 from grpcsecure.model.modes import ClientCertificateMode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from support.matrix_certs import make_matrix_certificates
 from support.memory_handshakes import ders_of, material_of
 
 from grpcsecure.devcerts import Profile, Validity, issue
-from grpcsecure.frozen import replace
 from grpcsecure.model.listener import Engine, Listener, TcpAddress, TlsSettings
 from grpcsecure.model.matrix import CLIENTS
 from grpcsecure.model.modes import ClientCertificateMode

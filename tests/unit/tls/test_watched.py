@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from support.findings import PATIENT
 from support.volumes import Volume, rename_over
 
-from grpcsecure.tls.files import MAX_BYTES
 from grpcsecure.watch.digest import WatchSet, digest, expand
 from grpcsecure.watch.directories import directories
+from grpcsecure.watch.raw_file import MAX_BYTES
 
 
 @pytest.fixture(name="pins")

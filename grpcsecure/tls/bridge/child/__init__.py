@@ -1,1 +1,1 @@
-"""The side of the bridge that runs in its own process: accepts, shakes hands, pipes bytes."""
+"""The process of the bridge: accepts, shakes hands, pipes decrypted bytes."""

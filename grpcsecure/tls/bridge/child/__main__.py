@@ -20,7 +20,7 @@ from grpcsecure.tls.bridge.child.event_loop import Engine
 from grpcsecure.tls.bridge.heap_trimmer import heap_trimmer
 from grpcsecure.tls.bridge.ipc import messages
 from grpcsecure.tls.bridge.ipc.framing import Channel
-from grpcsecure.tls.bridge.upstream_socket import remove_directory
+from grpcsecure.tls.bridge.ipc.socket_files import remove_directory
 
 _PR_SET_PDEATHSIG = 1
 

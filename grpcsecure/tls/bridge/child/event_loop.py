@@ -20,12 +20,12 @@ from grpcsecure.tls.bridge.child.reactor import IN, OUT, Deadlines, Reactor
 from grpcsecure.tls.bridge.child.refusal_log import RefusalLog
 from grpcsecure.tls.bridge.child.served_listener import ServedListener, build_all
 from grpcsecure.tls.bridge.child.upstream_connect import Handover
+from grpcsecure.tls.bridge.child.upstream_socket import release_upstream
 from grpcsecure.tls.bridge.heap_trimmer import Heap
 from grpcsecure.tls.bridge.ipc import messages
 from grpcsecure.tls.bridge.ipc.framing import Channel, Frame, FrameKind, ProtocolError
-from grpcsecure.tls.bridge.upstream_socket import release_inner
+from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
 from grpcsecure.tls.openssl.context import ContextError
-from grpcsecure.tls.openssl.handshake_result import Refusal, RefusalKind
 from grpcsecure.tls.openssl.stream import Scratch
 
 if TYPE_CHECKING:
@@ -340,7 +340,7 @@ class Engine:
         # The launcher holds the name by a descriptor of its own until it has forgotten
         # it, so closing ours before it is told frees nothing early.
         self._ended.append(number)
-        release_inner(inner, name)
+        release_upstream(inner, name)
 
     def pipe_broke(self, pipe: Pipe, error: Exception) -> None:
         """Report a mistake of ours, which ends one connection and no other."""

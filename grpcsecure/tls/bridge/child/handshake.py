@@ -13,13 +13,9 @@ from OpenSSL import SSL
 from grpcsecure.tls.bridge.child.client_address import render_address
 from grpcsecure.tls.bridge.child.reactor import IN, OUT
 from grpcsecure.tls.bridge.child.refusal_log import explain_failure, explain_first_bytes
+from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
 from grpcsecure.tls.openssl.context import NoH2Error
-from grpcsecure.tls.openssl.handshake_result import (
-    NOT_CHECKED,
-    PeerFacts,
-    Refusal,
-    RefusalKind,
-)
+from grpcsecure.tls.openssl.handshake_result import NOT_CHECKED, PeerFacts
 from grpcsecure.tls.openssl.stream import StreamError, TlsStream, take_error
 from grpcsecure.tls.openssl.verify_callback import error_text
 

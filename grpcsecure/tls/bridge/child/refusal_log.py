@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from grpcsecure.frozen import replace
-from grpcsecure.tls.openssl.handshake_result import Refusal, RefusalKind
+from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
 from grpcsecure.tls.openssl.verify_callback import error_text
 
 if TYPE_CHECKING:

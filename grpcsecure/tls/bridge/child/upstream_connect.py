@@ -10,12 +10,12 @@ import itertools
 from typing import TYPE_CHECKING, Protocol
 
 from grpcsecure.tls.bridge.child.reactor import Deadlines
-from grpcsecure.tls.bridge.ipc.messages import PeerMessage
-from grpcsecure.tls.bridge.upstream_socket import (
-    connect_inner,
-    open_inner,
-    release_inner,
+from grpcsecure.tls.bridge.child.upstream_socket import (
+    connect_upstream,
+    open_upstream,
+    release_upstream,
 )
+from grpcsecure.tls.bridge.ipc.messages import PeerMessage
 
 if TYPE_CHECKING:
     import socket
@@ -88,7 +88,7 @@ class Handover:
     def begin(self, handshake: Handshake, facts: PeerFacts) -> None:
         """Take a name, and have it registered before it is used."""
         try:
-            inner, name = open_inner(handshake.listener.inner_path)
+            inner, name = open_upstream(handshake.listener.inner_path)
         except OSError as error:
             reason = f"no socket towards the server: {error.strerror}"
             self._owner.not_connected(handshake, facts, reason)
@@ -110,7 +110,9 @@ class Handover:
 
     def _connect(self, waiting: Waiting) -> None:
         try:
-            done = connect_inner(waiting.inner, waiting.handshake.listener.inner_path)
+            done = connect_upstream(
+                waiting.inner, waiting.handshake.listener.inner_path
+            )
         except OSError as error:
             self._abandon(waiting, f"the server is not there: {error.strerror}")
             return
@@ -144,6 +146,6 @@ class Handover:
     def close(self) -> None:
         """End all of them at once."""
         for waiting in self._waiting.values():
-            release_inner(waiting.inner, waiting.name)
+            release_upstream(waiting.inner, waiting.name)
             waiting.handshake.client.close()
         self._waiting.clear()

@@ -1,1 +1,1 @@
-"""The control channel between the server process and the bridge: frames and messages."""
+"""The control channel between server process and bridge: frames and messages."""

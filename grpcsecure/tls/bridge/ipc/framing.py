@@ -13,9 +13,8 @@ import socket
 import struct
 from array import array
 from collections import deque
+from dataclasses import dataclass, field
 from enum import IntEnum
-
-from grpcsecure.frozen import field, frozen
 
 __all__ = ["MAX_FRAME", "VERSION", "Channel", "Frame", "FrameKind", "ProtocolError"]
 
@@ -66,7 +65,7 @@ class FrameKind(IntEnum):
 _WITH_DESCRIPTOR = frozenset({FrameKind.LISTEN, FrameKind.PEER})
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One message; blobs hold certificates and keys and are never shown."""
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from grpcsecure.model.listener import TlsVersion
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.tls.bridge.ipc.framing import VERSION, Frame, FrameKind, ProtocolError
-from grpcsecure.tls.openssl.handshake_result import PeerFacts, Refusal, RefusalKind
+from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
+from grpcsecure.tls.openssl.handshake_result import PeerFacts
 from grpcsecure.tls.openssl.settings import BridgeMaterial, BridgeSettings
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""The side of the bridge that runs in the server process: starts, controls and observes it."""
+"""The server process's side of the bridge: starts, controls and observes it."""

@@ -78,7 +78,7 @@ class ProcessHost:
                 [
                     sys.executable,
                     "-m",
-                    "grpcsecure.tls.bridge",
+                    "grpcsecure.tls.bridge.child",
                     str(control.fileno()),
                     str(os.getpid()),
                 ],
@@ -94,7 +94,7 @@ class ProcessHost:
 
 def _environment() -> dict[str, str]:
     """Ours, with a path on which the child finds the same package as we did."""
-    package = str(Path(__file__).resolve().parents[3])
+    package = str(Path(__file__).resolve().parents[4])
     inherited = os.environ.get("PYTHONPATH", "")
     entries = [os.path.abspath(p) for p in inherited.split(":") if p]  # noqa: PTH100 - str in, str out
     # Where packages are installed the child looks by itself, and last: before the

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
-
-from grpcsecure.frozen import field, frozen
 
 if TYPE_CHECKING:
     import socket
 
     from grpcsecure.model.listener import TlsSettings
+    from grpcsecure.tls.bridge.ipc.refusal import Refusal
     from grpcsecure.tls.material import Material
-    from grpcsecure.tls.openssl.handshake_result import Refusal
 
 __all__ = ["BridgeError", "BridgeListener", "BridgeObserver"]
 
@@ -20,12 +19,12 @@ class BridgeError(Exception):
     """The bridge does not serve, or did not take the material; in words."""
 
 
-@frozen(kw_only=False)
+@dataclass(frozen=True, slots=True)
 class BridgeListener:
     """One listener to serve: bound and listening `sock`, and the server's own socket.
 
     `inner_path` is the unix socket on which the grpcio server of this listener
-    accepts, in a private directory (`inner.InnerDirectory`).
+    accepts, in a private directory (`inner.UpstreamDirectory`).
     """
 
     name: str

@@ -14,15 +14,13 @@ from grpcsecure.config.build import MAX_DURATION
 from grpcsecure.tls.bridge.child.client_address import render_address
 from grpcsecure.tls.bridge.child.reactor import IN, Deadlines, Reactor
 from grpcsecure.tls.bridge.child.refusal_log import RefusalLog, explain_first_bytes
+from grpcsecure.tls.bridge.child.upstream_socket import open_upstream, release_upstream
+from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
 from grpcsecure.tls.bridge.parent.registry import Registry
-from grpcsecure.tls.bridge.upstream_socket import (
-    InnerDirectory,
-    open_inner,
-    release_inner,
-)
+from grpcsecure.tls.bridge.parent.upstream_directory import UpstreamDirectory
 from grpcsecure.tls.openssl.certificate_names import read_names
 from grpcsecure.tls.openssl.der import DerError, parse_certificate
-from grpcsecure.tls.openssl.handshake_result import PeerFacts, Refusal, RefusalKind
+from grpcsecure.tls.openssl.handshake_result import PeerFacts
 
 
 @pytest.mark.parametrize(
@@ -263,7 +261,7 @@ def test_tls_is_not_mistaken_for_plaintext(data):
 
 def test_directory_is_private_and_goes_away():
     """The inner directory has mode 0700 and leaves nothing behind."""
-    with InnerDirectory() as directory:
+    with UpstreamDirectory() as directory:
         assert os.stat(directory.path).st_mode & 0o777 == 0o700  # noqa: PTH116
         sock = socket.socket(socket.AF_UNIX)
         sock.bind(directory.socket_path(0))
@@ -274,9 +272,9 @@ def test_directory_is_private_and_goes_away():
 def test_names_on_paths_are_freed_with_their_connection(monkeypatch):
     """Where there are no abstract names, the path goes away with the socket."""
     monkeypatch.setattr("grpcsecure.tls.bridge.upstream_socket._HAS_ABSTRACT", False)
-    with InnerDirectory() as directory:
-        sock, name = open_inner(directory.socket_path(0))
+    with UpstreamDirectory() as directory:
+        sock, name = open_upstream(directory.socket_path(0))
         path = name.removeprefix("unix:")
         assert os.path.exists(path)  # noqa: PTH110
-        release_inner(sock, name)
+        release_upstream(sock, name)
         assert not os.path.exists(path)  # noqa: PTH110

@@ -18,7 +18,8 @@ from grpcsecure.tls.bridge.ipc.framing import (
     FrameKind,
     ProtocolError,
 )
-from grpcsecure.tls.openssl.handshake_result import PeerFacts, Refusal, RefusalKind
+from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
+from grpcsecure.tls.openssl.handshake_result import PeerFacts
 from grpcsecure.tls.openssl.settings import BridgeMaterial, BridgeSettings
 
 FACTS = PeerFacts(

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from grpcsecure.tls.bridge import stale_directories as stale
-from grpcsecure.tls.bridge import upstream_socket as inner
-from grpcsecure.tls.bridge.upstream_socket import InnerDirectory
+from grpcsecure.tls.bridge.parent import stale_directories as stale
+from grpcsecure.tls.bridge.parent import upstream_directory as inner
+from grpcsecure.tls.bridge.parent.upstream_directory import UpstreamDirectory
 
 #: Makes a directory with a socket in it, says where, and waits to be killed.
 _HOLDER = """if True:
     import socket, sys
-    from grpcsecure.tls.bridge.upstream_socket import InnerDirectory
-    directory = InnerDirectory(sys.argv[1])
+    from grpcsecure.tls.bridge.parent.upstream_directory import UpstreamDirectory
+    directory = UpstreamDirectory(sys.argv[1])
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(directory.socket_path(0))
     print(directory.path, flush=True)
@@ -62,7 +62,7 @@ def test_directory_of_a_dead_process_is_removed(holder, short):
     process, path = holder
     kill(process)
     assert names(path) == ["0.sock"]
-    with InnerDirectory(str(short)) as directory:
+    with UpstreamDirectory(str(short)) as directory:
         assert [entry.path for entry in os.scandir(short)] == [directory.path]
     assert names(short) == []
 
@@ -70,7 +70,10 @@ def test_directory_of_a_dead_process_is_removed(holder, short):
 def test_directory_of_a_living_process_stays(holder, short):
     """However many servers start beside it."""
     _, path = holder
-    with InnerDirectory(str(short)) as first, InnerDirectory(str(short)) as second:
+    with (
+        UpstreamDirectory(str(short)) as first,
+        UpstreamDirectory(str(short)) as second,
+    ):
         assert {entry.path for entry in os.scandir(short)} == {
             path,
             first.path,
@@ -84,7 +87,7 @@ def test_directory_in_use_stays_whatever_its_name_says(holder, short):
     _, path = holder
     renamed = short / "grpcsecure-4194304-1-abc"
     Path(path).rename(renamed)
-    InnerDirectory(str(short)).close()
+    UpstreamDirectory(str(short)).close()
     assert names(renamed) == ["0.sock"]
 
 
@@ -92,7 +95,7 @@ def test_number_of_a_dead_process_that_is_used_again_is_another_one(short):
     """Start times tell them apart."""
     left = short / f"grpcsecure-{os.getpid()}-1-abc"
     left.mkdir(0o700)
-    InnerDirectory(str(short)).close()
+    UpstreamDirectory(str(short)).close()
     assert not left.exists()
 
 
@@ -115,7 +118,7 @@ def test_directory_that_is_removed_before_it_is_locked_is_made_anew(monkeypatch,
         return stale.claim(path)
 
     monkeypatch.setattr(inner, "claim", remove_and_claim)
-    with InnerDirectory(str(short)) as directory:
+    with UpstreamDirectory(str(short)) as directory:
         assert Path(directory.path).is_dir()
         assert directory.path != removed[0]
 
@@ -129,7 +132,7 @@ class TestWhatIsNotOurs:
         (short / "grpcsecure-4194304-1-x y").mkdir(0o700)
         (short / "grpcsecure-4194304-1-file").touch()
         before = names(short)
-        InnerDirectory(str(short)).close()
+        UpstreamDirectory(str(short)).close()
         assert names(short) == before
 
     def test_links(self, short):
@@ -140,7 +143,7 @@ class TestWhatIsNotOurs:
             sock.bind(str(target / "0.sock"))
         link = short / "grpcsecure-4194304-1-abc"
         link.symlink_to(target)
-        InnerDirectory(str(short)).close()
+        UpstreamDirectory(str(short)).close()
         assert link.is_symlink()
         assert names(target) == ["0.sock"]
 
@@ -149,7 +152,7 @@ class TestWhatIsNotOurs:
         odd = short / "grpcsecure-4194304-1-abc"
         odd.mkdir()
         odd.chmod(0o770)
-        InnerDirectory(str(short)).close()
+        UpstreamDirectory(str(short)).close()
         assert odd.exists()
 
     def test_files_and_links_inside(self, short):
@@ -158,7 +161,7 @@ class TestWhatIsNotOurs:
         odd.mkdir(0o700)
         (odd / "file").touch()
         (odd / "link").symlink_to(odd / "file")
-        InnerDirectory(str(short)).close()
+        UpstreamDirectory(str(short)).close()
         assert names(odd) == ["file", "link"]
 
     def test_other_users(self, monkeypatch, short):

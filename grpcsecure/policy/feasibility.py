@@ -1,0 +1,100 @@
+"""Which identities a client can have at all, on a listener of a given mode.
+
+The need of an identity, and the listeners that can meet it:
+
+    need             met by a listener that
+    NOTHING          exists
+    NO_CERTIFICATE   does not require a certificate
+    CERTIFICATE      asks for one
+    VERIFIED         asks for one, and verifies or has a `client_ca`
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from grpcsecure.model.authorization import BuiltIn, Effect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from grpcsecure.model.authorization import Identity
+    from grpcsecure.model.listener import Listener
+
+__all__ = ["Need", "Requirement", "can_have", "is_met", "requirements"]
+
+
+class Need(Enum):
+    """What a client needs to have an identity."""
+
+    NOTHING = "nothing"
+    NO_CERTIFICATE = "no certificate"
+    CERTIFICATE = "a certificate"
+    VERIFIED = "a verified certificate"
+
+
+class Requirement(NamedTuple):
+    """The need of one identity, and the kinds of criteria that cause it."""
+
+    need: Need
+    kinds: tuple[str, ...] = ()
+
+
+_MEETS: dict[Need, Callable[[Listener], bool]] = {
+    Need.NOTHING: lambda _: True,
+    Need.NO_CERTIFICATE: lambda listener: not listener.requires,
+    Need.CERTIFICATE: lambda listener: listener.asks,
+    Need.VERIFIED: lambda listener: listener.can_verify,
+}
+
+_BUILT_IN = {
+    BuiltIn.ANYONE.value: Requirement(Need.NOTHING),
+    BuiltIn.ANONYMOUS.value: Requirement(Need.NO_CERTIFICATE),
+    BuiltIn.PRESENTED.value: Requirement(Need.CERTIFICATE),
+    BuiltIn.VERIFIED.value: Requirement(Need.VERIFIED),
+}
+
+
+def can_have(
+    name: str, effect: Effect, listener: Listener, identities: Iterable[Identity]
+) -> bool:
+    """Whether some client of a listener can have an identity, for a rule of `effect`.
+
+    Args:
+        name: of the identity, or a built-in one.
+        effect: deny rules also match names that are only claimed.
+        listener: the listener that the client calls.
+        identities: of the config.
+    """
+    return is_met(requirements(identities, effect)[name].need, listener)
+
+
+def is_met(need: Need, listener: Listener) -> bool:
+    """Whether some client of `listener` can meet a need."""
+    return _MEETS[need](listener)
+
+
+def requirements(
+    identities: Iterable[Identity], effect: Effect
+) -> dict[str, Requirement]:
+    """Return the requirement of each identity by name, built-in ones included."""
+    return _BUILT_IN | {one.name: _requirement(one, effect) for one in identities}
+
+
+def _requirement(identity: Identity, effect: Effect) -> Requirement:
+    """Return the requirement of the least demanding matcher.
+
+    A deny rule matches names that are only claimed, so a certificate is enough for it.
+    """
+    names = [
+        [one.kind.value for one in matcher.criteria if not one.kind.is_pin]
+        for matcher in identity.matchers
+    ]
+    every = dict.fromkeys(
+        one.kind.value for matcher in identity.matchers for one in matcher.criteria
+    )
+    if effect is Effect.DENY or not all(names):
+        return Requirement(Need.CERTIFICATE, tuple(every))
+    some = dict.fromkeys(kind for matcher in names for kind in matcher)
+    return Requirement(Need.VERIFIED, tuple(some))

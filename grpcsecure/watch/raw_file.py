@@ -1,0 +1,66 @@
+"""One regular file, read whole: its bytes, mode bits and owner, or why not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["MAX_BYTES", "RawFile", "UnreadableFile", "read_raw"]
+
+#: A bundle of every public CA has a quarter of a MiB, a list of 80,000 revoked
+#: certificates all of it.
+MAX_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableFile:
+    """A file that could not be read, and why, in the words of a message."""
+
+    reason: str
+    is_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawFile:
+    """What lies on disk: all of a file's bytes, mode bits (`0o640`), owner (a uid)."""
+
+    permissions: int
+    owner: int
+    data: bytes = field(repr=False)
+
+
+def read_raw(path: Path) -> RawFile | UnreadableFile:
+    """Read a regular file whole, unless it is larger than `MAX_BYTES`."""
+    try:
+        # Without O_NONBLOCK, opening a FIFO waits for a writer, perhaps for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return _read_open(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return UnreadableFile(
+            reason=(error.strerror or "it cannot be read").lower(),
+            is_missing=error.errno in (errno.ENOENT, errno.ENOTDIR),
+        )
+    except ValueError:  # a NUL in the path
+        return UnreadableFile(reason="no such file or directory", is_missing=True)
+
+
+def _read_open(descriptor: int) -> RawFile | UnreadableFile:
+    status = os.fstat(descriptor)
+    mode = status.st_mode
+    if not stat.S_ISREG(mode):
+        what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+        return UnreadableFile(reason=f"it is {what}")
+    with os.fdopen(descriptor, "rb", closefd=False) as stream:
+        data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        return UnreadableFile(reason=f"it is larger than {MAX_BYTES >> 20} MiB")
+    return RawFile(permissions=stat.S_IMODE(mode), owner=status.st_uid, data=data)
