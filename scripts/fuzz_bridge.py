@@ -44,8 +44,7 @@ from support.bridge import (  # noqa: E402
 from support.bridge_certs import CLIENT_AUTH, authority, certificate  # noqa: E402
 from support.fuzz import ATTACKS, EXPECTED, Target  # noqa: E402
 
-from grpcsecure.tls.bridge.ipc.refusal import Refusal
-from grpcsecure.tls.openssl.handshake_result import RefusalKind  # noqa: E402
+from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind  # noqa: E402
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue

@@ -17,7 +17,7 @@ from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from grpcsecure.cli.console import Console
-    from grpcsecure.explain.loaded_config import Scene
+    from grpcsecure.explain.loaded_config import LoadedConfig
 
 __all__ = ["explain"]
 
@@ -128,7 +128,9 @@ def _check_format(format_: str, *, list_: bool) -> None:
         raise UsageError(f"--format {format_} is for --list; use text or json here")
 
 
-def _load(name: str, profile: str | None, now: datetime, *, services: bool) -> Scene:
+def _load(
+    name: str, profile: str | None, now: datetime, *, services: bool
+) -> LoadedConfig:
     """Load the config.
 
     Raises:
@@ -136,19 +138,19 @@ def _load(name: str, profile: str | None, now: datetime, *, services: bool) -> S
         UsageError: no such profile.
     """
     from grpcsecure.config.source import read_source
-    from grpcsecure.explain.loaded_config import load_scene
+    from grpcsecure.explain.loaded_config import load_for_explain
 
     source = read_source(name)
     if isinstance(source, Finding):
         raise UnreadableConfigError(Report(subject=name, findings=(source,)))
     sys.dont_write_bytecode = True  # nothing is written, nor for what is imported
-    return load_scene(
+    return load_for_explain(
         source, profile=profile, environ=os.environ, now=now, with_services=services
     )
 
 
 def _explain_call(
-    console: Console, scene: Scene, asked: Asked, format_: str, now: datetime
+    console: Console, scene: LoadedConfig, asked: Asked, format_: str, now: datetime
 ) -> ExitCode:
     from grpcsecure.explain.calls import explain_call
 
@@ -164,7 +166,7 @@ def _explain_call(
     return ExitCode.OK if explanation.is_allowed else ExitCode.BAD
 
 
-def _explain_table(console: Console, scene: Scene, format_: str) -> ExitCode:
+def _explain_table(console: Console, scene: LoadedConfig, format_: str) -> ExitCode:
     from grpcsecure.explain.render import render_table
     from grpcsecure.explain.table import build_table
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from grpcsecure.explain.calls import Question
-    from grpcsecure.explain.loaded_config import Scene
-    from grpcsecure.explain.query_subject import Asker
+    from grpcsecure.explain.loaded_config import LoadedConfig
+    from grpcsecure.explain.query_subject import QuerySubject
     from grpcsecure.model.authorization import Criterion
 
 __all__ = ["Asked"]
@@ -82,7 +82,7 @@ class Asked:
             ("--anonymous", self.anonymous),
         )
 
-    def question(self, scene: Scene) -> Question:
+    def question(self, scene: LoadedConfig) -> Question:
         """Return the question, its names looked up.
 
         Raises:
@@ -97,17 +97,17 @@ class Asked:
             metadata=tuple(_parse_metadata(self.metadata)),
         )
 
-    def _asker(self) -> Asker:
-        from grpcsecure.explain.query_subject import Asker
+    def _asker(self) -> QuerySubject:
+        from grpcsecure.explain.query_subject import QuerySubject
 
         if self.cert is not None:
             return _read_certificate(self.cert)
         if self.anonymous:
-            return Asker()
-        return Asker(made_up=_parse_names(self.names))
+            return QuerySubject()
+        return QuerySubject(made_up=_parse_names(self.names))
 
 
-def _find_listener(name: str | None, scene: Scene) -> str | None:
+def _find_listener(name: str | None, scene: LoadedConfig) -> str | None:
     names = [one.name for one in scene.config.listeners]
     if name is None or name in names:
         return name
@@ -129,7 +129,7 @@ def _parse_names(texts: Iterable[str]) -> Matcher:
 
 
 def _parse_name(text: str) -> Criterion:
-    from grpcsecure.explain.query_subject import made_up_name
+    from grpcsecure.explain.query_subject import synthetic_name
 
     name, colon, value = text.partition(":")
     kind = _KINDS.get(name)
@@ -138,7 +138,7 @@ def _parse_name(text: str) -> Criterion:
     if not colon or not value:
         _refuse(text, "expected KIND:VALUE")
     try:
-        return made_up_name(kind, value)
+        return synthetic_name(kind, value)
     except ValueError as error:
         _refuse(text, str(error))
 
@@ -170,12 +170,12 @@ def _parse_metadata(texts: Iterable[str]) -> Iterator[tuple[str, str | bytes]]:
             raise UsageError(f"--metadata {quote(text)}: {error}") from None
 
 
-def _read_certificate(name: str) -> Asker:
+def _read_certificate(name: str) -> QuerySubject:
     """Read a client's certificate, and the chain it would send.
 
     A private key in the same file is not looked at.
     """
-    from grpcsecure.explain.query_subject import Asker
+    from grpcsecure.explain.query_subject import QuerySubject
     from grpcsecure.tls.files import PemFile, read_files
     from grpcsecure.tls.pem import BrokenBlock
 
@@ -191,4 +191,6 @@ def _read_certificate(name: str) -> Asker:
     if not certificates:
         raise UsageError(f"--cert {quote(name)}: no certificate in PEM is in it")
     leaf, *chain = certificates
-    return Asker(file=name, certificate=leaf, chain=tuple(one.der for one in chain))
+    return QuerySubject(
+        file=name, certificate=leaf, chain=tuple(one.der for one in chain)
+    )

@@ -109,7 +109,7 @@ def serve(  # noqa: PLR0913 - the options of the command
 
         console.result(render("full", [error.report], color=console.color_stdout))
         return error.exit_code
-    run = _Run(console, server, started, ready_file, client_command)
+    run = _ServeRun(console, server, started, ready_file, client_command)
     try:
         return run.until_it_ends(json_log=log_format == "json")
     except StartupError as error:
@@ -159,7 +159,7 @@ def _load(name: str, profile: str | None) -> Server:
     return make_server(load_services(loaded, now=now), environ=os.environ)
 
 
-class _Run:
+class _ServeRun:
     """One run of the server, and what is said about it on the way."""
 
     def __init__(

@@ -109,7 +109,7 @@ def validate(  # noqa: PLR0913 - the options of the command
         raise UsageError(f"--print-config and --format {format_} exclude each other")
     if previous and syntax_only:
         raise UsageError("--previous and --syntax-only exclude each other")
-    run = _Run(
+    run = _ValidateRun(
         profile=profile,
         all_profiles=all_profiles,
         last=_last_phase(syntax_only=syntax_only, no_services=no_services),
@@ -148,7 +148,7 @@ def _read_previous(path: Path) -> tuple[Certificate, ...]:
 
 
 @dataclass(kw_only=True)
-class _Run:
+class _ValidateRun:
     """What is checked, and what came of it."""
 
     profile: str | None

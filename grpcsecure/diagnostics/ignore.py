@@ -83,7 +83,7 @@ def make_reports(
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class _IgnoreRequest:
     """One code that one comment, or the command line (no span), asks to ignore."""
 
     code: str
@@ -96,21 +96,21 @@ class _Ledger:
     def __init__(self, draft: Draft, ignores: Ignores) -> None:
         self._draft = draft
         self._ignores = ignores
-        self._at: dict[tuple[str, int, str], _Request] = {}
-        self._global = {code: _Request(code) for code in ignores.codes}
+        self._at: dict[tuple[str, int, str], _IgnoreRequest] = {}
+        self._global = {code: _IgnoreRequest(code) for code in ignores.codes}
         self._kept: list[Finding] = []
         self._about = list(self._read_comments())
-        self._met: set[_Request] = set()
-        self._refused: dict[_Request, Finding] = {}
+        self._met: set[_IgnoreRequest] = set()
+        self._refused: dict[_IgnoreRequest, Finding] = {}
         for finding in draft.report.findings:
             self._enter(finding.judged(production=draft.production))
 
     @property
-    def requests(self) -> tuple[_Request, ...]:
+    def requests(self) -> tuple[_IgnoreRequest, ...]:
         """All that this draft was asked to ignore."""
         return (*self._at.values(), *self._global.values())
 
-    def settled(self) -> Iterator[_Request]:
+    def settled(self) -> Iterator[_IgnoreRequest]:
         """Yield what met a finding, and what might have if all had been checked."""
         partial = not self._draft.complete or bool(self._draft.report.not_run)
         for request in self.requests:
@@ -121,7 +121,7 @@ class _Ledger:
             if request in self._met or partial or other_profile or is_own:
                 yield request
 
-    def report(self, unused: Iterable[_Request], *, strict: bool) -> Report:
+    def report(self, unused: Iterable[_IgnoreRequest], *, strict: bool) -> Report:
         """Return the report, with what there is to say about ignores."""
         about = [
             *self._about,
@@ -154,7 +154,7 @@ class _Ledger:
                         yield _unknown(name, span)
                     else:
                         place = (file, comment.target, kind.code)
-                        self._at.setdefault(place, _Request(kind.code, span))
+                        self._at.setdefault(place, _IgnoreRequest(kind.code, span))
 
     def _enter(self, finding: Finding) -> None:
         requests = self._requests_for(finding)
@@ -165,7 +165,7 @@ class _Ledger:
             self._kept.append(finding)
         self._met.update(requests)
 
-    def _requests_for(self, finding: Finding) -> list[_Request]:
+    def _requests_for(self, finding: Finding) -> list[_IgnoreRequest]:
         requests = []
         if finding.code in self._global:
             requests.append(self._global[finding.code])
@@ -201,7 +201,7 @@ def _hint(name: str) -> str:
     return "codes look like `GS311`" if meant is None else f"did you mean `{meant}`?"
 
 
-def _refused(request: _Request, finding: Finding) -> Finding:
+def _refused(request: _IgnoreRequest, finding: Finding) -> Finding:
     return tool_kinds.UNUSED_IGNORE(
         f"the ignore of `{request.code}` does not apply: {_here(finding)} is an error",
         span=request.span,
@@ -216,7 +216,7 @@ def _here(finding: Finding) -> str:
     return "in production it"
 
 
-def _unused(request: _Request) -> Finding:
+def _unused(request: _IgnoreRequest) -> Finding:
     if request.span is None:
         return tool_kinds.UNUSED_IGNORE(
             f"nothing matches `--ignore {request.code}`", help="leave the option out"

@@ -23,12 +23,19 @@ if TYPE_CHECKING:
 
     from grpcsecure.diagnostics.model import Span
     from grpcsecure.explain.listener_facts import ListenerFacts
-    from grpcsecure.explain.loaded_config import Scene
-    from grpcsecure.explain.query_subject import Asker, CallerFacts, Seen
+    from grpcsecure.explain.loaded_config import LoadedConfig
+    from grpcsecure.explain.query_subject import CallerFacts, QuerySubject, Seen
     from grpcsecure.model.authorization import Rule
     from grpcsecure.model.listener import Listener
 
-__all__ = ["Basis", "Explanation", "Question", "StepFacts", "Verdict", "explain_call"]
+__all__ = [
+    "Basis",
+    "CallVerdict",
+    "Explanation",
+    "Question",
+    "StepFacts",
+    "explain_call",
+]
 
 
 class Basis(Enum):
@@ -46,7 +53,7 @@ class Basis(Enum):
 class Question:
     """A call that may be made; `listener=None`: wherever the method is served."""
 
-    asker: Asker
+    asker: QuerySubject
     method: str
     listener: str | None = None
     metadata: tuple[tuple[str, str | bytes], ...] = ()
@@ -67,7 +74,7 @@ class StepFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class CallVerdict:
     """What becomes of the call on one listener.
 
     `status` is what the client is told; None if it is told nothing by gRPC. `steps` are
@@ -96,7 +103,7 @@ class Explanation:
     subject: str
     profile: str | None
     method: str
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[CallVerdict, ...]
     knows_methods: bool
     #: The method that was probably meant, where no listener serves the one given.
     meant: str | None = None
@@ -107,7 +114,9 @@ class Explanation:
         return all(one.effect is Effect.ALLOW for one in self.verdicts)
 
 
-def explain_call(scene: Scene, question: Question, *, now: datetime) -> Explanation:
+def explain_call(
+    scene: LoadedConfig, question: Question, *, now: datetime
+) -> Explanation:
     """Return the decision on a call, for each listener it may come in by."""
     listeners = scene.config.listeners
     method = question.method
@@ -127,7 +136,7 @@ def explain_call(scene: Scene, question: Question, *, now: datetime) -> Explanat
     )
 
 
-def _meant(scene: Scene, method: str) -> str | None:
+def _meant(scene: LoadedConfig, method: str) -> str | None:
     every = sorted({one for served in scene.methods.values() for one in served})
     name = method.rpartition("/")[2]
     same_name = [one for one in every if one.rpartition("/")[2] == name]
@@ -135,12 +144,12 @@ def _meant(scene: Scene, method: str) -> str | None:
 
 
 def _verdict(
-    scene: Scene, question: Question, listener: Listener, now: datetime
-) -> Verdict:
+    scene: LoadedConfig, question: Question, listener: Listener, now: datetime
+) -> CallVerdict:
     seen = see(scene, question.asker, listener, now=now)
     exists = scene.exists(question.method, listener.name)
     if not seen.gets_in:
-        return Verdict(
+        return CallVerdict(
             listener=listener_facts(scene, listener),
             effect=Effect.DENY,
             basis=Basis.HANDSHAKE,
@@ -154,11 +163,13 @@ def _verdict(
     return _decided(scene, seen, listener, call)
 
 
-def _decided(scene: Scene, seen: Seen, listener: Listener, call: Call) -> Verdict:
+def _decided(
+    scene: LoadedConfig, seen: Seen, listener: Listener, call: Call
+) -> CallVerdict:
     policy, standing = scene.snapshot.policy, seen.standing
     facts = listener_facts(scene, listener)
     if policy is None or standing is None:
-        return Verdict(
+        return CallVerdict(
             listener=facts,
             effect=Effect.ALLOW,
             basis=Basis.NO_RULES,
@@ -171,7 +182,7 @@ def _decided(scene: Scene, seen: Seen, listener: Listener, call: Call) -> Verdic
     decision = policy.decide(standing, call)
     shadow = decision.shadow
     steps = tuple(_steps(scene, seen, call))
-    return Verdict(
+    return CallVerdict(
         listener=facts,
         effect=decision.effect,
         basis=Basis.DEFAULT if decision.rule is None else Basis.RULE,
@@ -197,7 +208,7 @@ def _status(*, is_allowed: bool, is_known: bool, exists: bool) -> str:
     return "PERMISSION_DENIED" if is_known else "UNAUTHENTICATED"
 
 
-def _steps(scene: Scene, seen: Seen, call: Call) -> Iterator[StepFacts]:
+def _steps(scene: LoadedConfig, seen: Seen, call: Call) -> Iterator[StepFacts]:
     policy, standing, peer = scene.snapshot.policy, seen.standing, seen.peer
     if policy is None or standing is None or peer is None:
         return

@@ -8,26 +8,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.model.authorization import BuiltIn, Effect
-from grpcsecure.policy.decision import Standing
+from grpcsecure.policy.decision import Principal
 from grpcsecure.policy.feasibility import can_have
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from grpcsecure.explain.loaded_config import Scene
+    from grpcsecure.explain.loaded_config import LoadedConfig
     from grpcsecure.model.authorization import Identity, Rule
     from grpcsecure.model.listener import Listener
 
 __all__ = ["is_only_claimed", "rules_of", "standing_of"]
 
 
-def rules_of(scene: Scene) -> tuple[Rule, ...]:
+def rules_of(scene: LoadedConfig) -> tuple[Rule, ...]:
     """Return the rules of a config, in the order of the file."""
     authorization = scene.config.authorization
     return () if authorization is None else authorization.rules
 
 
-def standing_of(scene: Scene, listener: Listener, name: str) -> Standing | None:
+def standing_of(scene: LoadedConfig, listener: Listener, name: str) -> Principal | None:
     """Return the standing of a caller with one name, or None where it changes nothing.
 
     Its other names are those that every such caller has on this listener.
@@ -41,14 +41,14 @@ def standing_of(scene: Scene, listener: Listener, name: str) -> Standing | None:
     names = frozenset(_implied(listener, name, identity))
     is_known = identity is not None or BuiltIn.VERIFIED.value in names
     if can_have(name, Effect.ALLOW, listener, scene.config.identities):
-        return Standing(granted=names, claimed=names, is_known=is_known)
+        return Principal(granted=names, claimed=names, is_known=is_known)
     if is_only_claimed(scene, listener, name):
         granted = names - {name, BuiltIn.VERIFIED.value}
-        return Standing(granted=granted, claimed=granted | {name}, is_known=False)
+        return Principal(granted=granted, claimed=granted | {name}, is_known=False)
     return None
 
 
-def is_only_claimed(scene: Scene, listener: Listener, name: str) -> bool:
+def is_only_claimed(scene: LoadedConfig, listener: Listener, name: str) -> bool:
     """Whether a name proves nothing on a listener, and counts in deny rules there."""
     identities = scene.config.identities
     return (

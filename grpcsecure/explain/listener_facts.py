@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from grpcsecure.diagnostics.model import Span
-    from grpcsecure.explain.loaded_config import Scene
+    from grpcsecure.explain.loaded_config import LoadedConfig
     from grpcsecure.model.authorization import Identity
     from grpcsecure.model.listener import Listener
 
@@ -51,7 +51,7 @@ class ListenerFacts:
     clients: tuple[tuple[str, str], ...]
 
 
-def listener_facts(scene: Scene, listener: Listener) -> ListenerFacts:
+def listener_facts(scene: LoadedConfig, listener: Listener) -> ListenerFacts:
     """Return the facts of a listener."""
     tls = listener.tls
     ca = client_ca_of(scene, listener)
@@ -68,12 +68,12 @@ def listener_facts(scene: Scene, listener: Listener) -> ListenerFacts:
     )
 
 
-def _address(scene: Scene, listener: Listener) -> str:
+def _address(scene: LoadedConfig, listener: Listener) -> str:
     written = scene.written("listeners", listener.name, "address")
     return str(written)
 
 
-def client_ca_of(scene: Scene, listener: Listener) -> str | None:
+def client_ca_of(scene: LoadedConfig, listener: Listener) -> str | None:
     """Return the file of client CAs that a listener looks at, as written.
 
     A page that is made on another machine should say the same.
@@ -163,7 +163,7 @@ _MEANS = {
 }
 
 
-def callers_of(scene: Scene) -> tuple[Caller, ...]:
+def callers_of(scene: LoadedConfig) -> tuple[Caller, ...]:
     """Return the built-in names, then the identities in the order of the file."""
     return (
         *(
@@ -174,7 +174,7 @@ def callers_of(scene: Scene) -> tuple[Caller, ...]:
     )
 
 
-def _caller(scene: Scene, identity: Identity) -> Caller:
+def _caller(scene: LoadedConfig, identity: Identity) -> Caller:
     written = scene.written("identities", identity.name)
     matchers = written if isinstance(written, list) else [written]
     spelled = tuple(

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from grpcsecure.model.server import ServerConfig
     from grpcsecure.server.snapshot import Snapshot
 
-__all__ = ["Scene", "load_scene"]
+__all__ = ["LoadedConfig", "load_for_explain"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class LoadedConfig:
     """A config without errors, and what decides its calls.
 
     `methods` are the paths that each listener serves. If `knows_methods` is false there
@@ -89,14 +89,14 @@ class Scene:
         return plain(node)
 
 
-def load_scene(
+def load_for_explain(
     source: Source,
     *,
     profile: str | None,
     environ: AbcMapping[str, str],
     now: datetime,
     with_services: bool,
-) -> Scene:
+) -> LoadedConfig:
     """Load and check a config, up to its services.
 
     Args:
@@ -122,7 +122,7 @@ def load_scene(
     return _scene(loaded, loaded.document, with_services=with_services)
 
 
-def _scene(loaded: Loaded, document: Document, *, with_services: bool) -> Scene:
+def _scene(loaded: Loaded, document: Document, *, with_services: bool) -> LoadedConfig:
     config = document.config
     served = served_services(config, loaded.services)
     knows_methods = with_services and served is not None
@@ -137,7 +137,7 @@ def _scene(loaded: Loaded, document: Document, *, with_services: bool) -> Scene:
     if not knows_methods:
         # What the rules name in full is likely to be there, and all that is known.
         every += [(service_of(method), method) for method in _named(config)]
-    return Scene(
+    return LoadedConfig(
         document=document,
         snapshot=build_snapshot(
             config,

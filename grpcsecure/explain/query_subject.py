@@ -14,26 +14,33 @@ from grpcsecure.explain.listener_facts import client_ca_of
 from grpcsecure.model.authorization import Criterion, Matcher
 from grpcsecure.model.peer import PeerState
 from grpcsecure.policy.certificate_facts import needed_fact
-from grpcsecure.policy.synthetic_peers import is_concrete, made_up_peer
-from grpcsecure.tls.simulated_handshake import rehearse_handshake
+from grpcsecure.policy.synthetic_peers import is_concrete, synthetic_peer
+from grpcsecure.tls.simulated_handshake import simulate_handshake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from grpcsecure.explain.loaded_config import Scene
+    from grpcsecure.explain.loaded_config import LoadedConfig
     from grpcsecure.model.authorization import MatcherKind
     from grpcsecure.model.listener import Listener
     from grpcsecure.model.peer import Certificate, Peer
-    from grpcsecure.policy.decision import Standing
+    from grpcsecure.policy.decision import Principal
 
-__all__ = ["Asker", "CallerFacts", "Seen", "describe_names", "made_up_name", "see"]
+__all__ = [
+    "CallerFacts",
+    "QuerySubject",
+    "Seen",
+    "describe_names",
+    "see",
+    "synthetic_name",
+]
 
 _ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asker:
+class QuerySubject:
     """Whom the question is about: `made_up`, or the certificate of `file`, or nobody.
 
     `chain` are the further certificates of the file (DER).
@@ -72,10 +79,10 @@ class Seen:
     facts: CallerFacts
     gets_in: bool
     peer: Peer | None = None
-    standing: Standing | None = None
+    standing: Principal | None = None
 
 
-def made_up_name(kind: MatcherKind, value: str) -> Criterion:
+def synthetic_name(kind: MatcherKind, value: str) -> Criterion:
     """Return one name of a made-up certificate.
 
     Raises:
@@ -88,11 +95,13 @@ def made_up_name(kind: MatcherKind, value: str) -> Criterion:
     return criterion
 
 
-def see(scene: Scene, asker: Asker, listener: Listener, *, now: datetime) -> Seen:
+def see(
+    scene: LoadedConfig, asker: QuerySubject, listener: Listener, *, now: datetime
+) -> Seen:
     """Return what a listener makes of a caller."""
     if asker.certificate is not None:
         return _see_certificate(scene, asker, asker.certificate, listener, now)
-    peer = made_up_peer(asker.made_up, listener)
+    peer = synthetic_peer(asker.made_up, listener)
     if peer.state is PeerState.ANONYMOUS and listener.requires:
         return _refused("no certificate: refused in the handshake", listener, None)
     policy = scene.snapshot.policy
@@ -102,10 +111,14 @@ def see(scene: Scene, asker: Asker, listener: Listener, *, now: datetime) -> See
 
 
 def _see_certificate(
-    scene: Scene, asker: Asker, leaf: Certificate, listener: Listener, now: datetime
+    scene: LoadedConfig,
+    asker: QuerySubject,
+    leaf: Certificate,
+    listener: Listener,
+    now: datetime,
 ) -> Seen:
     material = scene.snapshot.materials.get(listener.name)
-    rehearsed = rehearse_handshake(listener, material, leaf.der, asker.chain, now=now)
+    rehearsed = simulate_handshake(listener, material, leaf.der, asker.chain, now=now)
     if rehearsed.refusal is not None:
         words = f"refused in the handshake: {rehearsed.refusal}"
         return _refused(f"certificate {asker.file}: {words}", listener, leaf)
@@ -123,7 +136,7 @@ def _refused(words: str, listener: Listener, leaf: Certificate | None) -> Seen:
 
 
 def _seen(
-    words: str, peer: Peer, standing: Standing | None, *, expiry: str = ""
+    words: str, peer: Peer, standing: Principal | None, *, expiry: str = ""
 ) -> Seen:
     names: frozenset[str] = frozenset()
     claimed: frozenset[str] = frozenset()
@@ -147,7 +160,7 @@ def _mode(listener: Listener) -> str:
     )
 
 
-def _made_up_words(asker: Asker, peer: Peer, listener: Listener) -> str:
+def _made_up_words(asker: QuerySubject, peer: Peer, listener: Listener) -> str:
     if asker.made_up is None:
         return "no certificate: anonymous"
     says = " and ".join(
@@ -163,7 +176,7 @@ def _made_up_words(asker: Asker, peer: Peer, listener: Listener) -> str:
             return f"{words}: taken to be verified"
 
 
-def _certificate_words(scene: Scene, peer: Peer, listener: Listener) -> str:
+def _certificate_words(scene: LoadedConfig, peer: Peer, listener: Listener) -> str:
     if peer.certificate is None:
         return f"not asked for ({_mode(listener)}), so anonymous"
     if peer.state is not PeerState.VERIFIED:

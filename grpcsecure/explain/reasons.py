@@ -15,10 +15,10 @@ from grpcsecure.policy.decision import Miss
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from grpcsecure.explain.loaded_config import Scene
+    from grpcsecure.explain.loaded_config import LoadedConfig
     from grpcsecure.model.authorization import Identity, Rule
     from grpcsecure.model.peer import Peer
-    from grpcsecure.policy.decision import Call, Standing, Step
+    from grpcsecure.policy.decision import Call, Principal, TraceStep
 
 __all__ = ["explain_step"]
 
@@ -37,7 +37,7 @@ _USUAL_PATH = re.compile(r"/[^/]+/[^/]+")
 
 
 def explain_step(
-    scene: Scene, step: Step, peer: Peer, standing: Standing, call: Call
+    scene: LoadedConfig, step: TraceStep, peer: Peer, standing: Principal, call: Call
 ) -> str:
     """Return why a rule decided, or the first reason why it did not."""
     rule = step.rule
@@ -55,7 +55,7 @@ def explain_step(
     return "would match, but an allow rule opens no method that does not exist"
 
 
-def _explain_match(step: Step) -> str:
+def _explain_match(step: TraceStep) -> str:
     rule = step.rule
     pattern = step.method or ""
     words = f"matches {pattern} and {_list(step.identities)}"
@@ -79,7 +79,9 @@ def _short_name(call: Call) -> str:
     return call.method.rpartition("/")[2] if is_usual else call.method
 
 
-def _explain_identity(scene: Scene, rule: Rule, peer: Peer, standing: Standing) -> str:
+def _explain_identity(
+    scene: LoadedConfig, rule: Rule, peer: Peer, standing: Principal
+) -> str:
     names = rule.identities
     if rule.effect is Effect.DENY:
         return f"it is for {_list(names)}, which the caller neither is nor claims to be"
@@ -92,7 +94,7 @@ def _explain_identity(scene: Scene, rule: Rule, peer: Peer, standing: Standing) 
     return f"needs {needs}; {_has(scene, names, peer)}"
 
 
-def _explain_claim(scene: Scene, name: str, peer: Peer) -> str:
+def _explain_claim(scene: LoadedConfig, name: str, peer: Peer) -> str:
     identity = _identity(scene, name)
     certificate = peer.certificate
     is_pin_only = identity is not None and all(
@@ -107,7 +109,7 @@ def _explain_claim(scene: Scene, name: str, peer: Peer) -> str:
     return f"the certificate says so, but it is not verified: {peer.unverified_reason}"
 
 
-def _needs(scene: Scene, name: str) -> str:
+def _needs(scene: LoadedConfig, name: str) -> str:
     """Return what an identity asks for, in brackets; nothing for built-in names."""
     identity = _identity(scene, name)
     if identity is None:
@@ -129,7 +131,7 @@ def _shortened(value: str) -> str:
     return value if len(value) <= _LONGEST else f"{value[:_SHORTENED]}…"
 
 
-def _has(scene: Scene, names: Sequence[str], peer: Peer) -> str:
+def _has(scene: LoadedConfig, names: Sequence[str], peer: Peer) -> str:
     """Say what the caller has instead of what some identities ask for."""
     if peer.certificate is None:
         return "caller has no certificate"
@@ -166,7 +168,7 @@ def _alternatives(wanted: set[MatcherKind], peer: Peer) -> str:
     return ", ".join(dict.fromkeys(parts))
 
 
-def _explain_metadata(step: Step, call: Call) -> str:
+def _explain_metadata(step: TraceStep, call: Call) -> str:
     key = step.unmet[0]
     condition = next(one for one in step.rule.metadata if one.key.lower() == key)
     sent = [_shown(value) for name, value in call.metadata if name == key]
@@ -183,7 +185,7 @@ def _shown(value: str | bytes) -> str:
     return b64encode(value).decode().rstrip("=")
 
 
-def _who(peer: Peer, standing: Standing) -> str:
+def _who(peer: Peer, standing: Principal) -> str:
     if standing.identities:
         return any_of(sorted(standing.identities)).replace(" or ", " and ")
     if peer.state is PeerState.ANONYMOUS:
@@ -199,5 +201,5 @@ def _list(names: Sequence[str]) -> str:
     return f"one of {count(len(names), 'name')}: {', '.join(names[:_MOST_LISTED])}, …"
 
 
-def _identity(scene: Scene, name: str) -> Identity | None:
+def _identity(scene: LoadedConfig, name: str) -> Identity | None:
     return next((one for one in scene.config.identities if one.name == name), None)

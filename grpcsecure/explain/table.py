@@ -20,7 +20,7 @@ from grpcsecure.explain.listener_facts import (
 )
 from grpcsecure.model.authorization import BuiltIn, Effect
 from grpcsecure.model.name_patterns import parse_metadata_value
-from grpcsecure.policy.decision import Call, Standing
+from grpcsecure.policy.decision import Call, Principal
 from grpcsecure.policy.patterns import parse_method_pattern
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.diagnostics.model import Span
     from grpcsecure.explain.listener_facts import Caller, ListenerFacts
-    from grpcsecure.explain.loaded_config import Scene
+    from grpcsecure.explain.loaded_config import LoadedConfig
     from grpcsecure.model.authorization import MetadataCondition, Rule
     from grpcsecure.model.listener import Listener
     from grpcsecure.policy.decision import Decision, Policy
@@ -150,7 +150,7 @@ class Table:
     sections: tuple[Section, ...]
 
 
-def build_table(scene: Scene) -> Table:
+def build_table(scene: LoadedConfig) -> Table:
     """Ask the policy about everything."""
     authorization = scene.config.authorization
     callers = callers_of(scene)
@@ -175,7 +175,9 @@ def build_table(scene: Scene) -> Table:
     )
 
 
-def _rows(scene: Scene, listener: Listener, callers: Sequence[Caller]) -> Iterator[Row]:
+def _rows(
+    scene: LoadedConfig, listener: Listener, callers: Sequence[Caller]
+) -> Iterator[Row]:
     standings = [
         (
             standing_of(scene, listener, caller.name),
@@ -200,7 +202,7 @@ def _rows(scene: Scene, listener: Listener, callers: Sequence[Caller]) -> Iterat
         )
 
 
-def _conditional_rules(scene: Scene, call: Call) -> Iterator[Rule]:
+def _conditional_rules(scene: LoadedConfig, call: Call) -> Iterator[Rule]:
     """Yield the rules on metadata that may have to do with a call."""
     for rule in rules_of(scene):
         if (
@@ -216,7 +218,7 @@ _parse = lru_cache(maxsize=16 * 1024)(parse_method_pattern)
 
 
 def _cell(
-    policy: Policy | None, standing: Standing, call: Call, rules: Iterable[Rule]
+    policy: Policy | None, standing: Principal, call: Call, rules: Iterable[Rule]
 ) -> Cell:
     if policy is None:
         return Cell(effect=Effect.ALLOW)
@@ -263,7 +265,7 @@ def _with_metadata(call: Call, rule: Rule) -> Call:
     return call._replace(metadata=sent)
 
 
-def _names(decision: Decision, standing: Standing) -> tuple[str, ...]:
+def _names(decision: Decision, standing: Principal) -> tuple[str, ...]:
     if decision.rule is None:
         return ()
     is_allow = decision.rule.effect is Effect.ALLOW
@@ -290,7 +292,7 @@ def _exposure(
     return Exposure.NAMED if opened else Exposure.NOBODY
 
 
-def _rules(scene: Scene) -> Iterator[RuleFacts]:
+def _rules(scene: LoadedConfig) -> Iterator[RuleFacts]:
     """Yield the rules in the order in which they are asked."""
     in_order = sorted(rules_of(scene), key=lambda rule: rule.effect is Effect.ALLOW)
     for number, rule in enumerate(in_order, 1):

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from grpcsecure.model.authorization import Decision, Effect
-from grpcsecure.policy.identity_index import BUILT_IN_NAMES, IdentityIndex, Standing
+from grpcsecure.policy.identity_index import BUILT_IN_NAMES, IdentityIndex, Principal
 from grpcsecure.policy.rule_index import Call, CompiledRule, RuleIndex
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ __all__ = [
     "Decision",
     "Miss",
     "Policy",
-    "Standing",
-    "Step",
+    "Principal",
+    "TraceStep",
     "compile_policy",
 ]
 
@@ -44,7 +44,7 @@ class Miss(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class TraceStep:
     """One rule, and why it matches a call or does not."""
 
     rule: Rule
@@ -89,7 +89,7 @@ class _RuleSet:
         self._others = _Rules([rule for rule in rules if rule.rule.listeners is None])
         self._answers = answers
 
-    def decide(self, standing: Standing, call: Call) -> Decision:
+    def decide(self, standing: Principal, call: Call) -> Decision:
         # deny rule  method exists  allow rule  answer
         # matches    any            any         the deny rule's
         # none       yes            matches     the allow rule's
@@ -127,7 +127,7 @@ class Policy:
         """Whether any rule asks for a call's metadata."""
         return self._reads_metadata
 
-    def identify(self, peer: Peer, *, in_force: bool) -> Standing:
+    def identify(self, peer: Peer, *, in_force: bool) -> Principal:
         """Say who a peer is; the answer holds until peer, clock or policy change.
 
         Args:
@@ -136,7 +136,7 @@ class Policy:
         """
         return self._identities.identify(peer, in_force=in_force)
 
-    def decide(self, standing: Standing, call: Call) -> Decision:
+    def decide(self, standing: Principal, call: Call) -> Decision:
         """Decide on a call of a peer. Without a rule that matches, the default does."""
         decision = self._enforced.decide(standing, call)
         if self._all is None:
@@ -151,7 +151,7 @@ class Policy:
             shadow=would_be,
         )
 
-    def trace(self, standing: Standing, call: Call) -> tuple[Step, ...]:
+    def trace(self, standing: Principal, call: Call) -> tuple[TraceStep, ...]:
         """Return a step for each rule, in the order in which they are asked."""
         decisive = self.decide(standing, call).rule
         in_order = sorted(self._rules, key=lambda r: r.rule.effect is Effect.ALLOW)
@@ -169,8 +169,8 @@ def _answers(effect: Effect, rule: Rule | None) -> _Answers:
 
 
 def _step(
-    rule: CompiledRule, standing: Standing, call: Call, *, is_decisive: bool
-) -> Step:
+    rule: CompiledRule, standing: Principal, call: Call, *, is_decisive: bool
+) -> TraceStep:
     is_allow = rule.rule.effect is Effect.ALLOW
     names = standing.granted if is_allow else standing.claimed
     method = next((str(p) for p in rule.patterns if p.matches(call.method)), None)
@@ -183,7 +183,7 @@ def _step(
         Miss.METADATA: bool(unmet),
         Miss.EXISTENCE: is_allow and not call.exists,
     }
-    return Step(
+    return TraceStep(
         rule=rule.rule,
         misses=tuple(miss for miss, missed in is_missed.items() if missed),
         method=method,

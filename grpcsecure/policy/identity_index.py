@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from grpcsecure.model.authorization import Identity
     from grpcsecure.model.peer import Peer
 
-__all__ = ["BUILT_IN_NAMES", "IdentityIndex", "Standing"]
+__all__ = ["BUILT_IN_NAMES", "IdentityIndex", "Principal"]
 
 BUILT_IN_NAMES = frozenset(built_in.value for built_in in BuiltIn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Principal:
     """What the identities of a config make of one peer.
 
     `granted` is what allow rules go by: names that were proved. `claimed` is what deny
@@ -79,13 +79,13 @@ class IdentityIndex:
         self._facts = CertificateFacts(uses, pins)
         # It may say whatever a deny rule asks for, and proves nothing of that.
         presented = frozenset({BuiltIn.ANYONE.value, BuiltIn.PRESENTED.value})
-        self._unreadable = Standing(
+        self._unreadable = Principal(
             granted=presented,
             claimed=presented.union(name for name, _ in matchers),
             is_known=False,
         )
 
-    def identify(self, peer: Peer, *, in_force: bool) -> Standing:
+    def identify(self, peer: Peer, *, in_force: bool) -> Principal:
         """Say who a peer is. Without a fact for it, a name is not given.
 
         Args:
@@ -94,7 +94,7 @@ class IdentityIndex:
         """
         built_in = _built_in(peer)
         if peer.certificate is None:
-            return Standing(granted=built_in, claimed=built_in, is_known=False)
+            return Principal(granted=built_in, claimed=built_in, is_known=False)
         is_verified = isinstance(peer, VerifiedPeer)
         if not peer.certificate.is_readable:
             return self._unreadable
@@ -107,7 +107,7 @@ class IdentityIndex:
             if in_force if is_pin else (is_verified and is_sound):
                 granted.add(fact)
         given = self._names(granted)
-        return Standing(
+        return Principal(
             granted=built_in | given,
             claimed=built_in | self._names(claimed),
             is_known=is_verified or bool(given),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from grpcsecure.model.listener import Listener
     from grpcsecure.model.peer import Peer
 
-__all__ = ["is_concrete", "made_up_certificate", "made_up_peer", "peer_with"]
+__all__ = ["is_concrete", "peer_with", "synthetic_certificate", "synthetic_peer"]
 
 #: A made-up certificate is in force at any time.
 _ALWAYS = (
@@ -45,12 +45,12 @@ _SPECIAL = '"+,;<>\\'
 _WITH_WILDCARD = frozenset({MatcherKind.SPIFFE, MatcherKind.URI, MatcherKind.DNS})
 
 
-def made_up_peer(caller: Matcher | None, listener: Listener) -> Peer:
+def synthetic_peer(caller: Matcher | None, listener: Listener) -> Peer:
     """Return what `listener` would make of a caller; None has no certificate.
 
     The certificate says exactly what `caller` lists, as one certificate.
     """
-    certificate = None if caller is None else made_up_certificate(caller)
+    certificate = None if caller is None else synthetic_certificate(caller)
     reason = None if listener.can_verify else "nobody checks who signed it here"
     return peer_with(certificate, listener, reason=reason)
 
@@ -91,7 +91,7 @@ def is_concrete(caller: Matcher, kind: MatcherKind) -> bool:
     return kind not in _WITH_WILDCARD or "*" not in value
 
 
-def made_up_certificate(caller: Matcher) -> Certificate:
+def synthetic_certificate(caller: Matcher) -> Certificate:
     """Return a certificate that says what `caller` lists, and nothing else.
 
     A subject says its common name and organizational units, too.

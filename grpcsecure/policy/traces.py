@@ -11,7 +11,7 @@ from grpcsecure.quoting import quote
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from grpcsecure.policy.decision import Decision, Standing, Step
+    from grpcsecure.policy.decision import Decision, Principal, TraceStep
 
 __all__ = ["describe_caller", "describe_decision", "describe_step", "describe_trace"]
 
@@ -26,7 +26,7 @@ def describe_decision(decision: Decision) -> str:
     return f"{verb} by {by}"
 
 
-def describe_caller(standing: Standing) -> str:
+def describe_caller(standing: Principal) -> str:
     """Say which names a caller has."""
     claimed = standing.claimed - standing.granted
     text = f"the caller is {_list(sorted(standing.granted))}"
@@ -35,7 +35,7 @@ def describe_caller(standing: Standing) -> str:
     return text
 
 
-def describe_trace(trace: Iterable[Step]) -> Iterator[str]:
+def describe_trace(trace: Iterable[TraceStep]) -> Iterator[str]:
     """Yield a line for each rule about the method, in the order they are asked."""
     about = [step for step in trace if Miss.METHOD not in step.misses]
     for step in about[:_MAX_LINES]:
@@ -46,7 +46,7 @@ def describe_trace(trace: Iterable[Step]) -> Iterator[str]:
         yield "no rule is about the method"
 
 
-def describe_step(step: Step) -> str:
+def describe_step(step: TraceStep) -> str:
     """Say why a rule matches, or does not; only the first reason that it does not."""
     rule = step.rule
     verb = "allows" if rule.effect is Effect.ALLOW else "denies"
@@ -59,7 +59,7 @@ def describe_step(step: Step) -> str:
     return f"{verb} it, and has no say: `enforce: false`"
 
 
-def _describe_miss(step: Step, verb: str) -> str:
+def _describe_miss(step: TraceStep, verb: str) -> str:
     rule = step.rule
     words = {
         Miss.METHOD: "is about other methods",

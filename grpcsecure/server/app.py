@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.checking.pipeline import Loaded
     from grpcsecure.model.server import ServerConfig
-    from grpcsecure.server.reload.maintenance import Upkeep
+    from grpcsecure.server.reload.maintenance import Maintenance
     from grpcsecure.server.runtime.asyncio import AsyncioRuntime, LoopRuntime
     from grpcsecure.server.runtime.ports import Ports
     from grpcsecure.server.runtime.threads import ThreadsRuntime
@@ -119,7 +119,7 @@ class Server:
         self._loaded = loaded
         self._document = loaded.document
         self._environ = environ
-        self._upkeep: Upkeep | None = None
+        self._upkeep: Maintenance | None = None
         self._is_reload_due = False
         self._services = loaded.services
         self._in_force = InForce(
@@ -268,9 +268,9 @@ class Server:
 
     def _begin_upkeep(self, ports: Ports) -> None:
         # Not at start-up: nothing in it is needed before the server is ready.
-        from grpcsecure.server.reload.maintenance import start_upkeep
+        from grpcsecure.server.reload.maintenance import start_maintenance
 
-        self._upkeep = start_upkeep(
+        self._upkeep = start_maintenance(
             self._loaded, self._in_force, ports, environ=self._environ
         )
         if self._is_reload_due:

@@ -20,7 +20,7 @@ from grpcsecure.errors import CertificateError
 from grpcsecure.tls.certificate import load_x509, parse_pem_certificates, reading
 from grpcsecure.tls.crl import parse_crl
 from grpcsecure.tls.openssl.handshake_result import NOT_CHECKED
-from grpcsecure.tls.openssl.settings import BridgeMaterial
+from grpcsecure.tls.openssl.settings import ContextMaterial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from grpcsecure.tls.material import Material
     from grpcsecure.tls.openssl.chain_check import CertificateCheck
 
-__all__ = ["Rechecker", "Verdict"]
+__all__ = ["ChainVerdict", "Rechecker"]
 
 #: Verdicts that are kept, and the bytes of the longest chain of them: what follows
 #: the leaf is whatever the peer likes to send.
@@ -44,7 +44,7 @@ _SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class ChainVerdict:
     """What the client CAs and CRLs of one generation make of a chain.
 
     `reason` is None if it is verified, otherwise says why not, in OpenSSL's words, and
@@ -58,7 +58,7 @@ class Verdict:
     until: datetime
 
 
-_NO_AUTHORITY = Verdict(reason=NOT_CHECKED, since=_EARLIEST, until=_LATEST)
+_NO_AUTHORITY = ChainVerdict(reason=NOT_CHECKED, since=_EARLIEST, until=_LATEST)
 
 
 class Rechecker:
@@ -71,9 +71,9 @@ class Rechecker:
     __slots__ = ("_basis", "_known", "_lock", "_material")
 
     def __init__(self, material: Material) -> None:
-        self._material = BridgeMaterial.of(material)
-        self._basis: _Basis | None = None
-        self._known: dict[tuple[bytes, tuple[bytes, ...]], Verdict] = {}
+        self._material = ContextMaterial.of(material)
+        self._basis: _LoadedMaterial | None = None
+        self._known: dict[tuple[bytes, tuple[bytes, ...]], ChainVerdict] = {}
         self._lock = Lock()
 
     def prepare(self) -> None:
@@ -81,7 +81,9 @@ class Rechecker:
         if self._material.client_ca is not None:
             self._load()
 
-    def verdict(self, leaf: bytes, chain: tuple[bytes, ...], now: datetime) -> Verdict:
+    def verdict(
+        self, leaf: bytes, chain: tuple[bytes, ...], now: datetime
+    ) -> ChainVerdict:
         """Return what is to be said of a certificate now.
 
         Args:
@@ -92,9 +94,11 @@ class Rechecker:
         known = self._known.get((leaf, chain))
         if known is not None and known.since <= now < known.until:
             return known
-        return self._look(leaf, chain, now)
+        return self._decide(leaf, chain, now)
 
-    def _look(self, leaf: bytes, chain: tuple[bytes, ...], now: datetime) -> Verdict:
+    def _decide(
+        self, leaf: bytes, chain: tuple[bytes, ...], now: datetime
+    ) -> ChainVerdict:
         if self._material.client_ca is None:
             return _NO_AUTHORITY
         verdict = self._load().verdict(leaf, chain, now)
@@ -103,21 +107,23 @@ class Rechecker:
             self._keep((leaf, chain), verdict)
         return verdict
 
-    def _load(self) -> _Basis:
+    def _load(self) -> _LoadedMaterial:
         if self._basis is None:
             with self._lock:
                 if self._basis is None:
-                    self._basis = _Basis(self._material)
+                    self._basis = _LoadedMaterial(self._material)
         return self._basis
 
-    def _keep(self, key: tuple[bytes, tuple[bytes, ...]], verdict: Verdict) -> None:
+    def _keep(
+        self, key: tuple[bytes, tuple[bytes, ...]], verdict: ChainVerdict
+    ) -> None:
         with self._lock:
             if key not in self._known and len(self._known) >= _MOST_KEPT:
                 del self._known[next(iter(self._known))]
             self._known[key] = verdict
 
 
-class _Basis:
+class _LoadedMaterial:
     """What verdicts rest on: OpenSSL's view of the material, and its dates in order.
 
     Without a `check`, nothing can be verified.
@@ -125,7 +131,7 @@ class _Basis:
 
     __slots__ = ("_check", "_turns")
 
-    def __init__(self, material: BridgeMaterial) -> None:
+    def __init__(self, material: ContextMaterial) -> None:
         # pyOpenSSL takes time to import, and not every server comes to need it.
         from grpcsecure.tls.openssl.chain_check import CertificateCheck
         from grpcsecure.tls.openssl.context import ContextError
@@ -136,14 +142,16 @@ class _Basis:
             self._turns = sorted(_turns(_dates_of(material)))
             self._check = CertificateCheck(material)
 
-    def verdict(self, leaf: bytes, chain: tuple[bytes, ...], now: datetime) -> Verdict:
+    def verdict(
+        self, leaf: bytes, chain: tuple[bytes, ...], now: datetime
+    ) -> ChainVerdict:
         if self._check is None:
-            return Verdict(reason=_NOT_LOADED, since=now, until=now)
+            return ChainVerdict(reason=_NOT_LOADED, since=now, until=now)
         outcome = self._check.run(leaf, chain, at=timegm(now.utctimetuple()))
         if outcome.reason is None and not outcome.verified:
-            return Verdict(reason=_UNREADABLE, since=now, until=now)
+            return ChainVerdict(reason=_UNREADABLE, since=now, until=now)
         since, until = self._stretch((leaf, *chain), now)
-        return Verdict(
+        return ChainVerdict(
             reason=outcome.reason, code=outcome.code, since=since, until=until
         )
 
@@ -167,7 +175,7 @@ class _Basis:
         )
 
 
-def _dates_of(material: BridgeMaterial) -> Iterator[datetime]:
+def _dates_of(material: ContextMaterial) -> Iterator[datetime]:
     yield from _dates(parse_pem_certificates(material.client_ca or b""))
     for der in material.crls:
         crl = parse_crl(der)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.model.listener import Engine
 from grpcsecure.tls.openssl.handshake_result import NOT_CHECKED
-from grpcsecure.tls.openssl.settings import BridgeMaterial
+from grpcsecure.tls.openssl.settings import ContextMaterial
 from grpcsecure.tls.verify import present_checked
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from grpcsecure.tls.material import Material
     from grpcsecure.tls.verify import Presented
 
-__all__ = ["Rehearsal", "rehearse_handshake"]
+__all__ = ["SimulatedHandshake", "simulate_handshake"]
 
 _UNREADABLE = "the certificate cannot be read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
+class SimulatedHandshake:
     """What a handshake would leave: a refusal in words, or what was presented.
 
     Neither of them: the listener does not ask, and the caller is anonymous.
@@ -38,14 +38,14 @@ class Rehearsal:
     presented: Presented | None = None
 
 
-def rehearse_handshake(
+def simulate_handshake(
     listener: Listener,
     material: Material | None,
     leaf: bytes,
     chain: tuple[bytes, ...],
     *,
     now: datetime,
-) -> Rehearsal:
+) -> SimulatedHandshake:
     """Return what becomes of a client that presents a certificate.
 
     the mode             unusable   not verified   verified
@@ -62,24 +62,24 @@ def rehearse_handshake(
     """
     tls = listener.tls
     if tls is None or material is None or not tls.client_certificate.asks:
-        return Rehearsal()
+        return SimulatedHandshake()
     from grpcsecure.tls.openssl.chain_check import CertificateCheck
     from grpcsecure.tls.openssl.verify_callback import UNUSABLE
 
     # grpcio's own TLS does not ask how strong a client's key is.
     any_strength = tls.engine_in_use is Engine.GRPC
-    check = CertificateCheck(BridgeMaterial.of(material), any_strength=any_strength)
+    check = CertificateCheck(ContextMaterial.of(material), any_strength=any_strength)
     outcome = check.run(leaf, chain, at=timegm(now.utctimetuple()))
     reason, code = outcome.reason, outcome.code
     if reason in UNUSABLE:
-        return Rehearsal(refusal=reason)
+        return SimulatedHandshake(refusal=reason)
     if material.client_ca is None:
         reason, code = NOT_CHECKED, None
     elif reason is None and not outcome.verified:
         reason = _UNREADABLE
     if reason is not None and tls.client_certificate.verifies:
-        return Rehearsal(refusal=reason)
+        return SimulatedHandshake(refusal=reason)
     presented = present_checked(
         leaf, chain, verified=reason is None, reason=reason, code=code
     )
-    return Rehearsal(presented=presented)
+    return SimulatedHandshake(presented=presented)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from grpcsecure.model.peer import Peer
 
 __all__ = [
-    "Assessment",
+    "PeerAssessment",
     "Presented",
     "Rechecks",
     "Verdict",
@@ -96,7 +96,7 @@ class Rechecks(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assessment:
+class PeerAssessment:
     """What holds of a presented certificate, from `since` until just before `until`.
 
     `reason` is None for a verified peer. `has_lapsed` is whether the handshake verified
@@ -137,7 +137,7 @@ class Assessment:
 
 def assess(
     presented: Presented, *, rechecks: Rechecks | None, now: datetime
-) -> Assessment:
+) -> PeerAssessment:
     """Say what holds of `presented` now, and for how long.
 
     A connection outlives its certificate and the CA that signed it, and a resumed
@@ -158,7 +158,7 @@ def assess(
         lapsed = verdict.reason
         if lapsed is not None:
             reason, code = lapsed, verdict.code
-    return Assessment(
+    return PeerAssessment(
         certificate=certificate,
         chain=presented.chain,
         reason=reason,

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-__all__ = ["INCOMPLETE_FOR", "SETTLE", "SETTLE_AT_MOST", "Outcome", "Settling", "Step"]
+__all__ = [
+    "INCOMPLETE_FOR",
+    "SETTLE",
+    "SETTLE_AT_MOST",
+    "AttemptOutcome",
+    "Debounce",
+    "DebounceStep",
+]
 
 #: Seconds without a further change after which one has settled; and after how many a
 #: reload is tried while changes go on and on.
@@ -20,14 +27,14 @@ SETTLE_AT_MOST = 1.0
 INCOMPLETE_FOR = 5.0
 
 
-class Outcome(Enum):
+class AttemptOutcome(Enum):
     """What a try came to: a final answer, or a key and certificate not yet a pair."""
 
     SETTLED = auto()
     INCOMPLETE = auto()
 
 
-class Step(Enum):
+class DebounceStep(Enum):
     """What to do after a look; after `LAST_TRY` an incomplete pair is final."""
 
     NOTHING = auto()
@@ -35,7 +42,7 @@ class Step(Enum):
     LAST_TRY = auto()
 
 
-class Settling:
+class Debounce:
     """Decides when to look at the files, and when to try a reload.
 
     Driven by one thread: `look` when it is `due`, `tried` when that said to try.
@@ -60,7 +67,7 @@ class Settling:
         self._looked = now - self._pause
         self._hinted: float | None = None
         self._poked = False
-        self._step = Step.NOTHING
+        self._step = DebounceStep.NOTHING
         self._final_at: float | None = None
 
     @property
@@ -83,11 +90,11 @@ class Settling:
         """Something happened near the files."""
         self._hinted = now
 
-    def poke(self) -> None:
+    def trigger(self) -> None:
         """Have the next look, which is due now, lead to a try in any case."""
         self._poked = True
 
-    def look(self, now: float, content: object) -> Step:
+    def advance(self, now: float, content: object) -> DebounceStep:
         """Take what the files hold, read after `now`, and say what to do."""
         if content != self._content:
             # It changed after the look before this one, and then the hints say when.
@@ -98,12 +105,12 @@ class Settling:
         self._step = self._next_step(now)
         return self._step
 
-    def tried(self, now: float, outcome: Outcome) -> None:
+    def tried(self, now: float, outcome: AttemptOutcome) -> None:
         """Take what came of trying the contents of the last look."""
         self._tried = self._content
         self._first = None
         self._poked = False
-        if outcome is Outcome.SETTLED or self._step is Step.LAST_TRY:
+        if outcome is AttemptOutcome.SETTLED or self._step is DebounceStep.LAST_TRY:
             self._final_at = None
         elif self._final_at is None:
             self._final_at = now + INCOMPLETE_FOR
@@ -114,17 +121,21 @@ class Settling:
         self._first = None
         self._hinted = now
 
-    def _next_step(self, now: float) -> Step:
+    def _next_step(self, now: float) -> DebounceStep:
         if self._final_at is not None and now >= self._final_at:
-            return Step.LAST_TRY
+            return DebounceStep.LAST_TRY
         if self._poked:
-            return Step.TRY
+            return DebounceStep.TRY
         if self._content == self._tried:
             self._first = None
-            return Step.NOTHING
+            return DebounceStep.NOTHING
         if self._first is None:
             self._first = self._since
-        return Step.TRY if now >= self._settled_at(self._first) else Step.NOTHING
+        return (
+            DebounceStep.TRY
+            if now >= self._settled_at(self._first)
+            else DebounceStep.NOTHING
+        )
 
     def _settled_at(self, first: float) -> float:
         return min(self._since + self._settle, first + self._settle_at_most)

@@ -1,6 +1,6 @@
 """The thread that watches: looks when something hints at a change, and every interval.
 
-Joins events, digests and `Settling`; what a reload is, it does not know. Invariant:
+Joins events, digests and `Debounce`; what a reload is, it does not know. Invariant:
 whatever goes wrong while watching or trying, the thread lives and goes on polling.
 """
 
@@ -13,7 +13,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
-from grpcsecure.watch.debounce import SETTLE, Outcome, Settling, Step
+from grpcsecure.watch.debounce import SETTLE, AttemptOutcome, Debounce, DebounceStep
 from grpcsecure.watch.digest import digest
 from grpcsecure.watch.directories import directories
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from grpcsecure.watch.digest import Digest
     from grpcsecure.watch.events import DirectoryEvents
 
-__all__ = ["Attempt", "Watcher"]
+__all__ = ["ReloadAttempt", "Watcher"]
 
 _LOGGER = logging.getLogger("grpcsecure.reload")
 
@@ -34,10 +34,10 @@ _MAX_PLANS = 3
 _STOP_TIMEOUT = 5.0
 
 
-class Attempt(Protocol):
+class ReloadAttempt(Protocol):
     """Reads the files and puts them in force, or not; may call `Watcher.replace`."""
 
-    def __call__(self, *, last: bool) -> Outcome:
+    def __call__(self, *, last: bool) -> AttemptOutcome:
         """Try, on the watcher's thread.
 
         Args:
@@ -63,7 +63,7 @@ class Watcher:
     def __init__(  # noqa: PLR0913 - most are settings, and named
         self,
         seen: Digest,
-        attempt: Attempt,
+        attempt: ReloadAttempt,
         *,
         interval: float,
         events: bool,
@@ -73,7 +73,7 @@ class Watcher:
         self._attempt = attempt
         self._on_polling = on_polling
         self._watch = seen.watch
-        self._settling = Settling(
+        self._debounce = Debounce(
             seen, now=time.monotonic(), interval=interval, settle=settle
         )
         self._polling_reason = None if events else "events are off"
@@ -110,7 +110,7 @@ class Watcher:
         self._thread.join(_STOP_TIMEOUT)
         return not self._thread.is_alive()
 
-    def poke(self) -> None:
+    def trigger(self) -> None:
         """Have an attempt made now, changed or not."""
         self._poked = True
         self._wake.put(None)
@@ -137,24 +137,24 @@ class Watcher:
             while not self._stopping:
                 self._take_news()
                 now = time.monotonic()
-                if now >= self._settling.due:
-                    self._look(now)
+                if now >= self._debounce.due:
+                    self._check(now)
                 else:
-                    self._sleep(self._settling.due - now)
+                    self._sleep(self._debounce.due - now)
         finally:
             self._close_events()
 
     def _take_news(self) -> None:
         hinted_at, self._hinted_at = self._hinted_at, None
         if hinted_at is not None:
-            self._settling.hint(hinted_at)
+            self._debounce.hint(hinted_at)
         if self._poked:
             self._poked = False
-            self._settling.poke()
+            self._debounce.trigger()
         replacement, self._replacement = self._replacement, None
         if replacement is not None:
             self._watch = replacement.watch
-            self._settling.replace(time.monotonic(), replacement)
+            self._debounce.replace(time.monotonic(), replacement)
 
     def _sleep(self, seconds: float) -> None:
         with suppress(Empty):
@@ -162,18 +162,18 @@ class Watcher:
             while True:
                 self._wake.get_nowait()
 
-    def _look(self, now: float) -> None:
+    def _check(self, now: float) -> None:
         # Watch first, then read: what changes after that is heard.
         self._plan()
-        step = self._settling.look(now, digest(self._watch))
-        if step is Step.NOTHING or self._stopping:
+        step = self._debounce.advance(now, digest(self._watch))
+        if step is DebounceStep.NOTHING or self._stopping:
             return
-        outcome = Outcome.SETTLED
+        outcome = AttemptOutcome.SETTLED
         try:
-            outcome = self._attempt(last=step is Step.LAST_TRY)
+            outcome = self._attempt(last=step is DebounceStep.LAST_TRY)
         except Exception:
             _LOGGER.exception("reload.crashed")
-        self._settling.tried(time.monotonic(), outcome)
+        self._debounce.tried(time.monotonic(), outcome)
 
     def _open_events(self) -> None:
         try:
@@ -194,13 +194,13 @@ class Watcher:
             self._fall_back(error)
             return
         if self._polling_reason is None and (reason := self._events.unheard()):
-            self._say(reason)
+            self._log(reason)
 
     def _fall_back(self, error: Exception) -> None:
         """Do without events for good: what is short is better not asked for again."""
         self._close_events()
         if self._polling_reason is None:
-            self._say(getattr(error, "strerror", None) or str(error))
+            self._log(getattr(error, "strerror", None) or str(error))
 
     def _close_events(self) -> None:
         events, self._events = self._events, None
@@ -208,7 +208,7 @@ class Watcher:
             with suppress(Exception):
                 events.stop()
 
-    def _say(self, reason: str) -> None:
+    def _log(self, reason: str) -> None:
         self._polling_reason = reason
         if self._on_polling is not None:
             try:

@@ -16,7 +16,7 @@ from support.bridge_certs import authority
 from support.guarded import connect, listeners, serve
 from support.services import PATIENCE
 
-from grpcsecure.server.rpc import authorizer as gate
+from grpcsecure.server.rpc import authorizer
 
 RUNTIMES = {"threads": "Acts", "asyncio": "ActsAio"}
 RULES = {"default": "allow"}
@@ -173,14 +173,14 @@ def test_method_that_only_an_interceptor_has(served, runtime, monkeypatch):
         return message
 
     judged = []
-    admit = gate.Gate.admit
+    authorize = authorizer.Authorizer.authorize
 
     def admit_and_tell(self, context, method, *, exists=True):
         judged.append((method, exists))
-        return admit(self, context, method, exists=exists)
+        return authorize(self, context, method, exists=exists)
 
-    monkeypatch.setattr(gate, "FRESH", 0)
-    monkeypatch.setattr(gate.Gate, "admit", admit_and_tell)
+    monkeypatch.setattr(authorizer, "FRESH", 0)
+    monkeypatch.setattr(authorizer.Authorizer, "authorize", admit_and_tell)
     behaviour = echo if runtime == "threads" else echo_aio
     handler = grpc.unary_unary_rpc_method_handler(behaviour)
     channels = served(lambda found, _details: found or handler)

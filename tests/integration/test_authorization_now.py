@@ -23,8 +23,8 @@ from support.guarded import (
 from support.services import PATIENCE
 from support.silence import Silent
 
-from grpcsecure.server.rpc import authorizer as gate
-from grpcsecure.server.rpc.authorizer import Gate
+from grpcsecure.server.rpc import authorizer
+from grpcsecure.server.rpc.authorizer import Authorizer
 
 METHOD = KINDS["unary"]
 
@@ -268,17 +268,17 @@ class TestSilence:
 
     @pytest.fixture
     def decided(self, monkeypatch):
-        """The methods that a gate has decided about; it does so when asked again."""
-        monkeypatch.setattr(gate, "FRESH", 0)
+        """The methods that a authorizer has decided about; it does so when asked again."""
+        monkeypatch.setattr(authorizer, "FRESH", 0)
         methods = SimpleQueue()
-        admit = Gate.admit
+        authorize = Authorizer.authorize
 
         def admit_and_tell(self, context, method, **options):
-            answer = admit(self, context, method, **options)
+            answer = authorize(self, context, method, **options)
             methods.put(method)
             return answer
 
-        monkeypatch.setattr(Gate, "admit", admit_and_tell)
+        monkeypatch.setattr(Authorizer, "authorize", admit_and_tell)
         return methods
 
     @pytest.mark.parametrize("listener", ["grpc-mutual", "mutual", "lenient-ca"])
@@ -306,7 +306,7 @@ class TestSilence:
     @pytest.mark.parametrize("listener", ["grpc-mutual", "mutual"])
     def test_call_is_judged_once(self, open_world, decided, monkeypatch, listener):
         """A message that comes with its call costs no second decision."""
-        monkeypatch.setattr(gate, "FRESH", PATIENCE)
+        monkeypatch.setattr(authorizer, "FRESH", PATIENCE)
         open_world.enforce(rules("allow", "verified"))
         with open_world.channel(listener, "billing") as channel:
             assert told(channel) == OK

@@ -21,7 +21,7 @@ from support.services import PATIENCE
 import grpcsecure
 from grpcsecure.devcerts import Profile, Validity, issue, make_authority, parse_server
 from grpcsecure.devcerts.credentials import SERVER_AUTH
-from grpcsecure.explain.query_subject import Asker
+from grpcsecure.explain.query_subject import QuerySubject
 from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
 
 #: A listener for each mode and engine, and one in plaintext for health alone.
@@ -111,7 +111,9 @@ def asker(folder, name):
     if name == "none":
         return ANYBODY
     leaf, *chain = parse_pem_certificates((folder / f"certs/{name}.pem").read_bytes())
-    return Asker(file=name, certificate=parse_certificate(leaf), chain=tuple(chain))
+    return QuerySubject(
+        file=name, certificate=parse_certificate(leaf), chain=tuple(chain)
+    )
 
 
 def write_weak_client(folder):

@@ -26,7 +26,7 @@ from grpcsecure.checking.pipeline import load_config
 from grpcsecure.config.source import read_source
 from grpcsecure.server.reload.reloader import Reloader
 from grpcsecure.server.snapshot import InForce, build_snapshot
-from grpcsecure.watch.debounce import Outcome
+from grpcsecure.watch.debounce import AttemptOutcome
 
 DENIED = grpc.StatusCode.PERMISSION_DENIED
 UNKNOWN = grpc.StatusCode.UNAUTHENTICATED
@@ -109,9 +109,9 @@ def test_config_without_rules_may_be_half_written(site):
     )
     del site.config["authorization"]
     site.write()
-    assert reloader.attempt(last=False) is Outcome.INCOMPLETE
+    assert reloader.attempt(last=False) is AttemptOutcome.INCOMPLETE
     assert in_force.snapshot.policy is not None
-    assert reloader.attempt(last=True) is Outcome.SETTLED
+    assert reloader.attempt(last=True) is AttemptOutcome.SETTLED
     assert in_force.snapshot.policy is None
 
 

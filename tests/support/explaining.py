@@ -9,8 +9,8 @@ from support.process import ROOT
 
 from grpcsecure.config.source import Source
 from grpcsecure.explain.calls import Question, explain_call
-from grpcsecure.explain.loaded_config import load_scene
-from grpcsecure.explain.query_subject import Asker
+from grpcsecure.explain.loaded_config import load_for_explain
+from grpcsecure.explain.query_subject import QuerySubject
 from grpcsecure.model.authorization import Criterion, Matcher, MatcherKind
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ANYBODY", "CONFIG", "HELLO", "ask", "caller", "load", "tls"]
 
 #: Nobody in particular: a caller without a certificate.
-ANYBODY = Asker()
+ANYBODY = QuerySubject()
 
 HELLO = "/helloworld.Greeter/SayHello"
 
@@ -45,7 +45,7 @@ listeners:
 
 def load(folder: Path, text: str, *, with_services=True, profile=None, environ=None):
     """Return the scene of a config that lies in `folder`, beside `certs`."""
-    return load_scene(
+    return load_for_explain(
         Source("shop.yaml", folder, text),
         profile=profile,
         environ=environ or {},
@@ -54,10 +54,10 @@ def load(folder: Path, text: str, *, with_services=True, profile=None, environ=N
     )
 
 
-def caller(**names: str) -> Asker:
+def caller(**names: str) -> QuerySubject:
     """Return who has a certificate with these names, by the keys of `identities`."""
     criteria = (Criterion(MatcherKind(kind), value) for kind, value in names.items())
-    return Asker(made_up=Matcher(tuple(criteria)))
+    return QuerySubject(made_up=Matcher(tuple(criteria)))
 
 
 def ask(scene, asker, method=HELLO, *, listener=None, metadata=(), now=None):

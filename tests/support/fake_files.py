@@ -1,11 +1,11 @@
-"""A life of some files against a clock that costs no time, for `Settling`."""
+"""A life of some files against a clock that costs no time, for `Debounce`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf
 
-from grpcsecure.watch.debounce import Outcome, Settling, Step
+from grpcsecure.watch.debounce import AttemptOutcome, Debounce, DebounceStep
 
 __all__ = ["HINT", "POKE", "FakeFiles", "Try", "Write"]
 
@@ -33,7 +33,7 @@ class Try:
 
 @dataclass
 class FakeFiles:
-    """Does to `Settling` what the watcher does, and keeps what it tries.
+    """Does to `Debounce` what the watcher does, and keeps what it tries.
 
     Contents in lower case are incomplete.
     """
@@ -47,7 +47,7 @@ class FakeFiles:
 
     def live(self, events, until=None):
         """Let `events` happen, pairs of a time and what; return what was tried."""
-        settling = Settling(
+        debounce = Debounce(
             self.content, now=self.now, interval=self.interval, settle=self.settle
         )
         ahead = sorted(events, key=lambda event: event[0])
@@ -56,7 +56,7 @@ class FakeFiles:
         )
         poked = False
         while True:
-            due = max(self.now, settling.due)
+            due = max(self.now, debounce.due)
             happens = ahead[0][0] if ahead else inf
             self.now = min(due, happens)
             if self.now > until:
@@ -64,26 +64,29 @@ class FakeFiles:
             if happens <= due:
                 what = ahead.pop(0)[1]
                 poked = poked or what == POKE
-                self._happen(settling, what)
+                self._happen(debounce, what)
             else:
-                self._look(settling, is_poked=poked)
+                self._look(debounce, is_poked=poked)
                 poked = False
-                assert settling.due > self.now, "it never sleeps"
+                assert debounce.due > self.now, "it never sleeps"
 
-    def _happen(self, settling, what):
+    def _happen(self, debounce, what):
         if isinstance(what, Write):
             self.content = what.content
         if what == POKE:
-            settling.poke()
+            debounce.trigger()
         elif what == HINT or what.is_heard:
-            settling.hint(self.now)
+            debounce.hint(self.now)
 
-    def _look(self, settling, *, is_poked):
+    def _look(self, debounce, *, is_poked):
         self.looks += 1
-        step = settling.look(self.now, self.content)
-        if step is Step.NOTHING:
+        step = debounce.advance(self.now, self.content)
+        if step is DebounceStep.NOTHING:
             return
-        is_last = step is Step.LAST_TRY
+        is_last = step is DebounceStep.LAST_TRY
         self.tries.append(Try(self.now, self.content, is_last, is_poked))
         is_complete = self.content.isupper()
-        settling.tried(self.now, Outcome.SETTLED if is_complete else Outcome.INCOMPLETE)
+        debounce.tried(
+            self.now,
+            AttemptOutcome.SETTLED if is_complete else AttemptOutcome.INCOMPLETE,
+        )

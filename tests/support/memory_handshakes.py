@@ -12,7 +12,7 @@ from support.bridge import settings
 from grpcsecure.devcerts.credentials import pem_of
 from grpcsecure.tls.material import Material
 from grpcsecure.tls.openssl.context import build_context
-from grpcsecure.tls.openssl.settings import BridgeMaterial, BridgeSettings
+from grpcsecure.tls.openssl.settings import ContextMaterial, ContextSettings
 from grpcsecure.tls.openssl.verify_callback import HandshakeRecord, error_text
 
 __all__ = ["Said", "ders_of", "material_of", "shake_hands"]
@@ -47,8 +47,8 @@ def ders_of(client):
 
 def shake_hands(client, material, version=SSL.TLS1_3_VERSION):
     """Return what a listener says that asks everybody, and verifies whom it can."""
-    lenient = BridgeSettings.of(settings("require_but_dont_verify"))
-    context = build_context(lenient, BridgeMaterial.of(material))
+    lenient = ContextSettings.of(settings("require_but_dont_verify"))
+    context = build_context(lenient, ContextMaterial.of(material))
     server = SSL.Connection(context, None)
     record = HandshakeRecord()
     server.set_app_data(record)

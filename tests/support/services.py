@@ -45,13 +45,13 @@ class Gated(GreeterServicer):
         self._open = threading.Event()
 
     def SayHello(self, request, context):
-        """Wait for the gate; then reply."""
+        """Wait for the authorizer; then reply."""
         self._entered.set()
-        gate = threading.Event() if request.name == "stuck" else self._open
+        authorizer = threading.Event() if request.name == "stuck" else self._open
         # A thread that waits for nobody would hold up the exit.
-        if gate is self._open and not context.add_callback(gate.set):
+        if authorizer is self._open and not context.add_callback(authorizer.set):
             return None
-        gate.wait()
+        authorizer.wait()
         return reply("done")
 
     def Chat(self, request_iterator, context):
@@ -72,10 +72,10 @@ class GatedAio(GreeterServicer):
         self._open = asyncio.Event()
 
     async def SayHello(self, request, context):
-        """Wait for the gate; then reply."""
+        """Wait for the authorizer; then reply."""
         self._entered.set()
-        gate = asyncio.Event() if request.name == "stuck" else self._open
-        await gate.wait()
+        authorizer = asyncio.Event() if request.name == "stuck" else self._open
+        await authorizer.wait()
         return reply("done")
 
     async def Chat(self, request_iterator, context):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from grpcsecure.watch.debounce import Outcome
+from grpcsecure.watch.debounce import AttemptOutcome
 from grpcsecure.watch.digest import digest
 from grpcsecure.watch.watcher import Watcher
 
@@ -34,7 +34,7 @@ class Witness:
 
     def __init__(self, watch, *, interval, events, settle=0.2, answers=None):
         self.watch = watch
-        self.answers = answers or (lambda seen: Outcome.SETTLED)
+        self.answers = answers or (lambda seen: AttemptOutcome.SETTLED)
         self.fallbacks = SimpleQueue()
         self._seen = SimpleQueue()
         self.watcher = Watcher(
@@ -70,7 +70,7 @@ class Witness:
 
     def wait_until_armed(self):
         """Return once the watcher sleeps, with its watches in place."""
-        self.watcher.poke()
+        self.watcher.trigger()
         self.next()
 
     def _attempt(self, *, last):

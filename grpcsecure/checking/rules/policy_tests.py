@@ -16,7 +16,7 @@ from grpcsecure.diagnostics.model import Case, Label
 from grpcsecure.model.authorization import HIDDEN, MatcherKind
 from grpcsecure.model.name_patterns import parse_metadata_value
 from grpcsecure.policy.decision import Call, compile_policy
-from grpcsecure.policy.synthetic_peers import is_concrete, made_up_peer, peer_with
+from grpcsecure.policy.synthetic_peers import is_concrete, peer_with, synthetic_peer
 from grpcsecure.policy.traces import (
     describe_caller,
     describe_decision,
@@ -130,7 +130,7 @@ def _shown(document: Document, one: Criterion, path: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Attempt:
+class _TestRun:
     """One decision of a test; `shown` says what the caller presented, if it varies."""
 
     listener: Listener
@@ -163,7 +163,7 @@ class _Runner:
                 return self._report(index, test, attempt, decision, notes)
         return None if attempts else self._report_none(index, test)
 
-    def _attempts(self, test: PolicyTest) -> Iterator[_Attempt]:
+    def _attempts(self, test: PolicyTest) -> Iterator[_TestRun]:
         metadata = tuple(
             (key, parse_metadata_value(key, value)) for key, value in test.metadata
         )
@@ -175,7 +175,7 @@ class _Runner:
                 exists=self._exists(test.call, listener),
             )
             for peer, in_force, shown in self._peers(test.caller, listener):
-                yield _Attempt(
+                yield _TestRun(
                     listener=listener,
                     peer=peer,
                     call=call,
@@ -200,7 +200,7 @@ class _Runner:
     ) -> Iterator[tuple[Peer, bool, str]]:
         pattern = _pattern(caller)
         if pattern is None:
-            yield made_up_peer(caller, listener), True, ""
+            yield synthetic_peer(caller, listener), True, ""
             return
         now = self._bench.now
         for path, certificate in self._bench.pins.certificates(pattern):
@@ -226,7 +226,7 @@ class _Runner:
         self,
         index: int,
         test: PolicyTest,
-        attempt: _Attempt,
+        attempt: _TestRun,
         decision: Decision,
         notes: list[str],
     ) -> Finding:

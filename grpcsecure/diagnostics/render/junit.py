@@ -52,12 +52,12 @@ def _suite(report: Report) -> Element:
         case = SubElement(suite, "testcase", name=title, classname=name)
         finding = failing.pop((test.span, test.code), None)
         if finding is not None:
-            _tell(case, finding, report, sources)
+            _add_result(case, finding, report, sources)
     for finding in others:
         where = place(finding, report.subject)
         title = visible(f"{finding.code} {finding.kind.name}") + f" {where}"
         case = SubElement(suite, "testcase", name=title, classname=name)
-        _tell(case, finding, report, sources)
+        _add_result(case, finding, report, sources)
     if not report.findings and not report.cases:
         SubElement(suite, "testcase", name="valid", classname=name)
     for phase in report.not_run:
@@ -83,7 +83,9 @@ def _split(
     return failing, others
 
 
-def _tell(case: Element, finding: Finding, report: Report, sources: Sources) -> None:
+def _add_result(
+    case: Element, finding: Finding, report: Report, sources: Sources
+) -> None:
     text = render_finding(
         finding, sources, subject=report.subject, style=Style(color=False)
     )

@@ -13,7 +13,7 @@ from grpcsecure.model.authorization import Effect
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from grpcsecure.explain.calls import Explanation, StepFacts, Verdict
+    from grpcsecure.explain.calls import CallVerdict, Explanation, StepFacts
 
 __all__ = ["render_call_text"]
 
@@ -33,7 +33,7 @@ def render_call_text(explanation: Explanation, *, color: bool = False) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _verdict(explanation: Explanation, one: Verdict, style: Style) -> Iterator[str]:
+def _verdict(explanation: Explanation, one: CallVerdict, style: Style) -> Iterator[str]:
     allowed = one.effect is Effect.ALLOW
     word = style.paint("ok" if allowed else "error", "ALLOW" if allowed else "DENY ")
     yield f"{word}  {_basis(one)}  {visible(line_of(one.place))}"
@@ -50,7 +50,7 @@ def _verdict(explanation: Explanation, one: Verdict, style: Style) -> Iterator[s
     yield from _outcome(one)
 
 
-def _basis(one: Verdict) -> str:
+def _basis(one: CallVerdict) -> str:
     match one.basis:
         case Basis.RULE:
             return visible(describe_rule(one.rule))
@@ -62,7 +62,7 @@ def _basis(one: Verdict) -> str:
             return "no authorization"
 
 
-def _method(explanation: Explanation, one: Verdict) -> Iterator[str]:
+def _method(explanation: Explanation, one: CallVerdict) -> Iterator[str]:
     if not explanation.knows_methods:
         yield "  method: taken to exist, since the services were not asked"
     elif not one.exists:
@@ -71,7 +71,7 @@ def _method(explanation: Explanation, one: Verdict) -> Iterator[str]:
         yield f"  method: not served here{hint}"
 
 
-def _caller(one: Verdict) -> Iterator[str]:
+def _caller(one: CallVerdict) -> Iterator[str]:
     caller = one.caller
     expiry = f", {caller.expiry}" if caller.expiry else ""
     yield f"  {visible(caller.words)}{expiry}"
@@ -105,7 +105,7 @@ def _trace(steps: Sequence[StepFacts]) -> Iterator[str]:
         yield f"  {left_out} about the method did not match (all are in the JSON)"
 
 
-def _outcome(one: Verdict) -> Iterator[str]:
+def _outcome(one: CallVerdict) -> Iterator[str]:
     if one.status not in {None, "OK"}:
         yield f"  the client is told {one.status}"
     if one.shadow is not None and one.shadow_place is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from grpcsecure.diagnostics.model import Kind, Span
-    from grpcsecure.explain.calls import Explanation, StepFacts, Verdict
+    from grpcsecure.explain.calls import CallVerdict, Explanation, StepFacts
     from grpcsecure.explain.listener_facts import Caller, ListenerFacts
     from grpcsecure.explain.query_subject import CallerFacts
     from grpcsecure.explain.table import Cell, Change, Row, RuleFacts, Section, Table
@@ -89,7 +89,7 @@ def _place(span: Span) -> dict[str, object]:
     return {"file": span.file, "line": span.line, "column": span.column}
 
 
-def _verdict(one: Verdict) -> dict[str, object]:
+def _verdict(one: CallVerdict) -> dict[str, object]:
     return {
         "listener": _listener(one.listener),
         "effect": one.effect.value,

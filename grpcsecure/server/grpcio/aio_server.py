@@ -18,7 +18,7 @@ from grpc.aio import _server as grpc_aio
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-__all__ = ["LastingServer", "make_server"]
+__all__ = ["ResilientAioServer", "make_server"]
 
 #: Whether this grpcio decodes paths where it ends the server.
 _ENDS_BY_PATHS = hasattr(cygrpc, "_MethodResolver")
@@ -32,13 +32,13 @@ def make_server(
     options: Sequence[tuple[str, Any]],
     *,
     maximum_concurrent_rpcs: int | None,
-) -> LastingServer:
+) -> ResilientAioServer:
     """Return what `grpc.aio.server` returns, but lasting; needs a running loop."""
     core = _Core(interceptors, options, maximum_concurrent_rpcs)
-    return LastingServer(core)
+    return ResilientAioServer(core)
 
 
-class LastingServer(grpc_aio.Server):
+class ResilientAioServer(grpc_aio.Server):
     """A `grpc.aio.Server` that outlives paths that are no text.
 
     Attributes:
@@ -67,7 +67,7 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides have no 
         self._maximum = maximum
         self._generic: list[Any] = []
         self._odd: set[asyncio.Task[None]] = set()
-        self._reader: _Reader | None = None
+        self._reader: _RequestReader | None = None
         self._serving: asyncio.Task[None] | None = None
         self._is_ending = False
         self._is_crashing = False
@@ -142,7 +142,7 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides have no 
     async def _unreadable(self, call: Any) -> bytes | None:
         """Return the path of a call if grpcio cannot read it."""
         if self._reader is None:
-            self._reader = _Reader(self._running)
+            self._reader = _RequestReader(self._running)
             await self._reader.start()
         error = await self._reader.read(call)
         if error is None:
@@ -198,7 +198,7 @@ class _Finder(grpc.GenericRpcHandler):
         raise _Found
 
 
-class _Reader(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides have no types
+class _RequestReader(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides have no types
     """Has grpcio read the paths of another server's calls, until one is no text.
 
     The bytes of a path are nowhere to be had in Python but in grpcio's own loop. So
@@ -219,7 +219,7 @@ class _Reader(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides have n
         done, _ = await asyncio.wait([self._read], timeout=_PATIENCE)
         return self._read.result() if done else _ReadError("nothing was read")
 
-    def _tell(self, error: Exception | None = None) -> None:
+    def _notify(self, error: Exception | None = None) -> None:
         if not self._read.done():
             self._read.set_result(error)
 
@@ -239,11 +239,11 @@ class _Reader(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides have n
         try:
             await super()._server_main_loop(server_started)
         except Exception as error:  # noqa: BLE001 - this is what it is for
-            self._tell(error)
+            self._notify(error)
 
 
 class _Halfway:
-    """An event loop as far as a `_Reader` needs one: calls are not really served.
+    """An event loop as far as a `_RequestReader` needs one: it serves no call.
 
     Args:
         loop: runs all the rest.

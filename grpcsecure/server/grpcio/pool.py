@@ -190,7 +190,7 @@ class Pool:
     def _is_done(self) -> bool:
         return not (self._busy or self._waiting)
 
-    def leave(self) -> None:
+    def cancel_wait(self) -> None:
         """Have nobody `wait` any more, now or later."""
         with self._has_changed:
             self._is_left = True

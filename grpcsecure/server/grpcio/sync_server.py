@@ -17,7 +17,7 @@ from grpc import _server as grpc_server
 from grpc._cython import cygrpc
 
 from grpcsecure.server.grpcio.pool import Work
-from grpcsecure.server.rpc import authorizer as gate
+from grpcsecure.server.rpc import authorizer
 from grpcsecure.server.rpc.threads_handlers import Admission, GuardedCall
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.server.grpcio.pool import Pool
 
-__all__ = ["Arrivals"]
+__all__ = ["SyncServerHook"]
 
 #: The functions of grpcio's that are used here, with their numbers of arguments.
 _INSIDES = {
@@ -67,7 +67,7 @@ _IN_POOL = _functions()
 _ARGUMENTS = 7
 
 
-class Arrivals:
+class SyncServerHook:
     """What a `grpc.server` takes for its thread pool; the threads are those of `pool`.
 
     A call counts as one that runs from here on: for `max_concurrent_rpcs`, and for a
@@ -94,7 +94,7 @@ class Arrivals:
             return self._pool.submit(function, *arguments)
         serve, event, state, behaviour, argument, *coders = arguments
         context = grpc_server._Context(event, state, None)  # noqa: SLF001 - as grpcio does
-        caller, refusal = behaviour.admit(context)
+        caller, refusal = behaviour.authorize(context)
         if refusal is None and behaviour.takes_one:
             messages: list[bytes] = []
             began = monotonic()
@@ -104,8 +104,8 @@ class Arrivals:
                 if not context.is_active():
                     return None
                 admitted = caller, None
-                if monotonic() - began >= gate.FRESH:
-                    admitted = behaviour.admit(context)
+                if monotonic() - began >= authorizer.FRESH:
+                    admitted = behaviour.authorize(context)
                 return Admission(*admitted, _taken(messages))
 
             work = Work(

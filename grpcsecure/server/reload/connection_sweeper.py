@@ -1,6 +1,6 @@
 """Connections through the bridge whose certificate has stopped counting are closed.
 
-Their calls are refused at once (`gate`); those that run already may finish within the
+The authorizer refuses their new calls at once; running ones may finish within the
 grace. Invariant: a connection that never counted is left alone: its mode let it in.
 """
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from grpcsecure.server.rpc.bridged_caller import BridgedView
     from grpcsecure.server.rpc.principals import Judgement
     from grpcsecure.server.snapshot import InForce, Snapshot
-    from grpcsecure.tls.openssl.handshake_result import PeerFacts
-    from grpcsecure.tls.verify import Assessment
+    from grpcsecure.tls.openssl.handshake_result import HandshakeResult
+    from grpcsecure.tls.verify import PeerAssessment
 
-__all__ = ["LapsedConnections"]
+__all__ = ["ConnectionSweeper"]
 
 _LOGGER = logging.getLogger("grpcsecure.bridge")
 
@@ -42,7 +42,7 @@ class _Ending:
         self.subject = escape(assessment.certificate.subject)
 
 
-def _reason(assessment: Assessment) -> str:
+def _reason(assessment: PeerAssessment) -> str:
     if assessment.has_lapsed and assessment.reason is not None:
         return assessment.reason
     if not assessment.in_force:
@@ -50,7 +50,7 @@ def _reason(assessment: Assessment) -> str:
     return "the certificate is not registered any more"
 
 
-class LapsedConnections:
+class ConnectionSweeper:
     """Finds and closes them; used by one thread.
 
     Args:
@@ -107,7 +107,7 @@ class LapsedConnections:
             del self._ending[name]
         self._close_idle()
 
-    def _connections(self) -> Iterator[tuple[str, BridgedView, PeerFacts]]:
+    def _connections(self) -> Iterator[tuple[str, BridgedView, HandshakeResult]]:
         for view in self._views:
             if view.registry is None:
                 continue
@@ -127,10 +127,10 @@ class LapsedConnections:
         # In one go: one order to the bridge for all of them.
         self._close([*due])
         for name, calls_cut in due.items():
-            _say_closed(self._ending.pop(name), calls_cut)
+            _log_closed(self._ending.pop(name), calls_cut)
 
 
-def _say_closed(ending: _Ending, calls_cut: int) -> None:
+def _log_closed(ending: _Ending, calls_cut: int) -> None:
     fields: dict[str, object] = {
         "listener": ending.view.name,
         "address": ending.address,
@@ -142,7 +142,7 @@ def _say_closed(ending: _Ending, calls_cut: int) -> None:
     _LOGGER.warning("connection.closed", extra=fields)
 
 
-def _judge(snapshot: Snapshot, view: BridgedView, facts: PeerFacts) -> Judgement:
+def _judge(snapshot: Snapshot, view: BridgedView, facts: HandshakeResult) -> Judgement:
     return snapshot.judges[view.name].judge(view.presented_by(facts))
 
 
@@ -162,7 +162,7 @@ def _may_stay(judgement: Judgement, view: BridgedView, *, has_counted: bool) -> 
 
 
 def _has_counted(
-    last: Snapshot, now: Snapshot, view: BridgedView, facts: PeerFacts
+    last: Snapshot, now: Snapshot, view: BridgedView, facts: HandshakeResult
 ) -> bool:
     """Whether it counted by a pin when it came, after the last look, before a swap."""
     return (

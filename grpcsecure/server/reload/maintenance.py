@@ -12,7 +12,7 @@ import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from grpcsecure.server.reload.connection_sweeper import LapsedConnections
+from grpcsecure.server.reload.connection_sweeper import ConnectionSweeper
 from grpcsecure.server.reload.expiry import render_rest, stage
 from grpcsecure.server.reload.reloader import Reloader
 from grpcsecure.watch.watcher import Watcher
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from grpcsecure.server.snapshot import InForce, Snapshot
     from grpcsecure.watch.digest import Digest
 
-__all__ = ["ExpiryWatch", "Upkeep", "start_upkeep"]
+__all__ = ["ExpiryWatch", "Maintenance", "start_maintenance"]
 
 _LOGGER = logging.getLogger("grpcsecure.server")
 
@@ -43,7 +43,7 @@ class ExpiryWatch:
         self._remind = remind
         self._announced: dict[str, int] = {}
 
-    def look(self, now: datetime) -> None:
+    def check(self, now: datetime) -> None:
         """Log what is due by `now`."""
         announced: dict[str, int] = {}
         is_new = False
@@ -73,7 +73,7 @@ def _in_force(snapshot: Snapshot) -> Iterator[tuple[str, str, Certificate]]:
             yield name, "client_ca", authority
 
 
-class Upkeep:
+class Maintenance:
     """Both threads of one server, from `start` to `stop`.
 
     Args:
@@ -98,10 +98,10 @@ class Upkeep:
             reloader.attempt,
             interval=settings.interval,
             events=settings.events,
-            on_polling=_say_polling,
+            on_polling=_log_polling,
         )
         reloader.watch = self._watcher.replace
-        reloader.on_applied = self.look_now
+        reloader.on_applied = self.check_now
         self._expiry = expiry
         self._sweep = sweep
         self._wake = threading.Event()
@@ -128,16 +128,16 @@ class Upkeep:
 
     def reload(self) -> None:
         """Try a reload now, also if no file has changed; returns at once."""
-        self._watcher.poke()
+        self._watcher.trigger()
 
-    def look_now(self) -> None:
+    def check_now(self) -> None:
         """Look at connections and dates now."""
         self._wake.set()
 
     def _run(self) -> None:
         while not self._is_stopped:
             try:
-                self._expiry.look(datetime.now(timezone.utc))
+                self._expiry.check(datetime.now(timezone.utc))
                 self._sweep()
             except Exception:
                 _LOGGER.exception("upkeep.failed")
@@ -145,9 +145,9 @@ class Upkeep:
             self._wake.clear()
 
 
-def start_upkeep(
+def start_maintenance(
     loaded: Loaded, in_force: InForce, ports: Ports, *, environ: Mapping[str, str]
-) -> Upkeep:
+) -> Maintenance:
     """Begin to look after a server that has started.
 
     Args:
@@ -158,7 +158,7 @@ def start_upkeep(
     """
     assert loaded.seen is not None  # noqa: S101 - its files have been read
     config = in_force.snapshot.config
-    lapsed = LapsedConnections(
+    lapsed = ConnectionSweeper(
         ports.views,
         in_force,
         ports.close_connections,
@@ -166,7 +166,7 @@ def start_upkeep(
         clock=time.monotonic,
     )
     reloader = Reloader(loaded, in_force, environ=environ, prepare=ports.prepare)
-    upkeep = Upkeep(
+    upkeep = Maintenance(
         loaded.seen,
         reloader=reloader,
         settings=config.reload,
@@ -177,5 +177,5 @@ def start_upkeep(
     return upkeep
 
 
-def _say_polling(reason: str) -> None:
+def _log_polling(reason: str) -> None:
     _LOGGER.warning("reload.polling", extra={"reason": reason})

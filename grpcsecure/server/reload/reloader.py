@@ -22,7 +22,7 @@ from grpcsecure.server.reload.expiry import has_little_left, render_rest
 from grpcsecure.server.reload.restart_required import keys_that_need_a_restart
 from grpcsecure.server.runtime.ports import SwapError
 from grpcsecure.server.snapshot import build_snapshot
-from grpcsecure.watch.debounce import Outcome
+from grpcsecure.watch.debounce import AttemptOutcome
 from grpcsecure.watch.digest import digest
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Reloader:
         #: What was rejected last and has not been mended, with what was said of it.
         self._rejected: dict[str, object] | None = None
 
-    def attempt(self, *, last: bool) -> Outcome:
+    def attempt(self, *, last: bool) -> AttemptOutcome:
         """Try once; see `Watcher`.
 
         Args:
@@ -84,9 +84,9 @@ class Reloader:
             # A mistake of ours, or a config that breaks what has no check: it is no
             # reason to be silent, and what is in force stays.
             _LOGGER.debug("reload.failed", exc_info=True)
-            return self._say_rejected([f"{type(error).__name__}: {error}"], now)
+            return self._log_rejected([f"{type(error).__name__}: {error}"], now)
 
-    def _attempt(self, now: datetime, *, last: bool) -> Outcome:
+    def _attempt(self, now: datetime, *, last: bool) -> AttemptOutcome:
         name = self._loaded.source.name
         source = self._loaded.source if name == STDIN else read_source(name)
         if isinstance(source, Finding):
@@ -101,13 +101,15 @@ class Reloader:
         if loaded.document is None or loaded.failed is not None:
             return self._reject(_errors(loaded), now, last=last)
         if self._loses_rules(loaded) and not last:
-            return Outcome.INCOMPLETE
+            return AttemptOutcome.INCOMPLETE
         needs = self._needs_restart(loaded)
         if needs:
             return self._reject(needs, now, last=last)
         return self._read_files(loaded, now, last=last)
 
-    def _read_files(self, loaded: Loaded, now: datetime, *, last: bool) -> Outcome:
+    def _read_files(
+        self, loaded: Loaded, now: datetime, *, last: bool
+    ) -> AttemptOutcome:
         document = loaded.document
         assert document is not None  # noqa: S101 - the caller looked
         # If it is rejected, both are watched: what is named now, and what would do if
@@ -149,7 +151,7 @@ class Reloader:
             for key in keys_that_need_a_restart(before, document.config)
         ]
 
-    def _swap(self, loaded: Loaded, now: datetime) -> Outcome:
+    def _swap(self, loaded: Loaded, now: datetime) -> AttemptOutcome:
         document = loaded.document
         assert document is not None  # noqa: S101 - nothing failed
         old = self._in_force.snapshot
@@ -168,12 +170,12 @@ class Reloader:
         self._rejected = None
         if not changes:
             self._loaded = loaded
-            _say("reload.unchanged", {"generation": old.generation}, warnings)
-            return Outcome.SETTLED
+            _log_attempt("reload.unchanged", {"generation": old.generation}, warnings)
+            return AttemptOutcome.SETTLED
         try:
             commit = self._prepare(new.materials)
         except SwapError as error:
-            return self._say_rejected([str(error)], now)
+            return self._log_rejected([str(error)], now)
         new.warm_up()
         # From here on nothing may fail. The rules come first: a client that a new CA
         # lets in must not be judged by the old ones.
@@ -184,9 +186,9 @@ class Reloader:
             "generation": f"{old.generation} -> {generation}",
             "changed": "; ".join(changes),
         }
-        _say("reload.applied", fields, warnings)
+        _log_attempt("reload.applied", fields, warnings)
         self.on_applied()
-        return Outcome.SETTLED
+        return AttemptOutcome.SETTLED
 
     def _reject(
         self,
@@ -195,20 +197,20 @@ class Reloader:
         *,
         last: bool,
         may_be_incomplete: bool = False,
-    ) -> Outcome:
+    ) -> AttemptOutcome:
         if may_be_incomplete and not last:
-            return Outcome.INCOMPLETE
-        return self._say_rejected([_concise(finding) for finding in findings], now)
+            return AttemptOutcome.INCOMPLETE
+        return self._log_rejected([_concise(finding) for finding in findings], now)
 
-    def _say_rejected(self, findings: list[str], now: datetime) -> Outcome:
+    def _log_rejected(self, findings: list[str], now: datetime) -> AttemptOutcome:
         self._rejected = {
             "generation": f"{self._in_force.snapshot.generation} kept",
             "findings": "; ".join(findings),
         }
-        self._say_rejection(now, reminds=False)
-        return Outcome.SETTLED
+        self._log_rejection(now, reminds=False)
+        return AttemptOutcome.SETTLED
 
-    def _say_rejection(self, now: datetime, *, reminds: bool) -> None:
+    def _log_rejection(self, now: datetime, *, reminds: bool) -> None:
         fields = dict(self._rejected or {})
         leaf = _first_to_expire(self._in_force.snapshot)
         if leaf is not None:
@@ -224,7 +226,7 @@ class Reloader:
             and leaf is not None
             and has_little_left(leaf, now)
         ):
-            self._say_rejection(now, reminds=True)
+            self._log_rejection(now, reminds=True)
 
 
 def _do_nothing() -> None:
@@ -235,7 +237,9 @@ def _watch_nothing(_seen: Digest) -> None:
     """For whoever asks for attempts without a watcher."""
 
 
-def _say(event: str, fields: dict[str, object], warnings: Sequence[Finding]) -> None:
+def _log_attempt(
+    event: str, fields: dict[str, object], warnings: Sequence[Finding]
+) -> None:
     """Log what came of an attempt, in one line with the warnings about it."""
     level = logging.INFO
     if warnings:

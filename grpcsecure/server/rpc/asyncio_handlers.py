@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from grpcsecure.server.rpc import authorizer as gates
+from grpcsecure.server.rpc import authorizer
 from grpcsecure.server.rpc.authorizer import NOT_FOUND, GuardedMethod
 from grpcsecure.server.rpc.call_context import AsyncioContext
 from grpcsecure.server.rpc.handlers import NO_STREAM, make_handler
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from concurrent.futures import Executor
 
-    from grpcsecure.server.rpc.authorizer import Gate
+    from grpcsecure.server.rpc.authorizer import Authorizer
 
     Behaviour = Callable[..., Any]
 
@@ -35,17 +35,17 @@ class AsyncioCalls:
     """Makes the handlers of one listener of an asyncio server.
 
     Args:
-        gate: the listener's.
+        authorizer: the listener's.
         pool: where plain methods run.
     """
 
-    def __init__(self, gate: Gate, pool: Executor) -> None:
-        self._gate = gate
+    def __init__(self, authorizer: Authorizer, pool: Executor) -> None:
+        self._authorizer = authorizer
         self._pool = pool
 
     def wrap(self, method: str, handler: Any) -> Any:
         """Return a handler that admits the call, then does what `handler` does."""
-        guarded = GuardedMethod(self._gate, method)
+        guarded = GuardedMethod(self._authorizer, method)
         servant = _Servant(handler, guarded, self._pool)
 
         async def unary(requests: Any, context: Any) -> Any:
@@ -67,7 +67,7 @@ class AsyncioCalls:
 
     def unknown(self, method: str) -> Any:
         """Return the handler of a method that no servicer has."""
-        guarded = GuardedMethod(self._gate, method, exists=False)
+        guarded = GuardedMethod(self._authorizer, method, exists=False)
 
         async def call(_requests: Any, context: Any) -> None:
             await _admit(guarded, context)
@@ -80,7 +80,7 @@ class AsyncioCalls:
     ) -> Any:
         """Return a handler that admits the call, then asks the user's interceptors."""
         # Messages pass as bytes: whose serializers they need, the interceptors say.
-        guarded = GuardedMethod(self._gate, details.method, base is not None)
+        guarded = GuardedMethod(self._authorizer, details.method, base is not None)
         streaming = base is None or base.response_streaming
 
         async def ask(context: Any) -> tuple[_Servant, Any, Any]:
@@ -122,7 +122,7 @@ class AsyncioCalls:
 
 async def _admit(method: GuardedMethod, context: Any) -> Any:
     """Return the caller; a call that is refused ends here."""
-    caller, refusal = method.admit(context)
+    caller, refusal = method.authorize(context)
     if refusal is not None:
         await context.abort(*refusal)
     return caller
@@ -146,7 +146,7 @@ class _Servant:
         self._is_plain = not is_coroutine(self._behaviour)
         self._pool = pool
         self._method = method
-        self._view = method.gate.view
+        self._view = method.authorizer.view
         self._request_streaming = handler.request_streaming
         self.response_streaming = handler.response_streaming
 
@@ -159,7 +159,7 @@ class _Servant:
                 grpc.StatusCode.UNIMPLEMENTED,
                 f'"{self._method.name}" requires exactly one request message.',
             )
-        if monotonic() - began >= gates.FRESH:
+        if monotonic() - began >= authorizer.FRESH:
             await _admit(self._method, context)
         return message
 

@@ -1,4 +1,4 @@
-"""The gate of a listener: every call is decided here, before anything of it is read.
+"""Authorization of the calls of one listener, before any message of them is read.
 
 Fails closed: a caller that nobody vouches for, and a call whose decision raises, are
 refused. Neither asks what the message says; what it may cost is bounded by the rules.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from grpcsecure.server.rpc.principals import Judgement
     from grpcsecure.server.snapshot import InForce
 
-__all__ = ["FRESH", "NOT_FOUND", "Gate", "GuardedMethod", "Refusal"]
+__all__ = ["FRESH", "NOT_FOUND", "Authorizer", "GuardedMethod", "Refusal"]
 
 _LOGGER = logging.getLogger("grpcsecure.policy")
 
@@ -45,7 +45,7 @@ _FORBIDDEN: Refusal = (grpc.StatusCode.PERMISSION_DENIED, "not authorized")
 NOT_FOUND: Refusal = (grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 
 
-class Gate:
+class Authorizer:
     """Decides about the calls of one listener by the snapshot in force."""
 
     __slots__ = ("_auditor", "_in_force", "view")
@@ -55,7 +55,7 @@ class Gate:
         self._in_force = in_force
         self._auditor = auditor
 
-    def admit(
+    def authorize(
         self, context: Any, method: str, *, exists: bool = True
     ) -> tuple[Any, Refusal | None]:
         """Return the caller of a call, and what to refuse it with; None admits it.
@@ -166,15 +166,15 @@ def _first_name(certificate: Certificate) -> str:
 
 
 class GuardedMethod(NamedTuple):
-    """A method behind a gate: what its calls are asked for, once or again.
+    """A method behind a authorizer: what its calls are asked for, once or again.
 
     `exists` says whether some servicer has it.
     """
 
-    gate: Gate
+    authorizer: Authorizer
     name: str
     exists: bool = True
 
-    def admit(self, context: Any) -> tuple[Any, Refusal | None]:
-        """Decide about a call, as `Gate.admit` does."""
-        return self.gate.admit(context, self.name, exists=self.exists)
+    def authorize(self, context: Any) -> tuple[Any, Refusal | None]:
+        """Decide about a call, as `Authorizer.authorize` does."""
+        return self.authorizer.authorize(context, self.name, exists=self.exists)

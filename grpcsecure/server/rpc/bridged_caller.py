@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.server.rpc.call_context import ListenerView
-from grpcsecure.server.rpc.inflight_calls import RunningCalls
+from grpcsecure.server.rpc.inflight_calls import InflightCalls
 from grpcsecure.tls.bridge.parent import auth_context as native
 from grpcsecure.tls.verify import Presented, present_checked
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from grpcsecure.model.modes import ClientCertificateMode
     from grpcsecure.server.snapshot import InForce
     from grpcsecure.tls.bridge.parent.registry import Registry
-    from grpcsecure.tls.openssl.handshake_result import PeerFacts
+    from grpcsecure.tls.openssl.handshake_result import HandshakeResult
 
 __all__ = ["BridgedCaller", "BridgedView"]
 
@@ -30,7 +30,7 @@ class BridgedCaller:
 
     __slots__ = ("facts", "name")
 
-    def __init__(self, name: str, facts: PeerFacts) -> None:
+    def __init__(self, name: str, facts: HandshakeResult) -> None:
         self.name = name
         self.facts = facts
 
@@ -64,7 +64,7 @@ class _Noted:
         self._presented: Presented | None = None
         self._properties: dict[str, list[bytes]] | None = None
 
-    def presented(self, facts: PeerFacts, certificate: bytes) -> Presented:
+    def presented(self, facts: HandshakeResult, certificate: bytes) -> Presented:
         if self._presented is None:
             self._presented = present_checked(
                 certificate,
@@ -75,13 +75,13 @@ class _Noted:
             )
         return self._presented
 
-    def properties(self, facts: PeerFacts) -> dict[str, list[bytes]]:
+    def properties(self, facts: HandshakeResult) -> dict[str, list[bytes]]:
         if self._properties is None:
             self._properties = native.properties_to_keep(facts)
         return self._properties
 
 
-def _noted(facts: PeerFacts) -> _Noted:
+def _noted(facts: HandshakeResult) -> _Noted:
     noted = facts.memo.note
     if not isinstance(noted, _Noted):
         noted = facts.memo.note = _Noted()
@@ -100,7 +100,7 @@ class BridgedView(ListenerView):
         #: Filled in when there is a bridge; until then everybody is nobody.
         self.registry: Registry | None = None
         #: The calls of connections whose certificate may stop counting.
-        self.running = RunningCalls()
+        self.running = InflightCalls()
 
     def find(self, context: Any) -> BridgedCaller | None:
         """Return who the connection's name leads to; None refuses the call.
@@ -129,7 +129,7 @@ class BridgedView(ListenerView):
         return self.presented_by(caller.facts)
 
     @staticmethod
-    def presented_by(facts: PeerFacts) -> Presented | None:
+    def presented_by(facts: HandshakeResult) -> Presented | None:
         """Return what was presented in the handshake that `facts` tell of.
 
         Read once for each connection, and kept as long as that is.

@@ -1,4 +1,4 @@
-"""Where calls come in: each goes through its listener's gate before anything else.
+"""Wraps handlers so that the listener's authorizer decides each call first.
 
 Handlers are wrapped once, when they are registered. Where the user has interceptors,
 the outermost one is ours: it admits the call, and only then are theirs asked, which

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-__all__ = ["RunningCalls"]
+__all__ = ["InflightCalls"]
 
 
-class RunningCalls:
+class InflightCalls:
     """Counts by the name of the connection; a connection without calls has no entry."""
 
     __slots__ = ("_counts", "_lock")

@@ -15,8 +15,8 @@ from grpcsecure.tls.verify import assess
 
 if TYPE_CHECKING:
     from grpcsecure.model.peer import Peer
-    from grpcsecure.policy.decision import Policy, Standing
-    from grpcsecure.tls.verify import Assessment, Presented, Rechecks
+    from grpcsecure.policy.decision import Policy, Principal
+    from grpcsecure.tls.verify import PeerAssessment, Presented, Rechecks
 
 __all__ = ["Judge", "Judgement"]
 
@@ -36,7 +36,7 @@ class Judgement:
     def __init__(
         self,
         listener: str,
-        assessment: Assessment | None,
+        assessment: PeerAssessment | None,
         policy: Policy | None,
         *,
         by: object = None,
@@ -46,7 +46,7 @@ class Judgement:
         self.by = by
         self.since = _EARLIEST if assessment is None else assessment.since
         self.until = _LATEST if assessment is None else assessment.until
-        self.standing: Standing | None = None
+        self.standing: Principal | None = None
         if policy is not None:
             in_force = assessment is not None and assessment.in_force
             self.standing = policy.identify(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import grpc
 
-from grpcsecure.server.rpc import authorizer as gates
+from grpcsecure.server.rpc import authorizer
 from grpcsecure.server.rpc.authorizer import NOT_FOUND, GuardedMethod
 from grpcsecure.server.rpc.call_context import CallContext
 from grpcsecure.server.rpc.handlers import NO_STREAM, make_handler
@@ -22,7 +22,7 @@ from grpcsecure.server.services.recorder import behaviour_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from grpcsecure.server.rpc.authorizer import Gate, Refusal
+    from grpcsecure.server.rpc.authorizer import Authorizer, Refusal
 
     Behaviour = Callable[..., Any]
 
@@ -45,16 +45,16 @@ class GuardedCall:
     Like any function it takes attributes, which grpcio looks for.
 
     Attributes:
-        admit: decides about a call, as `Gate.admit` does.
+        authorize: decides about a call, as `Authorizer.authorize` does.
         takes_one: whether it needs one message of the client and no other.
     """
 
     def __init__(
         self, method: GuardedMethod, answer: Behaviour, *, takes_one: bool
     ) -> None:
-        self.admit = method.admit
+        self.authorize = method.authorize
         self.takes_one = takes_one
-        self._view = method.gate.view
+        self._view = method.authorizer.view
         self._answer = answer
 
     # `callback` is there for behaviours in grpcio's experimental non-blocking style.
@@ -64,7 +64,7 @@ class GuardedCall:
         if type(requests) is Admission:
             caller, refusal, requests = requests
         else:
-            caller, refusal = self.admit(context)
+            caller, refusal = self.authorize(context)
         if refusal is not None:
             _abort(context, refusal)
         ours = CallContext(context, self._view, caller)
@@ -74,14 +74,14 @@ class GuardedCall:
 class ThreadsCalls:
     """Makes the handlers of one listener of a threads server."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
 
     def wrap(self, method: str, handler: Any) -> Any:
         """Return a handler that admits the call, then does what `handler` does."""
         behaviour, deserializer = behaviour_of(handler), handler.request_deserializer
         takes_one = not handler.request_streaming
-        guarded, answer = GuardedMethod(self._gate, method), behaviour
+        guarded, answer = GuardedMethod(self._authorizer, method), behaviour
         if takes_one:
             answer = _one(guarded, behaviour, deserializer)
             deserializer = None
@@ -103,7 +103,7 @@ class ThreadsCalls:
         def answer(_requests: Any, context: Any) -> NoReturn:
             _abort(context, NOT_FOUND)
 
-        guarded = GuardedMethod(self._gate, method, exists=False)
+        guarded = GuardedMethod(self._authorizer, method, exists=False)
         call = GuardedCall(guarded, answer, takes_one=False)
         return make_handler(call, response_streaming=True)
 
@@ -112,7 +112,7 @@ class ThreadsCalls:
     ) -> Any:
         """Return a handler that admits the call, then asks the user's interceptors."""
         # Messages pass as bytes: whose serializers they need, the interceptors say.
-        guarded = GuardedMethod(self._gate, details.method, base is not None)
+        guarded = GuardedMethod(self._authorizer, details.method, base is not None)
         streaming = base is None or base.response_streaming
 
         def answer(requests: Any, context: Any) -> Any:
@@ -192,8 +192,8 @@ def _only(requests: Any, method: GuardedMethod, context: CallContext) -> bytes:
     except StopIteration:
         text = f'"{method.name}" requires exactly one request message.'
         _abort(context, (grpc.StatusCode.UNIMPLEMENTED, text))
-    if monotonic() - began >= gates.FRESH:
-        _, refusal = method.admit(context._context)  # noqa: SLF001 - ours, and grpcio's in it
+    if monotonic() - began >= authorizer.FRESH:
+        _, refusal = method.authorize(context._context)  # noqa: SLF001 - ours, and grpcio's in it
         if refusal is not None:
             _abort(context, refusal)
     return message

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.errors import StartupError
-from grpcsecure.server.rpc.authorizer import Gate
+from grpcsecure.server.rpc.authorizer import Authorizer
 from grpcsecure.server.rpc.call_context import ListenerView
 from grpcsecure.server.rpc.handlers import UnknownMethods, WrappedService
 from grpcsecure.server.services.loader import record_created
@@ -76,9 +76,9 @@ class Assembly:
         )
         return list(dict.fromkeys(method.service for method in methods))
 
-    def gate(self, listener: Listener) -> Gate:
+    def authorizer(self, listener: Listener) -> Authorizer:
         """What decides about the listener's calls."""
-        return Gate(self._view(listener), self.in_force, self.auditor)
+        return Authorizer(self._view(listener), self.in_force, self.auditor)
 
     def _view(self, listener: Listener) -> ListenerView:
         mode = listener.tls.client_certificate if listener.tls else None

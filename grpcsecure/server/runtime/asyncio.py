@@ -14,14 +14,14 @@ from grpcsecure.server.rpc.asyncio_handlers import AsyncioCalls
 from grpcsecure.server.rpc.handlers import AsyncioInterceptor
 from grpcsecure.server.rpc.method_table import Methods
 from grpcsecure.server.runtime.ports import Ports
-from grpcsecure.server.runtime.restarter import Served
+from grpcsecure.server.runtime.restarter import RestartingServer
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from grpcsecure.model.listener import Listener
-    from grpcsecure.server.grpcio.aio_server import LastingServer
-    from grpcsecure.server.rpc.authorizer import Gate
+    from grpcsecure.server.grpcio.aio_server import ResilientAioServer
+    from grpcsecure.server.rpc.authorizer import Authorizer
     from grpcsecure.server.runtime.assembly import Assembly, Registration
 
 __all__ = ["AsyncioRuntime", "LoopRuntime"]
@@ -40,7 +40,7 @@ class AsyncioRuntime:
 
     def __init__(self, assembly: Assembly) -> None:
         self._assembly = assembly
-        self._served: list[Served] = []
+        self._served: list[RestartingServer] = []
         self._registrations: list[Registration] = []
         self.ports = Ports(assembly)
         self._health: Any = None
@@ -67,11 +67,13 @@ class AsyncioRuntime:
         prepared = []
         try:
             for listener in self._assembly.config.listeners:
-                gate = self._assembly.gate(listener)
-                server, methods = self._server(listener, gate)
+                authorizer = self._assembly.authorizer(listener)
+                server, methods = self._server(listener, authorizer)
                 prepared.append((server, listener, methods))
-                self._served.append(self._keep(server, listener, gate))
-                addresses[listener.name] = self.ports.bind(server, listener, gate.view)
+                self._served.append(self._keep(server, listener, authorizer))
+                addresses[listener.name] = self.ports.bind(
+                    server, listener, authorizer.view
+                )
         except BaseException:
             # Nothing is registered yet: whoever calls in between finds nothing.
             for server in self._servers:
@@ -94,12 +96,14 @@ class AsyncioRuntime:
         return addresses
 
     @property
-    def _servers(self) -> list[LastingServer]:
+    def _servers(self) -> list[ResilientAioServer]:
         return [server for served in self._served for server in served.servers]
 
-    def _keep(self, server: LastingServer, listener: Listener, gate: Gate) -> Served:
-        async def renew() -> LastingServer:
-            server, methods = self._server(listener, gate)
+    def _keep(
+        self, server: ResilientAioServer, listener: Listener, authorizer: Authorizer
+    ) -> RestartingServer:
+        async def renew() -> ResilientAioServer:
+            server, methods = self._server(listener, authorizer)
             self._register(server, listener, methods)
             try:
                 self.ports.rebind(server, listener)
@@ -109,7 +113,7 @@ class AsyncioRuntime:
             await server.start()
             return server
 
-        return Served(listener.name, server, renew, self._assembly.on_failure)
+        return RestartingServer(listener.name, server, renew, self._assembly.on_failure)
 
     async def _built_in(self) -> list[Registration]:
         if not self._assembly.config.server.health:
@@ -123,8 +127,10 @@ class AsyncioRuntime:
         await self._health.start()
         return [(add_HealthServicer_to_server, self._health)]
 
-    def _server(self, listener: Listener, gate: Gate) -> tuple[LastingServer, Methods]:
-        methods = Methods(AsyncioCalls(gate, self._pool))
+    def _server(
+        self, listener: Listener, authorizer: Authorizer
+    ) -> tuple[ResilientAioServer, Methods]:
+        methods = Methods(AsyncioCalls(authorizer, self._pool))
         users = self._assembly.interceptors
         server = make_server(
             [AsyncioInterceptor(methods), *users] if users else [],
@@ -134,7 +140,7 @@ class AsyncioRuntime:
         return server, methods
 
     def _register(
-        self, server: LastingServer, listener: Listener, methods: Methods
+        self, server: ResilientAioServer, listener: Listener, methods: Methods
     ) -> None:
         self._assembly.register(
             server, listener, self._registrations, methods=methods, on_asyncio=True
@@ -175,14 +181,14 @@ class AsyncioRuntime:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
 
-        def tell() -> None:
+        def notify() -> None:
             if not ended.done():
                 ended.set_result(None)
 
         def wait() -> None:
             self._pool.shutdown()
             with suppress(RuntimeError):  # the loop has ended: nobody waited so long
-                loop.call_soon_threadsafe(tell)
+                loop.call_soon_threadsafe(notify)
 
         threading.Thread(target=wait, name="grpcsecure-drain", daemon=True).start()
         return ended
@@ -198,7 +204,7 @@ class AsyncioRuntime:
         await asyncio.wait([*stops, *self._stops], timeout=_CUT_PATIENCE)
 
 
-async def _release(server: LastingServer) -> None:
+async def _release(server: ResilientAioServer) -> None:
     """Free what is bound, which gRPC does for a server that has run only."""
     await server.start()
     await server.stop(None)

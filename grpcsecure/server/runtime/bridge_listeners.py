@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from grpcsecure.tls.bridge.ipc.refusal import Refusal
     from grpcsecure.tls.material import Material
 
-__all__ = ["BridgeFront"]
+__all__ = ["BridgeListeners"]
 
 _LOGGER = logging.getLogger("grpcsecure.bridge")
 
@@ -39,7 +39,7 @@ _BACKLOG = 4096
 _FAREWELL = 2.0
 
 
-class BridgeFront:
+class BridgeListeners:
     """Listening sockets outside, private sockets inside, and the bridge between them.
 
     Args:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from grpcsecure.model.listener import Listener
     from grpcsecure.server.rpc.bridged_caller import BridgedView
     from grpcsecure.server.runtime.assembly import Assembly
-    from grpcsecure.server.runtime.bridge_listeners import BridgeFront
+    from grpcsecure.server.runtime.bridge_listeners import BridgeListeners
     from grpcsecure.tls.material import Material
 
 __all__ = ["Ports", "SwapError"]
@@ -42,7 +42,7 @@ class Ports:
         self._materials = assembly.in_force.snapshot.materials
         self._bound: dict[str, Listener] = {}
         self._native: dict[str, NativeCredentials] = {}
-        self._front: BridgeFront | None = None
+        self._front: BridgeListeners | None = None
         if any(listener.is_bridged for listener in assembly.config.listeners):
             self._front = _make_front(assembly.on_failure)
 
@@ -140,10 +140,10 @@ class Ports:
             self._front.stop()
 
 
-def _make_front(on_failure: Callable[[str], None]) -> BridgeFront:
-    from grpcsecure.server.runtime.bridge_listeners import BridgeFront
+def _make_front(on_failure: Callable[[str], None]) -> BridgeListeners:
+    from grpcsecure.server.runtime.bridge_listeners import BridgeListeners
 
     try:
-        return BridgeFront(on_failure)
+        return BridgeListeners(on_failure)
     except OSError as error:
         raise StartupError(f"no place for the TLS bridge's sockets: {error}") from None

@@ -17,9 +17,9 @@ from grpcsecure.errors import GrpcSecureError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from grpcsecure.server.grpcio.aio_server import LastingServer
+    from grpcsecure.server.grpcio.aio_server import ResilientAioServer
 
-__all__ = ["Served"]
+__all__ = ["RestartingServer"]
 
 _LOGGER = logging.getLogger("grpcsecure.server")
 
@@ -30,7 +30,7 @@ _PAUSES = (0.0, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0)
 _CUT_PATIENCE = 0.2
 
 
-class Served:
+class RestartingServer:
     """Keeps one listener served, from `begin` to `end`.
 
     Args:
@@ -46,8 +46,8 @@ class Served:
     def __init__(
         self,
         listener: str,
-        server: LastingServer,
-        renew: Callable[[], Awaitable[LastingServer]],
+        server: ResilientAioServer,
+        renew: Callable[[], Awaitable[ResilientAioServer]],
         give_up: Callable[[str], None],
     ) -> None:
         self.servers = [server]
@@ -86,7 +86,7 @@ class Served:
             # Until then it may have calls, which a drain waits for.
             stopped.add_done_callback(partial(self._forget, server))
 
-    def _forget(self, server: LastingServer, _stopped: object) -> None:
+    def _forget(self, server: ResilientAioServer, _stopped: object) -> None:
         self.servers.remove(server)
 
     async def _until(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import grpc
 
 from grpcsecure.server.grpcio.pool import Pool
-from grpcsecure.server.grpcio.sync_server import Arrivals
+from grpcsecure.server.grpcio.sync_server import SyncServerHook
 from grpcsecure.server.rpc.handlers import ThreadsInterceptor
 from grpcsecure.server.rpc.method_table import Methods
 from grpcsecure.server.rpc.threads_handlers import ThreadsCalls
@@ -59,11 +59,13 @@ class ThreadsRuntime:
         prepared = []
         try:
             for listener in listeners:
-                gate = self._assembly.gate(listener)
-                methods = Methods(ThreadsCalls(gate))
+                authorizer = self._assembly.authorizer(listener)
+                methods = Methods(ThreadsCalls(authorizer))
                 server = self._server(listener, ThreadsInterceptor(methods))
                 prepared.append((server, listener, methods))
-                addresses[listener.name] = self.ports.bind(server, listener, gate.view)
+                addresses[listener.name] = self.ports.bind(
+                    server, listener, authorizer.view
+                )
         except BaseException:
             self._release()
             self.ports.close()
@@ -109,7 +111,7 @@ class ThreadsRuntime:
         settings = self._assembly.config.server
         users = self._assembly.interceptors
         server = grpc.server(
-            cast("ThreadPoolExecutor", Arrivals(self._pool)),
+            cast("ThreadPoolExecutor", SyncServerHook(self._pool)),
             interceptors=[first, *users] if users else [],
             options=self._assembly.options(listener),
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
@@ -149,4 +151,4 @@ class ThreadsRuntime:
             self._cut = True
         for event in [server.stop(0) for server in self._servers]:
             event.wait(_CUT_PATIENCE)
-        self._pool.leave()
+        self._pool.cancel_wait()

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Heap", "heap_trimmer"]
+__all__ = ["HeapTrimmer", "find_malloc_trim"]
 
 #: Fewer connections than this are not worth a look at the whole heap.
 _WORTH = 100
 
 
-def heap_trimmer() -> Callable[[], object] | None:
+def find_malloc_trim() -> Callable[[], object] | None:
     """Return what makes glibc give freed memory back; elsewhere nothing is needed."""
     import ctypes
 
@@ -25,7 +25,7 @@ def heap_trimmer() -> Callable[[], object] | None:
     return None if trim is None else lambda: trim(0)
 
 
-class Heap:
+class HeapTrimmer:
     """Counts connections that end, to know when a trim is worth its time.
 
     Args:
@@ -38,7 +38,7 @@ class Heap:
         self._trimmer = trimmer
         self._ended = 0
 
-    def one_less(self, left: int) -> bool:
+    def on_connection_closed(self, left: int) -> bool:
         """Count a connection that ended; say whether to `trim` soon.
 
         That is when as many have ended as are left: a trim takes as long as there is

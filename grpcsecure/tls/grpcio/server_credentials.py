@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from grpcsecure.errors import KeyMaterialError
-from grpcsecure.tls.grpcio.swap_barrier import Passage
+from grpcsecure.tls.grpcio.swap_barrier import SwapBarrier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ class NativeCredentials:
         if not mode.traits.in_grpcio:
             raise ValueError(f"grpcio cannot serve `{mode.value}`")
         self._mode = mode
-        self._passage = Passage()
+        self._passage = SwapBarrier()
         self._not_before = 0.0
         self._current = _Configuration(material, mode)
         self.credentials: grpc.ServerCredentials

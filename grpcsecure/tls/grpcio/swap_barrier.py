@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from threading import get_native_id
 
-__all__ = ["Passage"]
+__all__ = ["SwapBarrier"]
 
 _TASKS = Path("/proc/self/task")
 
@@ -40,7 +40,7 @@ _MANY = 512
 _RECENT = 60.0
 
 
-class Passage:
+class SwapBarrier:
     """Who has come by. All is called by the thread that passes.
 
     That is one at a time, but for the moment in which a server takes another's place.

@@ -21,9 +21,9 @@ from grpcsecure.tls.openssl.verify_callback import HandshakeRecord, error_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from grpcsecure.tls.openssl.settings import BridgeMaterial
+    from grpcsecure.tls.openssl.settings import ContextMaterial
 
-__all__ = ["CertificateCheck", "Outcome"]
+__all__ = ["CertificateCheck", "CheckResult"]
 
 #: Record and message types of RFC 5246 (sections 6.2.1 and 7.4), and TLS 1.2.
 _HANDSHAKE = b"\x16\x03\x03"
@@ -36,7 +36,7 @@ _MAX_RECORD = 16 * 1024
 _HELLO_BODY = b"\x03\x03" + bytes(32) + b"\0\xc0\x2b\0" + b"\0\x05\xff\x01\0\x01\0"
 
 
-class Outcome(NamedTuple):
+class CheckResult(NamedTuple):
     """What a check came to; `reason` is None where it did not come to its end."""
 
     verified: bool
@@ -57,10 +57,10 @@ class CertificateCheck:
 
     __slots__ = ("_context",)
 
-    def __init__(self, material: BridgeMaterial, *, any_strength: bool = True) -> None:
+    def __init__(self, material: ContextMaterial, *, any_strength: bool = True) -> None:
         self._context = build_check_context(material, any_strength=any_strength)
 
-    def run(self, leaf: bytes, chain: Iterable[bytes], *, at: int) -> Outcome:
+    def run(self, leaf: bytes, chain: Iterable[bytes], *, at: int) -> CheckResult:
         """Return what a handshake at a moment (seconds since 1970) would have said.
 
         Threads may call it at once: a context that is not changed is theirs to share.
@@ -82,14 +82,14 @@ class CertificateCheck:
         return _outcome(record)
 
 
-def _outcome(record: HandshakeRecord) -> Outcome:
+def _outcome(record: HandshakeRecord) -> CheckResult:
     if record.is_verified:
-        return Outcome(verified=True)
+        return CheckResult(verified=True)
     if record.unusable is not None:
-        return Outcome(False, record.unusable, record.error)
+        return CheckResult(False, record.unusable, record.error)
     if record.error is not None:
-        return Outcome(False, error_text(record.error), record.error)
-    return Outcome(verified=False)
+        return CheckResult(False, error_text(record.error), record.error)
+    return CheckResult(verified=False)
 
 
 def _flight(certificates: Iterable[bytes]) -> bytes:

@@ -19,7 +19,7 @@ from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.tls.openssl.verify_callback import ask_for_certificate
 
 if TYPE_CHECKING:
-    from grpcsecure.tls.openssl.settings import BridgeMaterial, BridgeSettings
+    from grpcsecure.tls.openssl.settings import ContextMaterial, ContextSettings
     from grpcsecure.tls.openssl.verify_callback import HandshakeRecord
 
 __all__ = ["ContextError", "NoH2Error", "build_check_context", "build_context"]
@@ -66,7 +66,7 @@ class NoH2Error(Exception):
     """The client offered protocols by ALPN (RFC 7301), and `h2` was not among them."""
 
 
-def build_context(settings: BridgeSettings, material: BridgeMaterial) -> SSL.Context:
+def build_context(settings: ContextSettings, material: ContextMaterial) -> SSL.Context:
     """Return the context for the next handshakes of a listener.
 
     With CRLs, every certificate of a client's chain must be known not to be revoked
@@ -88,7 +88,9 @@ def build_context(settings: BridgeSettings, material: BridgeMaterial) -> SSL.Con
     return context
 
 
-def build_check_context(material: BridgeMaterial, *, any_strength: bool) -> SSL.Context:
+def build_check_context(
+    material: ContextMaterial, *, any_strength: bool
+) -> SSL.Context:
     """Return the context of a TLS 1.2 client that checks certificates as servers do.
 
     It accepts what a listener with the same client CAs and CRLs accepts, and records
@@ -116,7 +118,7 @@ def build_check_context(material: BridgeMaterial, *, any_strength: bool) -> SSL.
 
 
 def _trust_or_fail(
-    context: SSL.Context, mode: ClientCertificateMode, material: BridgeMaterial
+    context: SSL.Context, mode: ClientCertificateMode, material: ContextMaterial
 ) -> None:
     try:
         _trust(context, mode, material)
@@ -124,7 +126,7 @@ def _trust_or_fail(
         raise ContextError("the client CA or a CRL does not load") from None
 
 
-def _set_protocol(context: SSL.Context, settings: BridgeSettings) -> None:
+def _set_protocol(context: SSL.Context, settings: ContextSettings) -> None:
     context.set_min_proto_version(_MIN_VERSIONS[settings.min_version])
     context.set_max_proto_version(SSL.TLS1_3_VERSION)
     context.set_cipher_list(_TLS12_CIPHERS)
@@ -158,7 +160,7 @@ def _select_h2(connection: SSL.Connection, offered: list[bytes]) -> bytes:
     return _ALPN_H2
 
 
-def _use_key_pair(context: SSL.Context, material: BridgeMaterial) -> None:
+def _use_key_pair(context: SSL.Context, material: ContextMaterial) -> None:
     leaf, *issuers = x509.load_pem_x509_certificates(material.certificate_chain)
     context.use_certificate(leaf)
     for issuer in issuers:
@@ -170,7 +172,7 @@ def _use_key_pair(context: SSL.Context, material: BridgeMaterial) -> None:
 
 
 def _trust(
-    context: SSL.Context, mode: ClientCertificateMode, material: BridgeMaterial
+    context: SSL.Context, mode: ClientCertificateMode, material: ContextMaterial
 ) -> None:
     if not mode.asks:
         context.set_verify(SSL.VERIFY_NONE)

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 from grpcsecure.tls.memo import Memo
 
-__all__ = ["NOT_CHECKED", "PeerFacts"]
+__all__ = ["NOT_CHECKED", "HandshakeResult"]
 
 #: Why nobody is verified on a listener without client CAs.
 NOT_CHECKED = "not checked: the listener has no client CA"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PeerFacts:
+class HandshakeResult:
     """What one handshake proved about the client of one connection.
 
     `address` is gRPC's spelling of the client's real address, `certificate` the leaf

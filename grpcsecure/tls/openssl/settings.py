@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from grpcsecure.model.modes import ClientCertificateMode
     from grpcsecure.tls.material import Material
 
-__all__ = ["BridgeMaterial", "BridgeSettings"]
+__all__ = ["ContextMaterial", "ContextSettings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BridgeSettings:
+class ContextSettings:
     """What stays the same for a listener's life; the timeout is in seconds."""
 
     mode: ClientCertificateMode
@@ -26,7 +26,7 @@ class BridgeSettings:
     handshake_timeout: float
 
     @classmethod
-    def of(cls, tls: TlsSettings) -> BridgeSettings:
+    def of(cls, tls: TlsSettings) -> ContextSettings:
         """Take them from a listener's `tls` block."""
         return cls(
             mode=tls.client_certificate,
@@ -36,7 +36,7 @@ class BridgeSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BridgeMaterial:
+class ContextMaterial:
     """Key material of one moment: PEM, the CRLs DER; never shown."""
 
     generation: int
@@ -46,7 +46,7 @@ class BridgeMaterial:
     crls: tuple[bytes, ...] = field(default=(), repr=False)
 
     @classmethod
-    def of(cls, material: Material) -> BridgeMaterial:
+    def of(cls, material: Material) -> ContextMaterial:
         """Take it from a snapshot."""
         return cls(
             generation=material.generation,

@@ -122,14 +122,14 @@ def ask_for_certificate(
     problems: list[Exception] = helper._problems  # noqa: SLF001
     index = lib.SSL_get_ex_data_X509_STORE_CTX_idx()
 
-    def look(ok: int, store: Any) -> int:  # noqa: ANN401 - a pointer
+    def check(ok: int, store: Any) -> int:  # noqa: ANN401 - a pointer
         try:
             # Of an issuer that is fine there is nothing to note.
             if ok and lib.X509_STORE_CTX_get_error_depth(store):
                 return 1
             ssl = lib.X509_STORE_CTX_get_ex_data(store, index)
             connection = SSL.Connection._reverse_mapping[ssl]  # noqa: SLF001
-            error = _judge(
+            error = _examine(
                 connection.get_app_data(),
                 store,
                 0 if ok else lib.X509_STORE_CTX_get_error(store),
@@ -146,7 +146,7 @@ def ask_for_certificate(
             return 0
         return not error
 
-    callback = ffi.callback("int (*)(int, X509_STORE_CTX *)", look)
+    callback = ffi.callback("int (*)(int, X509_STORE_CTX *)", check)
     lib.SSL_CTX_set_verify(context._context, flags, callback)  # noqa: SLF001
     context._verify_callback = callback  # noqa: SLF001 - it has to live as long
 
@@ -155,7 +155,7 @@ def _never_called(*_: object) -> bool:
     return False
 
 
-def _judge(
+def _examine(
     record: HandshakeRecord,
     store: Any,  # noqa: ANN401 - a pointer
     error: int,
@@ -186,13 +186,13 @@ def _judge(
         record.error_depth = depth
         record.at_fault = _names_of(der)
     if not depth and not record.leaf_seen:
-        _look_at_leaf(record, der)
+        _examine_leaf(record, der)
     if record.unusable is not None:
         return _SAID_AS[record.unusable]
     return error if verifies else 0
 
 
-def _look_at_leaf(record: HandshakeRecord, der: bytes) -> None:
+def _examine_leaf(record: HandshakeRecord, der: bytes) -> None:
     record.leaf_seen = True
     record.leaf = der
     names = _names_of(der)

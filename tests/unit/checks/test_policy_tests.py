@@ -22,7 +22,7 @@ from grpcsecure.model.listener import Listener, TcpAddress, TlsSettings
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.model.peer import PeerState
 from grpcsecure.policy.decision import compile_policy
-from grpcsecure.policy.synthetic_peers import made_up_certificate, made_up_peer
+from grpcsecure.policy.synthetic_peers import synthetic_certificate, synthetic_peer
 
 CONFIG = f"""\
 version: 1
@@ -510,19 +510,19 @@ CALLER = Matcher((Criterion(MatcherKind.DNS, "a"),))
 def test_made_up_peer_is_what_the_listener_makes_of_it(mode, client_ca):
     """Never verified where nobody checks, never anything where nobody asks."""
     where = listener(mode, client_ca)
-    state = made_up_peer(CALLER, where).state
+    state = synthetic_peer(CALLER, where).state
     if mode is None or not mode.asks:
         assert state is PeerState.ANONYMOUS
     elif mode.verifies or client_ca is not None:
         assert state is PeerState.VERIFIED
     else:
         assert state is PeerState.CLAIMED
-    assert made_up_peer(None, where).state is PeerState.ANONYMOUS
+    assert synthetic_peer(None, where).state is PeerState.ANONYMOUS
 
 
 def test_made_up_certificate_says_what_is_listed_and_nothing_else():
     """Each kind in its own place; a subject says its parts, too."""
-    certificate = made_up_certificate(
+    certificate = synthetic_certificate(
         Matcher(
             (
                 Criterion(MatcherKind.SPIFFE, "spiffe://td/a"),
@@ -546,7 +546,7 @@ def test_made_up_certificate_says_what_is_listed_and_nothing_else():
 def test_units_of_a_made_up_certificate_keep_their_order():
     """The output is the same in every run, whatever the hashes of this one."""
     subject = ",".join(f"OU={name}" for name in "hgfedcba")
-    certificate = made_up_certificate(
+    certificate = synthetic_certificate(
         Matcher(
             (
                 Criterion(MatcherKind.SUBJECT, subject),
@@ -560,8 +560,8 @@ def test_units_of_a_made_up_certificate_keep_their_order():
 @pytest.mark.parametrize("name", ["a", " a,b ", "#x", 'q"+<>;\\', " "])
 def test_made_up_subject_reads_back(name):
     """A common name is escaped as RFC 4514 wants it."""
-    made = made_up_certificate(
+    made = synthetic_certificate(
         Matcher((Criterion(MatcherKind.COMMON_NAME, name),))
     ).subject
-    again = made_up_certificate(Matcher((Criterion(MatcherKind.SUBJECT, made),)))
+    again = synthetic_certificate(Matcher((Criterion(MatcherKind.SUBJECT, made),)))
     assert again.common_name == name

@@ -14,7 +14,7 @@ from grpcsecure.config.load import parse_config
 from grpcsecure.config.source import Source
 from grpcsecure.model.authorization import Criterion, Matcher, MatcherKind
 from grpcsecure.policy.decision import Call, compile_policy
-from grpcsecure.policy.synthetic_peers import made_up_certificate, peer_with
+from grpcsecure.policy.synthetic_peers import peer_with, synthetic_certificate
 
 DIGEST = "sha256:" + "9f" * 32
 IDENTITIES = {
@@ -53,7 +53,7 @@ RULE = st.tuples(
 
 def certificate(**says):
     """Return a certificate that says these things."""
-    return made_up_certificate(
+    return synthetic_certificate(
         Matcher(tuple(Criterion(MatcherKind(k), v) for k, v in says.items()))
     )
 

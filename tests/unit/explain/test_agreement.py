@@ -1,6 +1,6 @@
-"""`explain` and the gate of a server agree, whatever the rules, callers and calls are.
+"""`explain` and the authorizer of a server agree, whatever the rules, callers and calls are.
 
-The gate is the real one; only the handshake that led to it is rehearsed. The same with
+The authorizer is the real one; only the handshake that led to it is rehearsed. The same with
 sockets, for a few configs: tests/integration/test_explain_agrees.py.
 """
 
@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from support.explaining import ANYBODY, CONFIG, HELLO, ask, load, tls
 
 from grpcsecure.explain.calls import Basis
-from grpcsecure.explain.query_subject import Asker
+from grpcsecure.explain.query_subject import QuerySubject
 from grpcsecure.server.rpc.audit import Auditor
-from grpcsecure.server.rpc.authorizer import Gate
+from grpcsecure.server.rpc.authorizer import Authorizer
 from grpcsecure.server.rpc.call_context import ListenerView
 from grpcsecure.server.snapshot import InForce
 from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
-from grpcsecure.tls.simulated_handshake import rehearse_handshake
+from grpcsecure.tls.simulated_handshake import simulate_handshake
 
 LISTENERS = f"""\
   given: {{address: '127.0.0.1:0', {tls("request_and_verify")}}}
@@ -82,7 +82,7 @@ class _Rehearsed(ListenerView):
 
 
 class _Context:
-    """What the gate asks grpcio's context."""
+    """What the authorizer asks grpcio's context."""
 
     def __init__(self, presented, metadata):
         self.was_presented = presented
@@ -101,16 +101,18 @@ def _asker(folder, name):
     if name is None:
         return ANYBODY
     leaf, *chain = parse_pem_certificates((folder / f"certs/{name}.pem").read_bytes())
-    return Asker(file=name, certificate=parse_certificate(leaf), chain=tuple(chain))
+    return QuerySubject(
+        file=name, certificate=parse_certificate(leaf), chain=tuple(chain)
+    )
 
 
 def _status(scene, listener, presented, call, auditor):
-    """Return the status that the gate refuses a call with; None lets it in."""
+    """Return the status that the authorizer refuses a call with; None lets it in."""
     method, metadata = call
     mode = scene.listener(listener).tls.client_certificate
     in_force = InForce(scene.snapshot)
-    gate = Gate(_Rehearsed(listener, mode, in_force), in_force, auditor)
-    _, refusal = gate.admit(
+    authorizer = Authorizer(_Rehearsed(listener, mode, in_force), in_force, auditor)
+    _, refusal = authorizer.authorize(
         _Context(presented, metadata), method, exists=scene.exists(method, listener)
     )
     return None if refusal is None else refusal[0].name
@@ -150,7 +152,7 @@ def _policy(case):
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=CASES)
 def test_gate_and_explanation_agree(folder, auditor, case):
-    """The status that is foretold is the one that the gate gives."""
+    """The status that is foretold is the one that the authorizer gives."""
     scene = load(folder, CONFIG + LISTENERS + _policy(case))
     asker, listener = _asker(folder, case["name"]), case["listener"]
     call = case["method"], case["metadata"]
@@ -161,7 +163,7 @@ def test_gate_and_explanation_agree(folder, auditor, case):
         return
     presented = None
     if asker.certificate is not None:
-        presented = rehearse_handshake(
+        presented = simulate_handshake(
             scene.listener(listener),
             scene.snapshot.materials[listener],
             asker.certificate.der,

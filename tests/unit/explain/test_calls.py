@@ -9,7 +9,7 @@ from support.certificates import CLIENT
 from support.explaining import ANYBODY, CONFIG, HELLO, ask, caller, tls
 
 from grpcsecure.explain.calls import Basis
-from grpcsecure.explain.query_subject import Asker
+from grpcsecure.explain.query_subject import QuerySubject
 from grpcsecure.model.authorization import Criterion, Effect, Matcher, MatcherKind
 from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
 
@@ -51,7 +51,9 @@ def certificate(folder, name):
     """Return who has the certificate of a file below `certs`."""
     pem = (folder / "certs" / name).read_bytes()
     leaf, *chain = parse_pem_certificates(pem)
-    return Asker(file=name, certificate=parse_certificate(leaf), chain=tuple(chain))
+    return QuerySubject(
+        file=name, certificate=parse_certificate(leaf), chain=tuple(chain)
+    )
 
 
 def only(explanation):
@@ -460,7 +462,9 @@ class TestMoreWords:
 
     def test_wildcard_in_the_certificate(self, trace):
         """A name that is not believed of anybody says something, and grants nothing."""
-        who = Asker(made_up=Matcher((Criterion(MatcherKind.DNS, "*.shop.test"),)))
+        who = QuerySubject(
+            made_up=Matcher((Criterion(MatcherKind.DNS, "*.shop.test"),))
+        )
         assert trace(who, listener="public")["shops"] == (
             "method matches; needs shop; the certificate says so in a way that proves"
             " nothing"

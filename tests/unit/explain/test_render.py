@@ -16,7 +16,7 @@ from support.process import ROOT
 
 from grpcsecure.diagnostics.catalog import CATALOG
 from grpcsecure.diagnostics.model import Span
-from grpcsecure.explain.calls import Basis, Explanation, StepFacts, Verdict
+from grpcsecure.explain.calls import Basis, CallVerdict, Explanation, StepFacts
 from grpcsecure.explain.listener_facts import Caller, ListenerFacts
 from grpcsecure.explain.phrases import count
 from grpcsecure.explain.query_subject import CallerFacts
@@ -137,7 +137,7 @@ def hostile_explanation(text):
     facts = CallerFacts(
         state="claimed", words=text, expiry="", identities=(text,), claimed=(text,)
     )
-    verdict = Verdict(
+    verdict = CallVerdict(
         listener=hostile_listener(text),
         effect=Effect.DENY,
         basis=Basis.RULE,

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.explaining import ANYBODY, CONFIG, HELLO, ask, caller, load, tls
 
-from grpcsecure.explain.query_subject import Asker
+from grpcsecure.explain.query_subject import QuerySubject
 from grpcsecure.explain.summary import (
     count_exposures,
     exceptions_of,
@@ -370,7 +370,7 @@ def test_a_caller_with_several_names(folder, rules, default, names):
     text = CONFIG + _config(rules, default)
     loaded = load(folder, text, with_services=False)
     table = build_table(loaded)
-    who = Asker(made_up=Matcher(tuple(SAYS[name] for name in sorted(names))))
+    who = QuerySubject(made_up=Matcher(tuple(SAYS[name] for name in sorted(names))))
     for method in METHODS:
         if method not in {r.method for r in section(table, "public").rows}:
             continue

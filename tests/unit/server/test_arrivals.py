@@ -23,7 +23,7 @@ from support.silence import Silent, counted, known, silent_calls
 from grpcsecure.model.authorization import Authorization
 from grpcsecure.server.grpcio import sync_server as arrivals
 from grpcsecure.server.grpcio.pool import Pool
-from grpcsecure.server.grpcio.sync_server import Arrivals
+from grpcsecure.server.grpcio.sync_server import SyncServerHook
 from grpcsecure.server.rpc.threads_handlers import ThreadsCalls
 
 CANCELLED = grpc.StatusCode.CANCELLED
@@ -205,7 +205,7 @@ class TestNoThread:
 
 
 class TestByHand:
-    """`Arrivals` in a server of grpcio's that we did not make."""
+    """`SyncServerHook` in a server of grpcio's that we did not make."""
 
     @pytest.fixture(name="pool")
     def _pool(self):
@@ -218,7 +218,7 @@ class TestByHand:
     @contextmanager
     def _serving(pool, **handlers):
         """Serve the handlers as `/test.It/name`; yield a channel."""
-        server = grpc.server(Arrivals(pool))
+        server = grpc.server(SyncServerHook(pool))
         generic = grpc.method_handlers_generic_handler("test.It", handlers)
         server.add_generic_rpc_handlers([generic])
         port = server.add_insecure_port("127.0.0.1:0")
@@ -243,7 +243,7 @@ class TestByHand:
     def test_function_goes_to_the_pool(self, pool):
         """So does any work that is no call, as long as the pool takes it."""
         seen, over = SimpleQueue(), threading.Event()
-        arrivals = Arrivals(pool)
+        arrivals = SyncServerHook(pool)
         arrivals.submit(seen.put, "word").add_done_callback(lambda _: over.set())
         assert seen.get(timeout=PATIENCE) == "word"
         assert over.wait(PATIENCE)
@@ -264,7 +264,7 @@ class TestByHand:
             return str(length).encode()
 
         handler = grpc.unary_unary_rpc_method_handler(last, deserialize)
-        calls = ThreadsCalls(assemble(custom()).gate(plaintext()))
+        calls = ThreadsCalls(assemble(custom()).authorizer(plaintext()))
         with self._serving(pool, Last=calls.wrap("/test.It/Last", handler)) as channel:
             call = channel.unary_unary("/test.It/Last").future(b"x" * 100_000)
             eventually(lambda: len(read) == 1)

@@ -14,13 +14,13 @@ from support.servers import assemble, custom
 from grpcsecure.errors import BindError
 from grpcsecure.model.listener import Listener, TcpAddress
 from grpcsecure.server.rpc.bridged_caller import BridgedView
-from grpcsecure.server.runtime.bridge_listeners import BridgeFront
+from grpcsecure.server.runtime.bridge_listeners import BridgeListeners
 
 
 @pytest.fixture(name="front")
 def _front():
     """One without a bridge behind it yet."""
-    front = BridgeFront(pytest.fail)
+    front = BridgeListeners(pytest.fail)
     yield front
     front.stop()
 

@@ -11,7 +11,7 @@ from support.bridge_certs import authority, certificate
 from grpcsecure.server.rpc.bridged_caller import BridgedCaller
 from grpcsecure.tls.bridge.parent.auth_context import auth_context
 from grpcsecure.tls.memo import Memo
-from grpcsecure.tls.openssl.handshake_result import PeerFacts
+from grpcsecure.tls.openssl.handshake_result import HandshakeResult
 from grpcsecure.tls.pem import parse_pem
 
 TEXTS = ("x509_pem_cert", "x509_pem_cert_chain")
@@ -26,7 +26,7 @@ def _leaf():
 
 def caller(leaf, *, number=1, **more):
     """Return the caller on a connection."""
-    facts = PeerFacts(
+    facts = HandshakeResult(
         listener="public",
         address=f"ipv4:127.0.0.1:{number}",
         generation=1,

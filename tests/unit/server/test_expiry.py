@@ -126,7 +126,7 @@ class Announced:
         logger = logging.getLogger("grpcsecure.server")
         logger.addHandler(self._lines)
         try:
-            self.watch.look(now)
+            self.watch.check(now)
         finally:
             logger.removeHandler(self._lines)
         said = self._lines.all("certificate.expiring")

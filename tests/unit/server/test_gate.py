@@ -8,7 +8,7 @@ from support.policies import certificate
 from grpcsecure.model.authorization import Decision, Effect
 from grpcsecure.server.rpc.authorizer import explain_denial
 from grpcsecure.server.rpc.principals import Judgement
-from grpcsecure.tls.verify import Assessment
+from grpcsecure.tls.verify import PeerAssessment
 
 NOT_ALLOWED = Decision(effect=Effect.DENY, rule=None, is_known=True)
 
@@ -29,7 +29,7 @@ SPIFFE = "spiffe://corp.test/ns/prod/sa/web"
 def test_caller_without_an_identity_is_known_by_its_certificate(says, known_as):
     """By its SPIFFE id, its subject, or its first name if the subject is empty."""
     shown = certificate(**says)
-    assessment = Assessment(
+    assessment = PeerAssessment(
         certificate=shown,
         chain=(),
         reason=None,

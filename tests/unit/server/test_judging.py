@@ -9,7 +9,7 @@ from support.policies import certificate
 
 from grpcsecure.server.rpc.bridged_caller import BridgedView
 from grpcsecure.server.rpc.principals import Judge
-from grpcsecure.tls.openssl.handshake_result import PeerFacts
+from grpcsecure.tls.openssl.handshake_result import HandshakeResult
 from grpcsecure.tls.verify import Presented
 
 
@@ -61,7 +61,7 @@ def test_nothing_is_left_of_a_peer_that_is_gone(judge):
 
 def test_certificate_of_a_connection_is_read_once():
     """At its first call; at the others what was read is there."""
-    facts = PeerFacts(
+    facts = HandshakeResult(
         listener="public",
         address="ipv4:127.0.0.1:1",
         generation=1,

@@ -8,17 +8,17 @@ import pytest
 from support.servers import assemble, entry
 
 from grpcsecure.model.modes import ClientCertificateMode
-from grpcsecure.server.reload.connection_sweeper import LapsedConnections
+from grpcsecure.server.reload.connection_sweeper import ConnectionSweeper
 from grpcsecure.server.rpc.bridged_caller import BridgedView
 from grpcsecure.tls.bridge.parent.registry import Registry
-from grpcsecure.tls.openssl.handshake_result import PeerFacts
+from grpcsecure.tls.openssl.handshake_result import HandshakeResult
 
 pytestmark = pytest.mark.usefixtures("examples_importable")
 
 
 def facts(number):
     """Return what is known of a connection, verified by a CA that is gone since."""
-    return PeerFacts(
+    return HandshakeResult(
         listener="public",
         address=f"ipv4:127.0.0.1:{number}",
         generation=1,
@@ -51,7 +51,7 @@ class World:
             self.registry.add(number, name, facts(number), hold)
         self.orders = []
         self.now = 0.0
-        self.lapsed = LapsedConnections(
+        self.lapsed = ConnectionSweeper(
             [self.view],
             in_force,
             self.orders.append,

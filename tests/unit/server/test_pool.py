@@ -52,15 +52,15 @@ def test_arguments_arrive(pool):
 
 def test_no_more_threads_than_allowed(pool):
     """What finds no thread waits for one, and comes in its order."""
-    gate, names, order = threading.Event(), set(), []
+    authorizer, names, order = threading.Event(), set(), []
 
     def step(number):
-        gate.wait(PATIENCE)
+        authorizer.wait(PATIENCE)
         names.add(threading.current_thread().name)
         order.append(number)
 
     works = [finished(pool.submit(step, number)) for number in range(20)]
-    gate.set()
+    authorizer.set()
     assert all(event.wait(PATIENCE) for event in works)
     assert names <= {"test_0", "test_1"}
     assert sorted(order) == list(range(20))
@@ -114,11 +114,11 @@ def test_the_system_gives_no_thread(pool, monkeypatch):
     with pytest.raises(RuntimeError, match="new thread"):
         pool.submit(int)
     monkeypatch.setattr(threading.Thread, "start", start)
-    gate = threading.Event()
-    first = finished(pool.submit(gate.wait, PATIENCE))
+    authorizer = threading.Event()
+    first = finished(pool.submit(authorizer.wait, PATIENCE))
     monkeypatch.setattr(threading.Thread, "start", refuse)
     second = finished(pool.submit(int))
-    gate.set()
+    authorizer.set()
     assert first.wait(PATIENCE)
     assert second.wait(PATIENCE)
 
@@ -209,12 +209,12 @@ def test_work_that_no_pool_takes(pool):
 
 def test_shutdown_finishes_what_was_taken(pool):
     """Waiting work is done, new work is refused, and all threads end."""
-    gate = threading.Event()
-    works = [finished(pool.submit(gate.wait, PATIENCE)) for _ in range(4)]
+    authorizer = threading.Event()
+    works = [finished(pool.submit(authorizer.wait, PATIENCE)) for _ in range(4)]
     pool.shutdown()
     with pytest.raises(RuntimeError, match="shut down"):
         pool.submit(int)
-    gate.set()
+    authorizer.set()
     assert all(event.wait(PATIENCE) for event in works)
     pool.join()
     assert not any(thread.name.startswith("test_") for thread in threading.enumerate())
@@ -222,30 +222,30 @@ def test_shutdown_finishes_what_was_taken(pool):
 
 def test_somebody_waits_for_the_work_of_a_pool_that_was_shut_down(pool):
     """In vain while something runs; idle threads are nothing to wait for."""
-    gate = threading.Event()
+    authorizer = threading.Event()
     entered = threading.Event()
     finished(pool.submit(int)).wait(PATIENCE)
-    pool.submit(lambda: (entered.set(), gate.wait(PATIENCE)))
+    pool.submit(lambda: (entered.set(), authorizer.wait(PATIENCE)))
     assert entered.wait(PATIENCE)
     pool.shutdown()
     assert pool.wait(0) is False
     assert pool.wait(0.01) is False
-    gate.set()
+    authorizer.set()
     assert pool.wait(PATIENCE) is True
     assert pool.wait(0) is True
 
 
 def test_nobody_waits_for_a_pool_that_was_left(pool):
     """Neither who waits already nor who comes later."""
-    gate = threading.Event()
-    pool.submit(gate.wait, PATIENCE)
+    authorizer = threading.Event()
+    pool.submit(authorizer.wait, PATIENCE)
     pool.shutdown()
     with ThreadPoolExecutor(1) as waiting:
         answer = waiting.submit(pool.wait, 2 * PATIENCE)
-        pool.leave()
+        pool.cancel_wait()
         assert answer.result(PATIENCE) is False
     assert pool.wait(2 * PATIENCE) is False
-    gate.set()
+    authorizer.set()
 
 
 def test_the_interpreter_waits_for_work_but_not_for_sleep():

@@ -356,12 +356,12 @@ class TestDrain:
     @pytest.mark.parametrize("cuts", [False, True], ids=["finishes", "is cut"])
     def test_method_that_outlives_its_call_gets_the_grace_too(self, runtime, cuts):
         """Its client has left: `stop` waits for what it does, until a cut."""
-        entered, gate = threading.Event(), threading.Event()
+        entered, authorizer = threading.Event(), threading.Event()
         finished = []
 
         def say_hello(request, context):
             entered.set()
-            assert gate.wait(2 * PATIENCE)
+            assert authorizer.wait(2 * PATIENCE)
             finished.append(request.name)
             return reply("late")
 
@@ -380,7 +380,7 @@ class TestDrain:
             if cuts:
                 server.runtime.cut()
             else:
-                gate.set()
+                authorizer.set()
             assert stopped.result(PATIENCE) is not cuts
             assert bool(finished) is not cuts
-            gate.set()
+            authorizer.set()

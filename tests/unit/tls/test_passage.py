@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from grpcsecure.tls.grpcio import swap_barrier as passage
-from grpcsecure.tls.grpcio.swap_barrier import Passage
+from grpcsecure.tls.grpcio.swap_barrier import SwapBarrier
 
 PATIENCE = 10.0
 
@@ -35,7 +35,7 @@ def passing(way, then):
 
 def test_nobody_has_come():
     """There is nobody to wait for; whoever waits is on no way itself."""
-    way = Passage()
+    way = SwapBarrier()
     assert way.wait() is True
     way.enter()
     assert way.wait() is True
@@ -43,7 +43,7 @@ def test_nobody_has_come():
 
 def test_thread_that_sleeps_or_has_ended_is_past():
     """Neither takes the time that one which runs would be given."""
-    way, gate = Passage(), threading.Event()
+    way, gate = SwapBarrier(), threading.Event()
     with passing(way, gate.wait):
         with passing(way, int):
             pass
@@ -55,7 +55,7 @@ def test_thread_that_sleeps_or_has_ended_is_past():
 
 def test_thread_that_runs_is_waited_for():
     """Until it has run for longer than the way takes, or has stopped."""
-    way, stopped = Passage(), threading.Event()
+    way, stopped = SwapBarrier(), threading.Event()
 
     def work():  # without the interpreter's lock, as gRPC does
         hashlib.pbkdf2_hmac("sha256", b"", b"", 500_000)
@@ -72,7 +72,7 @@ def test_thread_that_is_never_past_is_not_waited_for_for_ever(monkeypatch):
     """Then the answer is no."""
     monkeypatch.setattr(passage, "_AT_REST", frozenset())
     monkeypatch.setattr(passage, "_PATIENCE", 0.01)
-    way, gate = Passage(), threading.Event()
+    way, gate = SwapBarrier(), threading.Event()
     with passing(way, gate.wait):
         assert way.wait() is False
         assert way.wait() is False
@@ -85,7 +85,7 @@ def test_without_proc_it_waits_for_a_while(name, monkeypatch, tmp_path):
     """Where nobody says what a thread does, all get the time that is enough."""
     (tmp_path / "file").touch()
     monkeypatch.setattr(passage, "_TASKS", tmp_path / name)
-    way = Passage()
+    way = SwapBarrier()
     began = time.monotonic()
     assert way.wait() is True
     assert time.monotonic() - began >= passage._BLIND
@@ -94,7 +94,7 @@ def test_without_proc_it_waits_for_a_while(name, monkeypatch, tmp_path):
 def test_only_threads_of_long_ago_are_forgotten(monkeypatch):
     """A server that has run for a year has seen many."""
     monkeypatch.setattr(passage, "_MANY", 0)
-    way = Passage()
+    way = SwapBarrier()
     way.enter()
     assert len(way._came) == 1
     monkeypatch.setattr(passage, "_RECENT", 0.0)

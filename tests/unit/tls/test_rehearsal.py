@@ -16,7 +16,7 @@ from grpcsecure.model.listener import Engine, Listener, TcpAddress, TlsSettings
 from grpcsecure.model.matrix import CLIENTS
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.tls.openssl.handshake_result import NOT_CHECKED
-from grpcsecure.tls.simulated_handshake import rehearse_handshake
+from grpcsecure.tls.simulated_handshake import simulate_handshake
 
 NOW = datetime.now(timezone.utc)
 
@@ -49,7 +49,7 @@ def material(certificates, *, client_ca=True):
 def rehearse(one, listener_, material_):
     """Return what is rehearsed for a credential."""
     leaf, chain = ders_of(one)
-    return rehearse_handshake(listener_, material_, leaf, chain, now=NOW)
+    return simulate_handshake(listener_, material_, leaf, chain, now=NOW)
 
 
 @pytest.mark.parametrize("kind", PRESENTING, ids=lambda kind: kind.name)

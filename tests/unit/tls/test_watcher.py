@@ -21,7 +21,7 @@ from support.volumes import rename_over
 from support.watching import PATIENCE, Witness
 
 from grpcsecure.watch import mounts
-from grpcsecure.watch.debounce import Outcome
+from grpcsecure.watch.debounce import AttemptOutcome
 from grpcsecure.watch.digest import WatchSet, digest
 
 #: Seconds that are promised with events. Polling has as many here, for a busy machine:
@@ -116,7 +116,7 @@ def test_poke_tries_at_once(path, way):
     """SIGHUP, whose handler calls it, reloads without any change."""
     with Witness(WatchSet(files=(path,)), **way) as witness:
         witness.wait_until_armed()
-        before = signal.signal(signal.SIGHUP, lambda *_: witness.watcher.poke())
+        before = signal.signal(signal.SIGHUP, lambda *_: witness.watcher.trigger())
         try:
             began = time.monotonic()
             signal.raise_signal(signal.SIGHUP)
@@ -132,7 +132,7 @@ def test_failing_attempt_does_not_end_the_watching(path, way, caplog):
     def fail(seen):
         if seen.contents[str(path)] == "1":
             raise RuntimeError("a bug")
-        return Outcome.SETTLED
+        return AttemptOutcome.SETTLED
 
     with Witness(WatchSet(files=(path,)), **way, answers=fail) as witness:
         path.write_text("1")
@@ -153,7 +153,7 @@ def test_pair_that_comes_in_halves_is_tried_twice(tmp_path, way):
 
     def fits(seen):
         is_pair = len(set(seen.contents.values())) == 1
-        return Outcome.SETTLED if is_pair else Outcome.INCOMPLETE
+        return AttemptOutcome.SETTLED if is_pair else AttemptOutcome.INCOMPLETE
 
     with Witness(WatchSet(files=(crt, key)), **way, answers=fits) as witness:
         key.write_text("1")
@@ -166,7 +166,9 @@ def test_pair_that_comes_in_halves_is_tried_twice(tmp_path, way):
 def test_pair_that_stays_incomplete_is_final(path):
     """The last try says that it is, five seconds later, and is the last."""
     with Witness(
-        WatchSet(files=(path,)), **WAYS["polling"], answers=lambda _: Outcome.INCOMPLETE
+        WatchSet(files=(path,)),
+        **WAYS["polling"],
+        answers=lambda _: AttemptOutcome.INCOMPLETE,
     ) as witness:
         path.write_text("1")
         first = witness.next(IN_TIME)
@@ -187,7 +189,7 @@ def test_other_files_are_watched_after_a_replacement(path, tmp_path, way):
         if list(seen.contents) == [str(path)]:
             witness.watch = watch
             witness.watcher.replace(digest(watch))
-        return Outcome.SETTLED
+        return AttemptOutcome.SETTLED
 
     with Witness(WatchSet(files=(path,)), **way, answers=rename) as witness:
         path.write_text("1")
@@ -211,7 +213,7 @@ def test_replacement_that_changed_meanwhile_is_tried(path, tmp_path, way):
             seen_now = digest(watch)
             other.write_text("1")
             witness.watcher.replace(seen_now)
-        return Outcome.SETTLED
+        return AttemptOutcome.SETTLED
 
     with Witness(WatchSet(files=(path,)), **way, answers=rename) as witness:
         path.write_text("1")
@@ -258,10 +260,10 @@ def test_attempt_may_stop_the_watching(path):
 
     def stop(_seen):
         assert witness.watcher.stop()
-        return Outcome.INCOMPLETE
+        return AttemptOutcome.INCOMPLETE
 
     with Witness(WatchSet(files=(path,)), **WAYS["polling"], answers=stop) as witness:
-        witness.watcher.poke()
+        witness.watcher.trigger()
         witness.next(IN_TIME)
         path.write_text("1")
         witness.expect_quiet()

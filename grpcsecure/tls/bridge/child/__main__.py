@@ -16,8 +16,8 @@ import sys
 import time
 from contextlib import suppress
 
-from grpcsecure.tls.bridge.child.event_loop import Engine
-from grpcsecure.tls.bridge.heap_trimmer import heap_trimmer
+from grpcsecure.tls.bridge.child.event_loop import BridgeLoop
+from grpcsecure.tls.bridge.heap_trimmer import find_malloc_trim
 from grpcsecure.tls.bridge.ipc import messages
 from grpcsecure.tls.bridge.ipc.framing import Channel
 from grpcsecure.tls.bridge.ipc.socket_files import remove_directory
@@ -44,12 +44,12 @@ def main(arguments: list[str]) -> int:
     # cycles can wait until there are many more new objects than by default.
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    engine = Engine(control, trim_heap=heap_trimmer())
+    engine = BridgeLoop(control, trim_heap=find_malloc_trim())
     last_words = Channel(control.dup())
     try:
         was_told = engine.run()
     except Exception as error:  # noqa: BLE001 - the process ends here; the launcher must hear why
-        _say(last_words, error)
+        _report_failure(last_words, error)
         return 1
     if not was_told and _outlives(parent):
         # Nobody else is left to do it. All sockets are in one private directory.
@@ -71,7 +71,7 @@ def _outlives(parent: int) -> bool:
     return True
 
 
-def _say(channel: Channel, error: Exception) -> None:
+def _report_failure(channel: Channel, error: Exception) -> None:
     import traceback
 
     where = traceback.extract_tb(error.__traceback__)[-1]

@@ -14,14 +14,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from grpcsecure.tls.bridge.child.handshake import Handshake
-from grpcsecure.tls.bridge.child.lingering_close import Farewells
+from grpcsecure.tls.bridge.child.lingering_close import LingeringCloses
 from grpcsecure.tls.bridge.child.pipe import Pipe
 from grpcsecure.tls.bridge.child.reactor import IN, OUT, Deadlines, Reactor
 from grpcsecure.tls.bridge.child.refusal_log import RefusalLog
 from grpcsecure.tls.bridge.child.served_listener import ServedListener, build_all
-from grpcsecure.tls.bridge.child.upstream_connect import Handover
+from grpcsecure.tls.bridge.child.upstream_connect import UpstreamConnect
 from grpcsecure.tls.bridge.child.upstream_socket import release_upstream
-from grpcsecure.tls.bridge.heap_trimmer import Heap
+from grpcsecure.tls.bridge.heap_trimmer import HeapTrimmer
 from grpcsecure.tls.bridge.ipc import messages
 from grpcsecure.tls.bridge.ipc.framing import Channel, Frame, FrameKind, ProtocolError
 from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
     from grpcsecure.tls.bridge.child.served_listener import ReadyMaterial
     from grpcsecure.tls.bridge.child.upstream_connect import Waiting
-    from grpcsecure.tls.openssl.handshake_result import PeerFacts
+    from grpcsecure.tls.openssl.handshake_result import HandshakeResult
     from grpcsecure.tls.openssl.stream import TlsStream
 
-__all__ = ["Engine"]
+__all__ = ["BridgeLoop"]
 
 #: Connections accepted per listener and turn.
 _ACCEPTS = 16
@@ -57,22 +57,22 @@ class Stopped(Exception):  # noqa: N818 - an order, not an error
     """The launcher said so."""
 
 
-class Engine:
+class BridgeLoop:
     """All state of one bridge; `run` until the launcher stops it or goes away."""
 
     def __init__(
         self, control: socket.socket, *, trim_heap: Callable[[], object] | None = None
     ) -> None:
-        self._heap = Heap(trim_heap)
+        self._heap = HeapTrimmer(trim_heap)
         control.setblocking(False)
         self._control = Channel(control)
         self._reactor = Reactor()
         self._scratch = Scratch()
-        self._farewells = Farewells(
+        self._farewells = LingeringCloses(
             self._reactor, self._scratch, self._resume_accepting
         )
         self._refusals = RefusalLog(
-            lambda refusal: self._tell(messages.write_refusal(refusal))
+            lambda refusal: self._notify(messages.write_refusal(refusal))
         )
         self._listeners: dict[str, ServedListener] = {}
         self._handshakes: set[Handshake] = set()
@@ -83,7 +83,7 @@ class Engine:
         self._swollen: set[Pipe] = set()
         self._draining = False
         self._paused = False
-        self._handover = Handover(self._reactor, self)
+        self._handover = UpstreamConnect(self._reactor, self)
         self._chores: Deadlines[str] = Deadlines(
             self._reactor, _HOUSEKEEPING, self._do_chores
         )
@@ -100,7 +100,7 @@ class Engine:
             ProtocolError: the launcher makes no sense.
         """
         self._reactor.watch(self._control.sock.fileno(), IN, self._on_control)
-        self._tell(messages.write_hello())
+        self._notify(messages.write_hello())
         try:
             while True:
                 self._report_ended()
@@ -117,7 +117,7 @@ class Engine:
         """Where the server's sockets are, to tidy up after a launcher that died."""
         return [each.inner_path for each in self._listeners.values()]
 
-    def _tell(self, frame: Frame, descriptor: int | None = None) -> None:
+    def _notify(self, frame: Frame, descriptor: int | None = None) -> None:
         self._watch_control(all_sent=self._control.send(frame, descriptor))
 
     def _watch_control(self, *, all_sent: bool) -> None:
@@ -127,10 +127,10 @@ class Engine:
         """Tell of the connections that ended in this turn, in one frame."""
         if self._ended:
             ended, self._ended = self._ended, []
-            self._tell(messages.write_ids(FrameKind.ENDED, ended))
+            self._notify(messages.write_ids(FrameKind.ENDED, ended))
         if self._draining and not self._client_count:
             self._draining = False
-            self._tell(Frame(FrameKind.DRAINED))
+            self._notify(Frame(FrameKind.DRAINED))
 
     def _on_control(self, mask: int) -> None:
         if mask & OUT:
@@ -142,9 +142,9 @@ class Engine:
         except BlockingIOError:
             return
         for frame, descriptor in frames:
-            self._obey(frame, descriptor)
+            self._dispatch(frame, descriptor)
 
-    def _obey(self, frame: Frame, descriptor: int | None) -> None:
+    def _dispatch(self, frame: Frame, descriptor: int | None) -> None:
         kind = frame.kind
         if kind is FrameKind.REGISTERED:
             for number in messages.read_ids(frame):
@@ -181,7 +181,7 @@ class Engine:
             answer = messages.write_prepared(number)
         except ContextError as error:
             answer = messages.write_rejected(number, str(error))
-        self._tell(answer)
+        self._notify(answer)
 
     def _swap(self, number: int) -> None:
         if self._prepared is None or self._prepared[0] != number:
@@ -192,7 +192,7 @@ class Engine:
             listener.use(ready)
             if is_first:
                 self._start_accepting(listener)
-        self._tell(messages.write_swapped(number))
+        self._notify(messages.write_swapped(number))
 
     def _drain(self) -> None:
         self._draining = True
@@ -267,14 +267,14 @@ class Engine:
             if listener.ready is not None and listener.sock.fileno() >= 0:
                 self._reactor.change(listener.sock.fileno(), mask)
 
-    def handshake_done(self, handshake: Handshake, facts: PeerFacts) -> None:
+    def handshake_done(self, handshake: Handshake, facts: HandshakeResult) -> None:
         """Let the server have it."""
         self._drop_handshake(handshake)
         self._handover.begin(handshake, facts)
 
     def announce(self, message: messages.PeerMessage, hold: int) -> None:
         """Have a name registered before it is used."""
-        self._tell(messages.write_peer(message), hold)
+        self._notify(messages.write_peer(message), hold)
 
     def connected(self, waiting: Waiting) -> None:
         """Begin to pass bytes on."""
@@ -294,7 +294,7 @@ class Engine:
         pipe.start()
 
     def not_connected(
-        self, handshake: Handshake, facts: PeerFacts, reason: str
+        self, handshake: Handshake, facts: HandshakeResult, reason: str
     ) -> None:
         """End a client that the server does not take."""
         self._report(RefusalKind.SERVER, facts, reason)
@@ -313,7 +313,9 @@ class Engine:
             handshake.client.close()
             self._resume_accepting()
 
-    def _report(self, kind: RefusalKind, client: PeerFacts | Pipe, why: str) -> None:
+    def _report(
+        self, kind: RefusalKind, client: HandshakeResult | Pipe, why: str
+    ) -> None:
         name, at = client.listener, client.address
         self._report_refusal(Refusal(listener=name, address=at, kind=kind, reason=why))
 
@@ -330,7 +332,7 @@ class Engine:
         """Close the server's end, and have the name forgotten."""
         del self._pipes[pipe.connection]
         self._swollen.discard(pipe)
-        if self._heap.one_less(len(self._pipes)):
+        if self._heap.on_connection_closed(len(self._pipes)):
             self._chores.add("heap")
         self.end_name(pipe.connection, pipe.inner, pipe.name)
         self._resume_accepting()

@@ -15,7 +15,7 @@ from grpcsecure.tls.bridge.child.reactor import IN, OUT
 from grpcsecure.tls.bridge.child.refusal_log import explain_failure, explain_first_bytes
 from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
 from grpcsecure.tls.openssl.context import NoH2Error
-from grpcsecure.tls.openssl.handshake_result import NOT_CHECKED, PeerFacts
+from grpcsecure.tls.openssl.handshake_result import NOT_CHECKED, HandshakeResult
 from grpcsecure.tls.openssl.stream import StreamError, TlsStream, take_error
 from grpcsecure.tls.openssl.verify_callback import error_text
 
@@ -42,7 +42,7 @@ _ANY_RECORD = "record layer failure"
 class HandshakeOwner(Protocol):
     """What a handshake tells the engine."""
 
-    def handshake_done(self, handshake: Handshake, facts: PeerFacts) -> None:
+    def handshake_done(self, handshake: Handshake, facts: HandshakeResult) -> None:
         """The client may be connected to the server."""
 
     def handshake_refused(
@@ -202,14 +202,14 @@ class Handshake:
         self._end()
         self._owner.handshake_done(self, facts)
 
-    def _facts(self) -> PeerFacts:
+    def _facts(self) -> HandshakeResult:
         stream, record = self.stream, self.stream.record
         leaf, chain = stream.take_certificates()
         verified = leaf is not None and record.is_verified and self._ready.has_client_ca
         reason = code = None
         if leaf is not None and not verified:
             reason, code = self._why_not_verified()
-        return PeerFacts(
+        return HandshakeResult(
             listener=self.listener.name,
             address=self.address,
             generation=self._ready.generation,

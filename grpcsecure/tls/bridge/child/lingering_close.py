@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from grpcsecure.tls.bridge.child.reactor import Reactor
     from grpcsecure.tls.openssl.stream import Scratch, TlsStream
 
-__all__ = ["Farewells"]
+__all__ = ["LingeringCloses"]
 
 #: Seconds without progress after which a client that does not read is cut off.
 _FLUSH_TIMEOUT = 30.0
@@ -27,7 +27,7 @@ _FLUSH_TIMEOUT = 30.0
 _DRAIN_TIMEOUT = 2.0
 
 
-class _Farewell:
+class _LingeringClose:
     __slots__ = ("client", "fd", "stream")
 
     def __init__(self, client: socket.socket, stream: TlsStream | None) -> None:
@@ -36,7 +36,7 @@ class _Farewell:
         self.stream = stream
 
 
-class Farewells:
+class LingeringCloses:
     """All connections that are ending."""
 
     def __init__(
@@ -45,13 +45,13 @@ class Farewells:
         self._reactor = reactor
         self._scratch = scratch
         self._closed = closed
-        self._flushing: Deadlines[_Farewell] = Deadlines(
+        self._flushing: Deadlines[_LingeringClose] = Deadlines(
             reactor, _FLUSH_TIMEOUT, self._close
         )
-        self._draining: Deadlines[_Farewell] = Deadlines(
+        self._draining: Deadlines[_LingeringClose] = Deadlines(
             reactor, _DRAIN_TIMEOUT, self._close
         )
-        self._all: set[_Farewell] = set()
+        self._all: set[_LingeringClose] = set()
 
     def __len__(self) -> int:
         return len(self._all)
@@ -65,7 +65,7 @@ class Farewells:
         """
         if at_end and self._close_at_once(client, stream):
             return
-        farewell = _Farewell(client, stream)
+        farewell = _LingeringClose(client, stream)
         self._all.add(farewell)
         self._reactor.watch(farewell.fd, 0, lambda mask: self._ready(farewell, mask))
         self._flushing.add(farewell)
@@ -82,13 +82,13 @@ class Farewells:
         self._closed()
         return True
 
-    def _ready(self, farewell: _Farewell, mask: int) -> None:
+    def _ready(self, farewell: _LingeringClose, mask: int) -> None:
         if farewell.stream is not None:
             self._flush(farewell)
         elif mask & ~OUT:
             self._drain(farewell)
 
-    def _flush(self, farewell: _Farewell) -> None:
+    def _flush(self, farewell: _LingeringClose) -> None:
         stream = farewell.stream
         if stream is None:
             return
@@ -110,7 +110,7 @@ class Farewells:
             self._flushing.add(farewell)
         self._reactor.change(farewell.fd, OUT)
 
-    def _drain(self, farewell: _Farewell) -> None:
+    def _drain(self, farewell: _LingeringClose) -> None:
         try:
             count = farewell.client.recv_into(self._scratch.read_memory)
         except BlockingIOError:
@@ -120,7 +120,7 @@ class Farewells:
         if not count:
             self._close(farewell)
 
-    def _close(self, farewell: _Farewell) -> None:
+    def _close(self, farewell: _LingeringClose) -> None:
         self._flushing.discard(farewell)
         self._draining.discard(farewell)
         self._all.discard(farewell)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from grpcsecure.tls.bridge.child.handshake import Handshake
     from grpcsecure.tls.bridge.child.reactor import Reactor
     from grpcsecure.tls.bridge.ipc.messages import ListenOrder
-    from grpcsecure.tls.openssl.settings import BridgeMaterial
+    from grpcsecure.tls.openssl.settings import ContextMaterial
 
 __all__ = ["ReadyMaterial", "ServedListener", "build_all"]
 
@@ -33,7 +33,7 @@ class ReadyMaterial:
 
     __slots__ = ("context", "generation", "has_client_ca")
 
-    def __init__(self, context: SSL.Context, material: BridgeMaterial) -> None:
+    def __init__(self, context: SSL.Context, material: ContextMaterial) -> None:
         self.context = context
         self.generation = material.generation
         self.has_client_ca = material.client_ca is not None
@@ -79,7 +79,7 @@ class ServedListener:
             raise
         return client, address
 
-    def build(self, material: BridgeMaterial) -> ReadyMaterial:
+    def build(self, material: ContextMaterial) -> ReadyMaterial:
         """Build what `use` takes.
 
         Raises:
@@ -98,7 +98,7 @@ class ServedListener:
 
 
 def build_all(
-    listeners: Mapping[str, ServedListener], materials: Mapping[str, BridgeMaterial]
+    listeners: Mapping[str, ServedListener], materials: Mapping[str, ContextMaterial]
 ) -> dict[ServedListener, ReadyMaterial]:
     """Build what all of `listeners` named in `materials` are to use.
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from grpcsecure.tls.bridge.child.handshake import Handshake
     from grpcsecure.tls.bridge.child.reactor import Reactor
-    from grpcsecure.tls.openssl.handshake_result import PeerFacts
+    from grpcsecure.tls.openssl.handshake_result import HandshakeResult
 
-__all__ = ["Handover", "HandoverOwner", "Waiting"]
+__all__ = ["UpstreamConnect", "UpstreamConnectOwner", "Waiting"]
 
 #: Seconds between attempts when the server's backlog is full, and until launcher and
 #: server must have taken a connection.
@@ -41,7 +41,7 @@ class Waiting:
         self,
         number: int,
         handshake: Handshake,
-        facts: PeerFacts,
+        facts: HandshakeResult,
         inner: socket.socket,
         name: str,
     ) -> None:
@@ -52,7 +52,7 @@ class Waiting:
         self.name = name
 
 
-class HandoverOwner(Protocol):
+class UpstreamConnectOwner(Protocol):
     """What a handover tells the engine."""
 
     def announce(self, message: PeerMessage, hold: int) -> None:
@@ -62,7 +62,7 @@ class HandoverOwner(Protocol):
         """The server has the connection."""
 
     def not_connected(
-        self, handshake: Handshake, facts: PeerFacts, reason: str
+        self, handshake: Handshake, facts: HandshakeResult, reason: str
     ) -> None:
         """It does not come to that."""
 
@@ -70,10 +70,10 @@ class HandoverOwner(Protocol):
         """A name was announced and is not needed any more."""
 
 
-class Handover:
+class UpstreamConnect:
     """All clients between their handshake and the server."""
 
-    def __init__(self, reactor: Reactor, owner: HandoverOwner) -> None:
+    def __init__(self, reactor: Reactor, owner: UpstreamConnectOwner) -> None:
         self._owner = owner
         self._waiting: dict[int, Waiting] = {}
         self._numbers = itertools.count(1)
@@ -85,7 +85,7 @@ class Handover:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def begin(self, handshake: Handshake, facts: PeerFacts) -> None:
+    def begin(self, handshake: Handshake, facts: HandshakeResult) -> None:
         """Take a name, and have it registered before it is used."""
         try:
             inner, name = open_upstream(handshake.listener.inner_path)

@@ -12,8 +12,8 @@ from grpcsecure.model.listener import TlsVersion
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.tls.bridge.ipc.framing import VERSION, Frame, FrameKind, ProtocolError
 from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
-from grpcsecure.tls.openssl.handshake_result import PeerFacts
-from grpcsecure.tls.openssl.settings import BridgeMaterial, BridgeSettings
+from grpcsecure.tls.openssl.handshake_result import HandshakeResult
+from grpcsecure.tls.openssl.settings import ContextMaterial, ContextSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ class ListenOrder(NamedTuple):
     """Serve this listener; its socket comes with the frame."""
 
     listener: str
-    settings: BridgeSettings
+    settings: ContextSettings
     inner_path: str
 
 
@@ -36,7 +36,7 @@ class PeerMessage(NamedTuple):
 
     connection: int
     name: str
-    facts: PeerFacts
+    facts: HandshakeResult
 
 
 def _field(frame: Frame, key: str, kind: type[_T]) -> _T:
@@ -93,7 +93,7 @@ def read_listen(frame: Frame) -> ListenOrder:
         version = TlsVersion(_field(frame, "min_version", str))
     except ValueError:
         raise ProtocolError("a LISTEN frame with an unknown mode or version") from None
-    settings = BridgeSettings(
+    settings = ContextSettings(
         mode=mode,
         min_version=version,
         handshake_timeout=_field(frame, "timeout", float),
@@ -103,7 +103,7 @@ def read_listen(frame: Frame) -> ListenOrder:
     )
 
 
-def write_material(order: int, materials: Mapping[str, BridgeMaterial]) -> Frame:
+def write_material(order: int, materials: Mapping[str, ContextMaterial]) -> Frame:
     """All listeners' material of one swap; every listener's key is in here."""
     listeners = []
     blobs: list[bytes] = []
@@ -125,13 +125,13 @@ def write_material(order: int, materials: Mapping[str, BridgeMaterial]) -> Frame
     )
 
 
-def read_material(frame: Frame) -> tuple[int, dict[str, BridgeMaterial]]:
+def read_material(frame: Frame) -> tuple[int, dict[str, ContextMaterial]]:
     """Read `write_material`."""
     blobs = iter(frame.blobs)
     materials = {}
     try:
         for name, generation, has_ca, crls in _field(frame, "listeners", list):
-            materials[str(name)] = BridgeMaterial(
+            materials[str(name)] = ContextMaterial(
                 generation=int(generation),
                 certificate_chain=next(blobs),
                 private_key=next(blobs),
@@ -206,7 +206,7 @@ def read_peer(frame: Frame) -> PeerMessage:
         ProtocolError: a field is missing, of another type, or contradicts another.
     """
     leaf, *chain = frame.blobs or (None,)
-    facts = PeerFacts(
+    facts = HandshakeResult(
         listener=_field(frame, "listener", str),
         address=_field(frame, "address", str),
         generation=_field(frame, "generation", int),

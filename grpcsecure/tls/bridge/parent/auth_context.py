@@ -1,7 +1,7 @@
 """A bridged peer as grpcio itself would report it: the same names, order and bytes.
 
 Mirrors `ssl_security_connector` of gRPC core; nothing in it says whether the
-certificate was verified, as nothing does there: that is what `PeerFacts` is for.
+certificate was verified, as nothing does there: that is what `HandshakeResult` is for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from grpcsecure.tls.openssl.certificate_names import read_names
 from grpcsecure.tls.pem import render_pem
 
 if TYPE_CHECKING:
-    from grpcsecure.tls.openssl.handshake_result import PeerFacts
+    from grpcsecure.tls.openssl.handshake_result import HandshakeResult
 
 __all__ = [
     "auth_context",
@@ -36,7 +36,7 @@ _MAX_TRUST_DOMAIN = 255
 _MAX_KEPT = 16 * 1024
 
 
-def auth_context(facts: PeerFacts) -> dict[str, list[bytes]]:
+def auth_context(facts: HandshakeResult) -> dict[str, list[bytes]]:
     """Return what `ServicerContext.auth_context()` gives for this peer natively.
 
     Raises:
@@ -45,7 +45,7 @@ def auth_context(facts: PeerFacts) -> dict[str, list[bytes]]:
     return complete(properties_to_keep(facts), facts)
 
 
-def properties_to_keep(facts: PeerFacts) -> dict[str, list[bytes]]:
+def properties_to_keep(facts: HandshakeResult) -> dict[str, list[bytes]]:
     """Return the same for `complete`: without values where they would be long text.
 
     To be kept with the connection, since composing it costs far more than a call's
@@ -70,7 +70,9 @@ def properties_to_keep(facts: PeerFacts) -> dict[str, list[bytes]]:
     return properties
 
 
-def complete(kept: dict[str, list[bytes]], facts: PeerFacts) -> dict[str, list[bytes]]:
+def complete(
+    kept: dict[str, list[bytes]], facts: HandshakeResult
+) -> dict[str, list[bytes]]:
     """Return all properties of a peer as the caller's own, by what is kept of them."""
     properties = {name: [*values] for name, values in kept.items()}
     if not properties.get(_LEAF, True) and facts.certificate is not None:

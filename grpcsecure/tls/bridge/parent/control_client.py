@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from grpcsecure.tls.bridge.ipc.framing import Channel, Frame
-    from grpcsecure.tls.openssl.settings import BridgeMaterial
+    from grpcsecure.tls.openssl.settings import ContextMaterial
 
-__all__ = ["Line", "NoAnswerError"]
+__all__ = ["ControlClient", "NoAnswerError"]
 
 #: Seconds that a bridge has to answer an order.
 _ANSWER_TIMEOUT = 30.0
@@ -31,7 +31,7 @@ class NoAnswerError(Exception):
     """The bridge died, or is stuck."""
 
 
-class Line:
+class ControlClient:
     """Sends to the bridge that runs, if one does. All methods want `changed` held."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Line:
         self.channel = channel
         self.changed.notify_all()
 
-    def shut(self) -> None:
+    def reset(self) -> None:
         """Forget the bridge, which is gone, with its answers."""
         if self.channel is not None:
             self.channel.close()
@@ -101,7 +101,7 @@ class Line:
             raise NoAnswerError
         return self._answers.pop(order)
 
-    def prepare(self, materials: Mapping[str, BridgeMaterial]) -> int:
+    def prepare(self, materials: Mapping[str, ContextMaterial]) -> int:
         """Have the bridge prepare what a commit of the returned order uses.
 
         Raises:

@@ -115,10 +115,10 @@ class _Thread:
         self._thread.start()
 
     def _run(self, control: socket.socket) -> None:
-        from grpcsecure.tls.bridge.child.event_loop import Engine
+        from grpcsecure.tls.bridge.child.event_loop import BridgeLoop
 
         try:
-            Engine(control).run()
+            BridgeLoop(control).run()
         except Exception as error:  # noqa: BLE001 - the thread ends here; `wait` says why
             self._outcome = f"{type(error).__name__}: {error}"
 

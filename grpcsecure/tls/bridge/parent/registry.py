@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from grpcsecure.tls.openssl.handshake_result import PeerFacts
+    from grpcsecure.tls.openssl.handshake_result import HandshakeResult
 
 __all__ = ["Registry"]
 
@@ -29,22 +29,24 @@ class Registry:
     __slots__ = ("_by_connection", "_by_name", "_numbers")
 
     def __init__(self) -> None:
-        self._by_name: dict[str, PeerFacts] = {}
+        self._by_name: dict[str, HandshakeResult] = {}
         self._by_connection: dict[int, tuple[str, int]] = {}
         self._numbers: dict[str, int] = {}
 
-    def lookup(self, peer: str) -> PeerFacts | None:
+    def lookup(self, peer: str) -> HandshakeResult | None:
         """Return who has the name `peer`, or None: then the call must be refused."""
         return self._by_name.get(peer)
 
-    def connections(self) -> list[tuple[str, PeerFacts]]:
+    def connections(self) -> list[tuple[str, HandshakeResult]]:
         """Return all names with their peers, as of now."""
         return [*self._by_name.items()]
 
     def __len__(self) -> int:
         return len(self._by_name)
 
-    def add(self, connection: int, name: str, facts: PeerFacts, hold: int) -> bool:
+    def add(
+        self, connection: int, name: str, facts: HandshakeResult, hold: int
+    ) -> bool:
         """Take a connection in; False, and no change, if number or name is taken."""
         if connection in self._by_connection or name in self._by_name:
             return False

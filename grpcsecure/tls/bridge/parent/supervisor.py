@@ -14,10 +14,10 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from grpcsecure.tls.bridge.heap_trimmer import Heap, heap_trimmer
+from grpcsecure.tls.bridge.heap_trimmer import HeapTrimmer, find_malloc_trim
 from grpcsecure.tls.bridge.ipc import messages
 from grpcsecure.tls.bridge.ipc.framing import Channel, Frame, FrameKind, ProtocolError
-from grpcsecure.tls.bridge.parent.control_client import Line, NoAnswerError
+from grpcsecure.tls.bridge.parent.control_client import ControlClient, NoAnswerError
 from grpcsecure.tls.bridge.parent.hosts import ProcessHost
 from grpcsecure.tls.bridge.parent.observer import (
     BridgeError,
@@ -25,7 +25,7 @@ from grpcsecure.tls.bridge.parent.observer import (
     BridgeObserver,
 )
 from grpcsecure.tls.bridge.parent.registry import Registry
-from grpcsecure.tls.openssl.settings import BridgeMaterial, BridgeSettings
+from grpcsecure.tls.openssl.settings import ContextMaterial, ContextSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -69,13 +69,13 @@ class Bridge:
         self.peers = Registry()
         self._listeners = {listener.name: listener for listener in listeners}
         self._materials = {
-            listener.name: BridgeMaterial.of(listener.material)
+            listener.name: ContextMaterial.of(listener.material)
             for listener in listeners
         }
         self._observer = observer
         self._host: Host = ProcessHost() if host is None else host
-        self._line = Line()
-        self._changed = self._line.changed
+        self._control = ControlClient()
+        self._changed = self._control.changed
         self._running: RunningBridge | None = None
         self._first_order = 0
         self._ready = False
@@ -85,7 +85,7 @@ class Bridge:
         self._refused: str | None = None
         self._drained = False
         self._stopping = False
-        self._heap = Heap(heap_trimmer())
+        self._heap = HeapTrimmer(find_malloc_trim())
         self._ended = threading.Event()
         self._wake = threading.Event()
         # The kernel sends PR_SET_PDEATHSIG when this very thread ends.
@@ -132,50 +132,50 @@ class Bridge:
         Raises:
             BridgeError: a context could not be built; everything stays as it was.
         """
-        new = {name: BridgeMaterial.of(each) for name, each in materials.items()}
+        new = {name: ContextMaterial.of(each) for name, each in materials.items()}
         with self._changed:
             for _ in range(_ATTEMPTS):
                 # One that is being started is waited for: nobody else can tell whether
                 # OpenSSL takes the material, and one that it does not would kill it.
                 self._changed.wait_for(
-                    lambda: self._line.channel is not None or self._stopping,
+                    lambda: self._control.channel is not None or self._stopping,
                     _START_TIMEOUT,
                 )
-                asked = self._line.channel
+                asked = self._control.channel
                 if asked is None:
                     raise BridgeError("there is no bridge")
                 with suppress(NoAnswerError):
-                    order = self._line.prepare(new)
+                    order = self._control.prepare(new)
                     return lambda: self._commit(order, new, asked)
-                if self._line.channel is asked:
+                if self._control.channel is asked:
                     raise BridgeError("the bridge does not answer")
             raise BridgeError("the bridge died over it")
 
     def _commit(
-        self, order: int, new: Mapping[str, BridgeMaterial], asked: Channel
+        self, order: int, new: Mapping[str, ContextMaterial], asked: Channel
     ) -> None:
         with self._changed:
             # A bridge that is started from now on begins with it.
             self._materials.update(new)
-            serves = self._line.channel
+            serves = self._control.channel
             if serves is None:
                 return
             try:
                 if serves is not asked:
                     # It began while the other one prepared: with what was in force.
-                    order = self._line.prepare(new)
-                self._line.send(messages.write_commit(order))
-                self._line.await_answer(order)
+                    order = self._control.prepare(new)
+                self._control.send(messages.write_commit(order))
+                self._control.await_answer(order)
             except (NoAnswerError, BridgeError):
                 # What serves has to be what was said to: the next one begins with it.
-                if self._line.channel is serves:
-                    self._line.hang_up()
+                if self._control.channel is serves:
+                    self._control.hang_up()
 
     def close(self, peers: Collection[str]) -> None:
         """Close the connections that have these names, with a TLS close_notify."""
         numbers = self.peers.numbers_of(frozenset(peers))
         if numbers:
-            self._say_of(FrameKind.CLOSE, numbers)
+            self._send_about(FrameKind.CLOSE, numbers)
 
     def drain(self) -> None:
         """Accept no more; open connections go on until server or client end them."""
@@ -183,7 +183,7 @@ class Bridge:
             self._stopping = True
             self._changed.notify_all()
             self._wake.set()
-            self._line.send(Frame(FrameKind.DRAIN))
+            self._control.send(Frame(FrameKind.DRAIN))
 
     def stop(self, timeout: float = 0.0) -> None:
         """End the bridge, after waiting `timeout` seconds for a drain to finish."""
@@ -191,9 +191,9 @@ class Bridge:
             self._stopping = True
             self._changed.notify_all()
             self._changed.wait_for(
-                lambda: self._drained or self._line.channel is None, timeout
+                lambda: self._drained or self._control.channel is None, timeout
             )
-            self._line.send(Frame(FrameKind.STOP))
+            self._control.send(Frame(FrameKind.STOP))
             self._wake.set()
         if self._thread.ident is not None:
             self._ended.wait(_STOP_TIMEOUT)
@@ -211,7 +211,7 @@ class Bridge:
         except Exception as error:  # noqa: BLE001 - a mistake of ours, and nobody else watches
             reason = f"{type(error).__name__}: {error}"
             if self._has_served(reason):
-                self._tell(self._observer.gave_up, reason)
+                self._notify(self._observer.gave_up, reason)
         finally:
             self._ended.set()
 
@@ -223,16 +223,16 @@ class Bridge:
                 return
             failures = 0 if lasted >= _STABLE else failures
             if failures >= len(_BACKOFF):
-                self._tell(self._observer.gave_up, reason)
+                self._notify(self._observer.gave_up, reason)
                 return
             pause = _BACKOFF[failures]
             failures += 1
-            self._tell(self._observer.died, reason, pause)
+            self._notify(self._observer.died, reason, pause)
             if self._wake.wait(pause):
                 return
 
     @staticmethod
-    def _tell(hear: Callable[..., None], *what: object) -> None:
+    def _notify(hear: Callable[..., None], *what: object) -> None:
         with suppress(Exception):  # such as of a filter in somebody's logging
             hear(*what)
 
@@ -282,26 +282,28 @@ class Bridge:
         )
         with self._changed:
             self._running = running
-            self._line.open(channel)
+            self._control.open(channel)
             self._refused = None
             if self._stopping:
                 # Its listening sockets are closed, or soon: there is nothing to serve.
-                self._line.hang_up()
+                self._control.hang_up()
                 return
             for listener in self._listeners.values():
                 order = messages.ListenOrder(
-                    listener.name, BridgeSettings.of(listener.tls), listener.inner_path
+                    listener.name, ContextSettings.of(listener.tls), listener.inner_path
                 )
-                self._line.send(messages.write_listen(order), listener.sock.fileno())
-            self._first_order = self._line.new_order()
-            self._line.send(messages.write_material(self._first_order, self._materials))
-            self._line.send(messages.write_commit(self._first_order))
+                self._control.send(messages.write_listen(order), listener.sock.fileno())
+            self._first_order = self._control.new_order()
+            self._control.send(
+                messages.write_material(self._first_order, self._materials)
+            )
+            self._control.send(messages.write_commit(self._first_order))
 
     def _shut(self) -> None:
         """Forget the peers first: after this their names may be bound by anybody."""
         with self._changed:
             self.peers.clear()
-            self._line.shut()
+            self._control.reset()
 
     def _listen_to(self, channel: Channel) -> str | None:
         """Obey what the bridge reports until it ends; return its last words."""
@@ -316,9 +318,9 @@ class Bridge:
                     elif frame.kind is FrameKind.FAILED:
                         return messages.read_failed(frame)
                     else:
-                        self._heed(frame, descriptor, registered)
+                        self._dispatch(frame, descriptor, registered)
                 if registered:
-                    self._say_of(FrameKind.REGISTERED, registered)
+                    self._send_about(FrameKind.REGISTERED, registered)
         except ProtocolError as error:
             running = self._running
             if running is not None:
@@ -327,11 +329,11 @@ class Bridge:
         except (EOFError, OSError):
             return None
 
-    def _say_of(self, kind: FrameKind, connections: Iterable[int]) -> None:
+    def _send_about(self, kind: FrameKind, connections: Iterable[int]) -> None:
         with self._changed:
-            self._line.send(messages.write_ids(kind, connections))
+            self._control.send(messages.write_ids(kind, connections))
 
-    def _heed(
+    def _dispatch(
         self, frame: Frame, descriptor: int | None, registered: list[int]
     ) -> None:
         kind = frame.kind
@@ -340,10 +342,10 @@ class Bridge:
         elif kind is FrameKind.ENDED:
             for number in messages.read_ids(frame):
                 self.peers.remove(number)
-                if self._heap.one_less(len(self.peers)):
+                if self._heap.on_connection_closed(len(self.peers)):
                     self._trim_later()
         elif kind is FrameKind.REFUSED:
-            self._tell(self._observer.refused, messages.read_refusal(frame))
+            self._notify(self._observer.refused, messages.read_refusal(frame))
         elif kind in (FrameKind.PREPARED, FrameKind.SWAPPED, FrameKind.REJECTED):
             self._answered(kind, *messages.read_answer(frame))
         elif kind is FrameKind.DRAINED:
@@ -366,7 +368,7 @@ class Bridge:
     ) -> None:
         if hold is None:
             # Out of descriptors: without a hold on it the name is not safe.
-            self._say_of(FrameKind.CLOSE, [message.connection])
+            self._send_about(FrameKind.CLOSE, [message.connection])
             return
         if not self.peers.add(message.connection, message.name, message.facts, hold):
             os.close(hold)
@@ -376,11 +378,11 @@ class Bridge:
     def _answered(self, kind: FrameKind, order: int, reason: str | None) -> None:
         with self._changed:
             if order != self._first_order:
-                self._line.answered(order, reason)
+                self._control.answered(order, reason)
                 return
             if reason is not None:
                 self._refused = reason
-                self._line.hang_up()
+                self._control.hang_up()
                 return
             if kind is not FrameKind.SWAPPED:
                 return
@@ -388,4 +390,4 @@ class Bridge:
             self._ready = True
             self._changed.notify_all()
         if not is_first:
-            self._tell(self._observer.restarted)
+            self._notify(self._observer.restarted)

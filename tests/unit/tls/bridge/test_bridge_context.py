@@ -14,7 +14,7 @@ from support.bridge import material, settings
 from support.bridge_certs import authority, certificate, new_key
 
 from grpcsecure.tls.openssl.context import ContextError, build_context
-from grpcsecure.tls.openssl.settings import BridgeMaterial, BridgeSettings
+from grpcsecure.tls.openssl.settings import ContextMaterial, ContextSettings
 from grpcsecure.tls.openssl.stream import Scratch, TlsStream
 from grpcsecure.tls.openssl.verify_callback import HandshakeRecord
 
@@ -60,8 +60,8 @@ def test_only_the_configured_chain_is_sent(issuers):
     if issuers == "sent":
         server = replace(server, issuers=(middle.certificate,))
     context = build_context(
-        BridgeSettings.of(settings("require_and_verify")),
-        BridgeMaterial.of(material(server, client_ca=[root, middle])),
+        ContextSettings.of(settings("require_and_verify")),
+        ContextMaterial.of(material(server, client_ca=[root, middle])),
     )
     expected = ["CN=server", *(["CN=intermediate"] if issuers == "sent" else [])]
     assert chain_that_clients_see(context) == expected
@@ -74,7 +74,7 @@ def test_list_that_does_not_load_is_no_context(junk):
     held = material(certificate("server", issuer=root), client_ca=[root], crls=[junk])
     with pytest.raises(ContextError, match="CRL"):
         build_context(
-            BridgeSettings.of(settings("require_and_verify")), BridgeMaterial.of(held)
+            ContextSettings.of(settings("require_and_verify")), ContextMaterial.of(held)
         )
 
 
@@ -83,8 +83,8 @@ def test_mistake_while_a_certificate_is_judged_refuses_it(mode):
     """What goes wrong in the callback ends the handshake, and is told."""
     root = authority("root")
     context = build_context(
-        BridgeSettings.of(settings(mode)),
-        BridgeMaterial.of(
+        ContextSettings.of(settings(mode)),
+        ContextMaterial.of(
             material(certificate("server", issuer=root), client_ca=[root])
         ),
     )
@@ -117,8 +117,8 @@ def test_forgiven_certificate_leaves_nothing_behind(how, piece, version):
     """What a mode forgives fails neither its handshake, nor anything that follows."""
     root = authority("root")
     context = build_context(
-        BridgeSettings.of(settings("request_but_dont_verify")),
-        BridgeMaterial.of(
+        ContextSettings.of(settings("request_but_dont_verify")),
+        ContextMaterial.of(
             material(certificate("server", issuer=root), client_ca=[root])
         ),
     )

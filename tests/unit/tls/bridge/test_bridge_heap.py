@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from grpcsecure.tls.bridge.heap_trimmer import Heap, heap_trimmer
+from grpcsecure.tls.bridge.heap_trimmer import HeapTrimmer, find_malloc_trim
 
 #: What is left keeps the heap from shrinking by itself.
 _SCRIPT = """
 import re
-from grpcsecure.tls.bridge.heap_trimmer import Heap, heap_trimmer
+from grpcsecure.tls.bridge.heap_trimmer import HeapTrimmer, find_malloc_trim
 
 def memory():
     return int(re.search(r"RssAnon:\\s+(\\d+)", open("/proc/self/status").read())[1])
@@ -20,25 +20,25 @@ def memory():
 blocks = [bytearray(20_000 if number % 2 else 600) for number in range(5_000)]
 full = memory()
 blocks[1::2] = [None] * 2_500
-Heap(heap_trimmer()).trim()
+HeapTrimmer(find_malloc_trim()).trim()
 print(full - memory())
 """
 
 
 def test_trim_is_due_when_as_many_have_ended_as_are_left():
     """A trim costs each connection the same, however many there are."""
-    heap = Heap(None)
-    due = [left for left in reversed(range(5_000)) if heap.one_less(left)]
+    heap = HeapTrimmer(None)
+    due = [left for left in reversed(range(5_000)) if heap.on_connection_closed(left)]
     assert due == [2500, 1250, 625, 312, 156, 56]
 
 
 def test_coming_and_going_is_not_worth_a_trim_each():
     """Connections that come and go on a busy bridge trim once in its size."""
-    heap = Heap(None)
-    assert sum(heap.one_less(1_000) for _ in range(10_000)) == 10
+    heap = HeapTrimmer(None)
+    assert sum(heap.on_connection_closed(1_000) for _ in range(10_000)) == 10
 
 
-@pytest.mark.skipif(heap_trimmer() is None, reason="needs glibc")
+@pytest.mark.skipif(find_malloc_trim() is None, reason="needs glibc")
 def test_trim_gives_memory_back():
     """What lies free between blocks in use goes back to the system."""
     run = subprocess.run(

@@ -20,7 +20,7 @@ from grpcsecure.tls.bridge.parent.registry import Registry
 from grpcsecure.tls.bridge.parent.upstream_directory import UpstreamDirectory
 from grpcsecure.tls.openssl.certificate_names import read_names
 from grpcsecure.tls.openssl.der import DerError, parse_certificate
-from grpcsecure.tls.openssl.handshake_result import PeerFacts
+from grpcsecure.tls.openssl.handshake_result import HandshakeResult
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_any_change_to_a_certificate_parses_or_is_a_der_error():
 
 def facts(listener="public"):
     """Return the facts of an anonymous peer."""
-    return PeerFacts(
+    return HandshakeResult(
         listener=listener, address="unix:", generation=1, tls_version="TLSv1.3"
     )
 

@@ -19,10 +19,10 @@ from grpcsecure.tls.bridge.ipc.framing import (
     ProtocolError,
 )
 from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
-from grpcsecure.tls.openssl.handshake_result import PeerFacts
-from grpcsecure.tls.openssl.settings import BridgeMaterial, BridgeSettings
+from grpcsecure.tls.openssl.handshake_result import HandshakeResult
+from grpcsecure.tls.openssl.settings import ContextMaterial, ContextSettings
 
-FACTS = PeerFacts(
+FACTS = HandshakeResult(
     listener="public",
     address="ipv4:127.0.0.1:1",
     generation=3,
@@ -149,7 +149,7 @@ def test_every_message_survives_its_frame():
     assert messages.read_refusal(messages.write_refusal(refusal)) == refusal
     order = messages.ListenOrder(
         "a",
-        BridgeSettings(
+        ContextSettings(
             mode=ClientCertificateMode.REQUEST_AND_VERIFY,
             min_version=TlsVersion.TLS_1_3,
             handshake_timeout=2.5,
@@ -157,7 +157,7 @@ def test_every_message_survives_its_frame():
         "/inner",
     )
     assert messages.read_listen(messages.write_listen(order)) == order
-    material = BridgeMaterial(
+    material = ContextMaterial(
         generation=2, certificate_chain=b"c", private_key=b"k", crls=(b"1", b"2")
     )
     swap = messages.write_material(9, {"a": material, "b": material})
@@ -194,7 +194,7 @@ def test_another_version_is_refused():
 
 def test_keys_do_not_show():
     """No repr of what crosses has a byte of the key."""
-    material = BridgeMaterial(
+    material = ContextMaterial(
         generation=1, certificate_chain=b"chain", private_key=b"SECRET"
     )
     frame = messages.write_material(1, {"a": material})
