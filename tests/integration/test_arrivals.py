@@ -20,7 +20,7 @@ from support.raw_http2 import (
     send_data,
 )
 from support.services import PATIENCE
-from support.silence import Silent, counted, known, silent_calls
+from support.silent_clients import Silent, counted, known, silent_calls
 
 from grpcsecure.server.grpcio import sync_server as arrivals
 

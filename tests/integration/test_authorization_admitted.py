@@ -10,9 +10,9 @@ from contextlib import suppress
 
 import grpc
 import pytest
-from support.acts import ABORTS, ACTS, METHODS, plain_server
 from support.bridge_certs import authority
 from support.guarded import connect, listeners, serve
+from support.scripted_service import ABORTS, ACTS, METHODS, plain_server
 from support.services import PATIENCE
 
 #: More than one message may be, for a listener that takes no more.
@@ -73,8 +73,8 @@ def world(request, runtime, tmp_path_factory):
         authorization=RULES,
         identities=IDENTITIES,
         servicer={
-            "servicer": f"support.acts:{RUNTIMES[runtime]}",
-            "register": "support.acts:register",
+            "servicer": f"support.scripted_service:{RUNTIMES[runtime]}",
+            "register": "support.scripted_service:register",
         },
         reflection=False,
         channel_options=SMALL,

@@ -10,10 +10,10 @@ from contextlib import ExitStack, suppress
 import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from support.acts import METHODS, Words, plain_server, read, write
 from support.bridge import eventually
 from support.bridge_certs import authority
 from support.guarded import connect, listeners, serve
+from support.scripted_service import METHODS, Words, plain_server, read, write
 from support.services import PATIENCE
 
 from grpcsecure.server.rpc import authorizer
@@ -82,8 +82,8 @@ def served(runtime, tmp_path):
                     on=listeners("plain"),
                     authorization=RULES,
                     servicer={
-                        "servicer": f"support.acts:{RUNTIMES[runtime]}",
-                        "register": "support.acts:register",
+                        "servicer": f"support.scripted_service:{RUNTIMES[runtime]}",
+                        "register": "support.scripted_service:register",
                     },
                     reflection=False,
                 )

@@ -21,7 +21,7 @@ from support.guarded import (
     serve,
 )
 from support.services import PATIENCE
-from support.silence import Silent
+from support.silent_clients import Silent
 
 from grpcsecure.server.rpc import authorizer
 from grpcsecure.server.rpc.authorizer import Authorizer
@@ -268,7 +268,7 @@ class TestSilence:
 
     @pytest.fixture
     def decided(self, monkeypatch):
-        """The methods that a authorizer has decided about; it does so when asked again."""
+        """The methods that an authorizer has decided, when it is asked again."""
         monkeypatch.setattr(authorizer, "FRESH", 0)
         methods = SimpleQueue()
         authorize = Authorizer.authorize

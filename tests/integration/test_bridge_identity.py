@@ -21,7 +21,7 @@ from support.bridge import (
     tls_connect,
     tls_context,
 )
-from support.impostor import Impostor, impostor
+from support.fake_server import Impostor, impostor
 
 pytestmark = pytest.mark.skipif(
     os.uname().sysname != "Linux", reason="abstract names are Linux's"

@@ -30,15 +30,15 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from helloworld.helloworld_pb2 import HelloRequest
 from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.bridge import eventually
-from support.impostor import (
+from support.fake_server import (
     child_processes,
     impostor,
     inner_sockets,
     live_names,
 )
 from support.matrix_certs import make_matrix_certificates
-from support.onlookers import sights
 from support.process import ROOT, serving
+from support.recording_servicers import sights
 from support.servers import Conversation, ask
 from support.services import PATIENCE
 
@@ -102,7 +102,7 @@ def write_config(folder, certificates, runtime="threads", servicer="Viewer"):
     }
     config = {
         "version": 1,
-        "services": [{"servicer": f"support.onlookers:{servicer}"}],
+        "services": [{"servicer": f"support.recording_servicers:{servicer}"}],
         "server": {
             "runtime": runtime,
             "reflection": True,

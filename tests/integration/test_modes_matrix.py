@@ -17,8 +17,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from support.matrix_certs import MatrixCertificates, make_matrix_certificates
 from support.mode_clients import Order
+from support.recording_peers import seen
 from support.services import PATIENCE
-from support.witness import seen
 
 import grpcsecure
 from grpcsecure import ClientCertificateMode, PeerState
@@ -81,7 +81,7 @@ def serve(folder, listeners, *, runtime="threads"):
     servicer = {"threads": "Witness", "asyncio": "WitnessAio"}[runtime]
     config = {
         "version": 1,
-        "services": [{"servicer": f"support.witness:{servicer}"}],
+        "services": [{"servicer": f"support.recording_peers:{servicer}"}],
         "server": {"runtime": runtime, "shutdown_grace": "1s"},
         "listeners": listeners,
     }

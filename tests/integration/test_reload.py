@@ -9,6 +9,7 @@ import time
 
 import pytest
 from support.bridge import eventually
+from support.mounted_files import Volume
 from support.process import serving as serving_process
 from support.reloading import (
     Site,
@@ -21,7 +22,6 @@ from support.reloading import (
     serving,
     text_of,
 )
-from support.volumes import Volume
 
 from grpcsecure.server.reload.reloader import reloader as reload
 from grpcsecure.tls.bridge.parent import control_client as line

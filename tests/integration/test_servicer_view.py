@@ -31,7 +31,7 @@ from support.odd_certificates import (
     SUBJECTS,
     with_raw_names,
 )
-from support.onlookers import AioOnlooker, Onlooker, View, sights
+from support.recording_servicers import AioOnlooker, Onlooker, View, sights
 from support.services import PATIENCE
 
 import grpcsecure
@@ -87,7 +87,7 @@ def world(ca, runtime, tmp_path_factory):
     files = {"certificate": "server.pem", "private_key": "server.key"}
     config = {
         "version": 1,
-        "services": [{"servicer": f"support.onlookers:{servicer}"}],
+        "services": [{"servicer": f"support.recording_servicers:{servicer}"}],
         "server": {"runtime": which, "shutdown_grace": "1s"},
         "listeners": {
             f"{engine}-{kind}": {

@@ -13,7 +13,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from support.volumes import Volume
+from support.mounted_files import Volume
 from support.watching import Witness, resources
 
 from grpcsecure.watch.digest import WatchSet

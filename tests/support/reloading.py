@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from helloworld.helloworld_pb2 import HelloRequest
 from helloworld.helloworld_pb2_grpc import GreeterStub
+from support.mounted_files import rename_over
 from support.process import ROOT
-from support.volumes import rename_over
 
 import grpcsecure
 from grpcsecure.devcerts.credentials import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 
-from support.volumes import Volume, rename_over, replace_link
+from support.mounted_files import Volume, rename_over, replace_link
 
 from grpcsecure.watch.digest import WatchSet
 

@@ -120,7 +120,7 @@ def logged_by(logger, tree):
             frozenset(fields),
         )
     if is_dynamic:
-        for event in texts(tree) - literal:
+        for event in sorted(texts(tree) - literal):
             yield Logged(logger, event, None, frozenset())
 
 

@@ -1,13 +1,13 @@
-"""What of a changed config a running server cannot take over.
+"""Which keys of a changed config need a restart: all but those that are listed live.
 
-Pure: two configs in, the keys in between out. Whatever is not named here is applied
-live, so that a setting which is forgotten here would be half-applied: the tests go
-through all keys of the model.
+Pure: two configs in, the keys that differ out. A key that is missing in `LIVE` needs a
+restart, so that a new setting is never half applied.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,68 +17,89 @@ if TYPE_CHECKING:
 
     KeyPath = tuple[str, ...]
 
-__all__ = ["keys_that_need_a_restart"]
+__all__ = ["LIVE", "keys_that_need_a_restart"]
 
-#: Attributes of the model that stay as they are, by the keys of the config. The files
-#: of key material, identities, rules and `error_detail` are not among them.
-_SERVER = (
-    "runtime",
-    "threads",
-    "switch_interval",
-    "max_concurrent_rpcs",
-    "shutdown_grace",
-    "import_paths",
-    "reflection",
-    "health",
-    "channel_options",
-)
-_RELOAD = ("interval", "events")
-_LISTENER = (
-    "address",
-    "services",
-    "max_connection_age",
-    "max_connection_age_grace",
-)
-_TLS = ("client_certificate", "min_version", "handshake_timeout")
+#: The keys that a reload applies, and what then changes; `*` is any listener. The table
+#: in docs/rotation.md is made from it.
+LIVE = {
+    "identities": "the next call of each client is decided by the new identities",
+    "authorization": "the next call is decided by the new rules; its tests run first",
+    "production": "decides which findings reject the reload",
+    "server.error_detail": "what the next refused caller is told",
+    "listeners.*.tls.certificate": "the next handshake presents it",
+    "listeners.*.tls.private_key": "the next handshake uses it",
+    "listeners.*.tls.client_ca": "the next handshake, and the next call of each client",
+    "listeners.*.tls.crl": "the next handshake, and the next call of each client",
+}
 
 
 def keys_that_need_a_restart(old: ServerConfig, new: ServerConfig) -> Iterator[KeyPath]:
     """Yield the keys whose values differ and cannot change while the server runs."""
-    if old.services != new.services:
-        yield ("services",)
-    for key in _SERVER:
-        if getattr(old.server, key) != getattr(new.server, key):
-            yield ("server", key)
-    for key in _RELOAD:
-        if getattr(old.reload, key) != getattr(new.reload, key):
-            yield ("reload", key)
+    for key in _changed(old, new):
+        if key in ("server", "reload"):
+            before, after = getattr(old, key), getattr(new, key)
+            yield from _not_live((key,), _changed(before, after))
+        elif key == "listeners":
+            yield from _listeners(old, new)
+        else:
+            yield from _not_live((), [key])
+
+
+def _listeners(old: ServerConfig, new: ServerConfig) -> Iterator[KeyPath]:
     before = {listener.name: listener for listener in old.listeners}
     after = {listener.name: listener for listener in new.listeners}
-    for name in before.keys() - after.keys():
+    for name in before.keys() ^ after.keys():
         yield ("listeners", name)
-    for name, listener in after.items():
-        if name in before:
-            yield from _listener(before[name], listener)
-        else:
-            yield ("listeners", name)
+    for name in before.keys() & after.keys():
+        yield from _listener(before[name], after[name])
 
 
 def _listener(old: Listener, new: Listener) -> Iterator[KeyPath]:
     path = ("listeners", new.name)
-    for key in _LISTENER:
-        if getattr(old, key) != getattr(new, key):
-            yield (*path, key)
-    if old.tls is None or new.tls is None:
-        if old.tls is not new.tls:
-            yield (*path, "tls")
-    else:
-        for key in _tls(old.tls, new.tls):
-            yield (*path, "tls", key)
+    for key in _changed(old, new):
+        if key == "tls" and old.tls is not None and new.tls is not None:
+            changed = _changed_tls(old.tls, new.tls)
+            yield from _not_live((*path, "tls"), changed)
+            if old.tls.engine_in_use is not new.tls.engine_in_use:
+                yield from _engine(path, changed)
+        else:
+            yield from _not_live(path, [key])
 
 
-def _tls(old: TlsSettings, new: TlsSettings) -> Iterator[str]:
-    changed = [key for key in _TLS if getattr(old, key) != getattr(new, key)]
-    yield from changed
-    if old.engine_in_use is not new.engine_in_use and not changed:
-        # `engine: auto` takes another one because of a key that is live by itself.
-        yield "engine" if old.engine is not new.engine else "crl"
+def _changed_tls(old: TlsSettings, new: TlsSettings) -> list[str]:
+    """Return the keys that differ; `engine` only where another one would serve."""
+    return [
+        key
+        for key in _changed(old, new)
+        if key != "engine" or old.engine_in_use is not new.engine_in_use
+    ]
+
+
+def _engine(path: KeyPath, changed: list[str]) -> Iterator[KeyPath]:
+    """Yield the live key by which `engine: auto` would choose another engine.
+
+    Where a key that needs a restart has changed as well, that key is named instead.
+    """
+    tls = (*path, "tls")
+    if all(_is_live((*tls, key)) for key in changed):
+        yield (*tls, "crl")
+
+
+def _changed(old: Any, new: Any) -> list[str]:
+    return [
+        field.name
+        for field in fields(old)
+        if getattr(old, field.name) != getattr(new, field.name)
+    ]
+
+
+def _not_live(block: KeyPath, keys: list[str]) -> Iterator[KeyPath]:
+    for key in keys:
+        path = (*block, key)
+        if not _is_live(path):
+            yield path
+
+
+def _is_live(path: KeyPath) -> bool:
+    pattern = ("listeners", "*", *path[2:]) if path[0] == "listeners" else path
+    return ".".join(pattern) in LIVE

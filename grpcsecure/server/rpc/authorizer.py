@@ -166,7 +166,7 @@ def _first_name(certificate: Certificate) -> str:
 
 
 class GuardedMethod(NamedTuple):
-    """A method behind a authorizer: what its calls are asked for, once or again.
+    """A method behind an authorizer: what its calls are asked for, once or again.
 
     `exists` says whether some servicer has it.
     """

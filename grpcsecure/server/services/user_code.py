@@ -15,7 +15,7 @@ __all__ = ["user_traceback"]
 
 #: Where frames come from that are on the way to the user's code only.
 _ON_THE_WAY = (
-    str(Path(__file__).parent.parent) + os.sep,
+    str(Path(__file__).parents[2]) + os.sep,
     str(importlib.__file__),
     "<frozen importlib",
 )

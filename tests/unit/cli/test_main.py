@@ -106,8 +106,8 @@ class TestInternalError:
         """A config whose servicer breaks the next check."""
         (tmp_path / "saboteur.py").write_text(
             "from helloworld.greeter import Greeter\n"
-            "from grpcsecure.server import service_checks\n"
-            "service_checks.check_together = None\n"
+            "from grpcsecure.server.services import checks\n"
+            "checks.check_together = None\n"
         )
         return write_config(tmp_path / "server.yaml", "saboteur:Greeter")
 

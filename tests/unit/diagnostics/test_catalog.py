@@ -11,12 +11,12 @@ from grpcsecure.diagnostics.catalog import CATALOG
 from grpcsecure.diagnostics.model import Kind, Severity
 
 HUNDREDS = {
-    "tool": "GS0",
-    "syntax": "GS1",
-    "files": "GS2",
-    "listeners": "GS3",
-    "policy": "GS4",
-    "services": "GS5",
+    "tool_kinds": "GS0",
+    "syntax_kinds": "GS1",
+    "file_kinds": "GS2",
+    "listener_kinds": "GS3",
+    "policy_kinds": "GS4",
+    "service_kinds": "GS5",
 }
 
 ROWS = [

@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.findings import ANY_TEXT, PATIENT, kind, reports, span
 
-from grpcsecure.diagnostics.catalog import CATALOG, listeners, tool
+from grpcsecure.diagnostics.catalog import CATALOG, listener_kinds, tool_kinds
 from grpcsecure.diagnostics.comments import find_ignore_comments
 from grpcsecure.diagnostics.ignore import Draft, Ignores, make_report, make_reports
 from grpcsecure.diagnostics.model import Report, Severity
 from grpcsecure.errors import ExitCode, UsageError
 
 FILE = "a.yaml"
-REFLECTION = listeners.REFLECTION_OPEN
-UNUSED = tool.UNUSED_IGNORE.code
+REFLECTION = listener_kinds.REFLECTION_OPEN
+UNUSED = tool_kinds.UNUSED_IGNORE.code
 
 
 def draft(text, *findings, file=FILE, not_run=(), profile=None, **more):
@@ -112,7 +112,7 @@ def test_what_is_no_comment_is_no_ignore(text):
 
 def test_several_codes_in_one_comment():
     """Each code of a comment counts for itself: those that match nothing are told."""
-    other = listeners.PLAINTEXT_EXPOSED("plain", span=span(FILE, 1, 5))
+    other = listener_kinds.PLAINTEXT_EXPOSED("plain", span=span(FILE, 1, 5))
     text = "a: 1 # grpcsecure: ignore[GS311, plaintext-exposed, GS313]"
     report = make_report(draft(text, reflection(), other))
     assert codes(report) == [UNUSED]
@@ -121,7 +121,7 @@ def test_several_codes_in_one_comment():
 
 def test_ignored_error_stays():
     """An error cannot be ignored, and whoever tried is told so."""
-    error = listeners.ADDRESS_CONFLICT("taken", span=span(FILE, 1, 1))
+    error = listener_kinds.ADDRESS_CONFLICT("taken", span=span(FILE, 1, 1))
     text = "a: 1 # grpcsecure: ignore[GS305]"
     report = make_report(draft(text, error))
     assert codes(report) == ["GS305!", UNUSED]
@@ -138,7 +138,7 @@ def test_production_comes_before_ignores():
 
 def test_production_leaves_other_warnings():
     """Only the kinds listed for production become errors there."""
-    unused_ca = listeners.UNUSED_CLIENT_CA("unused", span=span(FILE, 1, 1))
+    unused_ca = listener_kinds.UNUSED_CLIENT_CA("unused", span=span(FILE, 1, 1))
     assert codes(make_report(draft("a: 1", unused_ca, production=True))) == ["GS303"]
 
 

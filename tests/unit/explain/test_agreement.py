@@ -1,6 +1,6 @@
-"""`explain` and the authorizer of a server agree, whatever the rules, callers and calls are.
+"""`explain` and the authorizer of a server agree for all rules, callers and calls.
 
-The authorizer is the real one; only the handshake that led to it is rehearsed. The same with
+The authorizer is the real one; only the handshake before it is simulated. The same with
 sockets, for a few configs: tests/integration/test_explain_agrees.py.
 """
 

@@ -208,7 +208,9 @@ class TestPeer:
         ):
             assert say(greeter) == "anonymous public False"
 
-    @pytest.mark.parametrize("context", [None, object(), "context"], ids=repr)
+    @pytest.mark.parametrize(
+        "context", [None, object(), "context"], ids=["none", "object", "text"]
+    )
     def test_foreign_context_is_a_type_error(self, context):
         """A context of another server is refused, not taken for an anonymous call."""
         with pytest.raises(TypeError, match="served by grpcsecure"):

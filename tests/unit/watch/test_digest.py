@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.findings import PATIENT
-from support.volumes import Volume, rename_over
+from support.mounted_files import Volume, rename_over
 
 from grpcsecure.watch.digest import WatchSet, digest, expand
 from grpcsecure.watch.directories import directories

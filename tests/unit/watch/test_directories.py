@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.volumes import Volume
+from support.mounted_files import Volume
 
 from grpcsecure.watch.digest import WatchSet
 from grpcsecure.watch.directories import Interest, directories

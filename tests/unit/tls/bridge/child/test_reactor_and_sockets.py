@@ -271,7 +271,9 @@ def test_directory_is_private_and_goes_away():
 
 def test_names_on_paths_are_freed_with_their_connection(monkeypatch):
     """Where there are no abstract names, the path goes away with the socket."""
-    monkeypatch.setattr("grpcsecure.tls.bridge.upstream_socket._HAS_ABSTRACT", False)
+    monkeypatch.setattr(
+        "grpcsecure.tls.bridge.child.upstream_socket._HAS_ABSTRACT", False
+    )
     with UpstreamDirectory() as directory:
         sock, name = open_upstream(directory.socket_path(0))
         path = name.removeprefix("unix:")

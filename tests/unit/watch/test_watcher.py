@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from support import many_swaps
+from support.mounted_files import rename_over
 from support.process import run_program
 from support.swaps import SCENARIOS
-from support.volumes import rename_over
 from support.watching import PATIENCE, Witness
 
 from grpcsecure.watch import mounts

@@ -18,7 +18,7 @@ from support.bridge import eventually
 from support.guarded import KINDS, knock
 from support.servers import ask, assemble, custom, plaintext, running, say
 from support.services import PATIENCE, reply
-from support.silence import Silent, counted, known, silent_calls
+from support.silent_clients import Silent, counted, known, silent_calls
 
 from grpcsecure.model.authorization import Authorization
 from grpcsecure.server.grpcio import sync_server as arrivals
