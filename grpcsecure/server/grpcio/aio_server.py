@@ -209,7 +209,7 @@ class _RequestReader(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._given: asyncio.Queue[Any] = asyncio.Queue()
         self._read: asyncio.Future[Exception | None] = loop.create_future()
-        halfway = _Halfway(loop, self._tell)
+        halfway = _Halfway(loop, self._notify)
         super().__init__(halfway, None, [_Finder()], [], (), None)
 
     async def read(self, call: Any) -> Exception | None:
