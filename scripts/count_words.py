@@ -1,7 +1,7 @@
 """Counts turns of phrase that CONTRIBUTING.md asks to avoid, per 10,000 words.
 
-    python scripts/count_words.py            # the figures of the whole tree
-    python scripts/count_words.py PATH…      # each place below these paths
+python scripts/count_words.py            # the figures of the whole tree
+python scripts/count_words.py PATH…      # each place below these paths
 """
 
 from __future__ import annotations
