@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from grpcsecure.server.app import Server, load
     from grpcsecure.server.rpc.call_context import peer
 
-# Written here, not asked of importlib.metadata, whose import takes as long as YAML's.
+# A literal, because importing `importlib.metadata` takes as long as importing YAML.
 __version__ = "0.1.0"
 
 __all__ = [
@@ -76,7 +76,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name from its home on first use (PEP 562)."""
+    """Import a public name from its module on first use (PEP 562)."""
     for home, names in _HOMES.items():
         if name in names:
             from importlib import import_module

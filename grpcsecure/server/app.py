@@ -83,7 +83,7 @@ def make_server(
     Args:
         loaded: the config.
         environ: where a reload looks up `${VAR}`.
-        interceptors: of grpcio, outermost first.
+        interceptors: grpcio server interceptors, outermost first.
 
     Raises:
         ConfigError: the config has errors; its `report` has the findings.
@@ -95,7 +95,7 @@ def make_server(
 
 
 class Server:
-    """A configured server; starts and stops once: what has stopped starts no more.
+    """A configured server. It starts and stops once; it cannot be started again.
 
     With `with`, it serves in the background: threads, or an event loop in a thread of
     its own. With `async with`, an asyncio server runs on the caller's loop.
@@ -119,7 +119,7 @@ class Server:
         self._loaded = loaded
         self._document = loaded.document
         self._environ = environ
-        self._upkeep: Maintenance | None = None
+        self._maintenance: Maintenance | None = None
         self._is_reload_due = False
         self._services = loaded.services
         self._in_force = InForce(
@@ -137,10 +137,10 @@ class Server:
         self._interval: float | None = None
         self._has_stopped = False
         self._finished = True
-        # One that is reentrant: a signal handler may call `stop` during a `stop`.
+        # Reentrant, because a signal handler may call `stop` during a `stop`.
         self._stopping = threading.RLock()
-        #: Called with the reason, on a thread of its own, if the server can no longer
-        #: serve all of its listeners: it is then time to `stop` it, there or elsewhere.
+        #: Called with the reason, on a separate thread, if the server can no longer
+        #: serve all of its listeners. Call `stop` then, in the callback or elsewhere.
         self.on_failure: Callable[[str], None] | None = None
         self.report = report
         self.addresses: dict[str, str] = {}
@@ -168,18 +168,20 @@ class Server:
         return __version__
 
     def start(self) -> None:
-        """Create the servicers, bind every listener, serve; all of it or nothing.
+        """Create the servicers, bind every listener and serve.
+
+        If any listener cannot be bound, none of them serves.
 
         Raises:
             BindError: an address cannot be listened on.
             StartupError: a servicer could not be created, or does not serve.
-            GrpcSecureError: the server has started, or stopped, already.
+            GrpcSecureError: the server was started or stopped before.
         """
         self.begin()
         self.look_after()
 
     def begin(self) -> None:
-        """Do the first half of `start`: serve, and reload nothing yet.
+        """Run the first half of `start`: serve, but do not reload anything yet.
 
         Raises:
             BindError: as `start`.
@@ -200,15 +202,15 @@ class Server:
         self._interval = _set_switch_interval(self.config)
 
     def look_after(self) -> None:
-        """Do the second half of `start`: watch files, connections and dates."""
+        """Run the second half of `start`: watch files, connections and dates."""
         if self._background is not None:
-            self._begin_upkeep(self._background.ports)
+            self._begin_maintenance(self._background.ports)
 
     def stop(self, grace: float | None = None) -> bool:
         """Drain and stop: health NOT_SERVING, no new calls, running ones may finish.
 
-        If another thread stops it already, this one waits for that, and returns the
-        same.
+        If another thread is already stopping the server, wait for that thread and
+        return the same result.
 
         Args:
             grace: seconds for the running calls; `server.shutdown_grace` by default.
@@ -217,7 +219,7 @@ class Server:
             Whether every call could finish; False means that calls were cut.
 
         Raises:
-            GrpcSecureError: the server runs on an event loop, by `async with`.
+            GrpcSecureError: the server was started on an event loop with `async with`.
         """
         if self._on_loop is not None:
             raise GrpcSecureError(
@@ -226,30 +228,30 @@ class Server:
         with self._stopping:
             if self._background is not None:
                 self._has_stopped = True
-                self._end_upkeep()
+                self._end_maintenance()
                 self._finished = self._background.stop(self._grace(grace))
                 self._background = None
                 self._auditor.close()
             return self._finished
 
     def reload(self) -> None:
-        """Read the config and its files anew, now; returns at once.
+        """Request a reload of the config and its files, and return at once.
 
-        What became of it is one line of the log `grpcsecure.reload`. Files that change
-        are noticed without this.
+        The result is one line in the log `grpcsecure.reload`. Changed files are
+        noticed without this call.
         """
-        self._is_reload_due = True  # for an upkeep that begins only now
-        if self._upkeep is not None:
-            self._upkeep.reload()
+        self._is_reload_due = True  # for a maintenance thread that is just starting
+        if self._maintenance is not None:
+            self._maintenance.reload()
 
     @property
     def generation(self) -> int:
-        """The generation in force; counts up with each reload that is applied."""
+        """The generation in force; each applied reload increases it by one."""
         return self._in_force.snapshot.generation
 
     @property
     def policy_summary(self) -> str:
-        """What decides about calls, and how many methods it reaches, in words."""
+        """Summary of the rules: the default, their number, the methods they reach."""
         if self.config.authorization is None:
             return "none: every call is allowed"
         from grpcsecure.server.policy_summary import summarize_policy
@@ -258,7 +260,7 @@ class Server:
 
     @property
     def watched(self) -> str:
-        """What is watched for changes, in words."""
+        """Summary of the watched files: their number and the interval of checks."""
         seen, settings = self._loaded.seen, self.config.reload
         assert seen is not None  # noqa: S101 - its files have been read
         files = len(seen.states)
@@ -266,23 +268,23 @@ class Server:
         interval = render_duration(settings.interval)
         return f"{files} file{'s' * (files != 1)}, {how}every {interval}"
 
-    def _begin_upkeep(self, ports: Ports) -> None:
-        # Not at start-up: nothing in it is needed before the server is ready.
+    def _begin_maintenance(self, ports: Ports) -> None:
+        # Imported late: the server does not need this module until it is ready.
         from grpcsecure.server.reload.maintenance import start_maintenance
 
-        self._upkeep = start_maintenance(
+        self._maintenance = start_maintenance(
             self._loaded, self._in_force, ports, environ=self._environ
         )
         if self._is_reload_due:
-            self._upkeep.reload()
+            self._maintenance.reload()
 
-    def _end_upkeep(self) -> None:
+    def _end_maintenance(self) -> None:
         _restore_switch_interval(self._interval)
-        if self._upkeep is not None:
-            self._upkeep.stop()
+        if self._maintenance is not None:
+            self._maintenance.stop()
 
     def cut(self) -> None:
-        """End the running calls now; a `stop` that waits in another thread returns."""
+        """End the running calls now, so that a `stop` in another thread returns."""
         if self._background is not None:
             self._background.cut()
 
@@ -309,7 +311,7 @@ class Server:
         self.addresses = await on_loop.start()
         self._on_loop = on_loop
         self._interval = _set_switch_interval(self.config)
-        self._begin_upkeep(on_loop.ports)
+        self._begin_maintenance(on_loop.ports)
         return self
 
     async def __aexit__(
@@ -322,15 +324,16 @@ class Server:
             await asyncio.to_thread(self.stop)
             return
         self._has_stopped = True
-        await asyncio.to_thread(self._end_upkeep)
+        await asyncio.to_thread(self._end_maintenance)
         await self._on_loop.stop(self._grace(None))
         self._on_loop = None
         await asyncio.to_thread(self._auditor.close)
 
     def _failed(self, reason: str) -> None:
-        """Tell `on_failure`; called by the bridge's supervisor, or on the event loop.
+        """Call `on_failure` on a new thread.
 
-        `stop` waits for both, so that it could not be called there.
+        This method runs on the thread of the bridge's supervisor or on the event loop.
+        `stop` waits for both, so `on_failure` could not call `stop` there.
         """
         if self.on_failure is None:
             return
@@ -342,17 +345,17 @@ class Server:
         )
         try:
             thread.start()
-        except RuntimeError:  # the system has none left, which may be what failed
+        except RuntimeError:  # no threads left, which may be the failure itself
             self.on_failure(reason)
 
     def _grace(self, grace: float | None) -> float:
         return self.config.server.shutdown_grace if grace is None else grace
 
     def _assemble(self) -> tuple[Assembly, Runtime]:
-        """Learn what unannotated factories return, then put the parts together."""
+        """Create the servicers of unannotated factories, then assemble the server."""
         if self._background is not None or self._on_loop is not None:
             raise GrpcSecureError("the server has started already")
-        if self._has_stopped:  # its audit is closed
+        if self._has_stopped:  # its auditor is closed
             raise GrpcSecureError("the server has been stopped: load a new one")
         self._services = tuple(service.settled() for service in self._services)
         errors = [
@@ -372,7 +375,7 @@ class Server:
 
 
 def _set_switch_interval(config: ServerConfig) -> float:
-    """Set how long a thread may hold the interpreter; return what it was."""
+    """Set how long a thread may hold the interpreter; return the previous value."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(config.server.switch_interval)
     return before

@@ -1,7 +1,7 @@
-"""Events as text: one line each, as `event  key=value …` or as a JSON object.
+"""Rendering of events: one line each, as `event  key=value …` or as a JSON object.
 
-What clients choose (subjects, methods) is in there. Invariant: no value can make up a
-line, or a further field, of its own.
+Some values are chosen by clients (subjects, methods). Invariant: no value can forge
+another line or another field.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["clip", "escape", "render_json", "render_text"]
 
-#: Characters of one value that are shown; a path may have 100,000.
+#: The most characters of one value that are shown; a method path may have 100,000.
 _MOST_SHOWN = 1024
 
-#: Two spaces separate fields, so that only single ones inside a value stay as they are.
+#: Two spaces separate fields, so only single spaces inside a value stay unescaped.
 _SEPARATING = re.compile(r"^ +| +$|(?<= ) +")
 
 
 def escape(value: object) -> str:
-    """Return `value` as text without control characters, of a bounded length."""
+    """Return `value` as text of bounded length without control characters."""
     text = str(value)
     shown = "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode()
@@ -34,28 +34,29 @@ def escape(value: object) -> str:
 
 
 def clip(text: str) -> str:
-    """Return as much of a text as `escape` shows, for whoever has to keep it."""
+    """Cut a text to what `escape` shows of it, so that storing it is bounded."""
     return text[: _MOST_SHOWN + 1]
 
 
 def render_text(event: str, fields: Mapping[str, object]) -> str:
-    """Return `event  key=value …`; a list is its parts with commas, `-` if empty."""
-    return "  ".join((event, *(f"{key}={_spell(v)}" for key, v in fields.items())))
+    """Return `event  key=value …`; a list is joined with commas, or `-` if empty."""
+    return "  ".join((event, *(f"{key}={_render(v)}" for key, v in fields.items())))
 
 
-def _spell(value: object) -> str:
+def _render(value: object) -> str:
     if isinstance(value, list):
         return ",".join(map(escape, value)) or "-"
     return escape(value)
 
 
 def render_json(fields: Mapping[str, object]) -> str:
-    """Return a JSON object whose text can be read, without control characters.
+    """Return a readable JSON object without control characters.
 
-    JSON itself escapes a few of them only; others move text about in a viewer of logs.
+    JSON itself escapes only a few of them; the others (such as those that change the
+    direction of writing) rearrange text in a log viewer.
     """
     text = json.dumps(fields, default=str, ensure_ascii=False)
-    # Outside of its strings JSON is printable, and inside each character has an escape.
+    # JSON is printable outside its strings; inside, every character can be escaped.
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)

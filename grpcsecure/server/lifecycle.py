@@ -1,6 +1,6 @@
-"""The life of a served process: start, ready, drain on a signal, cut on the second.
+"""Lifecycle of a serving process: start, ready, drain on a signal, cut on the second.
 
-Owns the process's signal handlers while it runs; SIGHUP has it read its files anew. As
+Owns the process's signal handlers while the server runs; SIGHUP reloads the config. As
 PID 1 a process has no default handlers, so SIGTERM is always caught here.
 """
 
@@ -26,8 +26,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _T = TypeVar("_T")
 
-#: Seconds within which a signal is heard in any case.
-_HEARING = 0.5
+#: Seconds after which a pending signal is handled at the latest.
+_SIGNAL_CHECK_INTERVAL = 0.5
 
 
 def run(
@@ -39,22 +39,22 @@ def run(
 ) -> ExitCode:
     """Serve until a signal, then drain; return OK, or CUT if calls were cut.
 
-    A server that can no longer serve all of its listeners drains too, and CANNOT is
-    returned, whether calls were cut or not. `on_drain` is told the signal's name, or
-    what failed, and `on_cut` why running calls end early.
+    A server that can no longer serve all of its listeners drains too; then the result
+    is CANNOT, whether calls were cut or not. `on_drain` gets the name of the signal or
+    the reason of the failure, `on_cut` the reason why running calls end early.
 
     Raises:
         StartupError: the server could not start.
         KeyboardInterrupt: a second signal came while it was starting.
     """
-    # A SimpleQueue may be filled from a signal handler: its put is reentrant. Text is
-    # what failed, None says that the drain is over.
+    # A SimpleQueue may be filled from a signal handler: its `put` is reentrant. A text
+    # is the reason of a failure; None means that the drain is over.
     received: SimpleQueue[signal.Signals | str | None] = SimpleQueue()
     server.on_failure = received.put
     is_starting = True
 
     def note(number: int, _frame: object) -> None:
-        # Nothing else ends a servicer that hangs while it is created.
+        # The only way to end a servicer that hangs while it is created.
         if is_starting and not received.empty():
             raise KeyboardInterrupt
         received.put(signal.Signals(number))
@@ -91,7 +91,7 @@ def _drain(
     received: SimpleQueue[signal.Signals | str | None],
     on_cut: Callable[[str], None],
 ) -> ExitCode:
-    """Stop in a thread, so that this one hears the second signal."""
+    """Stop in another thread, so that this one can react to the second signal."""
     finished: list[bool] = []
 
     def stop() -> None:
@@ -117,19 +117,20 @@ def _drain(
 def _next(received: SimpleQueue[_T]) -> _T:
     """Wait for the next event.
 
-    Handlers run in this thread and between two instructions of Python only. A signal
-    that another thread was interrupted by, or this one just before it begins to wait,
-    ends no wait: without a timeout it would be heard with the next one.
+    Signal handlers run only in this thread, between two Python instructions. A signal
+    that was delivered to another thread, or to this one just before it began to wait,
+    does not interrupt the wait: without a timeout its handler would not run until the
+    next signal.
     """
     while True:
         try:
-            return received.get(timeout=_HEARING)
+            return received.get(timeout=_SIGNAL_CHECK_INTERVAL)
         except Empty:
             continue
 
 
 def notify_systemd(state: str) -> None:
-    """Tell the service manager, if there is one (sd_notify(3), a datagram)."""
+    """Send `state` to the service manager, if there is one (sd_notify(3))."""
     target = os.environ.get("NOTIFY_SOCKET", "")
     if not target.startswith(("/", "@")):
         return
@@ -139,4 +140,4 @@ def notify_systemd(state: str) -> None:
             channel.connect(address)
             channel.sendall(state.encode())
     except OSError:
-        return  # nobody listens any more: not worth dying for
+        return  # the service manager's socket is gone: keep serving

@@ -1,4 +1,4 @@
-"""The rules of a config in one line: how many there are, and what they reach."""
+"""Summary of the rules of a config in one line: their number and what they reach."""
 
 from __future__ import annotations
 

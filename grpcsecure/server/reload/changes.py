@@ -1,4 +1,4 @@
-"""What differs between two snapshots, in words for the line of a reload."""
+"""Human-readable differences between two snapshots, for the log line of a reload."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_NAMED = 5
 
 
 def describe_changes(old: Snapshot, new: Snapshot) -> list[str]:
-    """Return what changed, a part each; an empty list is the same meaning."""
+    """Return one text per change; an empty list means that nothing changed."""
     return [*_materials(old, new), *_policy(old, new)]
 
 
@@ -99,7 +99,7 @@ def _authorization(
 def _named(
     old: Sequence[Identity] | Sequence[Rule], new: Sequence[Identity] | Sequence[Rule]
 ) -> str:
-    """Say which are there now (+), are gone (-), or say something else (~)."""
+    """List the names that were added (+), removed (-) or changed (~)."""
     before, after = ({one.name: one for one in some} for some in (old, new))
     parts = [f"- {name}" for name in before if name not in after]
     for name, one in after.items():

@@ -1,7 +1,8 @@
-"""When to say that a certificate will expire, and how long it still lives.
+"""Schedule of the warnings about a certificate's expiry, and its remaining lifetime.
 
-Pure: certificates and the time come in. A long-lived certificate is announced 30, 7
-and 1 days ahead, a short-lived one when a third of its life is left.
+Pure: certificates and the time are arguments. Warnings about a long-lived certificate
+are due 30, 7 and 1 days ahead, about a short-lived one when a third of its lifetime is
+left.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ _MINUTE = 60
 
 
 def _announcements(certificate: Certificate) -> Iterator[timedelta]:
-    """Yield how long before its end a certificate is announced, longest first.
+    """Yield how long before the expiry each warning is due, longest first.
 
-    A renewal is due when a third of the life is left, as ACME clients have it; what
-    lies before that would be said of every certificate as soon as it is issued.
+    A renewal is due when a third of the lifetime is left, as in ACME clients. A warning
+    before that point would come as soon as a short-lived certificate is issued.
     """
     third = (certificate.not_after - certificate.not_before) / 3
     if third < _DAYS[0]:
@@ -40,18 +41,18 @@ def _announcements(certificate: Certificate) -> Iterator[timedelta]:
 
 
 def stage(certificate: Certificate, now: datetime) -> int:
-    """Return how many announcements of its end are due by `now`; 0 is none."""
+    """Return how many warnings about the expiry are due by `now`."""
     left = certificate.not_after - now
     return sum(left <= ahead for ahead in _announcements(certificate))
 
 
 def has_little_left(certificate: Certificate, now: datetime) -> bool:
-    """Whether its end has been announced at least once, so that a renewal is due."""
+    """Whether at least one warning about the expiry is due, and so a renewal."""
     return stage(certificate, now) > 0
 
 
 def render_rest(certificate: Certificate, now: datetime) -> str:
-    """Say how long it still lives: `61 days (2027-01-23)`, `3 hours (…)`, `expired`."""
+    """Return the rest of its lifetime: `61 days (2027-01-23)`, `expired since …`."""
     seconds = (certificate.not_after - now).total_seconds()
     if seconds < 0:
         return f"expired since {certificate.not_after:%Y-%m-%d %H:%M} UTC"

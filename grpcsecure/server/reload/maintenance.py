@@ -1,7 +1,8 @@
-"""What a running server looks after: files that change, certificates that expire.
+"""Background maintenance of a running server: reloads, expiry, invalid connections.
 
-Two threads: the watcher's tries reloads, the other one looks at the clock. Invariant:
-whatever goes wrong in here, the server goes on with what is in force.
+Two threads: the watcher's attempts reloads; the other one checks dates and connections
+periodically. Invariant: if anything fails in here, the server goes on with the snapshot
+in force.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ __all__ = ["ExpiryWatch", "Maintenance", "start_maintenance"]
 
 _LOGGER = logging.getLogger("grpcsecure.server")
 
-#: Seconds between two looks at connections and dates.
+#: Seconds between two checks of connections and dates.
 _TICK = 1.0
 
 
 class ExpiryWatch:
-    """Announces the end of certificates in force, each stage of it once."""
+    """Logs the expiry of certificates in force, once per stage (see `expiry`)."""
 
     def __init__(self, in_force: InForce, remind: Callable[[datetime], None]) -> None:
         self._in_force = in_force
@@ -44,7 +45,7 @@ class ExpiryWatch:
         self._announced: dict[str, int] = {}
 
     def check(self, now: datetime) -> None:
-        """Log what is due by `now`."""
+        """Log the warnings that are due by `now`."""
         announced: dict[str, int] = {}
         is_new = False
         for listener, role, certificate in _in_force(self._in_force.snapshot):
@@ -74,14 +75,14 @@ def _in_force(snapshot: Snapshot) -> Iterator[tuple[str, str, Certificate]]:
 
 
 class Maintenance:
-    """Both threads of one server, from `start` to `stop`.
+    """The two maintenance threads of one server, from `start` to `stop`.
 
     Args:
         seen: digest of the files in force, taken before they were read.
-        reloader: tries reloads.
+        reloader: attempts reloads.
         settings: the `reload` block.
-        expiry: looks at the dates of certificates.
-        sweep: looks at open connections.
+        expiry: checks the dates of certificates.
+        sweep: checks the open connections.
     """
 
     def __init__(
@@ -111,12 +112,12 @@ class Maintenance:
         )
 
     def start(self) -> None:
-        """Begin to look after things."""
+        """Start both threads."""
         self._watcher.start()
         self._thread.start()
 
     def stop(self) -> None:
-        """End both threads, after waiting some seconds for what they are doing.
+        """End both threads, after waiting some seconds for their current work.
 
         A reload that takes longer than that may still be put in force afterwards.
         """
@@ -127,11 +128,11 @@ class Maintenance:
             self._thread.join(_TICK)
 
     def reload(self) -> None:
-        """Try a reload now, also if no file has changed; returns at once."""
+        """Request a reload even if no file has changed, and return at once."""
         self._watcher.trigger()
 
     def check_now(self) -> None:
-        """Look at connections and dates now."""
+        """Check connections and dates now rather than at the next tick."""
         self._wake.set()
 
     def _run(self) -> None:
@@ -148,17 +149,17 @@ class Maintenance:
 def start_maintenance(
     loaded: Loaded, in_force: InForce, ports: Ports, *, environ: Mapping[str, str]
 ) -> Maintenance:
-    """Begin to look after a server that has started.
+    """Start the maintenance of a server that has started.
 
     Args:
-        loaded: what it was started with.
-        in_force: holds its snapshot.
-        ports: where it listens.
+        loaded: the config that the server was started with.
+        in_force: holds the server's snapshot.
+        ports: the server's listening side.
         environ: where a reload looks up `${VAR}`.
     """
     assert loaded.seen is not None  # noqa: S101 - its files have been read
     config = in_force.snapshot.config
-    lapsed = ConnectionSweeper(
+    sweeper = ConnectionSweeper(
         ports.views,
         in_force,
         ports.close_connections,
@@ -166,15 +167,15 @@ def start_maintenance(
         clock=time.monotonic,
     )
     reloader = Reloader(loaded, in_force, environ=environ, prepare=ports.prepare)
-    upkeep = Maintenance(
+    maintenance = Maintenance(
         loaded.seen,
         reloader=reloader,
         settings=config.reload,
         expiry=ExpiryWatch(in_force, reloader.remind),
-        sweep=lapsed.sweep,
+        sweep=sweeper.sweep,
     )
-    upkeep.start()
-    return upkeep
+    maintenance.start()
+    return maintenance
 
 
 def _log_polling(reason: str) -> None:

@@ -1,7 +1,7 @@
-"""One attempt at a reload: read all anew, check it as at start-up, swap it whole.
+"""Reload attempts: read everything again, check it as at start-up, swap it whole.
 
-Invariants: a snapshot is applied as a whole or not at all; every attempt says so in
-exactly one line; and what is rejected leaves everything as it was.
+Invariants: a snapshot is applied as a whole or not at all; every attempt logs exactly
+one line; a rejected attempt changes nothing.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ _LOGGER = logging.getLogger("grpcsecure.reload")
 
 
 class Reloader:
-    """Tries reloads of what one server was started with, on one thread.
+    """Attempts reloads of one server's config, always on one thread.
 
     Args:
-        loaded: what it was started with.
-        in_force: holds the snapshot that is replaced.
+        loaded: the config that the server was started with.
+        in_force: holds the snapshot that a reload replaces.
         environ: where `${VAR}` is looked up.
-        prepare: has the engines prepare material, and returns what puts it in force;
-            raises `SwapError` if they do not take it.
+        prepare: lets the TLS engines prepare key material, and returns the function
+            that puts it in force; raises `SwapError` if an engine rejects it.
 
     Attributes:
-        on_applied: is called after each swap.
-        watch: is told the digest of the files to watch from then on.
+        on_applied: called after each swap.
+        watch: called with the digest of the files to watch from then on.
     """
 
     def __init__(
@@ -68,21 +68,22 @@ class Reloader:
         self._prepare = prepare
         self.on_applied: Callable[[], None] = _do_nothing
         self.watch: Callable[[Digest], None] = _watch_nothing
-        #: What was rejected last and has not been mended, with what was said of it.
+        #: Log fields of the last rejection; None once a later attempt succeeded.
         self._rejected: dict[str, object] | None = None
 
     def attempt(self, *, last: bool) -> AttemptOutcome:
-        """Try once; see `Watcher`.
+        """Attempt one reload; see `Watcher`.
 
         Args:
-            last: whether what is incomplete is not waited for any longer.
+            last: whether to reject an incomplete change instead of waiting for the
+                rest of it.
         """
         now = datetime.now(timezone.utc)
         try:
             return self._attempt(now, last=last)
         except Exception as error:
-            # A mistake of ours, or a config that breaks what has no check: it is no
-            # reason to be silent, and what is in force stays.
+            # A bug in grpcsecure, or a config that fails in a way no check foresees.
+            # The attempt still logs its line, and the snapshot in force stays.
             _LOGGER.debug("reload.failed", exc_info=True)
             return self._log_rejected([f"{type(error).__name__}: {error}"], now)
 
@@ -112,8 +113,9 @@ class Reloader:
     ) -> AttemptOutcome:
         document = loaded.document
         assert document is not None  # noqa: S101 - the caller looked
-        # If it is rejected, both are watched: what is named now, and what would do if
-        # the config went back. Their digest is of before they are read, like any.
+        # If the reload is rejected, the files of both configs are watched: those of the
+        # new config, and those of the old one in case the user reverts to it. As
+        # always, the digest is taken before the files are read.
         new, old = document.config, self._in_force.snapshot.config
         name = loaded.source.name
         either = digest(watch_set(name, old).joined(watch_set(name, new)))
@@ -128,9 +130,10 @@ class Reloader:
         return self._reject(_errors(loaded), now, last=last, may_be_incomplete=files)
 
     def _loses_rules(self, loaded: Loaded) -> bool:
-        """Whether a config has no rules any more, and so allows every call.
+        """Whether a config no longer has rules, and so allows every call.
 
-        One that is being written in pieces looks like that too, up to its rules.
+        A config file that is still being written looks the same until its rules are
+        there.
         """
         document = loaded.document
         assert document is not None  # noqa: S101 - the caller looked
@@ -177,8 +180,8 @@ class Reloader:
         except SwapError as error:
             return self._log_rejected([str(error)], now)
         new.warm_up()
-        # From here on nothing may fail. The rules come first: a client that a new CA
-        # lets in must not be judged by the old ones.
+        # From here on nothing may fail. The rules come first: a client that only the
+        # new CA verifies must not be judged by the old rules.
         self._in_force.snapshot = new
         commit()
         self._loaded = loaded
@@ -219,7 +222,7 @@ class Reloader:
         _LOGGER.error(event, extra=fields)
 
     def remind(self, now: datetime) -> None:
-        """Say again what was rejected, as a certificate in force is about to expire."""
+        """Log the last rejection again if a certificate in force will soon expire."""
         leaf = _first_to_expire(self._in_force.snapshot)
         if (
             self._rejected is not None
@@ -230,17 +233,17 @@ class Reloader:
 
 
 def _do_nothing() -> None:
-    """For whoever need not know of a swap."""
+    """Ignore a swap; the default of `on_applied`."""
 
 
 def _watch_nothing(_seen: Digest) -> None:
-    """For whoever asks for attempts without a watcher."""
+    """Ignore the digest; the default of `watch`, for attempts without a watcher."""
 
 
 def _log_attempt(
     event: str, fields: dict[str, object], warnings: Sequence[Finding]
 ) -> None:
-    """Log what came of an attempt, in one line with the warnings about it."""
+    """Log the outcome of an attempt and its warnings in one line."""
     level = logging.INFO
     if warnings:
         level = logging.WARNING
@@ -249,7 +252,7 @@ def _log_attempt(
 
 
 def _new_warnings(before: Loaded, after: Loaded) -> list[Finding]:
-    """Return what `serve` would warn of at a start, and has not said before."""
+    """Return the warnings of `after` that `before` did not have."""
     known = {(one.code, one.message) for one in make_report(before.draft()).findings}
     return [
         finding

@@ -1,4 +1,4 @@
-"""Which keys of a changed config need a restart: all but those that are listed live.
+"""Finds the changed config keys that need a restart: all keys not listed in `LIVE`.
 
 Pure: two configs in, the keys that differ out. A key that is missing in `LIVE` needs a
 restart, so that a new setting is never half applied.
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["LIVE", "keys_that_need_a_restart"]
 
-#: The keys that a reload applies, and what then changes; `*` is any listener. The table
-#: in docs/rotation.md is made from it.
+#: The keys that a reload applies, and the effect of each; `*` is any listener. The
+#: table in docs/rotation.md is generated from it.
 LIVE = {
     "identities": "the next call of each client is decided by the new identities",
     "authorization": "the next call is decided by the new rules; its tests run first",
     "production": "decides which findings reject the reload",
-    "server.error_detail": "what the next refused caller is told",
+    "server.error_detail": "the error text that the next refused caller receives",
     "listeners.*.tls.certificate": "the next handshake presents it",
     "listeners.*.tls.private_key": "the next handshake uses it",
     "listeners.*.tls.client_ca": "the next handshake, and the next call of each client",
@@ -67,7 +67,7 @@ def _listener(old: Listener, new: Listener) -> Iterator[KeyPath]:
 
 
 def _changed_tls(old: TlsSettings, new: TlsSettings) -> list[str]:
-    """Return the keys that differ; `engine` only where another one would serve."""
+    """Return the keys that differ; `engine` only if a different engine would serve."""
     return [
         key
         for key in _changed(old, new)
