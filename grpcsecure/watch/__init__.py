@@ -1,4 +1,4 @@
-"""Watched files: a digest of their contents, events as hints, and when to try a reload.
+"""File watching: a digest of contents, file system events, and when to try a reload.
 
-Knows no TLS: the config file is watched by the same code as certificates.
+Knows nothing of TLS: the config file is watched by the same code as certificates.
 """

@@ -1,8 +1,9 @@
-"""When to try a reload: pure, the clock and what was read are passed in.
+"""Debouncing: decides when to try a reload.
 
-Events are hints, differing contents the truth. Invariants: without a difference nothing
-is tried, unless somebody asks for it; what was tried once is not tried again; two tries
-for changes are at least one settle time apart.
+Does no I/O: the caller passes in the time and the digest of the files. An event only
+hints at a change; a different digest proves it. Invariants: a reload is tried only if
+the digest differs or `trigger` was called; the same contents are not tried twice; two
+tries for changes are at least one settle time apart.
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ __all__ = [
     "DebounceStep",
 ]
 
-#: Seconds without a further change after which one has settled; and after how many a
-#: reload is tried while changes go on and on.
+#: Seconds without a further change after which a change counts as complete, and the
+#: seconds after which a reload is tried even though the files keep changing.
 SETTLE = 0.2
 SETTLE_AT_MOST = 1.0
 
-#: Seconds that the other half of a pair gets to appear.
+#: Seconds to wait for the other file of a key and certificate pair.
 INCOMPLETE_FOR = 5.0
 
 
 class AttemptOutcome(Enum):
-    """What a try came to: a final answer, or a key and certificate not yet a pair."""
+    """The result of a try: final, or a key and a certificate do not match yet."""
 
     SETTLED = auto()
     INCOMPLETE = auto()
 
 
 class DebounceStep(Enum):
-    """What to do after a look; after `LAST_TRY` an incomplete pair is final."""
+    """The next step after a check; after `LAST_TRY` an incomplete pair is final."""
 
     NOTHING = auto()
     TRY = auto()
@@ -43,14 +44,15 @@ class DebounceStep(Enum):
 
 
 class Debounce:
-    """Decides when to look at the files, and when to try a reload.
+    """Decides when to check the files, and when to try a reload.
 
-    Driven by one thread: `look` when it is `due`, `tried` when that said to try.
+    Used by one thread, which calls `advance` when a check is `due`, and `tried` after
+    each try that `advance` asked for.
 
     Args:
-        seen: the contents in force; contents of any kind are compared with `==`.
-        now: seconds of a monotonic clock, here and everywhere.
-        interval: seconds within which a change is tried that nothing hints at.
+        seen: the contents in force, a value of any type that supports `==`.
+        now: seconds of a monotonic clock; the same clock for all methods.
+        interval: seconds within which a change is tried that no event hinted at.
         settle: see `SETTLE`.
     """
 
@@ -64,59 +66,61 @@ class Debounce:
         self._content = seen
         self._since = now
         self._first: float | None = None
-        self._looked = now - self._pause
+        self._checked = now - self._pause
         self._hinted: float | None = None
-        self._poked = False
+        self._triggered = False
         self._step = DebounceStep.NOTHING
         self._final_at: float | None = None
 
     @property
     def due(self) -> float:
-        """When to look next; at first, at once."""
-        if self._poked:
-            return self._looked
-        due = self._looked + self._pause
+        """The time of the next check. The first one is due immediately."""
+        if self._triggered:
+            return self._checked
+        due = self._checked + self._pause
         if self._hinted is not None:
-            # The first hint gets a look at once, a storm of them two per settle time.
-            due = min(due, max(self._hinted, self._looked + self._settle / 2))
+            # Check immediately after the first hint; if many follow each other, twice
+            # per settle time.
+            due = min(due, max(self._hinted, self._checked + self._settle / 2))
         if self._first is not None:
             due = min(due, self._settled_at(self._first))
         if self._final_at is not None:
-            # The other half may come where no events do.
-            due = min(due, self._final_at, self._looked + self._settle)
+            # The other file may appear on a file system without events.
+            due = min(due, self._final_at, self._checked + self._settle)
         return due
 
     def hint(self, now: float) -> None:
-        """Something happened near the files."""
+        """Note an event at time `now`: the files may have changed."""
         self._hinted = now
 
     def trigger(self) -> None:
-        """Have the next look, which is due now, lead to a try in any case."""
-        self._poked = True
+        """Make a check due now, and make it lead to a try even without a change."""
+        self._triggered = True
 
     def advance(self, now: float, content: object) -> DebounceStep:
-        """Take what the files hold, read after `now`, and say what to do."""
+        """Return the next step, given the contents that were read after time `now`."""
         if content != self._content:
-            # It changed after the look before this one, and then the hints say when.
+            # The change came after the previous check; if there were hints, the last
+            # of them is the time of it.
             self._since = now if self._hinted is None else self._hinted
             self._content = content
-        self._looked = now
+        self._checked = now
         self._hinted = None
         self._step = self._next_step(now)
         return self._step
 
     def tried(self, now: float, outcome: AttemptOutcome) -> None:
-        """Take what came of trying the contents of the last look."""
+        """Note the outcome of trying the contents of the last check."""
         self._tried = self._content
         self._first = None
-        self._poked = False
+        self._triggered = False
         if outcome is AttemptOutcome.SETTLED or self._step is DebounceStep.LAST_TRY:
             self._final_at = None
         elif self._final_at is None:
             self._final_at = now + INCOMPLETE_FOR
 
     def replace(self, now: float, seen: object) -> None:
-        """Go on with other files, whose contents were `seen` and then tried."""
+        """Switch to another set of files, whose contents `seen` were tried already."""
         self._tried = self._content = seen
         self._first = None
         self._hinted = now
@@ -124,7 +128,7 @@ class Debounce:
     def _next_step(self, now: float) -> DebounceStep:
         if self._final_at is not None and now >= self._final_at:
             return DebounceStep.LAST_TRY
-        if self._poked:
+        if self._triggered:
             return DebounceStep.TRY
         if self._content == self._tried:
             self._first = None

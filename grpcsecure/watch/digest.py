@@ -1,7 +1,7 @@
-"""The files that a running server depends on, and what is in them now.
+"""The set of files that a running server depends on, and a digest of their contents.
 
-A digest of contents is the truth about whether anything changed: times and events are
-not. Judges nothing; that a file is missing or unreadable is a value like any other.
+Only the digest decides whether anything changed; modification times and events do not.
+A missing or unreadable file is a value like any other, not an error.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Digest", "WatchSet", "digest", "expand", "is_glob", "listed"]
 
-#: How the files end that count in a directory of certificates.
+#: The file name endings that count in a directory of certificates.
 _SUFFIXES = (".pem", ".crt", ".cer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchSet:
-    """What is watched; all paths are absolute.
+    """The files to watch; all paths are absolute.
 
     A pattern is a file, a directory of certificates, or a glob (`expand`).
     """
@@ -36,7 +36,7 @@ class WatchSet:
     patterns: tuple[str, ...] = ()
 
     def joined(self, other: WatchSet) -> WatchSet:
-        """Return what either of the two watches."""
+        """Return the union of both sets."""
         return WatchSet(
             files=tuple(dict.fromkeys(self.files + other.files)),
             patterns=tuple(dict.fromkeys(self.patterns + other.patterns)),
@@ -52,9 +52,9 @@ class Digest:
     states: Mapping[Path, str] = field(repr=False)
 
     def joined(self, other: Digest) -> Digest:
-        """Return the digest of what either watches; of what both do, this one's.
+        """Return the union of both digests; for a file in both, this one's state.
 
-        So a file that was read after this digest was taken stays judged by it.
+        So a file that was read after this digest was taken is still compared with it.
         """
         watch = self.watch.joined(other.watch)
         matches = {**other._by_pattern(), **self._by_pattern()}
@@ -65,7 +65,7 @@ class Digest:
         )
 
     def changed_since(self, earlier: Digest) -> tuple[Path, ...]:
-        """Return the files that came, went or changed since then, sorted."""
+        """Return the files that were added, removed or changed since then, sorted."""
         paths = sorted({*self.states, *earlier.states})
         return tuple(
             path for path in paths if self.states.get(path) != earlier.states.get(path)
@@ -78,8 +78,8 @@ class Digest:
 def digest(watch: WatchSet) -> Digest:
     """Read all files of `watch`, following links; never fails.
 
-    Whoever goes on to read the files takes the digest first: what changes in between
-    is then a difference from it, and not lost.
+    Callers that go on to read the files must take the digest first: a change in
+    between then differs from the digest and is not lost.
     """
     matches = tuple(expand(pattern) for pattern in watch.patterns)
     paths = dict.fromkeys(chain(watch.files, *matches))
@@ -92,17 +92,17 @@ def _state(path: Path) -> str:
     raw = read_raw(path)
     if isinstance(raw, UnreadableFile):
         return raw.reason
-    # Mode and owner too: the checks judge them, and would judge anew after a chmod.
+    # With mode and owner: checks depend on them, and must run again after a chmod.
     return f"{hashlib.sha256(raw.data).hexdigest()} {raw.permissions:o} {raw.owner}"
 
 
 def expand(pattern: str) -> tuple[Path, ...]:
-    """Return the files that an absolute path or glob means now, sorted.
+    """Return the files that an absolute path or glob stands for now, sorted.
 
-    A directory means the certificates right in it, hidden ones not; a glob never
-    descends (`**` is `*`). A path without wildcards means itself, also while it is
-    missing, and so does a directory that cannot be listed, of a glob too: whoever reads
-    it finds out, and does not take what is in there for gone.
+    A directory stands for the certificates directly in it, without hidden ones; a glob
+    never descends (`**` is `*`). A path without wildcards stands for itself, even if it
+    is missing. So does a directory that cannot be listed, also one of a glob: reading
+    it then fails, instead of its files being taken for deleted.
     """
     if os.path.isdir(pattern):
         return _certificates_in(pattern)
@@ -116,7 +116,7 @@ def expand(pattern: str) -> tuple[Path, ...]:
 
 
 def listed(pattern: str) -> Iterator[tuple[str, bool]]:
-    """Give the directories that are listed for a pattern; are their files its own?"""
+    """Yield the directories listed for a pattern, and whether they hold its files."""
     if os.path.isdir(pattern):
         yield pattern, True
     elif is_glob(pattern) and "\0" not in pattern:
@@ -130,14 +130,14 @@ def listed(pattern: str) -> Iterator[tuple[str, bool]]:
 
 
 def _unlisted(pattern: str) -> Iterator[Path]:
-    """Give what a glob would look into and cannot; `glob` passes over it in silence."""
+    """Yield the directories a glob cannot list, which `glob` silently skips."""
     for directory, _ in listed(pattern):
         try:
             os.scandir(directory).close()
         except NotADirectoryError:
             continue
         except FileNotFoundError:
-            # Not of what wildcards found, which may be a link to nothing.
+            # A directory that wildcards found may be a dangling link: skip that.
             if pattern.startswith(f"{directory}/") and not is_glob(directory):
                 yield Path(directory)
         except OSError:
@@ -145,7 +145,7 @@ def _unlisted(pattern: str) -> Iterator[Path]:
 
 
 def is_glob(pattern: str) -> bool:
-    """Whether wildcards in it are meant: a file really called `a[1].pem` is itself."""
+    """Whether a pattern has wildcards; an existing file `a[1].pem` is not a glob."""
     return glob.has_magic(pattern) and not os.path.lexists(pattern)
 
 

@@ -1,8 +1,9 @@
-"""Where a change of a watched file can be seen: the directories on the way to it.
+"""The directories to watch for changes of a file: every one on the way to it.
 
-Opening a file looks up one name after another, through every link. Whatever makes the
-same path mean other bytes touches one of those names (`..data` of a Kubernetes volume,
-a link of a link, a renamed parent), so each directory is watched for its names.
+Opening a file looks up one name after another and follows every symbolic link. A change
+that makes the same path lead to other bytes touches one of those names (`..data` of a
+Kubernetes volume, a link to a link, a renamed parent). So every directory on the way is
+watched for its names.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Interest", "directories"]
 
-#: As many links as Linux follows in one path.
+#: The number of symbolic links that Linux follows in one path.
 _MAX_LINKS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interest:
-    """What matters in a directory: these names, or all of them (None).
+    """The names to watch in a directory; None means all of them.
 
-    With `contents`, it matters what is written to them; without, only that a name
-    comes, goes, or means another thing.
+    With `contents`, writes to the files matter as well; without, only that a name
+    appears, disappears or is replaced.
     """
 
     names: frozenset[str] | None
     contents: bool
 
     def joined(self, other: Interest) -> Interest:
-        """Return what matters to either."""
+        """Return the union of both interests."""
         names = None
         if self.names is not None and other.names is not None:
             names = self.names | other.names
@@ -44,9 +45,10 @@ class Interest:
 
 
 def directories(watch: WatchSet) -> dict[Path, Interest]:
-    """Return every real directory in which a change of `watch` can show; never fails.
+    """Return every real directory where a change of `watch` can be seen; never fails.
 
-    Where a path leads to nothing, the last one is where the missing name would appear.
+    For a path that does not exist, the last directory is the one in which the missing
+    name would appear.
     """
     survey = _Survey()
     for path in watch.files:
@@ -60,7 +62,7 @@ def directories(watch: WatchSet) -> dict[Path, Interest]:
 
 
 class _Survey:
-    """Collects the lookups of many paths; each parent of them is walked to once."""
+    """Collects the lookups of many paths, and walks to each parent only once."""
 
     def __init__(self) -> None:
         self._names: dict[str, set[str]] = {}
@@ -69,7 +71,7 @@ class _Survey:
         self._reached: dict[str, str | None] = {"": "/"}
 
     def follow(self, path: str) -> None:
-        """Note all lookups of an absolute path."""
+        """Record all lookups of an absolute path."""
         parent, _, name = path.rpartition("/")
         if parent not in self._reached:
             self._reached[parent] = self._walk("/", parent)
@@ -78,7 +80,7 @@ class _Survey:
             self._walk(here, name)
 
     def list(self, path: str, *, contents: bool) -> None:
-        """Note the lookups of a directory, all of whose names matter."""
+        """Record the lookups of a directory, and that all of its names matter."""
         reached = self._walk("/", path)
         if reached is not None:
             self._names.setdefault(reached, set())
@@ -96,7 +98,7 @@ class _Survey:
         }
 
     def _walk(self, here: str, path: str) -> str | None:
-        """Look up names as the kernel does; return the real directory it ends in."""
+        """Look up names as the kernel does; return the real directory of the last."""
         ahead = path.split("/")[::-1]
         links = 0
         while ahead:
@@ -107,7 +109,7 @@ class _Survey:
                 here = os.path.dirname(here)
                 continue
             entry = os.path.join(here, name)
-            target, kind = _what_is(entry)
+            target, kind = _link_and_type(entry)
             self._names.setdefault(here, set()).add(name)
             if kind == stat.S_IFDIR:
                 here = entry
@@ -122,8 +124,8 @@ class _Survey:
         return here
 
 
-def _what_is(entry: str) -> tuple[str, int]:
-    """Return where a link leads, and the type of what is there (0: nothing)."""
+def _link_and_type(entry: str) -> tuple[str, int]:
+    """Return the target, if it is a link, and the file type (0 if it is missing)."""
     try:
         kind = stat.S_IFMT(os.lstat(entry).st_mode)
         return (os.readlink(entry) if kind == stat.S_IFLNK else ""), kind

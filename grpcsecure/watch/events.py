@@ -1,7 +1,8 @@
-"""Events of directories, from watchdog: its only home, and imported late.
+"""File system events of directories, from watchdog.
 
-Never recursive, and never an event for reading: a reload that reads must not cause the
-next one. Invariant: whatever is wrong with events, files are polled all the same.
+The only module that imports watchdog, and itself imported late. Watches are never
+recursive, and never for reading: a reload that reads files must not cause the next one.
+Invariant: files are also polled, so no failure of events hides a change.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DirectoryEvents"]
 
-#: A name comes, goes, or means something else.
+#: A name appears, disappears or is replaced.
 _OF_NAMES: tuple[type[FileSystemEvent], ...] = (
     events.DirCreatedEvent,
     events.DirDeletedEvent,
@@ -40,8 +41,8 @@ _OF_NAMES: tuple[type[FileSystemEvent], ...] = (
     events.FileMovedEvent,
 )
 
-#: Written to, its mode changed (an event of its own since watchdog 7), or closed after
-#: writing; not opened, and not closed after reading.
+#: A file was written to, its mode changed (a separate event since watchdog 7), or it
+#: was closed after writing. Opening, and closing after reading, are left out.
 _OF_CONTENTS: tuple[type[FileSystemEvent], ...] = (
     events.FileModifiedEvent,
     getattr(events, "FileAttribEvent", events.FileModifiedEvent),
@@ -50,14 +51,14 @@ _OF_CONTENTS: tuple[type[FileSystemEvent], ...] = (
 
 
 class DirectoryEvents:
-    """Calls `hint`, on a thread of watchdog's, when something of interest happens.
+    """Calls `hint`, on a watchdog thread, when a directory's `Interest` is touched.
 
     Raises:
-        OSError: no more inotify instances, or descriptors, can be had.
+        OSError: the limit of inotify instances, or of descriptors, is reached.
     """
 
     def __init__(self, hint: Callable[[], None]) -> None:
-        # What it has to say, that events were lost, changes nothing for us.
+        # It logs only that events were lost, which polling makes up for.
         logger = logging.getLogger("watchdog")
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.CRITICAL)
@@ -72,10 +73,10 @@ class DirectoryEvents:
         return len(self._watched)
 
     def watch(self, wanted: Mapping[Path, Interest]) -> bool:
-        """Watch these directories and no others; return whether that is a change.
+        """Watch these directories and no others; return whether the set changed.
 
-        After a change the caller looks again where its files are: before it, what
-        happened there was not heard.
+        If it changed, the caller must determine its directories again: events from
+        before the change were missed.
 
         Raises:
             OSError: the limit of inotify watches is reached.
@@ -98,8 +99,8 @@ class DirectoryEvents:
                 changed = True
         return changed
 
-    def unheard(self) -> str | None:
-        """Say which directory changes without events, or None: they all have them."""
+    def polling_reason(self) -> str | None:
+        """Return which directory sends no events and why; None if all send them."""
         for (device, _), watched in self._watched.items():
             if device not in self._eventless:
                 self._eventless[device] = eventless(device)
@@ -114,7 +115,7 @@ class DirectoryEvents:
         self._observer.join()
 
     def _readable(self, found: _Found) -> _Found:
-        """Leave out what inotify refuses (EACCES): watchdog would not say so."""
+        """Drop directories that inotify refuses (EACCES); watchdog hides that error."""
         readable: _Found = {}
         self._unreadable = None
         for identity, (path, interest) in found.items():
@@ -132,7 +133,7 @@ class DirectoryEvents:
                 handler, str(path), event_filter=[*_OF_NAMES, *of_contents]
             )
         except (FileNotFoundError, NotADirectoryError):
-            return False  # gone already: its parent tells
+            return False  # deleted meanwhile: its parent sends an event
         self._watched[identity] = _Watched(
             path=path, contents=interest.contents, handler=handler, handle=handle
         )
@@ -140,9 +141,10 @@ class DirectoryEvents:
 
 
 def _by_identity(wanted: Mapping[Path, Interest]) -> _Found:
-    """Key by device and inode: a directory that was replaced is another one.
+    """Key directories by device and inode, as inotify does.
 
-    And one that is mounted twice is the same: inotify has one watch for it.
+    So a directory that was replaced counts as another one, and one that is mounted
+    twice counts once: inotify has one watch for it.
     """
     found: _Found = {}
     for path, interest in wanted.items():
@@ -160,7 +162,7 @@ def _by_identity(wanted: Mapping[Path, Interest]) -> _Found:
 
 
 class _Handler(events.FileSystemEventHandler):
-    """Tells what matters in one directory from the rest."""
+    """Filters the events of one directory by name."""
 
     def __init__(
         self, directory: str, names: frozenset[str] | None, hint: Callable[[], None]
@@ -171,14 +173,16 @@ class _Handler(events.FileSystemEventHandler):
         self._hint = hint
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Hint when one of the names is meant, or the directory itself.
+        """Call the hint if the event concerns one of the names, or the directory.
 
-        The kind of event says nothing: a swap is a move here, a write elsewhere.
+        The type of the event is ignored: replacing a file is a move with one program
+        and a write with another.
         """
         for path in (event.src_path, event.dest_path):
             name = os.fsdecode(path)
             if name == self.directory:
-                # Only its end comes through the filter; nothing comes after it.
+                # Of the directory itself only the deletion passes the filter; no
+                # events follow it.
                 self.is_dead = True
                 self._hint()
             elif name and (self.names is None or os.path.basename(name) in self.names):
@@ -193,7 +197,7 @@ class _Watched:
     handle: ObservedWatch
 
     def serves(self, wanted: tuple[Path, Interest] | None) -> bool:
-        """Whether it watches what is wanted, but for the names."""
+        """Whether this watch fits what is wanted; the names may differ."""
         if wanted is None:
             return False
         path, interest = wanted

@@ -1,7 +1,8 @@
-"""File systems whose changes come without events: other machines make them.
+"""Detection of file systems that send no inotify events.
 
-inotify(7): "does not report events ... on network filesystems", nor for what a FUSE
-server or a hypervisor's host changes.
+Their files are changed by another machine or process. inotify(7): "does not report
+events ... on network filesystems", nor for changes made by a FUSE server or by a
+hypervisor's host.
 """
 
 from __future__ import annotations
@@ -15,18 +16,22 @@ _MOUNTS = Path("/proc/self/mountinfo")
 
 _EVENTLESS = frozenset(
     [
-        *("9p", "drvfs", "prl_fs", "vboxsf", "virtiofs", "vmhgfs"),  # of the host
-        *("afs", "cifs", "ncpfs", "nfs", "nfs4", "smb3", "smbfs"),  # of a server
-        *("beegfs", "ceph", "gfs2", "gpfs", "lustre", "ocfs2"),  # of a cluster
-        "fuse",  # of a program; `fuseblk` is a disk
+        # Shared by the host of a virtual machine.
+        *("9p", "drvfs", "prl_fs", "vboxsf", "virtiofs", "vmhgfs"),
+        # Served by another machine.
+        *("afs", "cifs", "ncpfs", "nfs", "nfs4", "smb3", "smbfs"),
+        # Shared by a cluster.
+        *("beegfs", "ceph", "gfs2", "gpfs", "lustre", "ocfs2"),
+        # Served by a program. `fuseblk`, a local disk, sends events.
+        "fuse",
     ]
 )
 
 
 def eventless(device: int) -> str | None:
-    """Return the type of the file system on `device` (`st_dev`), if it has no events.
+    """Return the type of the file system on `device` (`st_dev`) if it sends no events.
 
-    None means that it has, or that nothing is known of it.
+    None means that it sends events, or that its type is unknown.
     """
     try:
         text = _MOUNTS.read_text(errors="surrogateescape")
@@ -37,7 +42,7 @@ def eventless(device: int) -> str | None:
 
 
 def parse_mounts(text: str) -> dict[str, str]:
-    """Return the type of the file system by its device, as proc(5) gives both."""
+    """Parse `/proc/self/mountinfo` (proc(5)): file system types by `major:minor`."""
     types = {}
     for line in text.splitlines():
         mount, _, source = line.partition(" - ")

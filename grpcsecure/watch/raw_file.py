@@ -1,4 +1,4 @@
-"""One regular file, read whole: its bytes, mode bits and owner, or why not."""
+"""Reading of one regular file as a whole: its bytes, mode bits and owner."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_BYTES", "RawFile", "UnreadableFile", "read_raw"]
 
-#: A bundle of every public CA has a quarter of a MiB, a list of 80,000 revoked
-#: certificates all of it.
+#: The most that is read of one file. A bundle of all public CAs has a quarter of a MiB,
+#: a CRL of 80,000 revoked certificates about 4 MiB.
 MAX_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnreadableFile:
-    """A file that could not be read, and why, in the words of a message."""
+    """A file that could not be read, and why, as the end of a message."""
 
     reason: str
     is_missing: bool = False
@@ -28,7 +28,7 @@ class UnreadableFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawFile:
-    """What lies on disk: all of a file's bytes, mode bits (`0o640`), owner (a uid)."""
+    """The content of a file, its mode bits (`0o640`) and its owner (a uid)."""
 
     permissions: int
     owner: int

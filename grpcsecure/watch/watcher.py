@@ -1,7 +1,7 @@
-"""The thread that watches: looks when something hints at a change, and every interval.
+"""The watcher thread: checks the files after an event, and once per interval.
 
-Joins events, digests and `Debounce`; what a reload is, it does not know. Invariant:
-whatever goes wrong while watching or trying, the thread lives and goes on polling.
+Combines events, digests and `Debounce`; knows nothing of what a reload does. Invariant:
+no error while watching or trying ends the thread; it goes on polling.
 """
 
 from __future__ import annotations
@@ -27,37 +27,37 @@ __all__ = ["ReloadAttempt", "Watcher"]
 
 _LOGGER = logging.getLogger("grpcsecure.reload")
 
-#: How often watches are planned anew when each plan finds the links changed again.
+#: How often the directories to watch are determined again if links change meanwhile.
 _MAX_PLANS = 3
 
-#: Seconds that `stop` waits for an attempt that is running.
+#: Seconds that `stop` waits for a running attempt.
 _STOP_TIMEOUT = 5.0
 
 
 class ReloadAttempt(Protocol):
-    """Reads the files and puts them in force, or not; may call `Watcher.replace`."""
+    """Tries a reload: reads the files and applies them; may call `Watcher.replace`."""
 
     def __call__(self, *, last: bool) -> AttemptOutcome:
-        """Try, on the watcher's thread.
+        """Try a reload, on the watcher's thread.
 
         Args:
-            last: what is incomplete now is not waited for any longer: it is rejected.
+            last: whether to reject an incomplete pair instead of waiting for the rest.
         """
 
 
 class Watcher:
-    """Calls `attempt` once for each change of the files that `seen` is a digest of.
+    """Calls `attempt` once for each change of the files in the digest `seen`.
 
-    Methods may be called from any thread, `poke` from a signal handler too.
+    Methods may be called from any thread, `trigger` also from a signal handler.
 
     Args:
         seen: `digest` of the files in force, taken before they were read.
         attempt: tries a reload.
-        interval: seconds within which a change is found that no event tells of.
+        interval: seconds within which a change is found if no event reports it.
         events: whether to use events, or polling only.
         settle: seconds without a further change after which a reload is tried.
-        on_polling: is told, on the watcher's thread, why there are no events after
-            all: one line. At most once.
+        on_polling: called on the watcher's thread, at most once, if events turn out
+            to be unavailable; its argument is the reason, one line.
     """
 
     def __init__(  # noqa: PLR0913 - most are settings, and named
@@ -78,11 +78,12 @@ class Watcher:
         )
         self._polling_reason = None if events else "events are off"
         self._events: DirectoryEvents | None = None
-        # A SimpleQueue may be filled from a signal handler: its put is reentrant. The
-        # news is in these attributes, each written by others and taken by the thread.
+        # `SimpleQueue.put` is reentrant, so a signal handler may call it. It only wakes
+        # the thread: the requests are in the attributes below, which other threads set
+        # and the watcher thread resets.
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._hinted_at: float | None = None
-        self._poked = False
+        self._triggered = False
         self._replacement: Digest | None = None
         self._stopping = False
         self._thread = threading.Thread(
@@ -91,15 +92,15 @@ class Watcher:
 
     @property
     def polling_reason(self) -> str | None:
-        """Why changes are found by polling only, all or some; None: events tell."""
+        """Why some or all changes are found by polling only; None if events work."""
         return self._polling_reason
 
     def start(self) -> None:
-        """Start watching; a change since `seen` is found at once."""
+        """Start watching; a change since `seen` is found immediately."""
         self._thread.start()
 
     def stop(self) -> bool:
-        """Watch no longer; return False if an attempt still runs after some seconds.
+        """Stop watching; return False if an attempt still runs after some seconds.
 
         No further attempt is made. May be called by an attempt, and before `start`.
         """
@@ -111,31 +112,32 @@ class Watcher:
         return not self._thread.is_alive()
 
     def trigger(self) -> None:
-        """Have an attempt made now, changed or not."""
-        self._poked = True
+        """Request an attempt now, whether or not the files have changed."""
+        self._triggered = True
         self._wake.put(None)
 
     def replace(self, seen: Digest) -> None:
         """Watch the files of another digest from now on, taken before they were read.
 
         Called by an attempt whose config names other files: on success with those, on
-        failure with both (`WatchSet.joined`), as mending either is worth an attempt.
+        failure with both (`WatchSet.joined`), because a fix of either is to be tried.
         """
         self._replacement = seen
         self._wake.put(None)
 
     def _hint(self) -> None:
         self._hinted_at = time.monotonic()
-        if self._wake.empty():  # a storm of events needs one awakening
+        if self._wake.empty():  # many events need only one wake-up
             self._wake.put(None)
 
     def _run(self) -> None:
-        # Not before it runs: watchdog takes a while to import, and `start` none.
+        # Here and not in `start`, which must return at once: importing watchdog takes
+        # a while.
         if self._polling_reason is None:
             self._open_events()
         try:
             while not self._stopping:
-                self._take_news()
+                self._take_requests()
                 now = time.monotonic()
                 if now >= self._debounce.due:
                     self._check(now)
@@ -144,12 +146,12 @@ class Watcher:
         finally:
             self._close_events()
 
-    def _take_news(self) -> None:
+    def _take_requests(self) -> None:
         hinted_at, self._hinted_at = self._hinted_at, None
         if hinted_at is not None:
             self._debounce.hint(hinted_at)
-        if self._poked:
-            self._poked = False
+        if self._triggered:
+            self._triggered = False
             self._debounce.trigger()
         replacement, self._replacement = self._replacement, None
         if replacement is not None:
@@ -163,8 +165,8 @@ class Watcher:
                 self._wake.get_nowait()
 
     def _check(self, now: float) -> None:
-        # Watch first, then read: what changes after that is heard.
-        self._plan()
+        # Watch first, then read: a later change then causes an event.
+        self._watch_directories()
         step = self._debounce.advance(now, digest(self._watch))
         if step is DebounceStep.NOTHING or self._stopping:
             return
@@ -180,27 +182,27 @@ class Watcher:
             from grpcsecure.watch.events import DirectoryEvents
 
             self._events = DirectoryEvents(self._hint)
-        except Exception as error:  # noqa: BLE001 - no failure of events is one of ours
+        except Exception as error:  # noqa: BLE001 - polling works without any events
             self._fall_back(error)
 
-    def _plan(self) -> None:
+    def _watch_directories(self) -> None:
         if self._events is None:
             return
         try:
             for _ in range(_MAX_PLANS):
                 if not self._events.watch(directories(self._watch)):
                     break
-        except Exception as error:  # noqa: BLE001 - no failure of events is one of ours
+        except Exception as error:  # noqa: BLE001 - polling works without any events
             self._fall_back(error)
             return
-        if self._polling_reason is None and (reason := self._events.unheard()):
-            self._log(reason)
+        if self._polling_reason is None and (reason := self._events.polling_reason()):
+            self._report_polling(reason)
 
     def _fall_back(self, error: Exception) -> None:
-        """Do without events for good: what is short is better not asked for again."""
+        """Poll from now on: a scarce resource is not requested a second time."""
         self._close_events()
         if self._polling_reason is None:
-            self._log(getattr(error, "strerror", None) or str(error))
+            self._report_polling(getattr(error, "strerror", None) or str(error))
 
     def _close_events(self) -> None:
         events, self._events = self._events, None
@@ -208,7 +210,7 @@ class Watcher:
             with suppress(Exception):
                 events.stop()
 
-    def _log(self, reason: str) -> None:
+    def _report_polling(self, reason: str) -> None:
         self._polling_reason = reason
         if self._on_polling is not None:
             try:
