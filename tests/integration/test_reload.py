@@ -23,7 +23,7 @@ from support.reloading import (
     text_of,
 )
 
-from grpcsecure.server.reload.reloader import reloader as reload
+from grpcsecure.server.reload import reloader as reload
 from grpcsecure.tls.bridge.parent import control_client as line
 
 #: What nothing can be made of.
