@@ -13,15 +13,20 @@ help:
 	@echo "make check    ruff (docstrings too), mypy --strict"
 	@echo "make interop  the tests with clients of other languages (needs Go, Node, openssl)"
 
-# One environment for all targets, made anew when the project file changes.
-$(VENV)/.made: pyproject.toml
+# One environment, in two steps: the package alone is enough to serve; tests and checks
+# add their tools. Made anew when the project file changes.
+$(VENV)/.package: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.made: $(VENV)/.package
 	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/pip install --quiet --editable . --group test --group check
 	@touch $@
 
 # Development certificates live for 30 days.
-certs: $(VENV)/.made
+certs: $(VENV)/.package
 	@if [ ! -e certs/ca.pem ] || [ -n "$$(find certs/ca.pem -mtime +25)" ]; then \
 		$(BIN)/grpcsecure -q certs dev certs --force; fi
 
