@@ -1,1 +1,1 @@
-"""From text to a checked config: source, YAML, variables, profile, schema, model."""
+"""Config loading, from text to model: source, YAML, variables, profile, schema."""

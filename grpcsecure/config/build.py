@@ -1,7 +1,7 @@
-"""From a tree that fits the schema to the model; the last step of the pipeline.
+"""Builds the config model from a tree that fits the schema: the last step of loading.
 
-Knows units, addresses and paths. Invariant: a `ServerConfig` that comes out is correct
-by construction, so that nobody checks its parts again.
+Knows units, addresses and paths. Invariant: the resulting `ServerConfig` is correct by
+construction, so that later code does not check its parts again.
 """
 
 from __future__ import annotations
@@ -38,18 +38,21 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_DURATION", "build_config"]
 
-#: Seconds; timers of the interpreter end at 292 years, and patience well before.
+#: Longest duration in seconds. The interpreter's timers overflow at 292 years; no
+#: setting is useful at anything near that.
 MAX_DURATION = 366 * 86400.0
 
 
 def build_config(
     root: Mapping, *, directory: pathlib.Path
 ) -> tuple[ServerConfig | None, list[Finding]]:
-    """Return the config that `root` describes, or what only its parsers can refuse.
+    """Build the config from `root`, or return findings for values that do not parse.
+
+    The findings are about values that fit the schema's patterns but not their parsers.
 
     Args:
         root: a tree that fits the schema.
-        directory: where relative paths start.
+        directory: the base of relative paths.
     """
     reader = Reader(directory)
     config = _config(reader, Part(root, ()))

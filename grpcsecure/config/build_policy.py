@@ -1,6 +1,7 @@
-"""From the tree to who may call what: `identities` and `authorization`.
+"""Builds `identities` and `authorization` of the model from the tree.
 
-Knows how names and values of the policy are spelled, and nothing of what they match.
+Knows how names and values of the policy are spelled; what they match is decided in
+`policy`.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def build_identities(reader: Reader, top: Part) -> tuple[Identity, ...]:
 
 
 def build_authorization(reader: Reader, part: Part) -> Authorization:
-    """Return what the `authorization` block says."""
+    """Return the model of the `authorization` block."""
     tests = part.node("tests")
     audit = reader.given(
         part, audit=AuditLevel, audit_file=reader.path, audit_format=LogFormat
@@ -75,7 +76,7 @@ def build_authorization(reader: Reader, part: Part) -> Authorization:
     )
 
 
-#: The keys about the audit, by the names they have in its settings.
+#: The keys about the audit, each with the name of its field in `AuditSettings`.
 _AUDIT = {"audit": "level", "audit_file": "file", "audit_format": "format"}
 
 
@@ -105,16 +106,16 @@ def _criterion(reader: Reader, part: Part, key: str, node: Node) -> Criterion:
 
 
 def _absolute(pattern: str, directory: pathlib.Path) -> str:
-    """Return the path or glob, from the root on.
+    """Return a path or glob pattern as an absolute one.
 
-    The folder of the config is a folder, even if it is called `[old]`.
+    The config's directory is escaped in a glob: it may have a name such as `[old]`.
     """
     if glob.has_magic(pattern):
         directory = type(directory)(glob.escape(str(directory)))
     return str(directory / pattern)
 
 
-#: They refuse what the schema's patterns are too coarse for.
+#: Parsers that check more precisely than the patterns of the schema.
 _PARSERS: dict[MatcherKind, Callable[[str], object]] = {
     MatcherKind.SPIFFE: parse_spiffe_pattern,
     MatcherKind.URI: parse_uri_pattern,
@@ -167,7 +168,7 @@ def _test(reader: Reader, part: Part) -> PolicyTest:
     for key, node in entries:
         _check_metadata(reader, key, node, (*part.path, "metadata", key))
     return PolicyTest(
-        # The only text that the schema lets pass is `anonymous`.
+        # The only text that the schema allows here is `anonymous`.
         caller=None
         if caller is None or value_of(caller) is not None
         else _matcher(reader, Part(caller, (*part.path, "as"))),
@@ -180,5 +181,5 @@ def _test(reader: Reader, part: Part) -> PolicyTest:
 
 
 def _check_metadata(reader: Reader, key: str, node: Node, path: Path) -> None:
-    """Refuse what no `-bin` key can have: gRPC sends bytes as base64."""
+    """Report a value that a `-bin` key cannot have: gRPC sends bytes as base64."""
     reader.parsed(node, path, partial(parse_metadata_value, key))

@@ -1,6 +1,6 @@
-"""Characters that no config may have, because a reader cannot see what they do.
+"""Finds forbidden characters: those with an effect that a reader cannot see.
 
-Knows text and places only. Invariant: text that passes has the same lines in YAML
+Knows text and places only. Invariant: text without findings has the same lines in YAML
 1.1, YAML 1.2, editors and Python.
 """
 
@@ -23,9 +23,9 @@ __all__ = ["find_unseen"]
 #: Enough to see the pattern; a binary file has thousands.
 _MAX_FINDINGS = 5
 
-#: C0 and C1 controls but tab and line ends; line breaks of YAML 1.1 only (NEL, LS,
-#: PS); marks that reorder what is displayed (CVE-2021-42574); byte order marks in the
-#: middle; halves of UTF-16 pairs and non-characters, which YAML excludes.
+#: C0 and C1 controls except tab and line ends; line breaks of YAML 1.1 only (NEL, LS,
+#: PS); marks that reorder displayed text (CVE-2021-42574); byte order marks in the
+#: middle; UTF-16 surrogates and non-characters, which YAML excludes.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
     "\ufeff\ud800-\udfff\ufffe\uffff]"
@@ -34,7 +34,7 @@ _LINE_BREAK = re.compile("\r\n|\r|\n")
 
 
 def find_unseen(source: Source) -> Iterator[Finding]:
-    """Find the characters that a reader of the file cannot see, the first few."""
+    """Find the first few characters that a reader of the file cannot see."""
     text = source.text
     for count, match in enumerate(_UNSEEN.finditer(text)):
         if count == _MAX_FINDINGS:
@@ -46,6 +46,6 @@ def find_unseen(source: Source) -> Iterator[Finding]:
         yield kinds.CONTROL_CHARACTER(
             f"the character U+{ord(match[0]):04X} is not allowed",
             span=Span(source.name, line, column, line, column + 1),
-            label="a character that cannot be seen",
+            label="this character is invisible",
             help="remove it, or write it as an escape in double quotes",
         )

@@ -1,4 +1,4 @@
-"""A config without errors, with the places of its values: what the pipeline ends in."""
+"""The result of config loading: a config without errors, with the places of values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Document"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A config without errors, and where each of its values was written.
+    """A config without errors, with the place in the file of each value.
 
     `tree` is the effective config: variables replaced, the profile applied.
     """
@@ -29,7 +29,7 @@ class Document:
     profile: str | None
 
     def place(self, *path: str | int) -> Span:
-        """Return the place of the value at `path`, or of the deepest part there is."""
+        """Return the place of the value at `path`, or of the nearest parent."""
         return find(self.tree, path)[1]
 
     def is_list(self, *path: str | int) -> bool:
@@ -37,5 +37,5 @@ class Document:
         return isinstance(node_at(self.tree, path), Sequence)
 
     def key(self, *path: str | int) -> Span:
-        """Return the place of the key at `path`, or of the deepest part there is."""
+        """Return the place of the key at `path`, or of the nearest parent."""
         return find(self.tree, path)[0]

@@ -1,7 +1,7 @@
 """The effective config as YAML: variables and profile applied, defaults filled in.
 
-Knows the tree and the schema's defaults. Invariant: no value that may be a secret is
-in the text; without such values, the text is a config with the same meaning.
+Knows the tree and the schema's defaults. Invariants: the text has no value that may be
+a secret; if no value had to be redacted, the text is a config with the same meaning.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ __all__ = ["REDACTED", "render_effective"]
 
 REDACTED = "<redacted>"
 
-#: Keyword arguments whose values are not printed, by a word in their name.
+#: Words in the name of a keyword argument whose value is redacted.
 _SECRET = re.compile(
     r"pass(word|wd|phrase)?|pwd|secret|token|credential|auth|bearer|api_?key|(^|_)key"
     r"|cookie|session|salt|signature|dsn|connection_?string|(^|_)pin$|ur[il]$",
     re.IGNORECASE,
 )
 
-#: `://user:password@`; some programs take a slash in it, whatever RFC 3986 says.
+#: `://user:password@`; some programs accept a slash in it, against RFC 3986.
 _CREDENTIALS = re.compile(r"://[^/?#@\s]*:[^@]*@")
 
-#: Text that is the same without quotes in every YAML.
+#: Text that every version of YAML reads the same without quotes.
 _PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./:@+-]*")
 
 
 def render_effective(document: Document) -> str:
-    """Return the effective config of `document` as YAML, defaults marked.
+    """Return the effective config of `document` as YAML, with defaults marked.
 
-    Redacted are, in `with` and in the metadata of rules and tests: what came from a
-    variable; in `with`: what is called like a secret; anywhere: PEM text, and URLs with
-    a password in them.
+    These values are redacted: in `with` and in the metadata of rules and tests, those
+    that came from a variable; in `with`, those of a key that is named like a secret;
+    everywhere, PEM text and URLs with a password.
     """
     lines = [f"# effective config of {_comment(document.source.name)}"]
     if document.profile is not None:
@@ -62,7 +62,7 @@ def _comment(text: str) -> str:
 def _render_mapping(
     node: Mapping, part: Schema, path: Path, *, indent: str
 ) -> Iterator[str]:
-    """Render the keys of the schema in its order, then all others in theirs."""
+    """Render the schema's keys in schema order, then all other keys in file order."""
     properties: dict[str, Schema] = part.get("properties", {})
     others = part.get("additionalProperties")
     for key, below in properties.items():
@@ -121,7 +121,7 @@ def _render_item(item: Node, part: Schema, path: Path, *, indent: str) -> Iterat
 
 
 def _render_default(key: str, part: Schema, *, indent: str) -> Iterator[str]:
-    """Render what holds for a key that is not there, if anything does."""
+    """Render the default of a key that is absent, if it has one."""
     if "default" in part:
         yield f"{indent}{key}: {_value(part['default'])}  # default"
         return
@@ -167,7 +167,7 @@ def _value(value: object) -> str:
 
 
 def _number(value: object) -> str:
-    """Spell a number so that YAML 1.1 and 1.2 read the same."""
+    """Format a number so that YAML 1.1 and 1.2 read it alike."""
     text = repr(value)
     if "e" in text and "." not in text:
         return text.replace("e", ".0e")
@@ -175,7 +175,7 @@ def _number(value: object) -> str:
 
 
 def _text(text: str, *, is_key: bool = False) -> str:
-    """Spell text so that it is read back as it is: quoted unless that is certain."""
+    """Format text so that YAML reads it back unchanged: quoted in case of doubt."""
     if "-----BEGIN" in text or _CREDENTIALS.search(text):
         text = REDACTED
     if not is_key:
@@ -187,7 +187,8 @@ def _text(text: str, *, is_key: bool = False) -> str:
         and describe_legacy(text) is None
     ):
         return text
-    # JSON's escapes are YAML's; what is not printable has no business in a terminal.
+    # YAML has JSON's escapes. Unprintable characters are escaped, to keep them off
+    # the terminal.
     quoted = json.dumps(text, ensure_ascii=False)
     return "".join(c if c.isprintable() else _escape(c) for c in quoted)
 

@@ -1,7 +1,7 @@
-"""The pipeline as a whole: a source in, findings or a checked document out.
+"""The whole loading pipeline: takes a source, returns findings or a checked document.
 
-YAML, variables, profile, schema, model, in this order. Touches neither files nor the
-environment: both are handed in.
+The phases are YAML, variables, profile, schema, model, in this order. Reads neither
+files nor the environment: the caller passes both.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ __all__ = ["Parsed", "parse_config", "read_profile_names"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parsed:
-    """What came of a source: a document, or the phase that failed and why.
+    """The result of parsing a source: a document, or the failed phase with findings.
 
-    `failed` is `YAML` (with variables and profiles) or `schema`; None means that
-    `document` is there. `findings` are in the order of their places.
+    `failed` is `YAML` (which includes variables and profiles) or `schema`; if it is
+    None, `document` is set. `findings` are in the order of their places.
     """
 
     findings: tuple[Finding, ...]
@@ -50,26 +50,26 @@ class Parsed:
 def parse_config(
     source: Source, *, profile: str | None, environ: AbcMapping[str, str]
 ) -> Parsed:
-    """Parse and check `source`, up to what the file alone can say.
+    """Parse and check `source`, without reading any of the files that it names.
 
     Args:
         source: the text of the config.
         profile: the profile to apply, or None.
-        environ: where `${VAR}` is looked up.
+        environ: the variables for `${VAR}`.
 
     Raises:
         UsageError: the config has no such profile.
     """
-    with _no_garbage():
+    with _without_gc():
         return _parse(source, profile=profile, environ=environ)
 
 
 @contextmanager
-def _no_garbage() -> Iterator[None]:
-    """Look for no garbage while the block runs.
+def _without_gc() -> Iterator[None]:
+    """Disable garbage collection while the block runs.
 
-    A tree is large and has no cycles: for ten thousand rules, looking through it again
-    and again takes a third of the time.
+    A tree is large and has no cycles: for ten thousand rules, repeated collections take
+    a third of the loading time.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -113,9 +113,9 @@ def _apply(
     profile: str | None,
     environ: AbcMapping[str, str],
 ) -> tuple[Mapping | None, list[Finding]]:
-    """Replace the variables of the file and of the chosen profile, then merge.
+    """Replace the variables of the file and of the chosen profile, then merge the two.
 
-    The other profiles stay as they are: their variables need not be set here.
+    The other profiles are not expanded: their variables need not be set here.
     """
     chosen = find_profile(root, profile) if profile is not None else None
     entries = dict(root.entries)
@@ -125,7 +125,8 @@ def _apply(
     if profile is not None and chosen is not None:
         findings += check_patch(profile, chosen)
         parts.append(chosen.value)
-    # One mapping, so that a node that both share is expanded and reported once.
+    # One mapping, so that a node shared by both (an alias) is expanded and reported
+    # only once.
     joined = Mapping(
         entries={str(i): Entry(root.span, part) for i, part in enumerate(parts)},
         span=root.span,

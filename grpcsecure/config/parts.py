@@ -1,6 +1,6 @@
-"""What building the model from a tree needs everywhere: parts, values, parsers.
+"""Helpers for building the model from a tree: typed access to keys, values, parsers.
 
-Knows the tree and how a refusal becomes a finding, none of the config's keys.
+Knows the tree and turns a parser's error into a finding; knows no key of the config.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ __all__ = ["Part", "Reader", "items_of", "texts_of", "value_of"]
 
 
 class Part:
-    """A mapping of the tree, by the names of its keys."""
+    """A mapping of the tree with its path; gives access to the values by key."""
 
     def __init__(self, node: Node, path: Path) -> None:
         self.path = path
         self._entries = node.entries if isinstance(node, Mapping) else {}
 
     def node(self, key: str) -> Node | None:
-        """Return the value of a key, or None where the key is not there."""
+        """Return the value of a key, or None if the key is absent."""
         entry = self._entries.get(key)
         return entry.value if entry else None
 
     def items(self) -> Iterator[tuple[str, Node]]:
-        """Return the keys and their values, in file order."""
+        """Yield the keys and their values, in file order."""
         for key, entry in self._entries.items():
             yield key, entry.value
 
     def part(self, key: str) -> Part | None:
-        """Return the mapping under a key, or None where the key is not there."""
+        """Return the mapping under a key, or None if the key is absent."""
         node = self.node(key)
         return None if node is None else Part(node, (*self.path, key))
 
     def parts(self, key: str) -> Iterator[tuple[str, Part]]:
-        """Return the mappings under a key by their names; none without the key."""
+        """Yield name and value of each mapping under a key; none if it is absent."""
         part = self.part(key)
         for name, node in part.items() if part else ():
             yield name, Part(node, (*self.path, key, name))
 
 
 class Reader:
-    """Parses values, and keeps a finding for each that its parser refuses.
+    """Parses values, and collects a finding for each value that does not parse.
 
-    `directory` is where relative paths start.
+    `directory` is the base of relative paths.
     """
 
     def __init__(self, directory: pathlib.Path) -> None:
@@ -64,17 +64,18 @@ class Reader:
         self.directory = directory
 
     def path(self, text: str) -> pathlib.Path:
-        """Return the absolute path that `text` names."""
+        """Return the absolute form of the path `text`."""
         return self.directory / text
 
     def paths(self, node: Node | None) -> tuple[pathlib.Path, ...]:
-        """Return the absolute paths that a list names."""
+        """Return the absolute forms of the paths in a list."""
         return tuple(self.path(text) for text in texts_of(node))
 
     def given(self, part: Part, **parsers: Callable[[Any], object]) -> dict[str, Any]:
-        """Parse the keys that are there; the model has the defaults of the others.
+        """Parse the keys that are present; the model has the defaults of the others.
 
-        What cannot be parsed becomes a finding, and None in a model that nobody gets.
+        A value that does not parse becomes a finding and None; a model with such a None
+        is dropped by `build_config`.
         """
         given: dict[str, Any] = {}
         for key, parse in parsers.items():
@@ -84,7 +85,7 @@ class Reader:
         return given
 
     def parsed(self, node: Node, path: Path, parse: Callable[[Any], T]) -> T | None:
-        """Return what `parse` makes of a scalar: None, and a finding, if it refuses."""
+        """Parse a scalar with `parse`; on ValueError, add a finding and return None."""
         try:
             return parse(value_of(node))
         except ValueError as error:
@@ -92,7 +93,8 @@ class Reader:
             return None
 
     def _report(self, path: Path, node: Node, error: ValueError) -> None:
-        # The words of our own parsers; those of others would repeat the value.
+        # Only errors of this package's parsers (they begin with "expected") are shown;
+        # texts of the standard library would repeat the value.
         text = str(error)
         self.findings.append(
             kinds.INVALID_VALUE(
@@ -107,15 +109,15 @@ class Reader:
 
 
 def value_of(node: Node | None) -> object:
-    """Return the value of a scalar; of anything else, None."""
+    """Return the value of a scalar, or None for any other node."""
     return node.value if isinstance(node, Scalar) else None
 
 
 def items_of(node: Node | None) -> tuple[Node, ...]:
-    """Return the items of a list; of anything else, none."""
+    """Return the items of a list, or an empty tuple for any other node."""
     return node.items if isinstance(node, Sequence) else ()
 
 
 def texts_of(node: Node | None) -> tuple[str, ...]:
-    """Return the items of a list of text."""
+    """Return the items of a list as text."""
     return tuple(str(value_of(item)) for item in items_of(node))

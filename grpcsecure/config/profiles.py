@@ -1,7 +1,7 @@
-"""Profiles: a JSON Merge Patch (RFC 7396) over the file, with places kept.
+"""Profiles: JSON Merge Patches (RFC 7396) that are applied to the rest of the file.
 
 Knows nodes only. Invariant: every value in the result is a node of the file or of the
-patch, so that a finding about it points to where it was written.
+patch, so that a finding about it points to the place where it was written.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_patch", "find_profile", "merge_patch", "profile_names"]
 
-#: What a profile cannot change: it is read before any profile applies.
+#: Keys that a profile cannot change: they are read before any profile is applied.
 _FIXED = ("version", "profiles")
 
 
@@ -37,7 +37,8 @@ def find_profile(root: Mapping, name: str) -> Entry:
     """Return the profile called `name`.
 
     Raises:
-        UsageError: there is none; its text has the nearest name, or all of them.
+        UsageError: no profile has this name; the text suggests the nearest name, or
+            lists the first ten names.
     """
     profiles = root.entries.get("profiles")
     if profiles is not None and isinstance(profiles.value, Mapping):
@@ -55,11 +56,11 @@ def find_profile(root: Mapping, name: str) -> Entry:
 
 
 def check_patch(name: str, profile: Entry) -> Iterator[Finding]:
-    """Find what makes a profile unfit to be applied."""
+    """Find errors of a profile that prevent its application."""
     patch = profile.value
     if not isinstance(patch, Mapping):
         yield kinds.WRONG_TYPE(
-            f"the profile {quote(name)} is no mapping",
+            f"the profile {quote(name)} is not a mapping",
             span=profile.key,
             label="keys of a config are expected under it",
             help="write the keys it changes, or `{}` if it changes none",
@@ -70,15 +71,16 @@ def check_patch(name: str, profile: Entry) -> Iterator[Finding]:
             yield kinds.UNPATCHABLE_KEY(
                 f"the profile {quote(name)} changes `{key}`",
                 span=patch.entries[key].key,
-                label="no profile can change this",
+                label="a profile cannot change this key",
                 help=f"remove `{key}` from the profile",
             )
 
 
 def merge_patch(target: Node | None, patch: Node) -> Node:
-    """Return `target` with `patch` applied: RFC 7396, section 2.
+    """Return `target` with `patch` applied, as in RFC 7396, section 2.
 
-    Null in the patch removes; mappings merge; everything else replaces.
+    A null in the patch removes the key; mappings are merged; any other value replaces
+    the old one.
     """
     if not isinstance(patch, Mapping):
         return patch

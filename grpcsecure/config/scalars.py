@@ -1,7 +1,8 @@
-"""What an unquoted scalar is: YAML 1.2's core schema, and where YAML 1.1 differs.
+"""Resolves unquoted scalars by YAML 1.2's core schema; detects where YAML 1.1 differs.
 
-Knows text and values, no files and no places. Invariant: `resolve` is the core schema
-and nothing else; what other parsers make of the text is `legacy`, never a value here.
+Knows text and values, no files and no places. Invariant: `resolve` implements the core
+schema and nothing else; readings of other parsers (`legacy`) are described, never used
+as a value.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Value = str | int | float | bool | None
 #: Beyond 64 bits, JSON parsers and programs in other languages disagree.
 MAX_INTEGER = 2**63 - 1
 
-#: Longer digits are no 64-bit number, and converting them takes quadratic time.
+#: Longer text is not a 64-bit number, and converting it takes quadratic time.
 _MAX_DIGITS = 64
 
 _CONSTANTS: dict[str, Value] = {
@@ -32,7 +33,8 @@ _CONSTANTS: dict[str, Value] = {
     **{"-" + inf: -math.inf for inf in (".inf", ".Inf", ".INF")},
 }
 
-#: First characters of everything but text; all other text needs no further look.
+#: First characters of all scalars that may be other than text. Scalars that begin with
+#: another character are text and need no further check.
 _SUSPECTS = frozenset("+-.0123456789=FNOTYfnoty~")
 
 #: https://yaml.org/spec/1.2.2/#1032-tag-resolution
@@ -47,8 +49,8 @@ _PARSERS: dict[str, Callable[[str], Value]] = {
     "float": float,
 }
 
-#: https://yaml.org/type/bool.html without y and n, which hardly a parser implements,
-#: and which are good names of coordinates.
+#: https://yaml.org/type/bool.html without y and n: hardly any parser implements these,
+#: and they are good names of coordinates.
 _LEGACY_BOOL = frozenset(
     word
     for lower in ("yes", "no", "on", "off", "true", "false")
@@ -66,7 +68,7 @@ _LEGACY = re.compile(
     r"(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?)"
 )
 
-#: What YAML 1.2 never has. `007` is 7 in both, but text is what people mean by it.
+#: Kinds that YAML 1.2 never has. `007` is 7 in both, but people mean text by it.
 _LEGACY_WORDS = {
     "date": "a date",
     "base60": "a number of base 60",
@@ -94,16 +96,17 @@ def resolve(text: str) -> Value:
 
 
 def is_usable_number(value: float) -> bool:
-    """Whether every program reads the number alike: finite, and within 64 bits."""
+    """Whether every program reads the number alike: it is finite and fits 64 bits."""
     if isinstance(value, float):
         return math.isfinite(value)
     return -MAX_INTEGER - 1 <= value <= MAX_INTEGER
 
 
 def describe_legacy(text: str) -> str | None:
-    """Say what YAML 1.1 makes of the plain scalar `text`, if YAML 1.2 disagrees.
+    """Describe how YAML 1.1 reads the plain scalar `text`, if YAML 1.2 differs.
 
-    None: both read the same.
+    Returns:
+        A noun phrase such as "a boolean", or None if both read the same value.
     """
     if not text or text[0] not in _SUSPECTS:
         return None

@@ -1,8 +1,8 @@
-"""What the JSON Schema says of a config.
+"""Validates a config against the JSON Schema.
 
-A good config is recognised by jsonschema_rs alone; jsonschema, which is slow to load
-and knows why, is asked about bad ones only. Invariant: what either of them refuses
-has a finding.
+jsonschema_rs alone decides whether a config is valid. jsonschema, which is slow to load
+but reports the errors, runs for invalid configs only. Invariant: a config that either
+of them rejects has a finding.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_FINDINGS", "check_schema", "load_schema", "schema_text"]
 
-#: More mistakes than this are one mistake, repeated.
+#: Most findings of one run: beyond this number, they repeat one mistake.
 MAX_FINDINGS = 1000
 
 
 def check_schema(root: Mapping) -> list[Finding]:
-    """Find where `root` does not fit the schema."""
+    """Return a finding for each place where `root` does not fit the schema."""
     instance = plain(root)
     if is_valid(instance):
         return []
@@ -48,18 +48,18 @@ def check_schema(root: Mapping) -> list[Finding]:
 
 
 def is_valid(instance: object) -> bool:
-    """Whether `instance` fits the schema: yes or no, within microseconds."""
+    """Whether `instance` fits the schema; takes microseconds."""
     try:
         return bool(_fast_validator().is_valid(instance))
     except ValueError:
-        # It cannot even represent the instance; jsonschema or nobody can say why.
+        # jsonschema_rs cannot represent the instance; jsonschema may find the reason.
         return False
 
 
 def find_errors(instance: object) -> list[Error]:
-    """Return the errors of `instance` that are worth a finding, as jsonschema's.
+    """Return jsonschema's errors of `instance` that deserve a finding.
 
-    Where a value has the wrong type, what else is wrong with it follows from that.
+    If a value has the wrong type, its other errors follow from that and are dropped.
     """
     found = _explaining_validator().iter_errors(instance)
     errors = list(itertools.islice(found, MAX_FINDINGS))
@@ -93,7 +93,10 @@ def _explaining_validator() -> Validator:
 def _check_pattern(
     _validator: Validator, pattern: str, instance: object, _schema: object
 ) -> Iterator[Error]:
-    """JSON Schema's `pattern`: Python's `$` alone also matches before a line's end."""
+    r"""Check JSON Schema's `pattern` with `\Z` for `$`.
+
+    Python's `$` also matches before a line end at the end of the text.
+    """
     import re
 
     import jsonschema
@@ -104,7 +107,7 @@ def _check_pattern(
 
 
 def _distinct(findings: list[Finding]) -> list[Finding]:
-    """Drop repetitions: a value that aliases share is wrong in one place only."""
+    """Drop duplicates: a value shared by aliases is reported once, where it stands."""
     seen: set[tuple[str, Span | None, str]] = set()
     distinct = []
     for finding in findings:

@@ -1,6 +1,6 @@
 """The JSON Schema of the config as text and as data.
 
-Knows where the file is and how the schema refers to its parts, not what it says.
+Knows where the file is and how `$ref` works, but not the content of the schema.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ def schema_text() -> str:
     It is package data in a wheel, and the checkout's `schemas/` in an editable install.
     """
     package = Path(__file__).parent.parent
-    # The loader that imported this module reads it, from a zip too, as
-    # importlib.resources would, whose import takes longer than all of this package.
+    # The loader that imported this module reads the file, also from a zip archive.
+    # importlib.resources would do the same, but its import takes longer than that of
+    # this whole package.
     loader: Any = __spec__.loader
     try:
         data: bytes = loader.get_data(str(package / _FILE))
@@ -38,13 +39,13 @@ def schema_text() -> str:
 
 @functools.cache
 def load_schema() -> Schema:
-    """Return the JSON Schema as data; it is shared, and not to be changed."""
+    """Return the JSON Schema as data. It is shared: callers must not change it."""
     schema: Schema = json.loads(schema_text())
     return schema
 
 
 def dereference(part: Schema) -> Schema:
-    """Return a part of the schema with what its `$ref` says beneath its own words."""
+    """Return a part of the schema merged over the definition that its `$ref` names."""
     reference = part.get("$ref")
     if reference is None:
         return part
@@ -55,7 +56,8 @@ def dereference(part: Schema) -> Schema:
 def home_of(key: str) -> tuple[str, ...] | None:
     """Return the path of the mapping where `key` belongs, with `<name>` for any name.
 
-    None if it is known nowhere, in several places, or in a feature that is not there.
+    Returns:
+        None if the schema has the key nowhere or in several places.
     """
     homes = [home for name, home in _known_keys() if name == key]
     return homes[0] if len(homes) == 1 else None

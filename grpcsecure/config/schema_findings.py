@@ -1,7 +1,7 @@
-"""One good finding for each error of the JSON Schema: which keyword, which words.
+"""Turns each error of the JSON Schema validation into a finding, by schema keyword.
 
-Knows the schema's annotations `x-reserved` and `x-rule`, and keys; values are explained
-in `explain_values`. Invariant: one mistake gives one finding.
+Knows the schema's annotations `x-reserved` and `x-rule`, and the findings about keys;
+`value_findings` has those about values. Invariant: one mistake gives one finding.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["SchemaError", "explain_error"]
 
-#: How many valid keys the help lists beside a good guess.
+#: Number of valid keys that the help lists if the label already has a suggestion.
 _FEW = 5
 
 
 class SchemaError(Protocol):
-    """What is used of jsonschema's `ValidationError`."""
+    """The attributes of jsonschema's `ValidationError` that are used here."""
 
     validator: str
     validator_value: Any
@@ -43,7 +43,7 @@ class SchemaError(Protocol):
 
 
 def explain_error(error: SchemaError, root: Mapping) -> Iterator[Finding]:
-    """Return the findings for `error` in the config `root`: one for each mistake."""
+    """Yield the findings for `error` in the config `root`: one for each mistake."""
     path = tuple(error.absolute_path)
     explain = _EXPLAIN.get(error.validator, _explain_other)
     if isinstance(error.schema, dict) and "x-rule" in error.schema:
@@ -54,7 +54,7 @@ def explain_error(error: SchemaError, root: Mapping) -> Iterator[Finding]:
 
 
 def _is_name(error: SchemaError, root: Mapping, path: Path) -> bool:
-    """Whether an error is about the name of a key: its path is the mapping's."""
+    """Whether an error is about the name of a key: its path is that of a mapping."""
     return values.is_mapping(root, path) and error.validator in ("pattern", "not")
 
 
@@ -78,13 +78,13 @@ def _explain_unknown_keys(
         yield kinds.UNKNOWN_KEY(
             f"unknown key {quote(key)} {at(path)}",
             span=span,
-            label=guess or "not a key that is known here",
+            label=guess or "not a valid key here",
             help=f"valid keys: {', '.join(listed)}",
         )
 
 
 def _spell_home(home: tuple[str, ...], path: Path) -> Path:
-    """Return where a key belongs, with the names of where it stands."""
+    """Return the path where a key belongs; `<name>` is filled in from its own path."""
     return tuple(
         path[i] if step == "<name>" and home[:i] == path[:i] and i < len(path) else step
         for i, step in enumerate(home)
@@ -94,8 +94,8 @@ def _spell_home(home: tuple[str, ...], path: Path) -> Path:
 def _explain_missing_keys(
     error: SchemaError, root: Mapping, path: Path
 ) -> Iterator[Finding]:
-    # jsonschema makes an error for each missing key, and names it in its text only;
-    # repeated findings are dropped later.
+    # jsonschema reports an error for each missing key, and names the key in its text
+    # only. So each error reports all missing keys; duplicates are dropped later.
     properties = error.schema.get("properties", {})
     for key in error.validator_value:
         if key in error.instance or _is_misspelled(key, error.instance, properties):
@@ -109,13 +109,13 @@ def _explain_missing_keys(
 
 
 def _is_misspelled(key: str, given: Iterable[str], known: Iterable[str]) -> bool:
-    """Whether a key is there under a wrong name, which has a finding of its own."""
+    """Whether the key is present but misspelled, which is reported as unknown key."""
     unknown = [name for name in given if name not in known]
     return any(nearest(name, [key]) is not None for name in unknown)
 
 
 def _is_any_misspelled(keys: Collection[str], given: Iterable[str]) -> bool:
-    """Whether one of `keys` that exclude each other is there under a wrong name."""
+    """Whether one of the mutually exclusive `keys` is present but misspelled."""
     return any(_is_misspelled(key, given, keys) for key in keys)
 
 
@@ -138,7 +138,7 @@ def _explain_name(error: SchemaError, root: Mapping, path: Path) -> Iterator[Fin
     yield kinds.INVALID_NAME(
         f"the name {quote(error.instance)} {at(path)} is {state}",
         span=span,
-        label="always there, with a meaning of its own" if is_taken else "",
+        label="this name is built in" if is_taken else "",
         help=f"use {expected}",
     )
 
@@ -163,8 +163,8 @@ def _explain_transport(
         yield kinds.TRANSPORT_CONFLICT(
             f"the listener {name} has both `tls` and `plaintext: true`",
             span=key_place(root, (*path, "plaintext")),
-            label="says plaintext",
-            secondary=[Label(span=key_place(root, (*path, "tls")), text="says TLS")],
+            label="plaintext is set here",
+            secondary=[Label(span=key_place(root, (*path, "tls")), text="TLS here")],
             help="remove one of the two",
         )
     elif not (
@@ -175,7 +175,7 @@ def _explain_transport(
             f"the listener {name} has neither `tls` nor `plaintext: true`",
             span=key_place(root, path),
             label="TLS or plaintext?",
-            help="add `tls` with a certificate, or say `plaintext: true`",
+            help="add `tls` with a certificate, or write `plaintext: true`",
         )
 
 
@@ -187,9 +187,9 @@ def _explain_effect(error: SchemaError, root: Mapping, path: Path) -> Iterator[F
             span=key_place(root, (*path, "deny")),
             label="excludes `allow`",
             secondary=[
-                Label(span=key_place(root, (*path, "allow")), text="is there, too")
+                Label(span=key_place(root, (*path, "allow")), text="`allow` is here")
             ],
-            help="keep one of the two; what is denied can be a rule of its own",
+            help="keep one of the two; write a rule of its own for the other",
         )
     elif not _is_any_misspelled(("allow", "deny"), error.instance):
         yield kinds.MISSING_KEY(
@@ -204,18 +204,18 @@ def _explain_other(error: SchemaError, root: Mapping, path: Path) -> Iterator[Fi
     yield kinds.SCHEMA_MISMATCH(
         f"{quote(dotted(path)) if path else 'the config'} does not fit the schema",
         span=key_place(root, path),
-        label=f"breaks its `{error.validator}`",
+        label=f"fails the keyword `{error.validator}` of the schema",
         help="compare it with `grpcsecure schema`",
     )
 
 
-#: The schema's own `x-rule`, where two keys exclude each other.
+#: Explanations for the annotation `x-rule` of the schema: two keys exclude each other.
 _RULES: dict[str, Explain] = {
     "transport": _explain_transport,
     "effect": _explain_effect,
 }
 
-#: The keyword of JSON Schema that is not met, and who can say it in words.
+#: The keyword of JSON Schema that failed, and the function that explains the error.
 _EXPLAIN: dict[str, Explain] = {
     "additionalProperties": _explain_unknown_keys,
     "required": _explain_missing_keys,

@@ -1,7 +1,7 @@
-"""The text of a config, wherever it comes from: a file, a pipe, standard input.
+"""Reads the text of a config from a file, a pipe or standard input.
 
-Knows bytes and encodings, not YAML. Invariant: whatever the name leads to, reading
-ends, and takes no more memory than the limit.
+Knows bytes and encodings, not YAML. Invariant: reading ends for every kind of file,
+and takes no more memory than the limit.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_BYTES", "STDIN", "Source", "decode_source", "read_source"]
 
-#: The largest config that is read: some 200,000 lines.
+#: Size limit of a config: about 200,000 lines.
 MAX_BYTES = 8 * 1024 * 1024
 
-#: Seconds that a pipe given as a file (`<(envsubst < config.yaml)`) may stay silent.
+#: Seconds to wait for data from a pipe given as a file (`<(envsubst < config.yaml)`).
 PIPE_PATIENCE = 10.0
 
 STDIN = "<stdin>"
@@ -35,7 +35,7 @@ _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A config's text, the name shown for it, and where its relative paths start."""
+    """The text of a config, its displayed name, and the base of its relative paths."""
 
     name: str
     directory: Path
@@ -43,18 +43,18 @@ class Source:
 
 
 class _UnreadableError(Exception):
-    """Why a name cannot be read, in the words of a message."""
+    """A config cannot be read; the text is the reason for the message."""
 
 
 def read_source(
     name: str, *, stdin: Callable[[int], bytes] | bytes | None = None
 ) -> Source | Finding:
-    """Return the config that `name` leads to, or the finding that says why not.
+    """Return the config at the path `name`, or a finding with the reason of failure.
 
     Args:
         name: a path, or `-` for standard input.
-        stdin: what `-` reads: its bytes, or a function that reads at most so many;
-            the process's standard input by default.
+        stdin: the source for `-`: bytes, or a function that reads at most the given
+            number of bytes; the process's standard input by default.
     """
     try:
         data = _read_stdin(stdin) if name == "-" else _read_file(name)
@@ -66,16 +66,17 @@ def read_source(
         return _unreadable(name, "no such file or directory")
     if name == "-":
         return decode_source(data, name=STDIN, directory=Path.cwd())
-    # Not resolved: a Kubernetes mount is a symlink, and its neighbours are meant.
+    # Symlinks are not resolved: in a Kubernetes mount, the config is a symlink, and
+    # relative paths mean the files beside it.
     return decode_source(data, name=name, directory=Path(name).absolute().parent)
 
 
 def decode_source(data: bytes, *, name: str, directory: Path) -> Source | Finding:
-    """Return the source with the text of `data`, or say why it is no text."""
+    """Return the source with the text of `data`, or a finding if it is not UTF-8."""
     if len(data) > MAX_BYTES:
         return syntax.OVERSIZED_CONFIG(
             f"{quote(name)} is larger than 8 MiB",
-            help="check the name; a config of this size is hardly one",
+            help="check the name; a file of this size is hardly a config",
         )
     data = data.removeprefix(_UTF8_BOM)
     try:
@@ -122,7 +123,7 @@ def _read_pipe(descriptor: int) -> bytes:
     data = bytearray()
     while len(data) <= MAX_BYTES:
         if not poll.poll(PIPE_PATIENCE * 1000):
-            raise _UnreadableError(f"nothing came through it for {PIPE_PATIENCE:g} s")
+            raise _UnreadableError(f"the pipe sent nothing for {PIPE_PATIENCE:g} s")
         chunk = os.read(descriptor, 65536)
         if not chunk:
             break
@@ -145,7 +146,7 @@ def _bad_encoding(data: bytes, offset: int, name: str) -> Finding:
     return syntax.INVALID_ENCODING(
         f"{quote(name)} is not UTF-8 text",
         span=Span(name, line, column, line, column + 1),
-        label=f"byte 0x{data[offset]:02x} does not belong to a character",
+        label=f"byte 0x{data[offset]:02x} is not part of a character",
         help="the file looks like UTF-16: save it as UTF-8"
         if is_utf16
         else "save the file as UTF-8",

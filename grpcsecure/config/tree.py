@@ -1,7 +1,7 @@
-"""Parsed YAML in which every key and every value knows its place.
+"""The tree of parsed YAML, in which every key and every value has its place.
 
-The pipeline hands this tree on from YAML to variables to profiles, so that a finding
-points into the file the value came from, whatever happened to it on the way.
+The pipeline passes this tree from YAML to variables to profiles, so that a finding
+about a changed value still points to the place where it was written.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scalar:
-    """A leaf. `text` is as written; `is_plain` says that it was not quoted.
+    """A leaf. `text` is as written; `is_plain` is true if it was not quoted.
 
-    `from_variable` says that part of the value came from the environment, so that
-    printing it may give a secret away.
+    `from_variable` is true if part of the value came from the environment, so that
+    printing it could reveal a secret.
     """
 
     value: str | int | float | bool | None = field(repr=False)
@@ -64,7 +64,7 @@ Node = Scalar | Sequence | Mapping
 
 
 def plain(node: Node) -> object:
-    """Return `node` without its places: dicts, lists and scalars, as JSON has them."""
+    """Return `node` as plain dicts, lists and scalars, without places."""
     if isinstance(node, Scalar):
         return node.value
     if isinstance(node, Sequence):
@@ -75,9 +75,9 @@ def plain(node: Node) -> object:
 def find(root: Node, path: Path) -> tuple[Span, Span]:
     """Return the places of the key and of the value at `path`.
 
-    A list item is its own key, and so is the root. Where the path leads past what is
-    written (a default, a missing key), the places are those of the deepest part of it
-    that is there.
+    A list item and the root have the same place for key and value. If a part of the
+    path is not written (a default, a missing key), the places are those of its nearest
+    existing parent.
     """
     key = span = root.span
     for step, node in _walk(root, path):

@@ -1,7 +1,7 @@
-"""What is wrong with a value, by the keyword of JSON Schema that it does not meet.
+"""Turns schema errors about values into findings, by the keyword that failed.
 
-Knows the schema's annotations `x-expected` (words for what is expected) and `x-aliases`
-(spellings not to advertise).
+Knows the schema's annotations `x-expected` (a description of the expected value) and
+`x-aliases` (other spellings, which no help lists).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _COLLECTIONS = {
     "object": "write `key: value` under it",
 }
 
-#: How much of a value a help repeats.
+#: Characters of a value that a help repeats at most.
 _MAX_REPEATED = 40
 
 
@@ -66,13 +66,13 @@ def is_mapping(root: Mapping, path: Path) -> bool:
 
 
 def choices(part: Schema) -> list[str]:
-    """Return the values of an `enum`, without those that are other spellings."""
+    """Return the values of an `enum` without its `x-aliases`."""
     aliases = part.get("x-aliases", ())
     return [str(value) for value in part.get("enum", ()) if value not in aliases]
 
 
 def explain_type(error: SchemaError, root: Mapping, path: Path) -> Iterator[Finding]:
-    """Explain `type`: text where a number is expected, nothing where a mapping is."""
+    """Explain `type`: a value of the wrong type, such as text in place of a number."""
     node = node_at(root, path)
     wanted = error.validator_value
     types = [wanted] if isinstance(wanted, str) else list(wanted)
@@ -90,7 +90,7 @@ def explain_type(error: SchemaError, root: Mapping, path: Path) -> Iterator[Find
 
 
 def _value_place(root: Mapping, path: Path, node: Node | None) -> Span:
-    """Return the place of a value, or of its key where it fills many lines."""
+    """Return the place of a value; of a long one, its first character or its key."""
     _, span = find(root, path)
     if isinstance(node, Scalar) and span.line == span.end_line:
         return span
@@ -148,10 +148,11 @@ def _advise_quoting(node: Scalar, part: Schema) -> str:
 
 
 def explain_choice(error: SchemaError, root: Mapping, path: Path) -> Iterator[Finding]:
-    """Explain `enum` and `const`: a value that is none of the known ones."""
+    """Explain `enum` and `const`: a value that is not one of the valid ones."""
     node = node_at(root, path)
     valid = choices(error.schema) or [str(error.validator_value)]
-    expected = error.schema.get("x-expected")  # where a choice is not all there is
+    # Set where the enum is only one of the forms that are allowed.
+    expected = error.schema.get("x-expected")
     text = shown(node)
     guess = ""
     if text is not None and isinstance(node, Scalar):
@@ -165,7 +166,7 @@ def explain_choice(error: SchemaError, root: Mapping, path: Path) -> Iterator[Fi
 
 
 def explain_pattern(error: SchemaError, root: Mapping, path: Path) -> Iterator[Finding]:
-    """Explain `pattern`, `maxLength`: another form, or a key in place of its path."""
+    """Explain `pattern`, `maxLength`: a malformed value, or PEM text for a path."""
     node = node_at(root, path)
     if isinstance(node, Scalar) and "-----BEGIN" in node.text:
         yield kinds.PASTED_KEY(
@@ -185,7 +186,7 @@ def explain_pattern(error: SchemaError, root: Mapping, path: Path) -> Iterator[F
 
 
 def explain_empty(error: SchemaError, root: Mapping, path: Path) -> Iterator[Finding]:
-    """Explain `minItems` and `minProperties`: nothing where something is needed."""
+    """Explain `minItems` and `minProperties`: an empty list or mapping."""
     del error
     yield kinds.EMPTY_VALUE(
         f"{quote(dotted(path))} is empty",
@@ -211,7 +212,7 @@ def explain_range(error: SchemaError, root: Mapping, path: Path) -> Iterator[Fin
 def explain_repetition(
     error: SchemaError, root: Mapping, path: Path
 ) -> Iterator[Finding]:
-    """Explain `uniqueItems`: each item that is there already."""
+    """Explain `uniqueItems`: one finding for each repeated item."""
     first: dict[str, int] = {}
     for index, item in enumerate(error.instance):
         before: Any = first.setdefault(repr(item), index)

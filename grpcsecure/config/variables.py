@@ -1,7 +1,8 @@
-"""`${VAR}` in values: replaced by the environment, never parsed as YAML again.
+"""Replaces `${VAR}` in values by variables of the environment.
 
-Knows nodes and an environment that is handed in. Invariant: what comes out has the
-shape of what went in; a variable changes the value of a scalar and nothing else.
+Knows nodes and the environment that the caller passes. Invariant: the result has the
+same shape as the input. A variable changes the value of a scalar and nothing else: its
+value is never parsed as YAML.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_EXPANDED", "expand_variables"]
 
-#: Characters that all replaced values may have together, as many as a whole config.
+#: Total size limit of all replaced values, in characters: the limit of a whole config.
 MAX_EXPANDED = 8 * 1024 * 1024
 
-#: More mistakes than this are one mistake, repeated.
+#: Most findings of one run: beyond this number, they repeat one mistake.
 MAX_FINDINGS = 1000
 
 #: `$$`, or `${` up to its `}` if it has one.
@@ -44,7 +45,7 @@ _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::([-?])(.*))?", re.DOTALL)
 def expand_variables(
     root: Node, *, source: Source, environ: AbcMapping[str, str]
 ) -> tuple[Node, list[Finding]]:
-    """Return `root` with its variables replaced, and what is wrong with them.
+    """Return `root` with its variables replaced, and the findings about them.
 
     As in the shell, `:-` and `:?` treat an empty variable like one that is not set.
     """
@@ -53,18 +54,18 @@ def expand_variables(
 
 
 class _Expander:
-    """One walk through a tree; nodes without variables stay the same objects."""
+    """Expands one tree; nodes without variables stay the same objects."""
 
     def __init__(self, source: Source, environ: AbcMapping[str, str]) -> None:
         self.findings: list[Finding] = []
         self._environ = environ
         self._source = source
         self._lines: list[str] | None = None
-        #: The scalar looked at last, and the places of its dollars.
+        #: The scalar located last, and the places of its dollar signs (a cache).
         self._dollars: tuple[Node | None, list[tuple[int, int]]] = (None, [])
         self._room = MAX_EXPANDED
-        #: What became of a node: one that aliases share is expanded once. The node
-        #: itself is kept too, so that its id stays its own.
+        #: Results by the id of the node: a node shared by aliases is expanded once.
+        #: The node is kept in the value, so that its id is not reused.
         self._done: dict[int, tuple[Node, Node]] = {}
 
     def expand(self, node: Node) -> Node:
@@ -128,7 +129,7 @@ class _Expander:
         return replace(node, value=value, text=text, from_variable=from_environ)
 
     def _replace(self, node: Scalar, match: re.Match[str]) -> tuple[str, bool]:
-        """Return what stands for one `${…}`, and whether the environment gave it."""
+        """Return the replacement of one `${…}`; true if the environment gave it."""
         inner, closing = match[1], match[2]
         parsed = _VARIABLE.fullmatch(inner) if closing else None
         if parsed is None or "${" in (parsed[3] or ""):
@@ -171,10 +172,10 @@ class _Expander:
         return ""
 
     def _resolve(self, node: Scalar, text: str) -> Value:
-        """Read replaced text as the scalar it stands in: quoted stays text.
+        """Resolve the text of a scalar after replacement; a quoted scalar stays text.
 
-        Never as null: in a profile, null removes what the file says, and an empty
-        variable must not be able to.
+        The result is never null: in a profile, null removes a key of the file, and an
+        empty variable must not be able to do that.
         """
         if not node.is_plain:
             return text
@@ -183,7 +184,7 @@ class _Expander:
         return text if value is None else value
 
     def _check_reading(self, node: Scalar, text: str, value: object) -> None:
-        """Report numbers and words that parsers disagree on, without showing them."""
+        """Report a value that YAML parsers read differently, without showing it."""
         if isinstance(value, int | float) and not is_usable_number(value):
             self.findings.append(
                 kinds.UNUSABLE_NUMBER(
@@ -236,10 +237,10 @@ class _Expander:
         elif re.match(r"[A-Za-z_][A-Za-z0-9_]*[-?=+]", inner):
             label = "a `:` is missing after the name"
         else:
-            label = "no name of a variable"
+            label = "not the name of a variable"
         self.findings.append(
             kinds.MALFORMED_VARIABLE(
-                "a `${` begins no variable",
+                "a `${` does not begin a variable",
                 span=self._place(node, match),
                 label=label,
                 help=advice,
@@ -247,10 +248,11 @@ class _Expander:
         )
 
     def _place(self, node: Scalar, match: re.Match[str]) -> Span:
-        """Return where a match in the value stands in the file.
+        """Return the place in the file of a match in the value.
 
-        Escapes and folded lines move characters, but no `$`: the n-th of the value is
-        the n-th of what is written, unless an escape makes one.
+        Escapes and folded lines shift characters, but keep the order of `$`: the n-th
+        `$` of the value is the n-th one of the source text. If an escape produces a
+        `$`, the counts differ, and the place is that of the whole value.
         """
         if self._lines is None:
             self._lines = split_lines(self._source.text)

@@ -1,8 +1,8 @@
-"""How a finding names a place in a config, and which values it may show.
+"""Texts of findings: how they name a place in a config, and which values they may show.
 
-Invariant: a value that came from a variable, or stands where key material might, is
-never shown. Names of methods, listeners, rules and identities are no values here: they
-are in every log, and are shown wherever they came from.
+Invariant: a value that came from a variable, or that may be key material, is never
+shown. This does not include the names of methods, listeners, rules and identities: they
+are in every log, and are shown even if they came from a variable.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ __all__ = [
     "shown",
 ]
 
-#: Longer values are shown nowhere: a path or an address is shorter, a key is not.
+#: Longer values are never shown: paths and addresses are shorter, key material is not.
 _MAX_SHOWN = 200
 
 
 def dotted(path: Path) -> str:
-    """Return a path as people write it: `services[0].servicer`."""
+    """Return a path in dotted form: `services[0].servicer`."""
     text = ""
     for step in path:
         if isinstance(step, int):
@@ -44,7 +44,7 @@ def dotted(path: Path) -> str:
 
 
 def at(path: Path) -> str:
-    """Return where `path` is, for the end of a message."""
+    """Return a phrase with the path for the end of a message: "in `server`"."""
     return f"in {quote(dotted(path))}" if path else "at the top level"
 
 
@@ -62,12 +62,12 @@ def node_at(root: Node, path: Path) -> Node | None:
 
 
 def is_from_variable(node: Node | None) -> bool:
-    """Whether a value came from a variable, all of it or a part."""
+    """Whether a value came from a variable, entirely or in part."""
     return isinstance(node, Scalar) and node.from_variable
 
 
 def shown(node: Node | None) -> str | None:
-    """Return a scalar in backticks, or None where it is not to be shown."""
+    """Return a scalar in backticks, or None if it must not be shown."""
     if not isinstance(node, Scalar) or is_from_variable(node):
         return None
     if not node.text:
@@ -76,24 +76,24 @@ def shown(node: Node | None) -> str | None:
 
 
 def remark(node: Node | None, text: str = "") -> str:
-    """Return a label for a value: `text`, or why the value is not shown."""
+    """Return a label for a value: `text`, or the reason why it is not shown."""
     if is_from_variable(node):
         return "comes from a variable"
     return text
 
 
 def invalid_value(node: Node | None, path: Path) -> str:
-    """Return a message that the value at `path` is not a good one."""
+    """Return the message that the value at `path` is invalid."""
     text = shown(node) if path[-1] != "private_key" else None
     return f"invalid value {text or ''}".rstrip() + f" for {quote(dotted(path))}"
 
 
 def first_place(span: Span) -> Span:
-    """Return the first character of a span, for values that fill many lines."""
+    """Return the span of the first character, for values of many lines."""
     return Span(span.file, span.line, span.column, span.line, span.column + 1)
 
 
 def key_place(root: Node, path: Path) -> Span:
-    """Return the place of a key; of a list item or the whole config, its beginning."""
+    """Return the place of a key, or the first character of a list item or the root."""
     span, _ = find(root, path)
     return span if path and isinstance(path[-1], str) else first_place(span)

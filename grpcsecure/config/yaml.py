@@ -1,8 +1,8 @@
-"""YAML text to nodes with places: PyYAML's events, composed by our own rules.
+"""Parses YAML text to a tree with places: PyYAML's events, composed by our own rules.
 
-Only events are taken from PyYAML: its objects, tags and YAML 1.1 readings never come
-into being. Invariant: the tree has bounded depth and size, also with all its aliases
-replaced, and every value in it is text, a number, a boolean or null.
+PyYAML provides only events; its object construction, tags and YAML 1.1 resolution are
+not used. Invariant: the tree has bounded depth and size even with all aliases replaced,
+and every value in it is text, a number, a boolean or null.
 """
 
 from __future__ import annotations
@@ -24,32 +24,33 @@ if TYPE_CHECKING:
     from grpcsecure.config.source import Source
     from grpcsecure.diagnostics.model import Finding
 
-    #: PyYAML's classes; its stubs make every mark optional, which none of an event is.
+    #: PyYAML's classes. Its stubs make every mark optional; events always have both.
     Event: TypeAlias = Any
     Loader: TypeAlias = Any
     Mark: TypeAlias = Any
 
 __all__ = ["MAX_DEPTH", "MAX_FINDINGS", "MAX_NODES", "parse_yaml"]
 
-#: Levels of nesting; the deepest config there is has ten.
+#: Levels of nesting; the deepest valid config has ten.
 MAX_DEPTH = 64
 
 #: Values and keys, with every alias replaced: five times a config of 10,000 lines.
 MAX_NODES = 200_000
 
-#: More mistakes than this are one mistake, repeated.
+#: Most findings of one run: beyond this number, they repeat one mistake.
 MAX_FINDINGS = 1000
 
-#: libyaml where PyYAML has it, which is four times faster.
+#: libyaml if PyYAML was built with it: it is four times faster.
 FASTEST_LOADER: Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def parse_yaml(
     source: Source, *, loader: Loader = FASTEST_LOADER
 ) -> tuple[Mapping | None, list[Finding]]:
-    """Return the root mapping of `source`, or None, and all that is wrong with it.
+    """Return the root mapping of `source` or None, and all findings about its YAML.
 
-    A tree beside findings is fit for looking for more mistakes, not for serving.
+    If there are findings, the tree may be used to look for more mistakes only, not to
+    serve.
     """
     findings = list(find_unseen(source))
     if findings:
@@ -60,7 +61,8 @@ def parse_yaml(
         pass
     except yaml.MarkedYAMLError as error:
         if "nesting depth" in f"{error.problem}" and loader is not yaml.SafeLoader:
-            # Newer libyaml scans ahead, up to a limit of its own far above ours.
+            # Newer libyaml scans ahead and stops at its own depth limit, which is far
+            # above MAX_DEPTH. The pure Python parser reaches our check first.
             return parse_yaml(source, loader=yaml.SafeLoader)
         findings.append(
             explain_syntax(
@@ -80,11 +82,11 @@ def _position(mark: Mark) -> tuple[int, int] | None:
 
 
 class _StopError(Exception):
-    """The rest of the file cannot be read; why is among the findings."""
+    """The rest of the file cannot be parsed; the reason is among the findings."""
 
 
 class _Composer:
-    """Builds nodes from events; findings collect on the way."""
+    """Builds nodes from events and collects findings."""
 
     def __init__(self, source: Source, loader: Loader, findings: list[Finding]) -> None:
         self._file = source.name
@@ -92,15 +94,15 @@ class _Composer:
         self._next = self._parser.get_event
         self._findings = findings
         self._depth = 0
-        #: Height of the node composed last.
+        #: Height of the last composed node.
         self._height = 0
         self._count = 0
-        #: Anchor to node, the number of nodes in it, and its height.
+        #: By anchor: the node, the number of nodes in it, and its height.
         self._anchors: dict[str, tuple[Node, int, int]] = {}
         self._open_anchors: set[str] = set()
 
     def compose_root(self) -> Mapping | None:
-        """Return the mapping that is the only document's root, or None."""
+        """Return the root of the only document if it is a mapping, or None."""
         try:
             root = self._compose_document()
         finally:
@@ -159,7 +161,7 @@ class _Composer:
 
     def _compose_alias(self, event: Event) -> Node:
         name = event.anchor
-        # An open anchor comes first: its name may have meant another value before.
+        # An open anchor takes precedence: its name may have been an earlier value's.
         known = None if name in self._open_anchors else self._anchors.get(name)
         if known is not None:
             node, size, self._height = known
@@ -260,9 +262,9 @@ class _Composer:
         )
 
     def _enclosing(self, start: Event, end: Event, last: Span | None) -> Span:
-        """Return the span of a collection; a block ends with its last value.
+        """Return the span of a collection; a block collection ends at its last value.
 
-        PyYAML ends it at whatever comes next, after blank lines and comments.
+        PyYAML ends it at the next token, after blank lines and comments.
         """
         first, mark = start.start_mark, end.end_mark
         line, column = mark.line + 1, mark.column + 1

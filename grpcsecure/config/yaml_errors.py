@@ -1,8 +1,8 @@
-"""A YAML syntax error in words: one line, at its place, with the likely cause.
+"""Turns a YAML syntax error into a finding with its place and its likely cause.
 
-Knows the parser's problem by its text and the source by its lines; both of PyYAML's
-parsers are covered, whose words differ. Never repeats more than one character of the
-file, since that line may be part of a key.
+Recognises the problem by the text of the parser's error and by the lines of the source.
+Covers PyYAML's two parsers, whose texts differ. Never repeats more than one character
+of the file, since the line may be part of a private key.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def explain_syntax(
     place: Position | None = None,
     opened: Position | None = None,
 ) -> Finding:
-    """Translate a parser's `problem` at `place`.
+    """Return the finding for a parser's `problem` at `place`.
 
     Args:
         source: the text that was parsed.
-        problem: PyYAML's or libyaml's words.
-        place: where the parser gave up.
-        opened: where what it was reading began.
+        problem: the error text of PyYAML or libyaml.
+        place: where the parser failed.
+        opened: where the construct began that the parser was reading.
     """
     lines = split_lines(source.text)
     place, at_end = _clip(lines, place or opened or (0, 0))
@@ -76,7 +76,7 @@ def _span(source: Source, place: Position) -> Span:
 
 
 def _find_pasted(lines: list[str], last: int) -> Position | None:
-    """Return where PEM text begins that the line `last` belongs to."""
+    """Return the start of the PEM block that contains the line `last`, or None."""
     for number in range(last, -1, -1):
         begin = lines[number].rfind("-----BEGIN")
         if number < last and lines[number].rfind("-----END") > begin:
@@ -86,11 +86,12 @@ def _find_pasted(lines: list[str], last: int) -> Position | None:
     return None
 
 
+#: Message, label, help and place of a finding.
 Diagnosis = tuple[str, str, str | None, Position]
 
 
 def _clip(lines: list[str], place: Position) -> tuple[Position, bool]:
-    """Move a place behind the last line onto its end; say whether it was there."""
+    """Move a place past the end of the text to the end; also return if it was there."""
     line, column = place
     last = len(lines) - 1
     while last > 0 and not lines[last].strip():
@@ -137,12 +138,12 @@ def _diagnose(
 def _diagnose_name(
     lines: list[str], place: Position, opened: Position | None
 ) -> Diagnosis:
-    """`*.example` and `&& x`: an alias or an anchor without a name."""
+    """Diagnose an alias or an anchor without a name: `*.example`, `&& x`."""
     line, column = opened or place
     sign = lines[line][column : column + 1]
     what = "alias" if sign == "*" else "anchor"
     return (
-        f"{_show(sign)} begins an {what}, and no name follows",
+        f"{_show(sign)} begins an {what}, but no name follows",
         "",
         _QUOTE_STARTS,
         (line, column),
@@ -158,7 +159,7 @@ def _diagnose_colon(before: str, place: Position) -> Diagnosis:
             place,
         )
     return (
-        "a key stands where the value above still goes on",
+        "a key begins before the value above it ends",
         "",
         f"{_INDENT}, and give a key above it either a value or keys of its own",
         place,
@@ -195,7 +196,8 @@ def _diagnose_flow(
     return message, "", f"add `,` or {advice.removeprefix('add ')}", place
 
 
-#: Words in a problem, what they mean, what to do, and whether to point at the begin.
+#: Texts in the parser's problem, the message, the help, and whether to point at the
+#: beginning of the construct.
 _PROBLEMS = (
     (
         ("escape", "hex"),
@@ -223,7 +225,7 @@ _PROBLEMS = (
     ),
     (
         ("line break",),
-        "text stands behind `|` or `>`",
+        "text follows `|` or `>` on the same line",
         "begin the text on the next line, indented",
         False,
     ),
@@ -235,7 +237,7 @@ _PROBLEMS = (
     ),
     (
         ("tag",),
-        "a value begins with `!`, which asks for a tag",
+        "a value begins with `!`, which begins a tag",
         "quote the value; tags are not used in configs",
         True,
     ),
@@ -259,14 +261,14 @@ def _diagnose_rest(
             return message, "", advice, where
     if before.endswith(('"', "'", "]", "}")):
         advice = "quote the whole value; write a quote inside single quotes twice"
-        return "text goes on after a value has ended", "", advice, place
+        return "text follows the end of a value", "", advice, place
     if lines[line][column : column + 1] == ":":
         return "a key is missing before `:`", "", "write a name before the `:`", place
     if "document start" in problem and column == 0:
         advice = "keep one document, without `...` or `%` lines in it"
-        return "text stands after the end of the document", "", advice, place
+        return "text follows the end of the document", "", advice, place
     if any(word in problem for word in ("expected key", "block end", "document start")):
-        return "the indentation fits no line above", "", _INDENT, place
+        return "the indentation matches no line above", "", _INDENT, place
     words_only = problem.partition("\n")[0][:100]
     return f"invalid YAML: {words_only}", "", None, place
 

@@ -1,6 +1,6 @@
-"""What is wrong with YAML that parses: one function for each kind of finding.
+"""Findings about YAML that parses but is not allowed: one function for each kind.
 
-Knows texts and places, and neither the parser nor the tree's rules.
+Knows texts and places, but neither the parser nor the rules of composing a tree.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ __all__ = [
 
 _START = "start from `version: 1`, `services:` and `listeners:`"
 
-#: How much of a value a help repeats.
+#: Characters of a value that a help repeats at most.
 _MAX_REPEATED = 40
 
 
 def empty_config(file: str) -> Finding:
-    """Nothing but comments, or nothing at all."""
+    """Report a config that is empty or has only comments."""
     span = Span(file, 1, 1, 1, 1)
     return kinds.EMPTY_CONFIG("the config is empty", span=span, help=_START)
 
 
 def wrong_root(root: Node) -> Finding:
-    """A list or a single value where the keys of a config should be."""
+    """Report a list or a single value in place of the config's top-level mapping."""
     span = root.span
     what = "a single value" if isinstance(root, Scalar) else "a list"
     return kinds.WRONG_TYPE(
@@ -59,7 +59,7 @@ def wrong_root(root: Node) -> Finding:
 
 
 def several_documents(span: Span) -> Finding:
-    """A second `---`."""
+    """Report a second `---`."""
     return kinds.SEVERAL_DOCUMENTS(
         "the file has more than one YAML document",
         span=span,
@@ -69,9 +69,9 @@ def several_documents(span: Span) -> Finding:
 
 
 def foreign_version(version: tuple[int, int], span: Span) -> Finding:
-    """`%YAML 1.1`: rules that are not used here."""
+    """Report `%YAML 1.1`: the directive of a version that is not used here."""
     return kinds.INVALID_YAML(
-        f"the file asks for the rules of YAML {version[0]}.{version[1]}",
+        f"the file is declared as YAML {version[0]}.{version[1]}",
         span=span,
         label="configs are read by the rules of YAML 1.2",
         help="remove the `%YAML` line",
@@ -79,7 +79,7 @@ def foreign_version(version: tuple[int, int], span: Span) -> Finding:
 
 
 def explicit_tag(tag: str, span: Span) -> Finding:
-    """Any `!tag`; people know `tag:yaml.org,2002:int` as `!!int`."""
+    """Report any `!tag`; `tag:yaml.org,2002:int` is shown as `!!int`."""
     core = "tag:yaml.org,2002:"
     short = "!!" + tag[len(core) :] if tag.startswith(core) else tag
     return kinds.EXPLICIT_TAG(
@@ -91,7 +91,7 @@ def explicit_tag(tag: str, span: Span) -> Finding:
 
 
 def unknown_alias(name: str, span: Span) -> Finding:
-    """`*name` without an anchor before it."""
+    """Report `*name` without an anchor before it."""
     return kinds.UNKNOWN_ALIAS(
         f"the alias {quote('*' + name)} refers to no anchor",
         span=span,
@@ -101,7 +101,7 @@ def unknown_alias(name: str, span: Span) -> Finding:
 
 
 def recursive_alias(name: str, span: Span) -> Finding:
-    """`&name [*name]`."""
+    """Report an alias inside its own anchor: `&name [*name]`."""
     return kinds.RECURSIVE_ALIAS(
         f"the alias {quote('*' + name)} refers to a value that contains it",
         span=span,
@@ -111,7 +111,7 @@ def recursive_alias(name: str, span: Span) -> Finding:
 
 
 def too_many_values(limit: int, span: Span) -> Finding:
-    """An alias bomb, or a file that is no config."""
+    """Report too many values: an alias bomb, or a file that is not a config."""
     return kinds.TOO_MANY_VALUES(
         f"the config has more than {limit:,} values",
         span=span,
@@ -121,16 +121,16 @@ def too_many_values(limit: int, span: Span) -> Finding:
 
 
 def nesting_too_deep(limit: int, span: Span) -> Finding:
-    """Levels that would exhaust the stack of whoever walks them."""
+    """Report nesting that would exhaust the stack of recursive functions."""
     return kinds.NESTING_TOO_DEEP(
         f"values are nested deeper than {limit} levels",
         span=span,
-        help="no key of a config is nested so deep",
+        help="no key of a config is nested that deep",
     )
 
 
 def half_character(span: Span) -> Finding:
-    r"""Half of a UTF-16 pair, which an escape such as `\ud800` can make."""
+    r"""Report half of a UTF-16 surrogate pair, from an escape such as `\ud800`."""
     return kinds.INVALID_YAML(
         "an escape stands for half a character",
         span=span,
@@ -139,16 +139,16 @@ def half_character(span: Span) -> Finding:
 
 
 def unusable_number(text: str, span: Span) -> Finding:
-    """Infinite, not a number, or beyond 64 bits."""
+    """Report a number that is infinite, not a number, or beyond 64 bits."""
     return kinds.UNUSABLE_NUMBER(
-        f"{quote(text)} is no finite number of 64 bits",
+        f"{quote(text)} is not a finite number of 64 bits",
         span=span,
         help="write a smaller number, or quote it if text is meant",
     )
 
 
 def ambiguous_scalar(text: str, value: object, legacy: str, span: Span) -> Finding:
-    """Text that YAML 1.1 takes for `legacy`, and YAML 1.2 for `value`."""
+    """Report text that YAML 1.1 reads as `legacy`, and YAML 1.2 as `value`."""
     now = "text" if isinstance(value, str) else "a number"
     advice = f'quote it: "{text[:_MAX_REPEATED]}"'
     if legacy == "a boolean":
@@ -165,7 +165,7 @@ def ambiguous_scalar(text: str, value: object, legacy: str, span: Span) -> Findi
 
 
 def non_text_key(key: Node) -> Finding:
-    """A key that is a number, a boolean, nothing, a list or a mapping."""
+    """Report a key that is a number, a boolean, empty, a list or a mapping."""
     if not isinstance(key, Scalar):
         what = "a mapping" if isinstance(key, Mapping) else "a list"
         span = key.span
@@ -181,13 +181,13 @@ def non_text_key(key: Node) -> Finding:
     return kinds.NON_TEXT_KEY(
         f"the key {quote(key.text)} is not text",
         span=key.span,
-        label="a number, a boolean or nothing, without quotes",
+        label="without quotes, this is a number, a boolean or null",
         help=f'quote it: "{key.text[:_MAX_REPEATED]}"',
     )
 
 
 def merge_key(span: Span) -> Finding:
-    """`<<`, which YAML 1.2 does not have."""
+    """Report `<<`, which YAML 1.2 does not have."""
     return kinds.MERGE_KEY(
         "the merge key `<<` is not supported",
         span=span,
@@ -197,7 +197,7 @@ def merge_key(span: Span) -> Finding:
 
 
 def duplicate_key(key: Scalar, first: Entry) -> Finding:
-    """A key that is there already."""
+    """Report a key that the mapping already has."""
     return kinds.DUPLICATE_KEY(
         f"duplicate key {quote(key.value)}",
         span=key.span,

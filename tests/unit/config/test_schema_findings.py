@@ -197,7 +197,7 @@ def test_screen_of_an_unknown_key():
 @pytest.mark.parametrize(
     ("patch", "label", "advice"),
     [
-        ("server: {xyz: 1}", "not a key that is known here",
+        ("server: {xyz: 1}", "not a valid key here",
          ("valid keys: channel_options, error_detail, health, import_paths,"
           " max_concurrent_rpcs, reflection, runtime, shutdown_grace, switch_interval,"
           " threads")),
@@ -265,7 +265,7 @@ def test_empty_key_is_explained():
 def test_second_label_is_at_the_other_place():
     """Both sides of a contradiction are shown."""
     finding = one("listeners: {public: {plaintext: true}}")
-    assert [(s.span.line, s.text) for s in finding.secondary] == [(7, "says TLS")]
+    assert [(s.span.line, s.text) for s in finding.secondary] == [(7, "TLS here")]
 
 
 def test_effects_that_exclude_each_other_are_both_shown():

@@ -122,9 +122,7 @@ def test_silent_pipe_is_a_finding(tmp_path, monkeypatch):
     """A FIFO that nobody writes to does not hang the command."""
     os.mkfifo(tmp_path / "pipe")
     monkeypatch.setattr(source_module, "PIPE_PATIENCE", 0.05)
-    assert _refused(str(tmp_path / "pipe")).endswith(
-        "nothing came through it for 0.05 s"
-    )
+    assert _refused(str(tmp_path / "pipe")).endswith("the pipe sent nothing for 0.05 s")
 
 
 def test_endless_pipe_is_read_up_to_the_limit(tmp_path):

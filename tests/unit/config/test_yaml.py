@@ -132,12 +132,12 @@ def test_all_line_ends_are_the_same(compose, break_):
         ("\n  x", ["2:3 GS105 the config is a single value; a mapping is expected"]),
         ("''", ["1:1 GS105 the config is a single value; a mapping is expected"]),
         ("%YAML 1.1\n---\na: 1\n",
-         ["1:1 GS101 the file asks for the rules of YAML 1.1"]),
+         ["1:1 GS101 the file is declared as YAML 1.1"]),
         ("a: .inf\nb: .nan",
-         ["1:4 GS126 `.inf` is no finite number of 64 bits",
-          "2:4 GS126 `.nan` is no finite number of 64 bits"]),
+         ["1:4 GS126 `.inf` is not a finite number of 64 bits",
+          "2:4 GS126 `.nan` is not a finite number of 64 bits"]),
         ("a: 9223372036854775808",
-         ["1:4 GS126 `9223372036854775808` is no finite number of 64 bits"]),
+         ["1:4 GS126 `9223372036854775808` is not a finite number of 64 bits"]),
     ],
 )  # fmt: skip
 def test_what_a_config_refuses_is_a_finding_at_its_place(findings, text, expected):
