@@ -1,4 +1,4 @@
-"""A life of some files against a clock that costs no time, for `Debounce`."""
+"""Simulated files and clock for tests of `Debounce`."""
 
 from __future__ import annotations
 
@@ -7,46 +7,46 @@ from math import inf
 
 from grpcsecure.watch.debounce import AttemptOutcome, Debounce, DebounceStep
 
-__all__ = ["HINT", "POKE", "FakeFiles", "Try", "Write"]
+__all__ = ["HINT", "TRIGGER", "FakeFiles", "Try", "Write"]
 
 HINT = "hint"
-POKE = "poke"
+TRIGGER = "trigger"
 
 
 @dataclass(frozen=True)
 class Write:
-    """The files hold other contents; `is_heard` says whether there is an event."""
+    """A write of new contents; `has_event` is false if no event reports it."""
 
     content: str
-    is_heard: bool = True
+    has_event: bool = True
 
 
 @dataclass(frozen=True)
 class Try:
-    """A reload that was tried: when, on which contents, and why."""
+    """A reload that was tried: when, with which contents, and why."""
 
     at: float
     content: str
     is_last: bool = False
-    is_poked: bool = False
+    is_triggered: bool = False
 
 
 @dataclass
 class FakeFiles:
-    """Does to `Debounce` what the watcher does, and keeps what it tries.
+    """Drives `Debounce` as the watcher does, and records the tries.
 
-    Contents in lower case are incomplete.
+    Contents in lower case count as an incomplete pair.
     """
 
     interval: float = 60.0
     settle: float = 0.2
     content: str = "A"
     now: float = 0.0
-    looks: int = 0
+    checks: int = 0
     tries: list[Try] = field(default_factory=list)
 
-    def live(self, events, until=None):
-        """Let `events` happen, pairs of a time and what; return what was tried."""
+    def run(self, events, until=None):
+        """Play `events`, pairs of a time and an action; return the tries."""
         debounce = Debounce(
             self.content, now=self.now, interval=self.interval, settle=self.settle
         )
@@ -54,7 +54,7 @@ class FakeFiles:
         until = until or 20 + 2 * self.interval + max(
             (at for at, _ in ahead), default=0
         )
-        poked = False
+        triggered = False
         while True:
             due = max(self.now, debounce.due)
             happens = ahead[0][0] if ahead else inf
@@ -62,29 +62,29 @@ class FakeFiles:
             if self.now > until:
                 return self.tries
             if happens <= due:
-                what = ahead.pop(0)[1]
-                poked = poked or what == POKE
-                self._happen(debounce, what)
+                action = ahead.pop(0)[1]
+                triggered = triggered or action == TRIGGER
+                self._play(debounce, action)
             else:
-                self._look(debounce, is_poked=poked)
-                poked = False
+                self._check(debounce, is_triggered=triggered)
+                triggered = False
                 assert debounce.due > self.now, "it never sleeps"
 
-    def _happen(self, debounce, what):
-        if isinstance(what, Write):
-            self.content = what.content
-        if what == POKE:
+    def _play(self, debounce, action):
+        if isinstance(action, Write):
+            self.content = action.content
+        if action == TRIGGER:
             debounce.trigger()
-        elif what == HINT or what.is_heard:
+        elif action == HINT or action.has_event:
             debounce.hint(self.now)
 
-    def _look(self, debounce, *, is_poked):
-        self.looks += 1
+    def _check(self, debounce, *, is_triggered):
+        self.checks += 1
         step = debounce.advance(self.now, self.content)
         if step is DebounceStep.NOTHING:
             return
         is_last = step is DebounceStep.LAST_TRY
-        self.tries.append(Try(self.now, self.content, is_last, is_poked))
+        self.tries.append(Try(self.now, self.content, is_last, is_triggered))
         is_complete = self.content.isupper()
         debounce.tried(
             self.now,

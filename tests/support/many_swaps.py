@@ -1,7 +1,8 @@
-"""A process that watches a volume that changes over and over: `many_swaps.py FOLDER`.
+"""A process that watches a volume while it changes 1,000 times: `many_swaps.py FOLDER`.
 
-Prints what it holds, as JSON: at rest, while it watches, after the changes, at the end.
-It is a process of its own since others of a test run come and go: gRPC's descriptors.
+Prints its counts of threads, descriptors and watches, as JSON: before watching, while
+watching, after the changes, and at the end. It is a separate process because in a test
+run other descriptors are opened and closed: gRPC's.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from support.mounted_files import Volume
-from support.watching import Witness, resources
+from support.watching import RecordingWatcher, resources
 
 from grpcsecure.watch.digest import WatchSet
 
@@ -22,23 +23,23 @@ CHANGES = 1000
 
 
 def run(folder: Path) -> list[tuple[int, int, int]]:
-    """Change the file of a volume so often; each change is seen before the next."""
+    """Change the file `CHANGES` times; each change is seen before the next is made."""
     volume = Volume(folder, {"tls.crt": "0"})
     path = volume.folder / "tls.crt"
-    held = [resources()]
-    with Witness(
+    counts = [resources()]
+    with RecordingWatcher(
         WatchSet(files=(path,)), interval=60, events=True, settle=0.001
-    ) as witness:
-        witness.wait_until_armed()
-        held.append(resources())
+    ) as watcher:
+        watcher.wait_until_ready()
+        counts.append(resources())
         for number in range(CHANGES):
             volume.swap({"tls.crt": f"change {number}"})
-            while witness.next().contents[str(path)] != f"change {number}":
+            while watcher.next().contents[str(path)] != f"change {number}":
                 pass
-        witness.wait_until_armed()
-        held.append(resources())
-    held.append(resources())
-    return held
+        watcher.wait_until_ready()
+        counts.append(resources())
+    counts.append(resources())
+    return counts
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Files as Kubernetes and its like put them there, and swap them."""
+"""Files that are mounted and swapped as Kubernetes does it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _NUMBERS = count()
 class Volume:
     """A mounted Secret or ConfigMap, as kubelet's AtomicWriter makes it.
 
-    Each top-level name is a link through `..data` to a folder that is swapped whole.
+    Each top-level name is a link through `..data` to a folder that is replaced as a
+    whole.
     """
 
     def __init__(self, folder, contents):
@@ -24,7 +25,7 @@ class Volume:
             (folder / top).symlink_to(f"..data/{top}")
 
     def swap(self, contents):
-        """Have the names of the volume mean other bytes, all at one moment."""
+        """Replace the contents of all files of the volume atomically."""
         data = self.folder / "..data"
         before = data.resolve() if data.is_symlink() else None
         fresh = self.folder / f"..2026_11_25_{next(_NUMBERS)}"
@@ -38,14 +39,14 @@ class Volume:
 
 
 def replace_link(link, target):
-    """Have a link lead elsewhere, at one moment."""
+    """Replace the target of a link atomically."""
     fresh = link.with_name(f"{link.name}_tmp")
     fresh.symlink_to(target)
     fresh.rename(link)
 
 
 def rename_over(path, text):
-    """Write a file as careful programs do."""
+    """Replace a file atomically: write a new one and rename it."""
     fresh = path.with_name(f".{path.name}.tmp")
     fresh.write_text(text)
     fresh.rename(path)

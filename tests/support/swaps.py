@@ -1,7 +1,7 @@
-"""Every way in which files are changed under a server that reads them.
+"""The ways in which the files of a running server are changed, for tests of watching.
 
-Each is a generator: at first it gives what to watch; then it makes a change each time,
-and gives what the watched files hold from then on (None: nothing can be read).
+Each is a generator. It first yields the `WatchSet` to watch; then, each time, it makes
+one change and yields the contents of the watched files after it (None: unreadable).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def secret(folder):
 
 
 def projected(folder):
-    """A projected volume, whose items lie in folders."""
+    """A projected volume, with its items in folders."""
     volume = Volume(folder / "tls", {"server/tls.crt": "0", "clients/ca.crt": "0"})
     crt, ca = volume.folder / "server" / "tls.crt", volume.folder / "clients" / "ca.crt"
     yield WatchSet(files=(crt, ca))
@@ -48,7 +48,7 @@ def sub_path(folder):
 
 
 def chained_links(folder):
-    """A link to a link to a file: each of them is turned, time and again."""
+    """A link to a link to a file: each of the links is replaced, several times."""
     for name in ("live", "current", "v0"):
         (folder / name).mkdir()
     (folder / "v0" / "x.pem").write_text("0")
@@ -71,7 +71,7 @@ def chained_links(folder):
 
 
 def links_to_neighbours(folder):
-    """A link to a file beside it is turned to another, which is written to."""
+    """A link to a file beside it is replaced by one to another, which then changes."""
     (folder / "0.pem").write_text("0")
     path = folder / "x.pem"
     path.symlink_to("0.pem")
@@ -85,7 +85,7 @@ def links_to_neighbours(folder):
 
 
 def links_of_directories(folder):
-    """`current` leads to a folder of a release."""
+    """`current` is a link to the folder of a release."""
     (folder / "v0").mkdir()
     (folder / "v0" / "x.pem").write_text("0")
     (folder / "current").symlink_to("v0")
@@ -99,7 +99,7 @@ def links_of_directories(folder):
 
 
 def renamed_over(folder):
-    """Careful programs write a new file and rename it."""
+    """A program that writes a new file and renames it over the old one."""
     path = folder / "x.pem"
     path.write_text("0")
     yield WatchSet(files=(path,))
@@ -108,8 +108,8 @@ def renamed_over(folder):
         yield {path: f"{n}"}
 
 
-def deleted_and_made_again(folder):
-    """Careless ones remove the old file first."""
+def deleted_and_created(folder):
+    """A program that removes the old file before it writes the new one."""
     path = folder / "x.pem"
     path.write_text("0")
     yield WatchSet(files=(path,))
@@ -124,7 +124,7 @@ def deleted_and_made_again(folder):
 
 
 def written_in_place(folder):
-    """Others truncate and write, piece by piece, and close at the end."""
+    """A program that truncates the file, writes it in pieces, and closes it."""
     path = folder / "x.pem"
     path.write_text("0")
     yield WatchSet(files=(path,))
@@ -137,7 +137,7 @@ def written_in_place(folder):
 
 
 def pins(folder):
-    """A directory of certificates gains, changes and loses files."""
+    """A directory of certificates in which files are added, changed and removed."""
     pinned = folder / "pinned"
     pinned.mkdir()
     one, two = pinned / "1.pem", pinned / "2.pem"
@@ -155,7 +155,7 @@ def pins(folder):
 
 
 def globbed_pins(folder):
-    """A glob over folders that come and go."""
+    """A glob over folders that are created and removed."""
     (folder / "tenants").mkdir()
     yield WatchSet(patterns=(f"{folder}/tenants/*/*.pem",))
     fresh = folder / "fresh"
@@ -171,7 +171,7 @@ def globbed_pins(folder):
 
 
 def directory_that_vanishes(folder):
-    """A folder is removed and made anew, as deep as it was, or deeper."""
+    """A nested folder is created, removed, and created again."""
     path = folder / "a" / "b" / "x.pem"
     for n in range(2):
         if n == 0:
@@ -188,7 +188,7 @@ def directory_that_vanishes(folder):
 
 
 def directory_that_is_replaced(folder):
-    """A folder is removed and made anew at once: the watch of the old one is dead."""
+    """A folder is removed and created again at once: its old watch no longer works."""
     path = folder / "a" / "x.pem"
     path.parent.mkdir()
     path.write_text("0")
@@ -203,7 +203,7 @@ def directory_that_is_replaced(folder):
 
 
 def directory_that_is_renamed(folder):
-    """A folder is swapped for another by renaming both."""
+    """A folder is replaced by another by renaming both."""
     path = folder / "a" / "x.pem"
     path.parent.mkdir()
     path.write_text("0")
@@ -220,7 +220,10 @@ def directory_that_is_renamed(folder):
 
 
 def moved_away(folder):
-    """A file is moved out of sight, and back: watchdog waits for its other end."""
+    """A file is moved to an unwatched place and back.
+
+    watchdog holds back the first event, waiting for the second half of the move.
+    """
     path, away = folder / "a" / "x.pem", folder / "b" / "x.pem"
     path.parent.mkdir()
     away.parent.mkdir()
@@ -240,7 +243,7 @@ SCENARIOS = [
     links_to_neighbours,
     links_of_directories,
     renamed_over,
-    deleted_and_made_again,
+    deleted_and_created,
     written_in_place,
     pins,
     globbed_pins,

@@ -1,4 +1,4 @@
-"""A watcher that is watched: what it tries, when, and what the files held then."""
+"""A watcher that records its attempts: when, and the contents of the files then."""
 
 from __future__ import annotations
 
@@ -12,31 +12,35 @@ from grpcsecure.watch.debounce import AttemptOutcome
 from grpcsecure.watch.digest import digest
 from grpcsecure.watch.watcher import Watcher
 
-__all__ = ["PATIENCE", "Seen", "Witness", "resources"]
+__all__ = ["PATIENCE", "Attempt", "RecordingWatcher", "resources"]
 
 PATIENCE = 20
 
-#: Longer than any settle time: what has not come by then does not come.
+#: Seconds without an attempt after which none is to be expected: longer than any
+#: settle time.
 _QUIET = 0.4
 
 
 @dataclass(frozen=True)
-class Seen:
-    """An attempt: its moment, the contents (None: unreadable), and was it the last."""
+class Attempt:
+    """An attempt: its time, the contents (None: unreadable), and was it the last."""
 
     at: float
     contents: dict[str, str | None]
     is_last: bool
 
 
-class Witness:
-    """Tries every reload with success, or with what `answers` says."""
+class RecordingWatcher:
+    """Runs a `Watcher` and records its attempts.
+
+    An attempt succeeds, or has the outcome that `answers` returns for it.
+    """
 
     def __init__(self, watch, *, interval, events, settle=0.2, answers=None):
         self.watch = watch
-        self.answers = answers or (lambda seen: AttemptOutcome.SETTLED)
+        self.answers = answers or (lambda attempt: AttemptOutcome.SETTLED)
         self.fallbacks = SimpleQueue()
-        self._seen = SimpleQueue()
+        self._attempts = SimpleQueue()
         self.watcher = Watcher(
             digest(watch),
             self._attempt,
@@ -54,30 +58,30 @@ class Witness:
         assert self.watcher.stop()
 
     def next(self, within=PATIENCE):
-        """Return the next attempt, which comes in time."""
+        """Return the next attempt; fail if there is none in time."""
         try:
-            return self._seen.get(timeout=within)
+            return self._attempts.get(timeout=within)
         except Empty:
             raise AssertionError(f"no attempt within {within} s") from None
 
     def expect_quiet(self, seconds=_QUIET):
-        """Fail when anything is tried."""
+        """Fail if there is an attempt."""
         try:
-            seen = self._seen.get(timeout=seconds)
+            attempt = self._attempts.get(timeout=seconds)
         except Empty:
             return
-        raise AssertionError(f"tried without need: {seen}")
+        raise AssertionError(f"unexpected attempt: {attempt}")
 
-    def wait_until_armed(self):
+    def wait_until_ready(self):
         """Return once the watcher sleeps, with its watches in place."""
         self.watcher.trigger()
         self.next()
 
     def _attempt(self, *, last):
         contents = {str(path): _read(path) for path in digest(self.watch).states}
-        seen = Seen(time.monotonic(), contents, last)
-        self._seen.put(seen)
-        return self.answers(seen)
+        attempt = Attempt(time.monotonic(), contents, last)
+        self._attempts.put(attempt)
+        return self.answers(attempt)
 
 
 def _read(path):
@@ -88,7 +92,7 @@ def _read(path):
 
 
 def resources():
-    """Return how many threads, descriptors and inotify watches this process has."""
+    """Return how many threads, descriptors and inotify watches the process has."""
     watches = 0
     for descriptor in Path("/proc/self/fdinfo").iterdir():
         watches += (_read(descriptor) or "").count("inotify wd:")

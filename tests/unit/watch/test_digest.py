@@ -1,4 +1,4 @@
-"""What is watched, and the digest of it, on a real file system."""
+"""Tests of watch sets and their digests, on a real file system."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from grpcsecure.watch.raw_file import MAX_BYTES
 
 @pytest.fixture(name="pins")
 def _pins(tmp_path):
-    """A directory with certificates, and with what is none."""
+    """A directory with certificates and with other entries."""
     folder = tmp_path / "pins"
     (folder / "deeper").mkdir(parents=True)
     (folder / "folder.pem").mkdir()
@@ -29,7 +29,7 @@ def _pins(tmp_path):
 
 
 def names(pattern):
-    """Return the names of the files that a pattern means."""
+    """Return the names of the files that a pattern stands for."""
     return [path.name for path in expand(str(pattern))]
 
 
@@ -38,19 +38,19 @@ def states(path):
     return digest(WatchSet(files=(path,)))
 
 
-def test_directory_means_its_certificates(pins):
-    """By their ending, sorted, not hidden, not deeper; a link to nothing counts too."""
+def test_directory_stands_for_its_certificates(pins):
+    """By their ending, sorted, not hidden, not deeper; also a dangling link."""
     assert names(pins) == ["a.crt", "b.pem", "c.CER", "lost.pem"]
 
 
 def test_directory_may_be_a_link(pins, tmp_path):
-    """A path through a link stays as it was written."""
+    """The paths of its files keep the link's name."""
     (tmp_path / "link").symlink_to("pins")
     assert expand(str(tmp_path / "link"))[0] == tmp_path / "link" / "a.crt"
 
 
-def test_glob_means_the_files_it_matches(pins):
-    """Whatever they are called, but no directories and none that are hidden."""
+def test_glob_stands_for_the_files_it_matches(pins):
+    """With any ending, but without directories and hidden files."""
     assert names(pins / "*") == ["a.crt", "b.pem", "c.CER", "lost.pem", "notes.txt"]
     assert names(pins / "[ab].*") == ["a.crt", "b.pem"]
     assert names(pins / "*" / "*.pem") == ["d.pem"]
@@ -58,20 +58,20 @@ def test_glob_means_the_files_it_matches(pins):
 
 
 def test_glob_never_descends(pins):
-    """Two stars are one: nobody reads a whole disk for a pattern."""
+    """`**` means `*`, so that no pattern reads a whole disk."""
     (pins / "deeper" / "still").mkdir()
     (pins / "deeper" / "still" / "e.pem").write_text("e")
     assert names(pins / "**" / "*.pem") == ["d.pem"]
 
 
-def test_file_means_itself_also_when_it_is_missing(tmp_path):
-    """Whoever reads it finds out; an empty answer would say that all is well."""
+def test_missing_file_stands_for_itself(tmp_path):
+    """Reading it then fails; an empty result would hide the mistake."""
     path = tmp_path / "x.pem"
     assert expand(str(path)) == (path,)
 
 
-def test_wildcards_in_the_name_of_a_file_are_characters(tmp_path):
-    """A file that is called like a pattern is that file."""
+def test_wildcards_in_the_name_of_an_existing_file_are_literal(tmp_path):
+    """An existing file whose name looks like a glob stands for itself."""
     for name in ("a[1].pem", "a1.pem"):
         (tmp_path / name).write_text(name)
     assert names(tmp_path / "a[1].pem") == ["a[1].pem"]
@@ -79,7 +79,7 @@ def test_wildcards_in_the_name_of_a_file_are_characters(tmp_path):
 
 @pytest.fixture(scope="module", name="deep")
 def _deep(tmp_path_factory):
-    """A folder from which a few steps up lead nowhere else."""
+    """A folder so deep that a few `..` of a pattern do not leave it."""
     folder = tmp_path_factory.mktemp("deep") / "a/a/a/a/a/a"
     folder.mkdir(parents=True)
     (folder / "a").write_text("a")
@@ -88,15 +88,15 @@ def _deep(tmp_path_factory):
 
 @PATIENT
 @given(text=st.text(st.sampled_from("*?[]!-a/.\0\udcff~"), max_size=12))
-def test_no_pattern_is_too_odd(deep, text):
-    """Nothing raises, for any pattern."""
+def test_no_pattern_raises(deep, text):
+    """Neither `digest` nor `directories` raises, for any pattern."""
     watch = WatchSet(patterns=(f"{deep}/{text}",))
     assert digest(watch) == digest(watch)
     assert isinstance(directories(watch), dict)
 
 
 def test_digest_differs_when_contents_do(tmp_path):
-    """Same contents, same digest: times say nothing."""
+    """Equal contents have equal digests, whatever the modification times."""
     path = tmp_path / "x.pem"
     path.write_text("one")
     before = states(path)
@@ -109,7 +109,7 @@ def test_digest_differs_when_contents_do(tmp_path):
 
 
 def test_digest_differs_when_permissions_do(tmp_path):
-    """A key that others may read is a finding, and mending it is a change."""
+    """A key that others may read is a finding, and fixing it counts as a change."""
     path = tmp_path / "x.key"
     path.write_text("one")
     path.chmod(0o644)
@@ -118,8 +118,8 @@ def test_digest_differs_when_permissions_do(tmp_path):
     assert states(path) != before
 
 
-def test_what_cannot_be_read_is_a_value(tmp_path):
-    """Missing, no file, too large: each is a state of its own, and the same again."""
+def test_unreadable_file_is_a_value(tmp_path):
+    """Missing, not a regular file and too large are different, repeatable states."""
     path = tmp_path / "x.pem"
     seen = [states(path)]
     path.write_text("one")
@@ -142,7 +142,7 @@ def test_what_cannot_be_read_is_a_value(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list everything")
 def test_directory_that_cannot_be_listed_stands_for_itself(pins):
-    """To take it for empty would unpin everybody without a word."""
+    """If it counted as empty, all pins would be dropped silently."""
     pins.chmod(0o100)
     try:
         assert expand(str(pins)) == (pins,)
@@ -152,7 +152,7 @@ def test_directory_that_cannot_be_listed_stands_for_itself(pins):
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list everything")
 def test_directory_that_a_glob_cannot_list_stands_for_itself(pins):
-    """What is in there is not gone, and a rule that denies it must not lose it."""
+    """Its files are not deleted, and a rule that denies them must not lose them."""
     (pins / "deeper").chmod(0o100)
     try:
         assert expand(str(pins / "*" / "*.pem")) == (pins / "deeper",)
@@ -162,7 +162,7 @@ def test_directory_that_a_glob_cannot_list_stands_for_itself(pins):
 
 
 def test_directory_of_a_glob_stands_for_itself_while_it_is_missing(tmp_path):
-    """As a directory without a glob does: its pins are missing rather than none."""
+    """Like a directory without a glob: the pins count as missing, not as empty."""
     assert expand(str(tmp_path / "away" / "*.pem")) == (tmp_path / "away",)
     (tmp_path / "away").symlink_to("nowhere")
     assert expand(str(tmp_path / "away" / "*" / "a.pem")) == (tmp_path / "away",)
@@ -209,7 +209,7 @@ def test_joined_sets_watch_both(tmp_path):
 
 
 def test_joined_digests_are_the_digest_of_both(pins, tmp_path):
-    """What one of them has seen before the other counts as seen then."""
+    """For a file in both, the state of the first digest counts."""
     crt, key = tmp_path / "x.crt", tmp_path / "x.key"
     crt.write_text("one")
     key.write_text("one")
@@ -224,7 +224,7 @@ def test_joined_digests_are_the_digest_of_both(pins, tmp_path):
 
 
 def test_digest_shows_no_contents(tmp_path):
-    """It may be logged."""
+    """So it may be logged."""
     path = tmp_path / "x.key"
     path.write_text("secret")
     (state,) = states(path).states.values()

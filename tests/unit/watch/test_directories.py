@@ -1,4 +1,4 @@
-"""Where changes of watched files show, on a real file system."""
+"""Tests of the directories to watch, on a real file system."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _folder(tmp_path):
 
 
 def below(folder, *paths, patterns=()):
-    """Return the directories from `folder` on, and the names that matter in them."""
+    """Return the watched directories below `folder`, and the names watched in them."""
     watch = WatchSet(files=paths, patterns=tuple(map(str, patterns)))
     return {
         str(directory.relative_to(folder)): None
@@ -30,7 +30,7 @@ def below(folder, *paths, patterns=()):
 
 
 def test_file_is_watched_by_name_in_every_directory_above(folder):
-    """A parent that is renamed is a swap as well; only there contents are no matter."""
+    """Renaming a parent is a change too; contents matter only in the last directory."""
     (folder / "a" / "b").mkdir(parents=True)
     path = folder / "a" / "b" / "x.pem"
     path.write_text("x")
@@ -45,7 +45,7 @@ def test_file_is_watched_by_name_in_every_directory_above(folder):
 
 
 def test_kubernetes_volume_is_watched_for_its_data_link(folder):
-    """The swap is of `..data`, and of no name that anybody configured."""
+    """A change replaces `..data`, not one of the configured names."""
     volume = Volume(folder / "tls", {"tls.crt": "x", "sub/tls.key": "y"})
     crt, key = volume.folder / "tls.crt", volume.folder / "sub" / "tls.key"
     generation = str((volume.folder / "..data").readlink())
@@ -58,7 +58,7 @@ def test_kubernetes_volume_is_watched_for_its_data_link(folder):
 
 
 def test_every_link_of_a_chain_is_watched_where_it_is(folder):
-    """Any of them may be the one that is turned."""
+    """Any of the links may be replaced."""
     for name in ("a", "b", "c"):
         (folder / name).mkdir()
     (folder / "c" / "real.pem").write_text("x")
@@ -73,7 +73,7 @@ def test_every_link_of_a_chain_is_watched_where_it_is(folder):
 
 
 def test_path_through_a_linked_directory_is_watched_on_both_sides(folder):
-    """`current` is turned, or the file behind it changes."""
+    """The link `current` may be replaced, or the file behind it may change."""
     (folder / "v1").mkdir()
     (folder / "v1" / "x.pem").write_text("x")
     (folder / "current").symlink_to("v1")
@@ -83,28 +83,28 @@ def test_path_through_a_linked_directory_is_watched_on_both_sides(folder):
     }
 
 
-def test_missing_file_is_awaited_in_the_nearest_directory(folder):
-    """Where its first missing name would appear, and nowhere else."""
+def test_missing_file_is_watched_in_the_nearest_directory(folder):
+    """Only the directory where its first missing name would appear is watched."""
     assert below(folder, folder / "a" / "b" / "x.pem") == {".": {"a"}}
     (folder / "a").mkdir()
     assert below(folder, folder / "a" / "b" / "x.pem") == {".": {"a"}, "a": {"b"}}
 
 
-def test_link_to_nothing_is_awaited_where_it_leads(folder):
-    """A volume may be mounted later than the link to it was made."""
+def test_dangling_link_is_watched_at_its_target(folder):
+    """A volume may be mounted after the link to it was created."""
     (folder / "x.pem").symlink_to("later/x.pem")
     assert below(folder, folder / "x.pem") == {".": {"x.pem", "later"}}
 
 
-def test_links_in_a_circle_end(folder):
-    """A path that leads nowhere is watched all the same."""
+def test_circular_links_are_followed_only_so_often(folder):
+    """The path cannot be resolved, but its directories are watched."""
     (folder / "a").symlink_to("b")
     (folder / "b").symlink_to("a")
     assert below(folder, folder / "a") == {".": {"a", "b"}}
 
 
-def test_dots_mean_what_the_kernel_means(folder):
-    """Up from where a link led, not from where it lay."""
+def test_dots_are_resolved_as_by_the_kernel(folder):
+    """`..` after a link is the parent of the link's target, not of the link."""
     (folder / "deep" / "er").mkdir(parents=True)
     (folder / "deep" / "x.pem").write_text("x")
     (folder / "link").symlink_to("deep/er")
@@ -115,13 +115,13 @@ def test_dots_mean_what_the_kernel_means(folder):
 
 
 def test_file_where_a_directory_should_be_is_watched(folder):
-    """It may be replaced by one."""
-    (folder / "a").write_text("no directory")
+    """The file may be replaced by a directory."""
+    (folder / "a").write_text("not a directory")
     assert below(folder, folder / "a" / "x.pem") == {".": {"a"}}
 
 
 def test_directory_of_certificates_is_watched_for_every_name(folder):
-    """Files come with names that nobody knows yet; links from it are followed."""
+    """Files with any name may be added; links out of the directory are followed."""
     (folder / "pins").mkdir()
     (folder / "elsewhere.pem").write_text("x")
     (folder / "pins" / "a.pem").symlink_to("../elsewhere.pem")
@@ -132,7 +132,7 @@ def test_directory_of_certificates_is_watched_for_every_name(folder):
 
 
 def test_glob_is_watched_where_it_lists(folder):
-    """At each level with wildcards, and below what it matches."""
+    """At each level with wildcards, and in the directories that it matches."""
     for name in ("t1", "t2"):
         (folder / "tenants" / name / "pins").mkdir(parents=True)
     (folder / "tenants" / "t1" / "pins" / "a.pem").write_text("x")
@@ -147,12 +147,12 @@ def test_glob_is_watched_where_it_lists(folder):
     }
 
 
-def test_glob_of_a_missing_directory_is_awaited(folder):
-    """It is watched once it is there."""
+def test_glob_of_a_missing_directory_is_watched_in_the_parent(folder):
+    """So the glob is evaluated again once the directory exists."""
     assert below(folder, patterns=[folder / "pins" / "*.pem"]) == {".": {"pins"}}
 
 
 @pytest.mark.parametrize("text", ["", "/", "/\0", "/a\0*", "/*\0/b", "//", "/.."])
-def test_no_path_is_too_odd(text):
-    """Nothing raises, for any pattern or path."""
+def test_no_path_raises(text):
+    """`directories` does not raise, for any pattern or path."""
     assert directories(WatchSet(files=(Path(text),), patterns=(text,))) is not None

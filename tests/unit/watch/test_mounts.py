@@ -1,4 +1,4 @@
-"""File systems whose changes come without events."""
+"""Tests of the detection of file systems that send no inotify events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ no line at all
 
 
 def test_mounts_are_known_by_device():
-    """Optional fields before the dash may be there or not (proc(5))."""
+    """The optional fields before the dash may be missing (proc(5))."""
     assert mounts.parse_mounts(TEXT) == {
         "98:0": "ext3",
         "0:41": "nfs4",
@@ -23,7 +23,7 @@ def test_mounts_are_known_by_device():
 
 
 def test_network_and_programs_send_no_events(tmp_path, monkeypatch):
-    """A disk does, and of a device that nobody mounted nothing is said."""
+    """A disk sends events; of a device that is not mounted the type is unknown."""
     path = tmp_path / "mountinfo"
     path.write_text(TEXT)
     monkeypatch.setattr(mounts, "_MOUNTS", path)
@@ -36,14 +36,14 @@ def test_network_and_programs_send_no_events(tmp_path, monkeypatch):
     ]
 
 
-def test_without_proc_nothing_is_said(tmp_path, monkeypatch):
-    """The files are polled anyway."""
+def test_without_proc_no_type_is_known(tmp_path, monkeypatch):
+    """The result is None, not an error; the files are polled anyway."""
     monkeypatch.setattr(mounts, "_MOUNTS", tmp_path / "missing")
     assert mounts.eventless(os.makedev(0, 41)) is None
 
 
-def test_real_mounts_are_understood(tmp_path):
-    """The folder of this test is on one of them, with events."""
+def test_real_mounts_are_parsed(tmp_path):
+    """The folder of this test is on one of them, and that one sends events."""
     status = tmp_path.stat().st_dev
     known = mounts.parse_mounts(mounts._MOUNTS.read_text())
     assert f"{os.major(status)}:{os.minor(status)}" in known
