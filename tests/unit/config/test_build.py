@@ -1,4 +1,4 @@
-"""From a tree that fits the schema to the model."""
+"""Tests of building the model from a tree that fits the schema."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ listeners:
 
 
 def test_every_key_reaches_the_model():
-    """With its unit, its path resolved, and its enum."""
+    """Each value has its unit, its resolved path or its enum."""
     document = parse(FULL).document
     assert document is not None
     assert document.config == ServerConfig(
@@ -120,8 +120,8 @@ def test_every_key_reaches_the_model():
     )
 
 
-def test_what_is_not_written_has_the_defaults_of_the_model():
-    """The smallest config."""
+def test_absent_keys_have_the_defaults_of_the_model():
+    """The smallest config equals the model's defaults."""
     document = parse(GOOD).document
     assert document is not None
     assert document.config.server == ServerSettings()
@@ -130,14 +130,14 @@ def test_what_is_not_written_has_the_defaults_of_the_model():
 
 
 def test_plaintext_false_is_tls():
-    """Saying so changes nothing."""
+    """`plaintext: false` beside `tls` changes nothing."""
     document = patched("listeners: {public: {plaintext: false}}").document
     assert document is not None
     assert document.config.listeners[0].tls is not None
 
 
 def test_listeners_are_in_the_order_of_the_file():
-    """The banner and the logs show them so."""
+    """The banner and the logs show listeners in the order of the file."""
     document = patched("listeners: {a: {address: 'x:1', plaintext: true}}").document
     assert document is not None
     assert [listener.name for listener in document.config.listeners] == ["public", "a"]
@@ -158,16 +158,16 @@ def test_listeners_are_in_the_order_of_the_file():
          "13:30 GS106 invalid value `8785h` for `server.shutdown_grace`"),
     ],
 )  # fmt: skip
-def test_what_only_a_parser_sees_is_a_finding(patch, expected):
-    """The schema's patterns are coarser than what they stand for."""
+def test_value_that_fits_the_schema_but_does_not_parse_is_a_finding(patch, expected):
+    """The patterns of the schema are coarser than the parsers of the values."""
     parsed = patched(patch)
     assert brief(parsed.findings) == [expected]
     assert parsed.failed == "schema"
     assert parsed.document is None
 
 
-def test_words_of_foreign_parsers_are_not_repeated():
-    """`ipaddress` would repeat the value, which may come from a variable."""
+def test_error_texts_of_the_standard_library_are_not_shown():
+    """The error text of `ipaddress` has the value, which may come from a variable."""
     parsed = patched("listeners: {public: {address: '${A}'}}", {"A": "[::12345]:1"})
     [finding] = parsed.findings
     assert finding.message == "invalid value for `listeners.public.address`"
@@ -177,7 +177,7 @@ def test_words_of_foreign_parsers_are_not_repeated():
 
 @given(st.integers(0, 10**9), st.sampled_from(["us", "ms", "s", "m", "h", "d"]))
 def test_any_duration_is_a_timer_or_a_finding(count, unit):
-    """Timers of the interpreter overflow beyond 292 years."""
+    """A duration beyond 292 years would overflow the interpreter's timers."""
     parsed = patched(f"server: {{shutdown_grace: {count}{unit}}}")
     if parsed.document is not None:
         assert 0 <= parsed.document.config.server.shutdown_grace <= 366 * 86400

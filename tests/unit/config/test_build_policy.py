@@ -1,4 +1,4 @@
-"""From the tree to who may call what: every key, and what is refused at its place."""
+"""Tests of building identities and authorization: every key, and every error."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def matcher(**criteria: str) -> Matcher:
 
 
 def test_every_key_reaches_the_model():
-    """As written, paths absolute, in file order."""
+    """Values are as written, paths are absolute, and the order is that of the file."""
     document = parse(FULL).document
     assert document is not None
     assert document.config.server.error_detail is ErrorDetail.FULL
@@ -145,8 +145,8 @@ def test_every_key_reaches_the_model():
     )
 
 
-def test_what_is_not_written_has_the_defaults_of_the_model():
-    """No block: every call is allowed. A block alone: none is."""
+def test_absent_keys_have_the_defaults_of_the_model():
+    """Without the block, every call is allowed; an empty one denies every call."""
     config = parse(GOOD).document.config
     assert config.authorization is None
     assert config.identities == ()
@@ -155,8 +155,8 @@ def test_what_is_not_written_has_the_defaults_of_the_model():
         assert config.authorization == Authorization()
 
 
-def test_folder_of_the_config_is_no_glob():
-    """A pattern holds below it, whatever it is called."""
+def test_directory_of_the_config_is_not_a_glob():
+    """A directory named `[old]` is escaped in front of a glob pattern."""
     folder = Path("/srv/[old]")
     text = GOOD + "identities: {a: {certificates: '*.pem'}, b: {certificates: x}}\n"
     parsed = parse_config(Source("c", folder, text), profile=None, environ={})
@@ -198,7 +198,7 @@ def identity(key: str, value: str) -> list[str]:
     ],
 )
 def test_good_criterion_has_no_finding(key, value):
-    """Wildcards where they are allowed, and what looks odd and is right."""
+    """Allowed wildcards and values that are unusual but valid have no finding."""
     assert identity(key, value) == []
 
 
@@ -266,7 +266,7 @@ def test_good_criterion_has_no_finding(key, value):
     ],
 )
 def test_bad_criterion_is_a_finding_at_its_place(key, value):
-    """What could match more than its writer thinks, or never anything."""
+    """A pattern that matches more than intended, or nothing, is a finding."""
     findings = patched(f"identities: {{a: {{{key}: {value!r}}}}}").findings
     [found] = brief(findings)
     column = len("    identities: {a: {") + len(f"{key}: ") + 1
@@ -320,14 +320,14 @@ def test_bad_criterion_is_a_finding_at_its_place(key, value):
     ],
 )  # fmt: skip
 def test_mistake_is_one_finding_at_its_place(patch, expected):
-    """The exact code, line, column and message."""
+    """Code, line, column and message are exact."""
     parsed = patched(patch)
     assert brief(parsed.findings) == [expected]
     assert parsed.failed == "schema"
 
 
-def test_caller_of_a_test_is_told_to_be_a_certificate():
-    """`anonymous` is one of many, so that no list of choices is shown."""
+def test_help_for_the_caller_of_a_test_describes_a_certificate():
+    """`anonymous` is only one of many forms, so the help is not a list of choices."""
     [finding] = patched(
         "authorization: {tests: [{as: billing, call: /a.B/C, expect: deny}]}"
     ).findings
@@ -338,7 +338,7 @@ def test_caller_of_a_test_is_told_to_be_a_certificate():
 
 
 def test_audit_off_has_to_be_quoted():
-    """YAML 1.1 makes a boolean of it, and the finding says what to write."""
+    """YAML 1.1 reads `off` as a boolean; the finding advises quotes."""
     [finding] = patched("authorization: {audit: off}").findings
     assert finding.code.startswith("GS1")
     assert "boolean" in finding.label + finding.message
@@ -348,7 +348,7 @@ def test_audit_off_has_to_be_quoted():
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=9))
 def test_any_binary_value_is_base64_or_a_finding(text):
-    """Padding is optional; nothing else is overlooked."""
+    """Any other text than base64 is a finding; padding is optional."""
     quoted = text.replace("$", "$$").replace("'", "''")
     parsed = patched(
         "authorization: {tests: [{as: anonymous, call: /a.B/C, expect: deny,"

@@ -1,4 +1,4 @@
-"""`--print-config`: complete, marked, readable again, and without secrets."""
+"""Tests of `--print-config`: complete, marked, readable again, without secrets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def document(text: str, profile: str | None = None, **environ: str) -> Document:
 
 
 def again(text: str) -> Document:
-    """Parse what was rendered, from the same folder."""
+    """Parse the rendered text, with the same base directory."""
     parsed = parse_config(Source("again", FOLDER, text), profile=None, environ={})
     assert brief(parsed.findings) == []
     assert parsed.document is not None
@@ -36,7 +36,7 @@ def again(text: str) -> Document:
 
 
 def test_screen():
-    """Everything that holds, with the defaults marked."""
+    """The output has every value in effect, and marks the defaults."""
     text = GOOD + (
         "server: {import_paths: [../src], channel_options: {grpc.a: 1}}\n"
         "profiles: {dev: {server: {reflection: true}}}\n"
@@ -81,7 +81,7 @@ reload:  # default
 
 
 def test_policy_is_shown_with_its_defaults():
-    """Rules and tests as they are written; nothing is made up beside them."""
+    """Rules and tests are shown as written, with defaults and nothing else."""
     text = GOOD + (
         "identities: {a: [{dns: '*.x'}, {ip: '::1'}]}\n"
         "authorization:\n"
@@ -122,21 +122,21 @@ reload:  # default
 
 
 def test_block_of_defaults_is_marked_as_a_whole():
-    """A config without `server` has one all the same."""
+    """The defaults of an absent `server` block are shown and marked."""
     assert "\nserver:  # default\n  runtime: auto  # default\n" in render_effective(
         document(GOOD)
     )
 
 
 def with_(arguments: str) -> str:
-    """Return the good config with arguments for its servicer."""
+    """Return the good config with keyword arguments for its servicer."""
     return GOOD.replace(
         "greeter:Greeter\n", f"greeter:Greeter\n    with: {arguments}\n"
     )
 
 
 def test_reads_back_as_the_same_config():
-    """Wherever nothing is redacted."""
+    """If nothing is redacted, the output parses to the same config."""
     text = with_(
         "{a: ['1', 'true', 'off', '1:30', ~, 1.0e+300, {}, [], ''],"
         " b: {c: 'x: y', d: ' # e', f: '- g', h: \"i\\n\\t\\0\\u2028\\U0001F600\"},"
@@ -150,7 +150,7 @@ def test_reads_back_as_the_same_config():
 
 @given(st.dictionaries(st.sampled_from(["a", "b", "c"]), JSON))
 def test_any_arguments_read_back_as_the_same(arguments):
-    """Whatever a servicer is given."""
+    """Any keyword arguments of a servicer survive the round trip."""
     text = json.dumps(arguments).replace("$", "$$")
     parsed = parse(with_(text))
     assume(parsed.document is not None)
@@ -190,8 +190,8 @@ PEM = "-----BEGIN PRIVATE KEY----- MIIEsecret"
         f"{{greeting: {{'{PEM} hunter2': 1}}}}",
     ],
 )
-def test_what_may_be_a_secret_is_redacted(arguments):
-    """By where it came from, by its name, or by what it looks like."""
+def test_possible_secret_is_redacted(arguments):
+    """A value is redacted because of its origin, its key's name or its form."""
     rendered = render_effective(document(with_(arguments), X="hunter2"))
     assert "hunter2" not in rendered
     assert "secret" not in rendered.replace("client_secret", "")
@@ -199,7 +199,7 @@ def test_what_may_be_a_secret_is_redacted(arguments):
 
 
 def test_metadata_from_a_variable_is_redacted():
-    """Of rules and of tests; what the file itself says is shown."""
+    """Metadata of rules and tests is redacted only if it came from a variable."""
     text = GOOD + (
         "authorization:\n"
         "  rules: {r: {allow: [anyone], methods: ['*'],"
@@ -218,25 +218,25 @@ def test_metadata_from_a_variable_is_redacted():
 
 
 def test_default_of_a_variable_is_shown():
-    """It is written in the file."""
+    """The default of a variable is written in the file, so it is not a secret."""
     rendered = render_effective(document(with_("{greeting: '${NO:-Hello}'}")))
     assert "greeting: Hello\n" in rendered
 
 
 def test_variables_elsewhere_are_shown():
-    """An address is no secret, and what one asks `--print-config` for."""
+    """An address from a variable is not a secret; `--print-config` shows it."""
     text = GOOD.replace("127.0.0.1:8443", "127.0.0.1:${PORT}")
     assert "address: 127.0.0.1:9000\n" in render_effective(document(text, PORT="9000"))
 
 
 def test_pem_is_redacted_anywhere():
-    """Also in a place that takes any text."""
+    """PEM text is redacted even under a key that takes any text."""
     text = GOOD + f"server: {{channel_options: {{grpc.x: '{PEM}'}}}}\n"
     assert "MIIE" not in render_effective(document(text))
 
 
 def test_url_with_a_password_is_redacted_anywhere():
-    """Also in a place that takes any text; one without a password is shown."""
+    """A URL is redacted under any key if it has a password, and shown otherwise."""
     option = "server: {{channel_options: {{grpc.http_proxy: 'http://{}proxy:80/@'}}}}\n"
     shown, hidden = (
         render_effective(document(GOOD + option.format(user)))
@@ -247,7 +247,7 @@ def test_url_with_a_password_is_redacted_anywhere():
 
 
 def test_name_of_the_file_cannot_break_out_of_the_comment():
-    """File names may have line breaks in them."""
+    """Line breaks in the file name are replaced."""
     parsed = parse_config(
         Source("a\nversion: 2", FOLDER, GOOD), profile=None, environ={}
     )

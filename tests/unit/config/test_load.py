@@ -1,4 +1,4 @@
-"""The pipeline as a whole: phases, places, speed, and any text at all."""
+"""Tests of the whole loading pipeline: phases, places, speed, arbitrary text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_good_config_is_a_document():
-    """Without findings, with the model and its source."""
+    """The document has no findings, but the model and its source."""
     parsed = parse(GOOD)
     assert (parsed.findings, parsed.failed) == ((), None)
     assert parsed.document is not None
@@ -44,7 +44,7 @@ def test_good_config_is_a_document():
     ],
 )
 def test_failed_phase_is_named(text, failed):
-    """Variables and profiles belong to the first one."""
+    """Errors of variables and profiles belong to the phase `YAML`."""
     parsed = parse(text, profile="dev" if "dev" in text else None)
     assert parsed.failed == failed
     assert parsed.document is None
@@ -52,7 +52,7 @@ def test_failed_phase_is_named(text, failed):
 
 
 def test_findings_of_yaml_variables_and_profile_come_together():
-    """They are one phase, in the order of their places."""
+    """They are reported as one phase, in the order of their places."""
     text = GOOD + (
         "server:\n  threads: ${NO}\n  runtime: off\n"
         "profiles:\n  dev: {version: 1, server: {health: '${NO}'}}\n"
@@ -64,7 +64,7 @@ def test_findings_of_yaml_variables_and_profile_come_together():
 
 
 def test_places_survive_the_profile():
-    """Each value points to where it was written."""
+    """Each value keeps the place where it was written."""
     text = GOOD + (
         "server: {threads: 8}\n"
         "profiles:\n  dev:\n    server: {reflection: true, threads: 4}\n"
@@ -80,8 +80,8 @@ def test_places_survive_the_profile():
     assert document.profile == "dev"
 
 
-def test_place_of_what_is_not_written_is_the_nearest_above():
-    """A finding about a default points to the block it would stand in."""
+def test_place_of_an_absent_key_is_its_nearest_parent():
+    """A finding about a default points to the block that the key belongs to."""
     document = parse(GOOD).document
     assert document is not None
     assert document.place("listeners", "public", "tls", "engine").line == 8
@@ -92,14 +92,14 @@ def test_place_of_what_is_not_written_is_the_nearest_above():
 
 
 def test_profile_names_are_read_without_the_rest():
-    """Also from a config with mistakes; from no YAML, none."""
+    """Names are read even from a config with mistakes; invalid YAML has none."""
     assert read_profile_names(source("x: 1\nprofiles: {a: 1, b: {}}")) == ("a", "b")
     assert read_profile_names(source("profiles: [a]")) == ()
     assert read_profile_names(source("a: [")) == ()
 
 
 def test_findings_show_the_name_of_the_source():
-    """The place is `file:line:column`."""
+    """The place is shown as `file:line:column`."""
     parsed = parse_config(Source("-x", FOLDER, "a: ["), profile=None, environ={})
     assert {f.span.file for f in parsed.findings if f.span} == {"-x"}
 
@@ -108,8 +108,8 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_our_own_configs_have_no_findings(path):
-    """With each of their profiles."""
+def test_configs_of_this_repository_have_no_findings(path):
+    """Each config has no findings with each of its profiles."""
     found = Source(path.name, path.parent, path.read_text(encoding="utf-8"))
     for profile in (None, *read_profile_names(found)):
         parsed = parse_config(found, profile=profile, environ={})
@@ -124,7 +124,7 @@ KINDS = [
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_example_of_the_catalogue_shows_its_kind(kind):
-    """The bad one exactly this finding, the good one nothing."""
+    """The bad example has exactly the described finding, the good one none."""
     if not kind.bad:
         return
     assert {finding.code for finding in patched(kind.bad).findings} == {kind.code}
@@ -142,8 +142,8 @@ def large() -> str:
     return text
 
 
-def test_large_config_is_read_in_passing():
-    """Ten thousand lines and more, every one of them looked at."""
+def test_large_config_is_parsed_in_linear_time():
+    """A config of more than 10,000 lines is parsed without quadratic effort."""
     text = large()
     assert text.count("\n") > 10_000
     parse(text, environ={"X": "1"})  # loads the libraries
@@ -154,7 +154,7 @@ def test_large_config_is_read_in_passing():
 
 
 def test_large_config_with_many_mistakes_takes_a_few_seconds():
-    """Explaining is slower than accepting, and bounded."""
+    """Explaining errors is slower than accepting a config, but bounded."""
     text = large().replace("plaintext: true", "plaintext: tru")
     begun = time.process_time()
     parsed = parse(text, environ={"X": "1"})
@@ -191,20 +191,20 @@ _LINES = [
     | st.tuples(st.just(GOOD), YAMLISH).map("".join)
 )
 def test_any_text_is_a_document_or_findings(text):
-    """Nothing else: no exception, no hanging, no half of both."""
+    """Any text ends in a document or findings, never both, without an exception."""
     _check(text)
 
 
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_document_or_findings(data):
-    """From the file on."""
+    """Arbitrary bytes of a file do not raise an exception."""
     found = decode_source(data, name="f", directory=FOLDER)
     if isinstance(found, Source):
         _check(found.text)
 
 
 def test_no_config_runs_code(tmp_path):
-    """Neither through tags, nor through names, nor through arguments."""
+    """Tags, import paths and arguments run no code during parsing."""
     witness = tmp_path / "witness"
     for value in (
         f'!!python/object/apply:os.system ["touch {witness}"]',

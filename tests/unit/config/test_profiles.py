@@ -1,4 +1,4 @@
-"""Profiles: RFC 7396 with places."""
+"""Tests of profiles: RFC 7396 merge patches that keep the places of values."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ RFC_7396 = [
 
 @pytest.mark.parametrize(("target", "patch", "expected"), RFC_7396)
 def test_examples_of_the_rfc(target, patch, expected):
-    """RFC 7396, appendix A, all of it."""
+    """All examples of RFC 7396, appendix A, merge as stated there."""
     assert plain(merge_patch(node(target), node(patch))) == expected
 
 
 def reference(target: object, patch: object) -> object:
-    """RFC 7396, section 2, as it is written there."""
+    """Merge by the pseudocode of RFC 7396, section 2."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
@@ -62,7 +62,7 @@ def reference(target: object, patch: object) -> object:
     return result
 
 
-#: Values without floats, whose spelling could be ambiguous, and without halves.
+#: Values without floats, whose spelling could be ambiguous, and without surrogates.
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(0, 9) | st.sampled_from(["a", "b"]),
     lambda inner: (
@@ -75,25 +75,25 @@ VALUES = st.recursive(
 
 @given(VALUES, VALUES)
 def test_merging_is_the_algorithm_of_the_rfc(target, patch):
-    """For any two values."""
+    """For any two values, merging equals the RFC's pseudocode."""
     assert plain(merge_patch(node(target), node(patch))) == reference(target, patch)
 
 
 @given(VALUES, VALUES)
 def test_merging_twice_changes_nothing(target, patch):
-    """A patch says what is, not what to do."""
+    """Applying a patch a second time has no effect."""
     once = merge_patch(node(target), node(patch))
     assert plain(merge_patch(once, node(patch))) == plain(once)
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), VALUES))
 def test_empty_patch_changes_nothing(target):
-    """`dev: {}` is the file as it is."""
+    """The profile `dev: {}` leaves the file as it is."""
     assert plain(merge_patch(node(target), node({}))) == target
 
 
 def test_values_keep_their_places():
-    """A wrong value from a profile is shown in the profile."""
+    """A finding about a value of a profile points into the profile."""
     root, _ = parse_yaml(source("a: {b: 1, c: 2}\np:\n  a:\n    c: 3\n    d: 4\n"))
     assert root is not None
     merged = merge_patch(root, root.entries["p"].value)
@@ -107,7 +107,7 @@ def test_values_keep_their_places():
 
 
 def test_order_is_that_of_the_file():
-    """Rules are asked in file order; what a profile adds comes last."""
+    """Rules keep the file's order; those that a profile adds come last."""
     merged = merge_patch(node({"a": 1, "b": 2}), node({"c": 3, "a": 4}))
     value = plain(merged)
     assert isinstance(value, dict)
@@ -115,7 +115,7 @@ def test_order_is_that_of_the_file():
 
 
 def test_names_are_in_the_order_of_the_file():
-    """`--all-profiles` runs them so."""
+    """`--all-profiles` runs the profiles in the order of the file."""
     root, _ = parse_yaml(source("profiles: {dev: {}, ci: {}, prod: {}}"))
     assert root is not None
     assert profile_names(root) == ("dev", "ci", "prod")
@@ -134,7 +134,7 @@ def test_names_are_in_the_order_of_the_file():
     ],
 )
 def test_unknown_profile_is_a_usage_error(profiles, message):
-    """It is the command that is wrong, not the file."""
+    """An unknown profile is a mistake of the command line, not of the file."""
     with pytest.raises(UsageError) as caught:
         parse(GOOD + profiles, profile="prdo")
     assert str(caught.value) == message
@@ -157,13 +157,13 @@ def test_unknown_profile_is_a_usage_error(profiles, message):
     ],
 )  # fmt: skip
 def test_mistake_in_a_profile_is_found_in_the_profile(profiles, expected):
-    """At its own line and column."""
+    """The finding has the line and column inside the profile."""
     parsed = parse(f"{GOOD}profiles: {{{profiles}}}", profile="dev")
     assert brief(parsed.findings) == expected
 
 
-def test_other_profiles_are_left_alone():
-    """Their variables are set elsewhere, and their mistakes have their own run."""
+def test_other_profiles_are_not_checked():
+    """Variables and mistakes of profiles that are not selected do not matter."""
     text = f"{GOOD}profiles: {{dev: {{}}, prod: {{server: {{threads: '${{NO}}'}}}}}}"
     assert parse(text, profile="dev").findings == ()
     assert parse(text).findings == ()
@@ -173,7 +173,7 @@ def test_other_profiles_are_left_alone():
 
 
 def test_variable_cannot_remove_a_key():
-    """An empty variable in a profile leaves no listener without its CA."""
+    """An empty variable in a profile does not remove a listener's CA."""
     text = GOOD + (
         "      client_ca: ca.pem\n"
         "profiles:\n  dev:\n    listeners: {public: {tls: {client_ca: '${NO:-}'}}}\n"
@@ -184,6 +184,6 @@ def test_variable_cannot_remove_a_key():
 
 @given(JSON)
 def test_any_profile_is_applied_or_has_findings(value):
-    """Whatever stands under `profiles`, nothing raises but the usage error."""
+    """Any value under `profiles` raises nothing but the usage error."""
     text = GOOD + "profiles: " + json.dumps({"dev": value}, ensure_ascii=True)
     parse(text, profile="dev")

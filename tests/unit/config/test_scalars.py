@@ -1,4 +1,4 @@
-"""Plain scalars: the core schema of YAML 1.2, and where YAML 1.1 differs."""
+"""Tests of plain scalars: YAML 1.2's core schema, and where YAML 1.1 differs."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ from grpcsecure.config.scalars import describe_legacy, is_usable_number, resolve
     ],
 )  # fmt: skip
 def test_plain_scalar_has_its_value_in_the_core_schema(text, value):
-    """YAML 1.2.2, section 10.3.2, with its own examples."""
+    """The examples of YAML 1.2.2, section 10.3.2, have their values."""
     resolved = resolve(text)
     assert resolved == value
     assert type(resolved) is type(value)
 
 
 def test_nan_is_a_number():
-    """It is refused later, as a number and not as text."""
+    """`.nan` resolves to a number, and is refused later as an unusable one."""
     assert math.isnan(resolve(".nan"))
 
 
-def test_endless_digits_take_no_time_and_are_not_usable():
-    """Python refuses to convert more than 4,300 digits, and takes long below that."""
+def test_very_long_digits_take_no_time_and_are_not_usable():
+    """Python refuses to convert more than 4,300 digits, and is slow below that."""
     value = resolve("9" * 1_000_000)
     assert not is_usable_number(value)
 
 
 @pytest.mark.parametrize("value", [2**63 - 1, -(2**63), 0, 0.5, -1e308])
 def test_numbers_of_64_bits_are_usable(value):
-    """Every program reads them alike."""
+    """Every program reads numbers within 64 bits alike."""
     assert is_usable_number(value)
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, math.inf, -math.inf, math.nan])
-def test_other_numbers_are_not(value):
+def test_other_numbers_are_not_usable(value):
     """JSON has no infinity, and doubles round large integers."""
     assert not is_usable_number(value)
 
@@ -70,8 +70,8 @@ def test_other_numbers_are_not(value):
         ("=", "the default value of a mapping"),
     ],
 )  # fmt: skip
-def test_what_yaml_1_1_reads_differently_is_described(text, legacy):
-    """The words go behind the carets."""
+def test_text_that_yaml_1_1_reads_differently_is_described(text, legacy):
+    """The description becomes the label of the finding."""
     assert describe_legacy(text) == legacy
 
 
@@ -85,8 +85,8 @@ def test_what_yaml_1_1_reads_differently_is_described(text, legacy):
         "9f:86", "1.2.3", "2001-01", "certs/server.pem", "../x", "-----BEGIN",
     ],
 )  # fmt: skip
-def test_what_both_read_alike_is_not(text):
-    """Ordinary values are no finding."""
+def test_text_that_both_versions_read_alike_is_not_described(text):
+    """Ordinary values have no finding."""
     assert describe_legacy(text) is None
 
 
@@ -94,8 +94,8 @@ _NUMERIC = st.text(st.sampled_from("0123456789._:-+eExXoOabBfTZ nyYN="), max_siz
 
 
 @given(_NUMERIC)
-def test_silence_means_that_pyyaml_agrees(text):
-    """Where nothing is reported, YAML 1.1 (as PyYAML has it) reads the same value."""
+def test_text_without_a_description_is_read_alike_by_pyyaml(text):
+    """If nothing is reported, PyYAML (YAML 1.1) resolves the same type."""
     if describe_legacy(text) is not None or text in ("<<", "="):
         return
     tag = yaml.SafeLoader("").resolve(yaml.ScalarNode, text, (True, False))
@@ -108,6 +108,6 @@ def test_silence_means_that_pyyaml_agrees(text):
 
 @given(st.text(max_size=12))
 def test_any_text_has_a_value(text):
-    """Resolving raises nothing."""
+    """Resolving any text raises nothing."""
     assert isinstance(resolve(text), str | int | float | bool | None)
     assert isinstance(describe_legacy(text), str | None)

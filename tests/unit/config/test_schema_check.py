@@ -1,4 +1,4 @@
-"""The JSON Schema itself: complete, annotated, found, and read alike by both."""
+"""Tests of the JSON Schema: complete, annotated, packaged, and read alike by both."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def parts(part: dict[str, Any], path: str = "") -> list[tuple[str, dict[str, Any]]]:
-    """Return every part of the schema that describes a key, by its path."""
+    """Return every part of the schema that describes a key, with its path."""
     found = []
     for key, below in part.get("properties", {}).items():
         resolved = dereference(below)
@@ -69,7 +69,7 @@ PARTS = parts(load_schema())
 
 
 def values(*path: str) -> Any:
-    """Return the part of the schema at `path`, `*` for names and items."""
+    """Return the part of the schema at `path`; `*` stands for names and items."""
     part = load_schema()
     for step in path:
         below = part.get("properties", {}).get(step)
@@ -79,13 +79,13 @@ def values(*path: str) -> Any:
 
 
 def test_schema_is_a_schema():
-    """Of the draft that it names."""
+    """The schema is valid for the draft that it declares."""
     jsonschema.Draft202012Validator.check_schema(load_schema())
     jsonschema_rs.meta.validate(load_schema())
 
 
-def test_schema_has_every_key_of_the_design():
-    """From the first day; those of later features are marked."""
+def test_schema_has_every_key():
+    """The schema has every documented key."""
     paths = {path for path, _ in PARTS}
     authorization = {
         "default", "rules", "audit", "audit_file", "audit_format", "tests",
@@ -122,7 +122,7 @@ def test_schema_has_every_key_of_the_design():
 
 @pytest.mark.parametrize(("path", "part"), PARTS, ids=[path for path, _ in PARTS])
 def test_key_is_described(path, part):
-    """Editors show it, and a page is generated from it."""
+    """Editors show the descriptions, and a page is generated from them."""
     assert part["title"]
     assert part["description"].endswith(".")
     if "x-reserved" not in part:
@@ -133,7 +133,7 @@ def test_key_is_described(path, part):
 
 @pytest.mark.parametrize(("path", "part"), PARTS, ids=[path for path, _ in PARTS])
 def test_examples_and_defaults_fit(path, part):
-    """An example that is refused would be worse than none."""
+    """Every example and default of the schema is valid."""
     del path
     if "x-reserved" in part:
         return
@@ -159,12 +159,12 @@ def test_examples_and_defaults_fit(path, part):
     ],
 )
 def test_choices_are_those_of_the_model(path, enum: type[Enum]):
-    """One list of choices, in the same order."""
+    """The enums of schema and model have the same values in the same order."""
     assert values(*path)["enum"] == [member.value for member in enum]
 
 
 def test_modes_are_the_five_in_both_spellings():
-    """Ours first, then gRPC's constants, which nobody is advised to write."""
+    """The kebab-case names come first; no help lists the aliases, gRPC's constants."""
     part = values("listeners", "*", "tls", "client_certificate")
     constants = [mode.traits.grpc_constant for mode in ClientCertificateMode]
     assert part["enum"] == [*(mode.value for mode in ClientCertificateMode), *constants]
@@ -174,7 +174,7 @@ def test_modes_are_the_five_in_both_spellings():
 
 
 def test_policy_has_the_words_of_the_model():
-    """Matchers in the order of the page, the names that are taken, both effects."""
+    """Matchers, reserved names and effects are those of the model, in its order."""
     matcher = load_schema()["$defs"]["matcher"]["properties"]
     assert list(matcher) == [kind.value for kind in MatcherKind]
     taken = load_schema()["properties"]["identities"]["propertyNames"]["not"]["enum"]
@@ -187,7 +187,7 @@ def test_policy_has_the_words_of_the_model():
 
 
 def test_defaults_are_those_of_the_model():
-    """What the page says is what happens."""
+    """The documented defaults are those that the model uses."""
     config = parse(GOOD).document.config
     server, tls = ServerSettings(), config.listeners[0].tls
     expected = {
@@ -226,7 +226,7 @@ def test_defaults_are_those_of_the_model():
 
 
 def test_home_of_a_key_is_known():
-    """For keys that stand in the wrong mapping."""
+    """The right mapping is found for a misplaced key."""
     assert home_of("reflection") == ("server",)
     assert home_of("certificate") == ("listeners", "<name>", "tls")
     assert home_of("version") == ()
@@ -251,7 +251,7 @@ _ANY = (
 
 @st.composite
 def instances(draw) -> object:
-    """Return the good config, changed in a few places."""
+    """Return the good config with a few values changed."""
     instance = json.loads(json.dumps(_GOOD))
     for _ in range(draw(st.integers(1, 3))):
         path = draw(st.sampled_from(PATHS))
@@ -277,17 +277,17 @@ PATHS = [tuple(path.strip(".").split(".")) for path, _ in PARTS]
 @example({"version": True, "services": [], "listeners": {}})
 @example({**_GOOD, "version": 1.0})  # type: ignore[dict-item]
 def test_both_validators_agree(instance):
-    """What the fast one accepts, the other one has nothing to say about."""
+    """An instance that jsonschema_rs accepts has no errors in jsonschema."""
     assert is_valid(instance) == (not find_errors(instance))
 
 
-def test_integer_beyond_the_fast_validator_is_refused():
-    """What it cannot represent is not valid."""
+def test_number_that_the_fast_validator_cannot_represent_is_refused():
+    """A number that jsonschema_rs cannot represent is not valid."""
     assert not is_valid({**_GOOD, "version": float("nan")})  # type: ignore[dict-item]
 
 
 def test_refusal_without_a_reason_is_a_finding(monkeypatch):
-    """It fails closed: what one of the two refuses is not served."""
+    """A config that only one of the two validators rejects is not served."""
     root, _ = parse_yaml(source(GOOD))
     assert root is not None
     monkeypatch.setattr(schema, "is_valid", lambda _: False)
@@ -296,13 +296,13 @@ def test_refusal_without_a_reason_is_a_finding(monkeypatch):
 
 
 def test_schema_is_printed_as_it_is_written():
-    """`grpcsecure schema` is the file in the repository."""
+    """`grpcsecure schema` prints the file of the repository unchanged."""
     path = ROOT / "schemas" / "config.schema.json"
     assert schema_text() == path.read_text(encoding="utf-8")
 
 
 def test_schema_in_the_package_comes_first(monkeypatch, tmp_path):
-    """A wheel has it as package data, and no `schemas/` beside the package."""
+    """A wheel has the schema as package data, without `schemas/` beside it."""
     package = tmp_path / "grpcsecure"
     (package / "config").mkdir(parents=True)
     (package / "schemas").mkdir()
@@ -315,8 +315,8 @@ def test_schema_in_the_package_comes_first(monkeypatch, tmp_path):
     assert schema_text() == '{"from": "the wheel"}'
 
 
-def test_wheel_carries_the_schema(tmp_path):
-    """Built, installed without the checkout, and read."""
+def test_wheel_contains_the_schema(tmp_path):
+    """The schema is readable from a wheel that is installed without the checkout."""
     pytest.importorskip("hatchling")
     environment = {**os.environ, "PYTHONPATH": ""}
     subprocess.run(

@@ -1,4 +1,4 @@
-"""What the schema says of a config, in findings: one for each mistake, at its place."""
+"""Tests of findings for schema errors: one for each mistake, at its place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from grpcsecure.config.schema_file import load_schema
 if TYPE_CHECKING:
     from grpcsecure.diagnostics.model import Finding
 
-#: Places are those of the patch, which stands at line 13, column 5.
+#: Places are those of the patch, which begins at line 13, column 5.
 CASES = [
     # unknown, missing, misplaced and misspelled keys
     ("server: {thread: 8}", ["13:14 GS102 unknown key `thread` in `server`"]),
@@ -101,7 +101,7 @@ CASES = [
      ["13:41 GS129 the name `a-b` in `services[0].with` is not allowed"]),
     ("server: {channel_options: {a b: 1}}",
      ["13:32 GS129 the name `a b` in `server.channel_options` is not allowed"]),
-    # what excludes each other, and what is ours
+    # mutually exclusive keys, and reserved options
     ("listeners: {public: {plaintext: true}}",
      ["13:26 GS127 the listener `public` has both `tls` and `plaintext: true`"]),
     ("listeners: {public: {tls: null}}",
@@ -130,7 +130,7 @@ assert GOOD.count("\n") == 10
 
 @pytest.mark.parametrize(("patch", "expected"), CASES, ids=lambda x: str(x)[:30])
 def test_mistake_is_one_finding_at_its_place(patch, expected):
-    """The exact code, line, column and message."""
+    """Code, line, column and message are exact."""
     parsed = patched(patch)
     assert brief(parsed.findings) == expected
     assert parsed.failed == "schema"
@@ -156,8 +156,8 @@ def test_mistake_is_one_finding_at_its_place(patch, expected):
         "production: true",
     ],
 )
-def test_what_is_right_has_no_finding(patch):
-    """Unusual is not wrong."""
+def test_valid_value_has_no_finding(patch):
+    """Unusual but valid values have no finding."""
     assert brief(patched(patch).findings) == []
 
 
@@ -168,7 +168,7 @@ def one(patch: str, **environ: str) -> Finding:
 
 
 def test_screen_of_an_unknown_key():
-    """Message, label and help of the design's own example."""
+    """An unknown key is shown with message, label and help."""
     text = (
         "version: 1\n"
         "services:\n"
@@ -246,8 +246,8 @@ def test_screen_of_an_unknown_key():
          "two servers must not share a port by accident", "remove the option"),
     ],
 )  # fmt: skip
-def test_label_and_help_lead_to_the_cure(patch, label, advice):
-    """The label is about the place, the help about what to do."""
+def test_label_and_help_show_the_fix(patch, label, advice):
+    """The label is about the place, the help about the fix."""
     finding = one(patch)
     assert finding.label == label
     if advice is not None:
@@ -255,7 +255,7 @@ def test_label_and_help_lead_to_the_cure(patch, label, advice):
 
 
 def test_empty_key_is_explained():
-    """`server:` with all of its keys commented out is null."""
+    """`server:` with all of its keys commented out is null, and is explained."""
     [finding] = parse(GOOD + "server:\n  # threads: 8\n").findings
     assert finding.message == "`server` is empty; a mapping is expected"
     assert finding.help == "give it a value, or remove the key"
@@ -269,7 +269,7 @@ def test_second_label_is_at_the_other_place():
 
 
 def test_effects_that_exclude_each_other_are_both_shown():
-    """Nothing is missing: one of two keys is too much."""
+    """A rule with `allow` and `deny` shows both, and no missing key."""
     text = (
         f"{GOOD}authorization:\n  rules:\n    r:\n      deny: [b]\n"
         "      allow: [a]\n      methods: ['*']\n"
@@ -304,7 +304,7 @@ listeners:
     ],
 )
 def test_pasted_key_has_its_own_finding_and_is_not_shown(patch):
-    """The path of a file belongs there."""
+    """PEM text in place of a path is reported without showing it."""
     finding = one(patch, KEY="-----BEGIN PRIVATE KEY-----\nMIIEsecret\n")
     assert finding.code == "GS128"
     assert "path of a file" in finding.message
@@ -327,7 +327,7 @@ def test_pasted_key_has_its_own_finding_and_is_not_shown(patch):
     ],
 )
 def test_value_of_a_variable_is_not_shown(patch):
-    """It may be a secret in the wrong place."""
+    """A variable's value may be a misplaced secret."""
     for finding in patched(patch, {"X": "hunter2"}).findings:
         shown = (finding.message, finding.label, finding.help, finding.notes)
         assert "hunter2" not in repr(shown)
@@ -339,8 +339,8 @@ def test_long_value_is_not_shown():
     assert finding.message == "invalid value for `listeners.public.address`"
 
 
-def test_endless_path_is_not_shown():
-    """It is longer than the system allows, and no path at all."""
+def test_overlong_path_is_not_shown():
+    """Text that is longer than any valid path is not shown."""
     finding = one(f"server: {{import_paths: ['{'a' * 5000}']}}")
     assert brief([finding]) == [
         "13:29 GS106 invalid value for `server.import_paths[0]`"
@@ -348,13 +348,13 @@ def test_endless_path_is_not_shown():
 
 
 def test_value_of_private_key_is_never_shown():
-    """Whatever was pasted there."""
+    """The value of `private_key` may be a pasted key, and is never shown."""
     finding = one('listeners: {public: {tls: {private_key: "MIIEsecret\\n"}}}')
     assert finding.message == "invalid value for `listeners.public.tls.private_key`"
 
 
 def test_all_findings_of_the_phase_come_at_once():
-    """One run, one list, in the order of the places."""
+    """One run reports all findings in the order of their places."""
     text = (
         "version: 2\nservices: [{servicer: x}]\nserver: {thread: 8, health: 1}\n"
         "listeners: {a: {address: b, plaintext: true}, c: {address: 'd:1'}}\n"
@@ -370,7 +370,7 @@ def test_all_findings_of_the_phase_come_at_once():
 
 
 def test_value_that_aliases_share_is_one_finding():
-    """It is written once, so it is wrong once."""
+    """A wrong value that aliases share is reported once."""
     text = GOOD + (
         "  b: &b {address: 'c:1', plaintext: true, services: ['x y']}\n"
         "  c: *b\n  d: *b\n"
@@ -380,7 +380,7 @@ def test_value_that_aliases_share_is_one_finding():
 
 
 def test_messages_follow_the_rules_for_writing():
-    """One line, lower case, no full stop, and one thing to do."""
+    """Messages have one line, lower case, no full stop, and a help."""
     for patch, _ in CASES:
         for finding in patched(patch).findings:
             assert "\n" not in finding.message
@@ -389,8 +389,8 @@ def test_messages_follow_the_rules_for_writing():
             assert finding.help
 
 
-def test_every_keyword_of_the_schema_has_words():
-    """A keyword that nobody can explain would end in `schema-mismatch`."""
+def test_every_keyword_of_the_schema_is_explained():
+    """A keyword without an explanation would end in `schema-mismatch`."""
     from grpcsecure.config.schema_findings import _EXPLAIN
 
     annotations = {

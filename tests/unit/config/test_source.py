@@ -1,4 +1,4 @@
-"""Reading the text of a config, whatever its name leads to."""
+"""Tests of reading the text of a config from all kinds of files."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from grpcsecure.diagnostics.catalog import tool_kinds as tool
 from grpcsecure.diagnostics.model import Finding
 
 
-def test_file_is_read_with_its_name_and_folder(tmp_path):
-    """The name is kept as it was given, the folder is absolute."""
+def test_file_is_read_with_its_name_and_directory(tmp_path):
+    """The name is kept as given; the directory is absolute."""
     path = tmp_path / "a.yaml"
     path.write_text("version: 1\n")
     assert read_source(str(path)) == Source(str(path), tmp_path, "version: 1\n")
 
 
-def test_relative_name_gives_an_absolute_folder(tmp_path, monkeypatch):
-    """Paths in the config stay right when the process changes its folder later."""
+def test_relative_name_gives_an_absolute_directory(tmp_path, monkeypatch):
+    """Paths in the config stay valid if the process changes its directory later."""
     (tmp_path / "a.yaml").write_text("x")
     monkeypatch.chdir(tmp_path)
     assert read_source("a.yaml") == Source("a.yaml", tmp_path, "x")
 
 
-def test_folder_of_a_symlink_is_its_own(tmp_path):
-    """A file mounted by Kubernetes is a symlink; its neighbours are meant."""
+def test_directory_of_a_symlink_is_that_of_the_link(tmp_path):
+    """In a Kubernetes mount, relative paths mean the files beside the symlink."""
     (tmp_path / "..data").mkdir()
     (tmp_path / "..data" / "a.yaml").write_text("x")
     (tmp_path / "a.yaml").symlink_to("..data/a.yaml")
@@ -46,12 +46,12 @@ def test_folder_of_a_symlink_is_its_own(tmp_path):
 
 @pytest.mark.parametrize("stdin", [b"x: 1", lambda limit: b"x: 1"[:limit]])
 def test_dash_is_standard_input(stdin):
-    """Relative paths then start at the current folder."""
+    """The base of relative paths is then the current directory."""
     assert read_source("-", stdin=stdin) == Source("<stdin>", Path.cwd(), "x: 1")
 
 
-def test_byte_order_mark_is_no_part_of_the_text(tmp_path):
-    """Editors on Windows put one at the front."""
+def test_byte_order_mark_is_removed(tmp_path):
+    """Editors on Windows begin UTF-8 files with a byte order mark."""
     path = tmp_path / "a.yaml"
     path.write_bytes(b"\xef\xbb\xbfversion: 1")
     found = read_source(str(path))
@@ -68,33 +68,33 @@ def _refused(name: str) -> str:
 
 
 def test_missing_file_is_a_finding(tmp_path):
-    """A wrong name is no traceback."""
+    """A wrong name does not raise an exception."""
     name = str(tmp_path / "no.yaml")
     assert _refused(name)[-27:] == ": no such file or directory"
 
 
 def test_directory_is_a_finding(tmp_path):
-    """The folder of the config is a common slip."""
+    """Passing the config's directory is a common mistake."""
     assert _refused(str(tmp_path)).endswith(": it is a directory")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_forbidden_file_is_a_finding(tmp_path):
-    """Permissions are named as the reason."""
+    """The finding names the permissions as the reason."""
     path = tmp_path / "a.yaml"
     path.touch(mode=0)
     assert _refused(str(path)).endswith(": permission denied")
 
 
 def test_name_with_a_nul_is_a_finding():
-    """The system calls would raise a ValueError."""
+    """A NUL in a name would raise a ValueError in the system calls."""
     found = read_source("a\0b")
     assert brief([found]) == ["GS001 cannot read `a\\x00b`: no such file or directory"]
 
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/tty"])
 def test_device_is_a_finding_and_never_read(device):
-    """`/dev/zero` never ends, and a terminal never begins."""
+    """Reading `/dev/zero` would never end, and reading a terminal would wait."""
     reason = _refused(device)
     assert "not a regular file" in reason or "no such device" in reason
 
@@ -107,7 +107,7 @@ def test_socket_is_a_finding(tmp_path):
 
 
 def test_pipe_is_read_to_its_end(tmp_path):
-    """`serve <(envsubst < config.yaml)` gives the name of a pipe."""
+    """`serve <(envsubst < config.yaml)` passes the path of a pipe."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     writer = threading.Thread(target=path.write_text, args=("x" * 200_000,))
@@ -119,14 +119,14 @@ def test_pipe_is_read_to_its_end(tmp_path):
 
 
 def test_silent_pipe_is_a_finding(tmp_path, monkeypatch):
-    """A FIFO that nobody writes to does not hang the command."""
+    """A FIFO without a writer does not hang the command."""
     os.mkfifo(tmp_path / "pipe")
     monkeypatch.setattr(source_module, "PIPE_PATIENCE", 0.05)
     assert _refused(str(tmp_path / "pipe")).endswith("the pipe sent nothing for 0.05 s")
 
 
 def test_endless_pipe_is_read_up_to_the_limit(tmp_path):
-    """More than the limit is never held in memory."""
+    """A pipe never fills more memory than the limit."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
 
@@ -144,7 +144,7 @@ def test_endless_pipe_is_read_up_to_the_limit(tmp_path):
 
 
 def test_huge_file_is_refused_without_reading_it(tmp_path):
-    """100 MiB are one finding, and 8 MiB of memory."""
+    """A file of 100 MiB is one finding and takes 8 MiB of memory."""
     path = tmp_path / "big.yaml"
     with path.open("wb") as stream:
         stream.truncate(100 * 1024 * 1024)
@@ -154,7 +154,7 @@ def test_huge_file_is_refused_without_reading_it(tmp_path):
 
 
 def test_largest_file_is_read(tmp_path):
-    """The limit itself is within the limit."""
+    """A file of exactly the size limit is accepted."""
     path = tmp_path / "a.yaml"
     path.write_bytes(b"#" * MAX_BYTES)
     assert isinstance(read_source(str(path)), Source)
@@ -172,13 +172,13 @@ def test_largest_file_is_read(tmp_path):
     ],
 )
 def test_invalid_utf8_is_a_finding_at_its_place(data, expected):
-    """Line and column count characters, as everywhere."""
+    """Line and column count characters, as in all findings."""
     found = decode_source(data, name="f", directory=Path("/"))
     assert brief([found]) == [expected]
 
 
 def test_utf16_is_named():
-    """The help says which encoding it looks like."""
+    """The help names UTF-16 as the likely encoding."""
     found = decode_source("a: 1".encode("utf-16"), name="f", directory=Path("/"))
     assert isinstance(found, Finding)
     assert "UTF-16" in (found.help or "")
@@ -186,7 +186,7 @@ def test_utf16_is_named():
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_source_or_a_finding(data):
-    """Whatever is in a file, reading it raises nothing."""
+    """Reading arbitrary bytes raises nothing."""
     found = decode_source(data, name="f", directory=Path("/"))
     if isinstance(found, Source):
         assert found.text.encode() == data.removeprefix(b"\xef\xbb\xbf")

@@ -1,4 +1,4 @@
-"""`${VAR}` in values: what replaces it, and what is wrong where nothing can."""
+"""Tests of `${VAR}` in values: the replacement, and findings where it fails."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENVIRON = {
 
 
 def expand(text: str) -> tuple[Node, list[str]]:
-    """Expand the values of a YAML text; return the tree and the findings in short."""
+    """Expand the values of a YAML text; return the tree and brief findings."""
     root, findings = parse_yaml(source(text))
     assert root is not None
     assert brief(findings) == []
@@ -36,7 +36,7 @@ def expand(text: str) -> tuple[Node, list[str]]:
 
 
 def value(scalar: str) -> object:
-    """Return what becomes of one value."""
+    """Return the value of one scalar after expansion."""
     node, findings = expand(f"a: {scalar}\n")
     assert findings == []
     assert isinstance(node, Mapping)
@@ -64,7 +64,7 @@ def value(scalar: str) -> object:
     ],
 )  # fmt: skip
 def test_value_is_replaced(written, expected):
-    """Text is never parsed again, but an unquoted scalar is read as one."""
+    """The text is not parsed as YAML, but an unquoted scalar is resolved."""
     result = value(written)
     assert result == expected
     assert type(result) is type(expected)
@@ -72,24 +72,24 @@ def test_value_is_replaced(written, expected):
 
 @pytest.mark.parametrize("written", ["${EMPTY}", "${NOTHING}", "${NO:-}", "${NO:-~}"])
 def test_variable_never_makes_a_null(written):
-    """In a profile, null removes what the file says; a variable must not be able to."""
+    """In a profile, null removes a key of the file; a variable must not do that."""
     assert isinstance(value(written), str)
 
 
 def test_keys_are_not_replaced():
-    """A name that depends on the environment could not be looked up in the file."""
+    """A name that depends on the environment could not be found in the file."""
     node, findings = expand("'${NAME}': 1\n")
     assert (plain(node), findings) == ({"${NAME}": 1}, [])
 
 
 def test_block_and_folded_text_is_replaced():
-    """All forms of text are text."""
+    """Variables are replaced in every style of scalar."""
     node, findings = expand("a: |\n  x ${NAME}\nb: >-\n  y\n  ${PORT}\n")
     assert (plain(node), findings) == ({"a": "x greeter\n", "b": "y 8443"}, [])
 
 
 def test_values_from_the_environment_are_marked():
-    """Whoever prints a value knows that it may be a secret; a default is none."""
+    """A value from the environment is marked as a possible secret; a default is not."""
     node, _ = expand("a: ${NAME}\nb: ${NO:-x}\nc: $$\nd: [x, 'y${PORT}']\n")
     paths: list[tuple[str | int, ...]] = [("a",), ("b",), ("c",), ("d", 0), ("d", 1)]
     assert [_scalar(node, path).from_variable for path in paths] == [
@@ -113,15 +113,15 @@ def _scalar(node: Node, path: tuple[str | int, ...]) -> Scalar:
 
 
 def test_places_stay_those_of_the_file():
-    """However long the replaced text is."""
+    """Places do not depend on the length of the replaced text."""
     text = "a: ${NAME}\nb: 1\n"
     node, _ = expand(text)
     _, span = find(node, ("a",))
     assert (span.line, span.column, span.end_column) == (1, 4, 11)
 
 
-def test_what_has_no_variables_is_the_same_object():
-    """Nothing is copied for nothing."""
+def test_node_without_variables_is_the_same_object():
+    """Nodes without variables are not copied."""
     root, _ = parse_yaml(source("a: [1, {b: c}]\nd: ${NAME}\n"))
     assert root is not None
     node, _ = expand_variables(root, source=source(""), environ=ENVIRON)
@@ -167,7 +167,7 @@ def test_what_has_no_variables_is_the_same_object():
     ],
 )  # fmt: skip
 def test_finding_is_at_the_dollar(text, expected):
-    """All of a file's variables are looked at, each has its own place."""
+    """Every variable is checked, and each finding has its own place."""
     assert expand(text)[1] == expected
 
 
@@ -180,8 +180,8 @@ def test_finding_is_at_the_dollar(text, expected):
         ("${1}", "not the name of a variable"),
     ],
 )
-def test_label_says_what_is_malformed(written, label):
-    """The help has the three forms, the label what is wrong with this one."""
+def test_label_names_the_error(written, label):
+    """The help shows the three forms, the label the error of this one."""
     text = f"a: '{written}'"
     root, _ = parse_yaml(source(text))
     assert root is not None
@@ -191,7 +191,7 @@ def test_label_says_what_is_malformed(written, label):
 
 
 def test_message_of_the_file_is_the_label():
-    """`${VAR:?message}` is how the author of a config speaks to its user."""
+    """The text of `${VAR:?message}` becomes the label."""
     text = "a: ${DB:?ask the database team\u200b}"
     root, _ = parse_yaml(source(text))
     assert root is not None
@@ -201,7 +201,7 @@ def test_message_of_the_file_is_the_label():
 
 
 def test_value_of_a_variable_is_in_no_finding():
-    """Secrets come through the environment."""
+    """Secrets come through the environment, so values are never shown."""
     for secret in ("0777123", "9" * 40, "2001-01-01"):
         text = "a: ${SECRET}"
         root, _ = parse_yaml(source(text))
@@ -213,8 +213,8 @@ def test_value_of_a_variable_is_in_no_finding():
         assert secret not in repr(shown)
 
 
-def test_variable_that_is_no_text_is_a_finding():
-    """An environment may hold any bytes."""
+def test_variable_that_is_not_text_is_a_finding():
+    """An environment may hold arbitrary bytes."""
     text = "a: ${X}"
     root, _ = parse_yaml(source(text))
     assert root is not None
@@ -227,7 +227,7 @@ def test_variable_that_is_no_text_is_a_finding():
 
 
 def test_large_variable_used_often_is_refused():
-    """A megabyte a thousand times over is never built."""
+    """A variable of a megabyte that is used a thousand times is never expanded."""
     text = "a: [" + "'${X}'," * 1000 + "]"
     root, _ = parse_yaml(source(text))
     assert root is not None
@@ -240,7 +240,7 @@ def test_large_variable_used_often_is_refused():
 
 
 def test_many_unset_variables_take_little_time():
-    """The place of each is found without reading the file again."""
+    """Finding the place of each does not read the file again."""
     text = "a: '" + "${X}" * 200_000 + "'"
     root, _ = parse_yaml(source(text))
     assert root is not None
@@ -252,7 +252,7 @@ def test_many_unset_variables_take_little_time():
 
 @given(YAMLISH, st.dictionaries(st.sampled_from("AB"), st.text(max_size=9)))
 def test_any_text_is_expanded_or_has_findings(text, environ):
-    """Nothing raises; without findings, no value is a null that was none before."""
+    """Expansion raises nothing; without findings, it makes no new nulls."""
     root, _ = parse_yaml(source(text))
     if root is None:
         return

@@ -1,4 +1,4 @@
-"""YAML to nodes: values, places, and all that YAML offers and a config refuses."""
+"""Tests of parsing YAML: values, places, and features that a config must not use."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _compose(loader):
 
 
 def test_values_have_their_types(compose):
-    """Quoted and block scalars are text, plain ones follow the core schema."""
+    """Quoted and block scalars are text; plain ones follow the core schema."""
     text = "a: 1\nb: '1'\nc: [true, null, ~, 1.5]\nd: |\n  x\n  y\ne: {f: , g: ''}\n"
     assert plain(compose(text)) == {
         "a": 1,
@@ -55,7 +55,7 @@ def test_values_have_their_types(compose):
 
 
 def test_places_are_those_of_keys_and_values(compose):
-    """Lines and columns count from 1, the end is exclusive."""
+    """Lines and columns count from 1; the end is exclusive."""
     root = compose("a:\n  - b: 'x'   # no\n\n# no\nc: {d: 1}\n")
     spans = {
         path: [(s.line, s.column, s.end_line, s.end_column) for s in find(root, path)]
@@ -72,7 +72,7 @@ def test_places_are_those_of_keys_and_values(compose):
 
 
 def test_columns_count_characters(compose):
-    """Not bytes and not cells of the terminal."""
+    """Columns count neither bytes nor cells of the terminal."""
     _, span = find(compose("'äöü😀': é"), ("äöü😀",))
     assert (span.column, span.end_column) == (9, 10)
 
@@ -85,14 +85,14 @@ def test_alias_is_its_anchor(compose):
     assert root.span.end_line == 2
 
 
-def test_anchor_can_be_given_again(compose):
-    """The latest one before the alias counts."""
+def test_anchor_can_be_redefined(compose):
+    """An alias refers to the latest anchor before it."""
     assert plain(compose("a: &x 1\nb: &x 2\nc: *x\n"))["c"] == 2
 
 
 @pytest.mark.parametrize("break_", ["\n", "\r\n", "\r"])
 def test_all_line_ends_are_the_same(compose, break_):
-    """Windows and old files have their lines counted alike."""
+    """Lines of Windows and of old files are counted alike."""
     root = compose(f"a: 1{break_}b:{break_}  c: 2{break_}")
     assert find(root, ("b", "c"))[1].line == 3
 
@@ -140,8 +140,8 @@ def test_all_line_ends_are_the_same(compose, break_):
          ["1:4 GS126 `9223372036854775808` is not a finite number of 64 bits"]),
     ],
 )  # fmt: skip
-def test_what_a_config_refuses_is_a_finding_at_its_place(findings, text, expected):
-    """All of them are found at once, and the same ones by both parsers."""
+def test_forbidden_yaml_is_a_finding_at_its_place(findings, text, expected):
+    """One run finds all of them, and both parsers find the same."""
     assert findings(text) == expected
 
 
@@ -160,8 +160,8 @@ def test_what_a_config_refuses_is_a_finding_at_its_place(findings, text, expecte
         "08",
     ],
 )
-def test_ambiguous_scalar_is_reported_wherever_it_stands(findings, word):
-    """As a value, in a list, and as a key; never in quotes."""
+def test_ambiguous_scalar_is_reported_in_every_position(findings, word):
+    """It is reported as a value, in a list and as a key, but not in quotes."""
     message = f"GS108 `{word}` is read differently by YAML 1.1 and YAML 1.2"
     assert findings(f"a: {word}") == [f"1:4 {message}"]
     assert findings(f"a: [x, {word}]") == [f"1:8 {message}"]
@@ -170,8 +170,8 @@ def test_ambiguous_scalar_is_reported_wherever_it_stands(findings, word):
     assert findings(f"a: '{word}'\nb: \"{word}\"\nc: |\n  {word}\n") == []
 
 
-def test_help_of_a_boolean_of_yaml_1_1_says_both_ways_out(loader):
-    """Nobody but the reader knows whether text was meant."""
+def test_help_of_a_boolean_of_yaml_1_1_has_both_fixes(loader):
+    """Only the author knows if text or a boolean was meant."""
     _, [finding] = parse_yaml(source("a: off"), loader=loader)
     assert finding.label == "a boolean in YAML 1.1, text in YAML 1.2"
     assert finding.help == 'quote it: "off"; a boolean is written `false`'
@@ -187,7 +187,7 @@ def test_second_label_of_a_duplicate_key_is_at_the_first(loader):
 
 
 def test_first_of_duplicate_keys_is_kept(loader):
-    """The tree beside findings is good for finding more."""
+    """The tree of a config with findings can be used to find more."""
     root, _ = parse_yaml(source("a: 1\na: 2\n"), loader=loader)
     assert root is not None
     assert plain(root) == {"a": 1}
@@ -207,23 +207,23 @@ def test_first_of_duplicate_keys_is_kept(loader):
         ("a: \x7f", ["1:4 GS124 the character U+007F is not allowed"]),
     ],
 )
-def test_unseen_character_is_a_finding(findings, text, expected):
-    """What a reader cannot see must not change what is served."""
+def test_invisible_character_is_a_finding(findings, text, expected):
+    """Characters that a reader cannot see must not change the config."""
     assert findings(text) == expected
 
 
 def test_binary_file_has_a_few_findings(findings):
-    """The pattern is clear after five."""
+    """The check stops after five findings."""
     assert len(findings("\x01" * 1000)) == 5
 
 
 def test_half_a_character_is_a_finding(findings):
-    """An escape can make what UTF-8 has no bytes for."""
+    """An escape can produce a surrogate, which UTF-8 cannot encode."""
     assert [line.split()[1] for line in findings('a: "\\ud800"')] == ["GS101"]
 
 
 def test_depth_has_a_limit(findings):
-    """64 levels are fine, 65 are not, and a million take no longer."""
+    """64 levels are accepted, 65 are not, and a million take no longer."""
     deepest = "a: " + "[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1)
     assert findings(deepest) == []
     for depth in (MAX_DEPTH, 1_000_000):
@@ -234,15 +234,15 @@ def test_depth_has_a_limit(findings):
         assert time.process_time() - begun < 20
 
 
-def test_depth_counts_what_aliases_stand_for(findings):
-    """Each line is flat, and the value is not."""
+def test_depth_counts_the_levels_within_aliases(findings):
+    """Each line is flat, but the value with its aliases is nested deeply."""
     lines = ["a0: &a0 [x]"]
     lines += [f"a{i}: &a{i} [*a{i - 1}]" for i in range(1, 70)]
     assert [line.split()[1] for line in findings("\n".join(lines))] == ["GS119"]
 
 
 def test_alias_bomb_is_refused_before_it_grows(findings):
-    """Nine lines for a billion values cost nothing."""
+    """Nine lines that expand to a billion values take no time."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
     begun = time.process_time()
@@ -259,12 +259,12 @@ def test_number_of_values_has_a_limit(findings):
 
 
 def test_number_of_findings_has_a_limit(findings):
-    """A file of another kind gives no million findings."""
+    """A file of another kind does not produce a million findings."""
     assert len(findings("a: [" + "off," * 100_000 + "]")) <= MAX_FINDINGS + 1
 
 
 def test_no_tag_makes_python_objects(findings, tmp_path):
-    """Whatever a tag asks for, nothing is created and nothing runs."""
+    """No tag creates an object or runs code."""
     witness = tmp_path / "witness"
     for tag in ("object/apply:os.system", "object/new:os.system", "name:os.system"):
         text = f'a: !!python/{tag} ["touch {witness}"]'
@@ -281,7 +281,7 @@ def test_json_is_read_as_json(loader, value):
     root, findings = parse_yaml(source(text), loader=loader)
     codes = {finding.code for finding in findings}
     if '"\\ud' in text or "\\ud" in text:
-        return  # JSON escapes characters beyond U+FFFF in halves
+        return  # JSON escapes characters beyond U+FFFF as surrogate pairs
     assert codes == set()
     assert root is not None
     assert plain(root) == value
@@ -309,7 +309,7 @@ def _nodes(node: Node) -> list[Node]:
 
 @given(text=YAMLISH | st.text(max_size=80))
 def test_any_text_is_a_tree_or_findings(loader, text):
-    """Nothing raises, every finding has a place within the text."""
+    """Nothing raises; every finding has a place within the text."""
     root, findings = parse_yaml(source(text), loader=loader)
     assert (root is not None) or findings
     lines = text.split("\n")
@@ -320,8 +320,8 @@ def test_any_text_is_a_tree_or_findings(loader, text):
 
 
 @given(text=YAMLISH)
-def test_plain_scalars_are_where_their_places_say(loader, text):
-    """The characters under the carets are the value's own."""
+def test_place_of_a_plain_scalar_covers_its_text(loader, text):
+    """The characters under the carets are those of the value."""
     root, _ = parse_yaml(source(text), loader=loader)
     if root is None or "\r" in text:
         return
@@ -333,7 +333,7 @@ def test_plain_scalars_are_where_their_places_say(loader, text):
 
 @given(text=YAMLISH)
 def test_values_are_those_of_pyyaml(loader, text):
-    """Where there is no finding, a YAML 1.1 parser reads the same config."""
+    """If there is no finding, a YAML 1.1 parser reads the same config."""
     root, findings = parse_yaml(source(text), loader=loader)
     if not findings and root is not None:
         assert plain(root) == yaml.load(text, Loader=loader)

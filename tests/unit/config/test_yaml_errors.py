@@ -1,4 +1,4 @@
-"""Syntax errors in words: the place, the likely cause, and what to do."""
+"""Tests of findings for YAML syntax errors: the place, the likely cause, the help."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ CASES = [
     ("text", "expected", "advice"), CASES, ids=lambda x: repr(x)[:20]
 )
 def test_syntax_error_is_one_line_at_its_place(loader, text, expected, advice):
-    """Both parsers' words become the same finding."""
+    """Errors of both parsers become the same finding."""
     root, findings = parse_yaml(source(text), loader=loader)
     place, _, message = expected.partition(" ")
     assert brief(findings) == [f"{place} GS101 {message}"]
@@ -71,13 +71,13 @@ def test_syntax_error_is_one_line_at_its_place(loader, text, expected, advice):
 
 @pytest.mark.parametrize("loader", LOADERS, ids=lambda loader: loader.__name__)
 @pytest.mark.parametrize("text", ['a: "\\q"', 'a: "\\x2"', 'a: "\\u12"'])
-def test_unknown_escape_says_how_to_write_a_backslash(loader, text):
-    """Paths of Windows and patterns have backslashes in them."""
+def test_help_of_an_unknown_escape_shows_a_backslash(loader, text):
+    """Windows paths and patterns have backslashes."""
     _, [finding] = parse_yaml(source(text), loader=loader)
     assert finding.message == "an unknown escape in a quoted value"
 
 
-def test_second_label_shows_what_was_opened():
+def test_second_label_shows_the_opening_bracket():
     """The bracket may be many lines above."""
     _, [finding] = parse_yaml(source("a: {\n  b: c\n  d: e\n}"))
     assert [(s.span.line, s.span.column, s.text) for s in finding.secondary] == [
@@ -86,7 +86,7 @@ def test_second_label_shows_what_was_opened():
 
 
 def test_findings_before_the_error_are_kept():
-    """One run shows all that could be read."""
+    """One run reports all findings up to the syntax error."""
     _, findings = parse_yaml(source("a: off\nb: [\n"))
     assert [finding.code for finding in findings] == ["GS108", "GS101"]
 
@@ -100,7 +100,7 @@ def test_findings_before_the_error_are_kept():
         ("k:\n  a: b\n -----BEGIN PRIVATE KEY-----", "3:2"),
     ],
 )
-def test_pasted_key_that_breaks_the_syntax_is_called_that(loader, text, place):
+def test_pasted_key_that_breaks_the_syntax_is_reported_as_such(loader, text, place):
     """The finding is about the key, and shows none of it."""
     _, findings = parse_yaml(source(text), loader=loader)
     assert brief(findings) == [
@@ -109,8 +109,8 @@ def test_pasted_key_that_breaks_the_syntax_is_called_that(loader, text, place):
     assert "secret" not in repr(findings)
 
 
-def test_error_behind_a_pasted_key_is_about_itself():
-    """A key that has ended is not blamed for what follows."""
+def test_error_after_a_pasted_key_is_not_about_the_key():
+    """A complete PEM block is not blamed for an error below it."""
     text = "k: '-----BEGIN X----- y -----END X-----'\na: b: c\n"
     _, [finding] = parse_yaml(source(text))
     assert finding.code == "GS101"
@@ -118,7 +118,7 @@ def test_error_behind_a_pasted_key_is_about_itself():
 
 @given(st.text(max_size=60), st.text(max_size=20), st.integers(0, 5), st.integers(0, 9))
 def test_any_problem_at_any_place_is_explained(text, problem, line, column):
-    """Parsers of other versions say other things."""
+    """Error texts of other parser versions also become a finding."""
     lines = text.split("\n")
     where = (min(line, len(lines) - 1), column)
     for opened in (None, where, (0, 0)):
