@@ -335,7 +335,7 @@ class TestCreation:
         finding = only(f"{name}:make")
         assert not finding.is_error
         assert brief([finding]) == [
-            f"3:16 GS508 what `{name}:make` returns is not known yet"
+            f"3:16 GS508 the services of `{name}:make` are unknown until it is called"
         ]
 
     def test_unimplemented_methods_are_warnings(self, module):
@@ -415,7 +415,7 @@ class TestTogether:
         assert brief([finding]) == [
             (
                 "5:64 GS505 listener `probes` names the service `helloworld.Greetr`,"
-                " which nobody provides"
+                " which no servicer provides"
             )
         ]
         assert underlined(text, finding) == "helloworld.Greetr"

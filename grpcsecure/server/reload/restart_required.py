@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LIVE", "keys_that_need_a_restart"]
 
-#: The keys that a reload applies, and the effect of each; `*` is any listener. The
-#: table in docs/rotation.md is generated from it.
+#: The keys that a reload applies, and the effect of each; `*` is any listener.
+#: docs/rotation.md describes them.
 LIVE = {
     "identities": "the next call of each client is decided by the new identities",
     "authorization": "the next call is decided by the new rules; its tests run first",

@@ -1,1 +1,1 @@
-"""One call: who makes it, whether it is allowed, and the handler that serves it."""
+"""One call: its caller, its authorization, and the handler that serves it."""

@@ -1,7 +1,7 @@
-"""The calls of an asyncio server: admitted, then handed to the servicer's method.
+"""Handlers of an asyncio server: authorize each call, then run the servicer's method.
 
-Coroutines run on the loop, plain methods in the thread pool (`plain`). A refused call
-ends before anything of it is read.
+Coroutines run on the loop, plain methods in the thread pool (`sync_in_asyncio`). A
+refused call ends before any of its messages is read.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class AsyncioCalls:
     """Makes the handlers of one listener of an asyncio server.
 
     Args:
-        authorizer: the listener's.
+        authorizer: the listener's authorizer.
         pool: where plain methods run.
     """
 
@@ -44,17 +44,17 @@ class AsyncioCalls:
         self._pool = pool
 
     def wrap(self, method: str, handler: Any) -> Any:
-        """Return a handler that admits the call, then does what `handler` does."""
+        """Return a handler that authorizes the call, then runs `handler`."""
         guarded = GuardedMethod(self._authorizer, method)
-        servant = _Servant(handler, guarded, self._pool)
+        runner = _HandlerRunner(handler, guarded, self._pool)
 
         async def unary(requests: Any, context: Any) -> Any:
-            caller = await _admit(guarded, context)
-            return await servant.unary(requests, context, caller)
+            caller = await _authorize(guarded, context)
+            return await runner.unary(requests, context, caller)
 
         async def stream(requests: Any, context: Any) -> AsyncGenerator[Any, None]:
-            caller = await _admit(guarded, context)
-            async with aclosing(servant.stream(requests, context, caller)) as responses:
+            caller = await _authorize(guarded, context)
+            async with aclosing(runner.stream(requests, context, caller)) as responses:
                 async for response in responses:
                     yield response
 
@@ -70,7 +70,7 @@ class AsyncioCalls:
         guarded = GuardedMethod(self._authorizer, method, exists=False)
 
         async def call(_requests: Any, context: Any) -> None:
-            await _admit(guarded, context)
+            await _authorize(guarded, context)
             await context.abort(*NOT_FOUND)
 
         return make_handler(call, response_streaming=True)
@@ -78,40 +78,42 @@ class AsyncioCalls:
     def intercepted(
         self, base: Any, continuation: Callable[[Any], Any], details: Any
     ) -> Any:
-        """Return a handler that admits the call, then asks the user's interceptors."""
-        # Messages pass as bytes: whose serializers they need, the interceptors say.
+        """Return a handler that authorizes the call, then runs user interceptors."""
+        # Messages pass as bytes: the interceptors choose the handler, and so which
+        # serializers the messages need.
         guarded = GuardedMethod(self._authorizer, details.method, base is not None)
         streaming = base is None or base.response_streaming
 
-        async def ask(context: Any) -> tuple[_Servant, Any, Any]:
-            caller = await _admit(guarded, context)
+        async def choose(context: Any) -> tuple[_HandlerRunner, Any, Any]:
+            caller = await _authorize(guarded, context)
             handler = await continuation(details)
             if handler is None:
                 await context.abort(*NOT_FOUND)
             typed = _TypedContext(context, handler)
-            servant = _Servant(handler, guarded, self._pool)
-            return servant, typed, typed if caller is context else caller
+            runner = _HandlerRunner(handler, guarded, self._pool)
+            return runner, typed, typed if caller is context else caller
 
         async def unary(_requests: Any, context: Any) -> Any:
-            servant, typed, caller = await ask(context)
+            runner, typed, caller = await choose(context)
             requests = _messages(typed)
-            if servant.response_streaming:
+            if runner.response_streaming:
                 async with aclosing(
-                    servant.stream(requests, typed, caller)
+                    runner.stream(requests, typed, caller)
                 ) as responses:
                     await anext(responses, None)
-                await context.abort(*NO_STREAM)  # it has not ended the call by itself
-            response = await servant.unary(requests, typed, caller)
+                # The handler did not end the call itself, so it would send a stream.
+                await context.abort(*NO_STREAM)
+            response = await runner.unary(requests, typed, caller)
             return typed.serialize_last(response)
 
         async def stream(_requests: Any, context: Any) -> AsyncGenerator[Any, None]:
-            servant, typed, caller = await ask(context)
+            runner, typed, caller = await choose(context)
             requests = _messages(typed)
-            if not servant.response_streaming:
-                response = await servant.unary(requests, typed, caller)
+            if not runner.response_streaming:
+                response = await runner.unary(requests, typed, caller)
                 yield typed.serialize(response)
                 return
-            async with aclosing(servant.stream(requests, typed, caller)) as responses:
+            async with aclosing(runner.stream(requests, typed, caller)) as responses:
                 async for response in responses:
                     yield typed.serialize(response)
 
@@ -120,16 +122,16 @@ class AsyncioCalls:
         )
 
 
-async def _admit(method: GuardedMethod, context: Any) -> Any:
-    """Return the caller; a call that is refused ends here."""
+async def _authorize(method: GuardedMethod, context: Any) -> Any:
+    """Return the caller of an allowed call; abort a refused one."""
     caller, refusal = method.authorize(context)
     if refusal is not None:
         await context.abort(*refusal)
     return caller
 
 
-class _Servant:
-    """Does what one handler does, for calls that are admitted."""
+class _HandlerRunner:
+    """Runs the behaviour of one handler for calls that are authorized."""
 
     __slots__ = (
         "_behaviour",
@@ -151,7 +153,7 @@ class _Servant:
         self.response_streaming = handler.response_streaming
 
     async def _only(self, context: Any) -> Any:
-        """Return the one message of a unary call; without it the call ends."""
+        """Return the one message of a unary call; abort the call if there is none."""
         began = monotonic()
         message = await context.read()
         if message is grpc.aio.EOF:
@@ -160,7 +162,7 @@ class _Servant:
                 f'"{self._method.name}" requires exactly one request message.',
             )
         if monotonic() - began >= authorizer.FRESH:
-            await _admit(self._method, context)
+            await _authorize(self._method, context)
         return message
 
     async def unary(self, requests: Any, context: Any, caller: Any) -> Any:
@@ -171,8 +173,8 @@ class _Servant:
                 if self._request_streaming:
                     requests = plain.requests()
                 return await run_unary(self._behaviour, requests, plain, self._pool)
-        with AsyncioContext(context, self._view, caller) as ours:
-            return await self._behaviour(requests, ours)
+        with AsyncioContext(context, self._view, caller) as wrapped:
+            return await self._behaviour(requests, wrapped)
 
     async def stream(
         self, requests: Any, context: Any, caller: Any
@@ -189,9 +191,9 @@ class _Servant:
                     async for response in responses:
                         yield response
             return
-        with AsyncioContext(context, self._view, caller) as ours:
-            responses = self._behaviour(requests, ours)
-            if inspect.isawaitable(responses):  # it writes to the context itself
+        with AsyncioContext(context, self._view, caller) as wrapped:
+            responses = self._behaviour(requests, wrapped)
+            if inspect.isawaitable(responses):  # the method calls `context.write`
                 await responses
                 return
             async with aclosing(responses):
@@ -205,7 +207,10 @@ async def _messages(context: Any) -> AsyncGenerator[Any, None]:
 
 
 class _TypedContext:
-    """grpcio's context of a call whose messages are bytes, with a handler's types."""
+    """Wrapper of grpcio's context that (de)serializes with a handler's functions.
+
+    For calls whose messages grpcio passes as bytes.
+    """
 
     def __init__(self, context: Any, handler: Any) -> None:
         self._context = context
@@ -216,16 +221,16 @@ class _TypedContext:
         return getattr(self._context, name)
 
     def serialize(self, response: Any) -> Any:
-        """Do what grpcio does with a response."""
+        """Serialize a response as grpcio does."""
         if isinstance(response, str):
             response = response.encode()
         return response if self._serializer is None else self._serializer(response)
 
     def serialize_last(self, response: Any) -> Any:
-        """Do what grpcio does with the response of a unary method."""
+        """Serialize the response of a unary method as grpcio does."""
         if self._context.code() in (None, grpc.StatusCode.OK):
             return self.serialize(response)
-        return b""  # not sent: the code that was set is the answer
+        return b""  # not sent: the call ends with the code that the method set
 
     async def read(self) -> Any:
         message = await self._context.read()

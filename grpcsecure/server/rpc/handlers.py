@@ -1,8 +1,8 @@
 """Wraps handlers so that the listener's authorizer decides each call first.
 
 Handlers are wrapped once, when they are registered. Where the user has interceptors,
-the outermost one is ours: it admits the call, and only then are theirs asked, which
-may answer with other handlers.
+grpcsecure adds an outermost one instead: it authorizes the call before the user's
+interceptors run, because these may return other handlers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
     "make_handler",
 ]
 
-#: For an interceptor that breaks its method's contract.
+#: The status if a user's interceptor returns a streaming handler for a unary method.
 NO_STREAM = (
     grpc.StatusCode.INTERNAL,
     "an interceptor answered a method of one response with a stream",
@@ -43,12 +43,13 @@ _HANDLERS = {
 class Calls(Protocol):
     """Makes the handlers of one listener, in one of the runtimes.
 
-    All of them take their requests as a stream: grpcio reads the one message of a
-    unary call before it calls anybody, and a call is decided before it is read.
+    All handlers take their requests as a stream, also those of unary calls: grpcio
+    reads the one message of a unary call before it calls the handler, but a call must
+    be authorized before its message is read.
     """
 
     def wrap(self, method: str, handler: Any) -> Any:
-        """Return a handler that admits the call, then does what `handler` does."""
+        """Return a handler that authorizes the call, then runs `handler`."""
 
     def unknown(self, method: str) -> Any:
         """Return the handler of a method that no servicer has."""
@@ -56,11 +57,11 @@ class Calls(Protocol):
     def intercepted(
         self, base: Any, continuation: Callable[[Any], Any], details: Any
     ) -> Any:
-        """Return a handler that admits the call, then asks the user's interceptors.
+        """Return a handler that authorizes the call, then runs user interceptors.
 
         Args:
             base: the handler that is registered for the method, or None.
-            continuation: asks the user's interceptors.
+            continuation: runs the user's interceptors and returns their handler.
             details: the `grpc.HandlerCallDetails` of the call.
         """
 
@@ -72,7 +73,7 @@ def make_handler(
     request_deserializer: Any = None,
     response_serializer: Any = None,
 ) -> Any:
-    """Return a handler that gets its requests as a stream."""
+    """Return a handler that receives its requests as a stream."""
     return _HANDLERS[True, response_streaming](
         behaviour,
         request_deserializer=request_deserializer,
@@ -81,11 +82,11 @@ def make_handler(
 
 
 class WrappedService(grpc.ServiceRpcHandler):
-    """A generic handler whose method handlers are wrapped, once each.
+    """A generic handler that wraps each method handler once and caches the wrapper.
 
-    A service may answer with a new handler for each call, so a remembered one counts
-    only for the very handler it was made from. The names come from clients, so only
-    those that have a handler are remembered, and no more than `_MOST`.
+    A service may return a new handler for each call, so a cached wrapper is used only
+    for the same handler object that it wraps. Method names come from clients, so only
+    names with a handler are cached, and at most `_MOST`.
     """
 
     _MOST = 4096
@@ -116,7 +117,7 @@ class WrappedService(grpc.ServiceRpcHandler):
 
 
 class UnknownMethods(grpc.GenericRpcHandler):
-    """Comes after all services: for methods that none of them has."""
+    """The last generic handler: serves the methods that no service has."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
@@ -127,19 +128,19 @@ class UnknownMethods(grpc.GenericRpcHandler):
 
 
 class ThreadsInterceptor(grpc.ServerInterceptor):
-    """Goes before the user's interceptors of a threads server."""
+    """The outermost interceptor of a threads server: authorizes calls."""
 
     def __init__(self, methods: Methods) -> None:
         self._methods = methods
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
-        """Have the call admitted before the inner interceptors hear of it."""
+        """Return a handler that authorizes the call before the user's interceptors."""
         base = self._methods.find(handler_call_details)
         return self._methods.calls.intercepted(base, continuation, handler_call_details)
 
 
 class AsyncioInterceptor(grpc.aio.ServerInterceptor):
-    """Goes before the user's interceptors of an asyncio server."""
+    """The outermost interceptor of an asyncio server: authorizes calls."""
 
     def __init__(self, methods: Methods) -> None:
         self._methods = methods
@@ -147,6 +148,6 @@ class AsyncioInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Any, handler_call_details: Any
     ) -> Any:
-        """Have the call admitted before the inner interceptors hear of it."""
+        """Return a handler that authorizes the call before the user's interceptors."""
         base = self._methods.find(handler_call_details)
         return self._methods.calls.intercepted(base, continuation, handler_call_details)

@@ -1,4 +1,4 @@
-"""How many calls run on a connection, for whoever wants to close it after them."""
+"""Counts the calls that run on each connection, so that idle ones can be closed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["InflightCalls"]
 
 
 class InflightCalls:
-    """Counts by the name of the connection; a connection without calls has no entry."""
+    """Number of calls per connection name; a connection without calls has no entry."""
 
     __slots__ = ("_counts", "_lock")
 
@@ -18,7 +18,7 @@ class InflightCalls:
         self._lock = threading.Lock()
 
     def begin(self, context: Any, connection: str) -> None:
-        """Count a call in, and out again when grpcio says that it is over.
+        """Count a call until grpcio reports that it is over.
 
         Args:
             context: grpcio's context of the call, of either runtime.

@@ -1,6 +1,6 @@
-"""What one listener serves: the way from a method's path to the servicer's handler.
+"""Table of the methods that one listener serves: method path to the user's handler.
 
-Asked before anything of the user's own runs, so that a call can be decided first.
+It is looked up before any of the user's code runs, so that a call is authorized first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Methods:
     """The handlers of a listener as they were registered, none of them wrapped.
 
     Attributes:
-        calls: makes the handlers that admit calls.
+        calls: makes the handlers that authorize calls.
     """
 
     def __init__(self, calls: Calls) -> None:
@@ -26,15 +26,15 @@ class Methods:
         self._services: list[Any] = []
 
     def add(self, method: str, handler: Any) -> None:
-        """Take in a method by its path."""
+        """Add the handler of a method path."""
         self._registered[method] = handler
 
     def add_service(self, service: Any) -> None:
-        """Take in a generic handler, which finds its methods by itself."""
+        """Add a generic handler, which looks up its methods itself."""
         self._services.append(service)
 
     def find(self, handler_call_details: Any) -> Any:
-        """Return the handler of a call, or None: no servicer has the method."""
+        """Return the handler of a call, or None if no servicer has the method."""
         handler = self._registered.get(handler_call_details.method)
         if handler is not None:
             return handler

@@ -1,8 +1,9 @@
-"""Plain methods under the asyncio runtime: each runs in the thread pool.
+"""Plain (synchronous) methods under the asyncio runtime: run in the thread pool.
 
 grpcio does this too, but gives such methods a context without `is_active`, `cancel`,
-`code` or callbacks on streams, and runs the body of a streaming method that is no
-generator in the event loop itself. Here a plain method finds what it has in threads.
+`code` or callbacks on streams, and runs a streaming method that is not a generator in
+the event loop itself. Here a plain method has the same context as in the threads
+runtime.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ _END = object()
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a user's function; what it raises is an `Exception`, which gets an answer.
+    """Call a user's function; convert a raised `BaseException` to an `Exception`.
 
-    In a thread nothing else has a meaning, and raised again on the loop would end it.
+    An `Exception` ends the call with a status. A `SystemExit` or `KeyboardInterrupt`
+    has no meaning in a thread, and would end the event loop if it was raised there.
     """
     try:
         return function(*arguments)
@@ -44,7 +46,7 @@ def _call(function: Callable[..., Any], *arguments: Any) -> Any:
 async def run_unary(
     behaviour: Callable[..., Any], argument: Any, context: PlainContext, pool: Executor
 ) -> Any:
-    """Return what a plain method with one response returns."""
+    """Run a plain method with one response in the pool; return its response."""
     run = copy_context().run
     return await asyncio.wrap_future(
         pool.submit(run, _call, behaviour, argument, context)
@@ -54,7 +56,7 @@ async def run_unary(
 async def run_stream(
     behaviour: Callable[..., Any], argument: Any, context: PlainContext, pool: Executor
 ) -> AsyncGenerator[Any, None]:
-    """Yield what the iterable that a plain method returns yields, in the pool."""
+    """Run a plain method with a stream of responses in the pool; yield them."""
     async with aclosing(
         _iterate(lambda: behaviour(argument, context), pool)
     ) as responses:
@@ -65,7 +67,7 @@ async def run_stream(
 async def _iterate(
     call: Callable[[], Any], pool: Executor
 ) -> AsyncGenerator[Any, None]:
-    """Yield what the iterable that `call` returns yields, each step in the pool."""
+    """Yield from the iterable that `call` returns; each step runs in the pool."""
     run = copy_context().run
     pending: Future[Any] = pool.submit(run, _call, lambda: iter(call()))
     responses: Any = None
@@ -78,15 +80,15 @@ async def _iterate(
                 return
             yield response
     finally:
-        # A cancelled call leaves its last step running; closing comes after it, and
-        # in the pool: what a generator does to clean up may block.
+        # The last step of a cancelled call may still run. Close the generator after
+        # it, and in the pool: the generator's clean-up code may block.
         pending.add_done_callback(lambda _: _close(responses, pool, run))
 
 
 def _close(responses: Any, pool: Executor, run: Callable[..., Any]) -> None:
     close = getattr(responses, "close", None)
     if close is not None:
-        with suppress(RuntimeError):  # the pool is shut down: nobody waits for it
+        with suppress(RuntimeError):  # the pool is shut down: the server has stopped
             pool.submit(run, close)
 
 
@@ -95,10 +97,11 @@ def _wait(coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) 
 
 
 class PlainContext(AsyncioContext):
-    """The API of `grpc.ServicerContext`, for a thread, over an asyncio context.
+    """The API of `grpc.ServicerContext` for a thread, on top of an asyncio context.
 
-    What is neither awaited nor missing there is taken from it. A cancelled call leaves
-    its thread running, so the end of the call and questions about it take turns.
+    Only methods that asyncio contexts lack or that must be awaited there are defined
+    here. The thread of a cancelled call goes on running, so a lock separates the end
+    of the call from the thread's queries about it.
     """
 
     def __init__(self, context: Any, view: ListenerView, caller: Any) -> None:
@@ -107,7 +110,7 @@ class PlainContext(AsyncioContext):
         self._lock = threading.RLock()
 
     def requests(self) -> Iterator[Any]:
-        """Read the client's messages, from a thread."""
+        """Yield the client's messages; to be called from a thread."""
         while True:
             message = _wait(self._context.read(), self._loop)
             if message is grpc.aio.EOF:
@@ -115,12 +118,12 @@ class PlainContext(AsyncioContext):
             yield message
 
     def finish(self) -> None:
-        """Note that the call is over: answered, aborted or cancelled."""
+        """Mark the call as over: answered, aborted or cancelled."""
         with self._lock:
             super().finish()
 
     def peer(self) -> str:
-        """Return the client's address, as grpcio spells it."""
+        """Return the client's address in grpcio's notation."""
         with self._lock:
             return super().peer()
 
@@ -130,7 +133,7 @@ class PlainContext(AsyncioContext):
             return super().peer_identities()
 
     def peer_identity_key(self) -> Any:
-        """Return the property that `peer_identities` come from, or None."""
+        """Return the name of the property that holds `peer_identities`, or None."""
         with self._lock:
             return super().peer_identity_key()
 
@@ -140,11 +143,11 @@ class PlainContext(AsyncioContext):
             return super().auth_context()
 
     def is_active(self) -> bool:
-        """Whether anybody still waits for the answer."""
+        """Whether the call still runs, so that the client waits for the response."""
         return not (self._over or self._context.done())
 
     def add_callback(self, callback: Callable[[], None]) -> bool:
-        """Call `callback` when the call is over; False if it is over already."""
+        """Call `callback` when the call ends; return False if it has ended already."""
         if not self.is_active():
             return False
         self._context.add_done_callback(lambda _context: callback())

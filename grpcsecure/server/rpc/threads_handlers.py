@@ -1,7 +1,7 @@
-"""The calls of a threads server: admitted, then handed to the servicer's method.
+"""Handlers of a threads server: authorize each call, then run the servicer's method.
 
-Serializers and everything else stay the user's. A refused call costs a thread of the
-pool for a moment, and nothing of it is read.
+Serializers and all else of the user's handler stay in use. A refused call occupies a
+thread of the pool for a moment, and none of its messages is read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LOGGER = logging.getLogger("grpcsecure.server")
 
 
 class Admission(NamedTuple):
-    """What a call was decided, given to its behaviour in place of its requests."""
+    """The decision about a call, passed to its behaviour in place of the requests."""
 
     caller: Any
     refusal: Refusal | None
@@ -40,13 +40,14 @@ class Admission(NamedTuple):
 
 
 class GuardedCall:
-    """What grpcio calls for a method: admits the call if nobody has, and answers it.
+    """The behaviour that grpcio calls for a method: authorizes the call and answers it.
 
-    Like any function it takes attributes, which grpcio looks for.
+    A call that arrives with an `Admission` has been authorized before. Instances take
+    attributes as functions do; grpcio looks for some.
 
     Attributes:
         authorize: decides about a call, as `Authorizer.authorize` does.
-        takes_one: whether it needs one message of the client and no other.
+        takes_one: whether the method takes exactly one message from the client.
     """
 
     def __init__(
@@ -57,18 +58,18 @@ class GuardedCall:
         self._view = method.authorizer.view
         self._answer = answer
 
-    # `callback` is there for behaviours in grpcio's experimental non-blocking style.
+    # `callback` is passed to behaviours in grpcio's experimental non-blocking style.
 
     def __call__(self, requests: Any, context: Any, *callback: Any) -> Any:
-        """Answer a call with its requests, or with its `Admission`."""
+        """Answer a call; `requests` are its messages or its `Admission`."""
         if type(requests) is Admission:
             caller, refusal, requests = requests
         else:
             caller, refusal = self.authorize(context)
         if refusal is not None:
             _abort(context, refusal)
-        ours = CallContext(context, self._view, caller)
-        return self._answer(requests, ours, *callback)
+        wrapped = CallContext(context, self._view, caller)
+        return self._answer(requests, wrapped, *callback)
 
 
 class ThreadsCalls:
@@ -78,7 +79,7 @@ class ThreadsCalls:
         self._authorizer = authorizer
 
     def wrap(self, method: str, handler: Any) -> Any:
-        """Return a handler that admits the call, then does what `handler` does."""
+        """Return a handler that authorizes the call, then runs `handler`."""
         behaviour, deserializer = behaviour_of(handler), handler.request_deserializer
         takes_one = not handler.request_streaming
         guarded, answer = GuardedMethod(self._authorizer, method), behaviour
@@ -86,7 +87,7 @@ class ThreadsCalls:
             answer = _one(guarded, behaviour, deserializer)
             deserializer = None
         call = GuardedCall(guarded, answer, takes_one=takes_one)
-        # What grpcio's experimental styles of servicers ask for.
+        # Attributes that grpcio's experimental styles of servicers set.
         for name in ("experimental_non_blocking", "experimental_thread_pool"):
             if hasattr(behaviour, name):
                 setattr(call, name, getattr(behaviour, name))
@@ -110,8 +111,9 @@ class ThreadsCalls:
     def intercepted(
         self, base: Any, continuation: Callable[[Any], Any], details: Any
     ) -> Any:
-        """Return a handler that admits the call, then asks the user's interceptors."""
-        # Messages pass as bytes: whose serializers they need, the interceptors say.
+        """Return a handler that authorizes the call, then runs user interceptors."""
+        # Messages pass as bytes: the interceptors choose the handler, and so which
+        # serializers the messages need.
         guarded = GuardedMethod(self._authorizer, details.method, base is not None)
         streaming = base is None or base.response_streaming
 
@@ -123,20 +125,21 @@ class ThreadsCalls:
             if streaming:
                 return responses
             response = next(responses, None)
-            if handler.response_streaming:  # it has not ended the call by itself
+            if handler.response_streaming:
+                # The handler did not end the call itself, so it would send a stream.
                 _abort(context, NO_STREAM)
             return response
 
-        # Interceptors are asked without a message, as by grpcio.
+        # Interceptors run before a message is read, as in grpcio.
         call = GuardedCall(guarded, answer, takes_one=False)
         return make_handler(call, response_streaming=streaming)
 
 
 def _one(method: GuardedMethod, behaviour: Behaviour, deserializer: Any) -> Behaviour:
-    """Return what gives `behaviour` the one request of a stream."""
+    """Return a behaviour that calls `behaviour` with the one request of a stream."""
 
     def answer(requests: Any, context: Any, *callback: Any) -> Any:
-        # No name for the message: it would be kept as long as the call lasts.
+        # The message gets no local name, which would keep it until the call ends.
         request = _deserialize(_only(requests, method, context), deserializer, context)
         return behaviour(request, context, *callback)
 
@@ -151,7 +154,7 @@ def _abort(context: Any, status: Refusal) -> NoReturn:
 def _run(
     handler: Any, method: GuardedMethod, requests: Iterator[bytes], context: Any
 ) -> Iterator[bytes]:
-    """Call a handler that an interceptor answered; yield its responses as bytes."""
+    """Run a handler that an interceptor returned; yield its responses as bytes."""
     behaviour = behaviour_of(handler)
     argument: Any
     if handler.request_streaming:
@@ -168,7 +171,7 @@ def _run(
         responses = _blocking(behaviour, argument, context)
     else:
         responses = iter(behaviour(argument, context))
-    # In a stream None is the end, as for grpcio.
+    # None ends a stream of responses, as in grpcio.
     return (
         _serialize(response, serializer, context)
         for response in iter(lambda: next(responses, None), None)
@@ -176,7 +179,7 @@ def _run(
 
 
 def _blocking(behaviour: Behaviour, argument: Any, context: Any) -> Iterator[Any]:
-    """Call a behaviour that hands its responses to a callback, and yield them."""
+    """Run a behaviour that passes its responses to a callback; yield them."""
     responses: SimpleQueue[Any] = SimpleQueue()
     behaviour(argument, context, responses.put)
     if not context.add_callback(lambda: responses.put(None)):
@@ -185,7 +188,7 @@ def _blocking(behaviour: Behaviour, argument: Any, context: Any) -> Iterator[Any
 
 
 def _only(requests: Any, method: GuardedMethod, context: CallContext) -> bytes:
-    """Return the one message of a unary call; without it the call ends as grpcio's."""
+    """Return the one message of a unary call; abort as grpcio does if there is none."""
     began = monotonic()
     try:
         message: bytes = next(requests)
@@ -193,7 +196,7 @@ def _only(requests: Any, method: GuardedMethod, context: CallContext) -> bytes:
         text = f'"{method.name}" requires exactly one request message.'
         _abort(context, (grpc.StatusCode.UNIMPLEMENTED, text))
     if monotonic() - began >= authorizer.FRESH:
-        _, refusal = method.authorize(context._context)  # noqa: SLF001 - ours, and grpcio's in it
+        _, refusal = method.authorize(context._context)  # noqa: SLF001 - a CallContext, with grpcio's inside
         if refusal is not None:
             _abort(context, refusal)
     return message
@@ -222,7 +225,7 @@ def _serialize(response: Any, serializer: Any, context: Any) -> Any:
     except Exception:
         code = context.code()
         if code is not None and code is not grpc.StatusCode.OK:
-            # A method that sets a code may return None: the code is the answer.
+            # A method that sets a code may return None: the call ends with that code.
             _abort(context, (code, _decode(context.details())))
         _LOGGER.exception("call.unserializable")
         _abort(context, (grpc.StatusCode.INTERNAL, "Failed to serialize response!"))

@@ -1,1 +1,1 @@
-"""Listening and serving: the threads and asyncio runtimes, ports, the bridge."""
+"""Listening and serving: the threads and asyncio runtimes, ports, bridge listeners."""

@@ -1,7 +1,7 @@
-"""One grpc server per listener, all sharing the same servicers.
+"""Builds one grpc server per listener, all with the same servicers.
 
-What both runtimes have in common: which services a listener serves, what its calls
-know of it, and the options of its server.
+Shared by both runtimes: the services of a listener, its authorizer and the channel
+options of its server.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ _MAX_OPTION = 2**31 - 1
 
 
 def _ignore(_reason: str) -> None:
-    """For callers that read the log."""
+    """Ignore a failure; the default of `on_failure`, for callers that read the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
-    """All that a runtime needs to start: checked, imported, nothing created yet."""
+    """Input of a runtime: checked and imported, but no servicer is created yet."""
 
     config: ServerConfig
     services: tuple[LoadedService, ...]
     in_force: InForce
     auditor: Auditor
     interceptors: tuple[Any, ...] = ()
-    #: Told in words if the server can no longer serve all of its listeners.
+    #: Called with a human-readable reason if some listener can no longer be served.
     on_failure: Callable[[str], None] = _ignore
 
     def construct(self, *, on_asyncio: bool) -> Iterator[Registration]:
         """Create every servicer, once for all listeners.
 
         Raises:
-            StartupError: the user's own code raised, or what it made does not serve.
+            StartupError: the user's code raised, or its result cannot serve.
         """
         for service in self.services:
             servicer = service.construct()
@@ -70,14 +70,14 @@ class Assembly:
                 yield register, servicer
 
     def service_names(self) -> list[str]:
-        """The names of all services of the config."""
+        """Return the names of all services of the config."""
         methods = (
             method for service in self.services for method in service.methods or ()
         )
         return list(dict.fromkeys(method.service for method in methods))
 
     def authorizer(self, listener: Listener) -> Authorizer:
-        """What decides about the listener's calls."""
+        """Return the authorizer of the listener's calls."""
         return Authorizer(self._view(listener), self.in_force, self.auditor)
 
     def _view(self, listener: Listener) -> ListenerView:
@@ -89,15 +89,17 @@ class Assembly:
         return ListenerView(listener.name, mode, self.in_force)
 
     def options(self, listener: Listener) -> list[tuple[str, Any]]:
-        """The channel options of the listener's server.
+        """Return the channel options of the listener's server.
 
-        Ours come before the config's: of two with one name gRPC takes the first.
+        grpcsecure's options come before those of the config: of two options with the
+        same name gRPC takes the first.
         """
-        # Two servers would share a port by accident, and answer by turns.
+        # With SO_REUSEPORT two servers could share a port by accident: the kernel would
+        # distribute the connections between them.
         options: list[tuple[str, Any]] = [("grpc.so_reuseport", 0)]
-        patience = None if listener.tls is None else listener.tls.handshake_timeout
+        timeout = None if listener.tls is None else listener.tls.handshake_timeout
         for key, seconds in (
-            ("grpc.server_handshake_timeout_ms", patience),
+            ("grpc.server_handshake_timeout_ms", timeout),
             ("grpc.max_connection_age_ms", listener.max_connection_age),
             ("grpc.max_connection_age_grace_ms", listener.max_connection_age_grace),
         ):
@@ -114,7 +116,7 @@ class Assembly:
         methods: Methods,
         on_asyncio: bool,
     ) -> None:
-        """Register what `listener` serves; reflection tells of no more than that.
+        """Register the services of `listener`; reflection lists no others.
 
         Every handler is made by `methods.calls`, here or in the outermost interceptor.
         """
@@ -131,13 +133,14 @@ class Assembly:
 
 
 class Selected:
-    """Stands before a server and lets through the services its listener serves.
+    """Registration proxy of a server that passes on only the services of its listener.
 
     Args:
-        server: where they are registered.
-        names: of the services, None for all.
-        methods: takes in their handlers as they are.
-        wraps: whether handlers admit calls themselves; if not, an interceptor does.
+        server: the server to register with.
+        names: the names of the listener's services, None for all.
+        methods: collects the handlers as the user registered them.
+        wraps: whether handlers authorize calls themselves; if not, the outermost
+            interceptor does.
     """
 
     def __init__(
@@ -161,7 +164,7 @@ class Selected:
         return True
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Any) -> None:
-        """Pass on the handlers of services that are served here."""
+        """Register the generic handlers of services that this listener serves."""
         for service in generic_rpc_handlers:
             if self._serves(service.service_name()):
                 self._methods.add_service(service)
@@ -174,7 +177,7 @@ class Selected:
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Any
     ) -> None:
-        """Pass on the methods of a service that is served here."""
+        """Register the methods of a service, if this listener serves it."""
         if not self._serves(service_name):
             return
         made = {}

@@ -28,15 +28,15 @@ __all__ = ["AsyncioRuntime", "LoopRuntime"]
 
 _T = TypeVar("_T")
 
-#: How long the handlers of cut calls get to notice, in seconds.
+#: Seconds that the handlers of cut calls get to notice it.
 _CUT_PATIENCE = 2.0
 
-#: How long it may take to learn that nothing runs, in seconds, whatever the grace.
+#: Seconds to find out that nothing runs any more; counts also if the grace is shorter.
 _IDLE_PATIENCE = 0.5
 
 
 class AsyncioRuntime:
-    """Servers, one per listener, on the loop that `start` runs in."""
+    """The servers, one per listener, on the event loop that `start` runs in."""
 
     def __init__(self, assembly: Assembly) -> None:
         self._assembly = assembly
@@ -47,7 +47,7 @@ class AsyncioRuntime:
         settings = assembly.config.server
         self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
         self._stops: list[asyncio.Future[None]] = []
-        #: Done when the plain methods that have outlived their calls are over.
+        #: Done when the last plain method returns; one may still run after its call.
         self._methods: asyncio.Future[None] | None = None
         self._is_hurried = False
         self._cut = False
@@ -55,9 +55,11 @@ class AsyncioRuntime:
     async def start(self) -> dict[str, str]:
         """Create the servicers, bind, serve; return the real address of each listener.
 
+        If it raises, nothing listens.
+
         Raises:
-            BindError: an address cannot be listened on; nothing listens then.
-            Exception: whatever the user's own code raises; nothing listens then.
+            BindError: an address cannot be listened on.
+            Exception: the user's code raised it.
         """
         self._registrations = [
             *self._assembly.construct(on_asyncio=True),
@@ -75,7 +77,8 @@ class AsyncioRuntime:
                     server, listener, authorizer.view
                 )
         except BaseException:
-            # Nothing is registered yet: whoever calls in between finds nothing.
+            # No service is registered yet: a client that calls in between gets
+            # UNIMPLEMENTED.
             for server in self._servers:
                 await _release(server)
             self._served.clear()
@@ -149,7 +152,7 @@ class AsyncioRuntime:
     async def stop(self, grace: float) -> bool:
         """Drain: NOT_SERVING, no new calls, running ones get `grace` seconds.
 
-        So does a plain method that has outlived its call, whose client has left.
+        A plain method whose client has left, so that its call is over, gets them too.
         Returns whether all could finish; `cut` ends the wait.
         """
         patience = max(grace, _IDLE_PATIENCE)
@@ -159,7 +162,8 @@ class AsyncioRuntime:
         self.ports.drain()
         for served in self._served:
             await served.end()
-        # gRPC's own grace would cut without telling; ours cuts when it is over.
+        # gRPC's own grace would cut calls without reporting it. So gRPC gets an endless
+        # one, and `cut` runs when ours is over.
         self._stops = [
             asyncio.ensure_future(server.stop(threading.TIMEOUT_MAX))
             for server in self._servers
@@ -177,7 +181,7 @@ class AsyncioRuntime:
         return not self._cut
 
     def _end_of_plain_methods(self) -> asyncio.Future[None]:
-        """Return what is done when no thread of the pool runs any more."""
+        """Return a future that is done when no thread of the pool runs any more."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
 
@@ -187,7 +191,7 @@ class AsyncioRuntime:
 
         def wait() -> None:
             self._pool.shutdown()
-            with suppress(RuntimeError):  # the loop has ended: nobody waited so long
+            with suppress(RuntimeError):  # the loop has ended: the wait was given up
                 loop.call_soon_threadsafe(notify)
 
         threading.Thread(target=wait, name="grpcsecure-drain", daemon=True).start()
@@ -205,19 +209,20 @@ class AsyncioRuntime:
 
 
 async def _release(server: ResilientAioServer) -> None:
-    """Free what is bound, which gRPC does for a server that has run only."""
+    """Free the bound ports; gRPC only does that for a server that was started."""
     await server.start()
     await server.stop(None)
 
 
 class LoopRuntime:
-    """The asyncio runtime for callers without a loop: on one in a thread of its own."""
+    """The asyncio runtime on an event loop in a thread, for callers without a loop."""
 
     def __init__(self, assembly: Assembly) -> None:
         self._runtime = AsyncioRuntime(assembly)
         self._loop: asyncio.AbstractEventLoop
         self._end: asyncio.Event
-        self._cutting: asyncio.Future[None]  # a task lives as long as it is known
+        # Keeps a reference to the task: asyncio itself holds tasks only weakly.
+        self._cutting: asyncio.Future[None]
         self._ready = threading.Event()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._main()),
@@ -233,7 +238,7 @@ class LoopRuntime:
 
     @property
     def ports(self) -> Ports:
-        """Where the servers listen."""
+        """The listening side of the servers."""
         return self._runtime.ports
 
     def start(self) -> dict[str, str]:
@@ -253,8 +258,8 @@ class LoopRuntime:
         return finished
 
     def cut(self) -> None:
-        """End all calls soon; a `stop` that waits in another thread returns."""
-        with suppress(RuntimeError):  # the loop has ended: there are none
+        """Begin to end all calls, so that a `stop` in another thread returns."""
+        with suppress(RuntimeError):  # the loop has ended: there are no calls
             self._loop.call_soon_threadsafe(self._begin_cut)
 
     def _begin_cut(self) -> None:

@@ -1,7 +1,8 @@
-"""Binding an address, and saying why it could not be bound.
+"""Binds a listener's address; on failure finds out the reason.
 
-grpcio answers every failure with `Failed to bind to address`, be it a taken port or
-TLS material it does not like; a plain socket tells the two apart.
+grpcio reports every failure as `Failed to bind to address`, be it a taken port or TLS
+material that it rejects. Trying the same address with a plain socket distinguishes the
+two.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ __all__ = ["bind", "refuse_live_socket"]
 
 
 def bind(listener: Listener, add_port: Callable[[str], int]) -> int:
-    """Have `add_port` bind the listener's address and return the port.
+    """Bind the listener's address with `add_port`; return the port.
 
     Raises:
-        BindError: the address is taken, not allowed or not ours, or gRPC refused the
-            TLS material; the message says which.
+        BindError: the address is taken, not permitted or not one of this machine, or
+            gRPC refused the TLS material; the message says which.
     """
     address = listener.address
     if isinstance(address, UnixAddress):
@@ -44,24 +45,28 @@ def bind(listener: Listener, add_port: Callable[[str], int]) -> int:
 
 
 def _target(address: Address) -> str:
-    """Return what gRPC is to bind: `unix:` is a URI, where % begins an escape."""
+    """Return the address in gRPC's notation: `unix:` is a URI, so % is escaped."""
     text = str(address)
     return text.replace("%", "%25") if isinstance(address, UnixAddress) else text
 
 
 def refuse_live_socket(listener: Listener, address: UnixAddress) -> None:
-    """Refuse a path where somebody listens: gRPC would take it over without a word."""
+    """Raise if a process listens on the path: gRPC would silently replace its socket.
+
+    Raises:
+        BindError: a process listens there, or the path is not a socket.
+    """
     path = os.fspath(address.path)
     try:
         mode = os.lstat(path).st_mode
     except OSError:
-        return  # nothing there; what is wrong with the folder, binding will tell
+        return  # no such file; if the directory is at fault, binding reports it
     if not stat.S_ISSOCK(mode):
-        reason = "a file that is no socket is in its place"
+        reason = "the path exists and is not a socket"
     elif _answers(path):
         reason = "another process listens there"
     else:
-        return  # left behind by a dead process: gRPC replaces it
+        return  # the socket of a dead process: gRPC replaces it
     raise BindError(f"listener `{listener.name}` cannot listen on {address}: {reason}")
 
 
@@ -73,12 +78,12 @@ def _answers(path: str) -> bool:
         except ConnectionRefusedError:
             return False
         except OSError:
-            return True  # full backlog, no permission: somebody may well be there
+            return True  # full backlog or no permission: a process may listen there
         return True
 
 
 def _why_not(address: Address) -> str | None:
-    """Try the address with a plain socket; None if that succeeds."""
+    """Bind the address with a plain socket; return the error, None on success."""
     try:
         if isinstance(address, TcpAddress):
             _try_tcp(address)
@@ -96,7 +101,7 @@ def _try_tcp(address: TcpAddress) -> None:
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(target)
-            probe.listen(1)  # two sockets may both bind; only one of them may listen
+            probe.listen(1)  # with SO_REUSEADDR two may bind, but only one may listen
 
 
 def _try_folder(address: UnixAddress) -> None:

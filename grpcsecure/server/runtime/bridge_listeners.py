@@ -1,7 +1,7 @@
-"""The bridge in front of the listeners that need it: their sockets, and its process.
+"""Listening sockets of the bridged listeners, and the bridge process behind them.
 
-The launcher owns the listening sockets, so that clients wait rather than fail while a
-bridge that died is started again.
+The parent process owns the listening sockets, so that clients wait in the kernel's
+queue instead of failing while a bridge that died is restarted.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ __all__ = ["BridgeListeners"]
 
 _LOGGER = logging.getLogger("grpcsecure.bridge")
 
-#: Connections that may wait for the bridge; the system's own limit is lower mostly.
+#: Connections that may wait for the bridge; the system's own limit is usually lower.
 _BACKLOG = 4096
 
-#: Seconds for the bridge to say goodbye to its clients once the server has drained.
-_FAREWELL = 2.0
+#: Seconds for the bridge to close its connections once the server has drained.
+_CLOSE_TIMEOUT = 2.0
 
 
 class BridgeListeners:
-    """Listening sockets outside, private sockets inside, and the bridge between them.
+    """Public listening sockets, private upstream sockets, and the bridge between them.
 
     Args:
-        on_failure: told once, in words, if the bridge keeps dying: from then on nothing
-            is served through it.
+        on_failure: called once, with a human-readable reason, if the bridge keeps
+            dying: from then on nothing is served through it.
     """
 
     def __init__(self, on_failure: Callable[[str], None]) -> None:
@@ -62,7 +62,7 @@ class BridgeListeners:
         view: BridgedView,
         add_insecure_port: Callable[[str], int],
     ) -> str:
-        """Bind both sides of `listener`; return the address that clients dial.
+        """Bind both sides of `listener`; return the address that clients connect to.
 
         Raises:
             BindError: the address cannot be listened on; the message says why.
@@ -82,10 +82,10 @@ class BridgeListeners:
     def rebind(
         self, listener: Listener, add_insecure_port: Callable[[str], int]
     ) -> None:
-        """Bind the inner side of `listener` anew, for the bridge's next connections.
+        """Bind the upstream side of `listener` again, for new bridged connections.
 
         Raises:
-            BindError: that does not work; the message says why.
+            BindError: it cannot be bound; the message says why.
         """
         inner = next(e.inner_path for e in self._listeners if e.name == listener.name)
         _bind_inner(listener, inner, add_insecure_port)
@@ -110,7 +110,7 @@ class BridgeListeners:
         """Start the bridge and wait until it serves.
 
         Raises:
-            StartupError: it does not.
+            StartupError: the bridge did not start.
         """
         bridge = Bridge(self._listeners, self)
         for view in self.views:
@@ -122,10 +122,10 @@ class BridgeListeners:
             raise StartupError(f"the TLS bridge did not start: {error}") from None
 
     def prepare(self, materials: Mapping[str, Material]) -> Callable[[], None]:
-        """Have the bridge prepare material; return what puts it in force.
+        """Let the bridge prepare key material; return the function that applies it.
 
         Raises:
-            BridgeError: it does not take it; in words.
+            BridgeError: the bridge rejects the material; the message says why.
         """
         assert self._bridge is not None  # noqa: S101 - it has been started
         names = [listener.name for listener in self._listeners]
@@ -143,26 +143,27 @@ class BridgeListeners:
         self._close_sockets()
 
     def stop(self) -> None:
-        """End the bridge and remove what it left on disk; harmless twice."""
+        """End the bridge and remove its socket files. May be called twice."""
         if self._bridge is not None:
-            self._bridge.stop(_FAREWELL)
+            self._bridge.stop(_CLOSE_TIMEOUT)
         self._close_sockets()
         self._directory.close()
 
     def _close_sockets(self) -> None:
-        # Paths go first: another server may take one over once its socket is dead.
+        # Remove the paths first: once the socket is closed, another server may take
+        # over the path.
         for path in self._socket_files:
             with suppress(OSError):
                 os.unlink(path)  # noqa: PTH108 - str in, str out
         self._socket_files.clear()
-        # They would hold clients in the kernel's queue, where nobody takes them out.
+        # An open socket would keep clients waiting in the kernel's queue for nothing.
         for listener in self._listeners:
             listener.sock.close()
 
-    # What the supervisor tells, on a thread of its own.
+    # Callbacks of the bridge's supervisor, which calls them on its own thread.
 
     def refused(self, refusal: Refusal) -> None:
-        """Log a refused handshake: who, why, and by which certificate."""
+        """Log a refused handshake: the client's address, reason and certificate."""
         fields: dict[str, object] = {
             "listener": refusal.listener,
             "address": refusal.address,
@@ -175,7 +176,7 @@ class BridgeListeners:
         _LOGGER.warning("handshake.refused", extra=fields)
 
     def died(self, reason: str, restart_in: float) -> None:
-        """Log that the bridge is gone, and every connection through it."""
+        """Log that the bridge died, which ends every connection through it."""
         _LOGGER.error(
             "bridge.died", extra={"reason": reason, "restart_in": f"{restart_in}s"}
         )
@@ -185,7 +186,10 @@ class BridgeListeners:
         _LOGGER.warning("bridge.restarted")
 
     def gave_up(self, reason: str) -> None:
-        """Log that it is over, and have the server end rather than serve half."""
+        """Log that the bridge is not restarted any more, and report the failure.
+
+        The server then ends, rather than serve only part of its listeners.
+        """
         try:
             _LOGGER.critical("bridge.gave_up", extra={"reason": reason})
         finally:
@@ -200,7 +204,7 @@ def _bind_inner(
 
 
 def _open_tcp(address: TcpAddress) -> socket.socket:
-    """Listen as gRPC does: a wildcard of either family takes both."""
+    """Open a TCP socket as gRPC does: a wildcard accepts both IPv4 and IPv6."""
     if address.is_wildcard and socket.has_dualstack_ipv6():
         return socket.create_server(
             ("::", address.port),
@@ -211,14 +215,14 @@ def _open_tcp(address: TcpAddress) -> socket.socket:
     found = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
-    # Of `localhost` and its like the IPv4 address, which is what most clients try.
+    # If a name such as `localhost` has both, the IPv4 address: most clients try that.
     family, _, _, _, target = min(found, key=lambda each: each[0] != socket.AF_INET)
     return socket.create_server(target, family=family, backlog=_BACKLOG)
 
 
 def _open_unix(path: str) -> socket.socket:
     with suppress(FileNotFoundError):
-        os.unlink(path)  # noqa: PTH108 - a dead socket: the caller looked
+        os.unlink(path)  # noqa: PTH108 - a dead socket: the caller checked
     opened = socket.socket(socket.AF_UNIX)
     try:
         opened.bind(path)

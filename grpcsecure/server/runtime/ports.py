@@ -1,7 +1,7 @@
-"""Where the servers listen: grpcio's own ports, and the bridge in front of others.
+"""The listening side of a server: grpcio's own ports and those of the bridge.
 
-Invariant: a listener's TLS is terminated by the engine that its config asks for; there
-is no other way to bind it.
+Invariant: a listener's TLS is terminated by the engine that its config names; there is
+no other way to bind it.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ __all__ = ["Ports", "SwapError"]
 
 
 class SwapError(Exception):
-    """An engine does not take the material; in words."""
+    """A TLS engine rejects the key material of a reload; the message says why."""
 
 
 class Ports:
     """The listening side of a server: bind each listener, then open, drain, close.
 
     Raises:
-        StartupError: there is no place for the bridge's sockets.
+        StartupError: the directory of the bridge's sockets cannot be created.
     """
 
     def __init__(self, assembly: Assembly) -> None:
@@ -75,9 +75,9 @@ class Ports:
         )
 
     def rebind(self, server: Any, listener: Listener) -> None:
-        """Bind another server where the one of `listener` was, which has ended.
+        """Bind a new server in place of the one of `listener`, which has ended.
 
-        Reloads go on to reach it; a bridge's connections find it.
+        Later reloads and new connections through the bridge reach the new server.
 
         Raises:
             BindError: the address cannot be listened on; the message says why.
@@ -90,10 +90,10 @@ class Ports:
         self._bind(server, self._bound[listener.name])
 
     def prepare(self, materials: Mapping[str, Material]) -> Callable[[], None]:
-        """Have both engines prepare other material; return what puts it in force.
+        """Let both engines prepare new key material; return the function to apply it.
 
         Raises:
-            SwapError: one of them does not take it; in words.
+            SwapError: an engine rejects the material; the message says why.
         """
         try:
             commits = [
@@ -121,7 +121,7 @@ class Ports:
             self._front.close_connections(names)
 
     def open(self) -> None:
-        """Let clients through the bridge; the servers have started.
+        """Start the bridge, once the servers have started.
 
         Raises:
             StartupError: the bridge did not start.
@@ -130,12 +130,12 @@ class Ports:
             self._front.start()
 
     def drain(self) -> None:
-        """Take no more connections through the bridge; the servers drain their own."""
+        """Stop accepting connections in the bridge; the servers drain their own."""
         if self._front is not None:
             self._front.drain()
 
     def close(self) -> None:
-        """End the bridge; harmless twice."""
+        """End the bridge. May be called twice."""
         if self._front is not None:
             self._front.stop()
 

@@ -1,8 +1,9 @@
-"""One listener of the asyncio runtime: its server, and the next one if that crashes.
+"""Restarts the server of a listener in the asyncio runtime after a crash.
 
-A client that made a server crash can do it again. So a crash is never waited out, and
-never given up over: each pause would be an outage of the client's choice. Given up is a
-listener that cannot be served again at all.
+A client that made a server crash can do it again, so each pause before a restart would
+be an outage that the client can cause. Therefore a crashed server is replaced at once,
+and however often it crashes. Only if no new server can be started, attempts are delayed
+and end after a few.
 """
 
 from __future__ import annotations
@@ -23,24 +24,24 @@ __all__ = ["RestartingServer"]
 
 _LOGGER = logging.getLogger("grpcsecure.server")
 
-#: Waits before each attempt to serve again; then it is given up.
+#: Seconds before each attempt to start a new server; after the last one it has failed.
 _PAUSES = (0.0, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0)
 
-#: Seconds until a new server is begun while calls of the old one do not end.
+#: Seconds to wait for the calls of the crashed server before a new one is started.
 _CUT_PATIENCE = 0.2
 
 
 class RestartingServer:
-    """Keeps one listener served, from `begin` to `end`.
+    """The server of one listener, replaced when it crashes, from `begin` to `end`.
 
     Args:
-        listener: its name.
-        server: the first one.
-        renew: starts another one at the same address.
-        give_up: told in words if that does not work.
+        listener: the listener's name.
+        server: the first server.
+        renew: starts a new server at the same address.
+        give_up: called with a human-readable reason if no new server can be started.
 
     Attributes:
-        servers: the one that serves, and crashed ones whose calls have not ended.
+        servers: the serving one, after crashed ones whose calls have not ended.
     """
 
     def __init__(
@@ -58,11 +59,11 @@ class RestartingServer:
         self._kept: asyncio.Future[None] | None = None
 
     def begin(self) -> None:
-        """Watch the server, which has started."""
+        """Start to watch the server, which has been started."""
         self._kept = asyncio.ensure_future(self._keep())
 
     async def end(self) -> None:
-        """Start no further server; those there are remain. Harmless twice."""
+        """Start no further server; existing ones remain. May be called twice."""
         self._ending.set()
         if self._kept is not None:
             await asyncio.wait([self._kept])
@@ -83,7 +84,7 @@ class RestartingServer:
             await self._until(stopped, _CUT_PATIENCE)
             if not await self._serve_again():
                 return
-            # Until then it may have calls, which a drain waits for.
+            # Until it has stopped it may have calls, which a drain must wait for.
             stopped.add_done_callback(partial(self._forget, server))
 
     def _forget(self, server: ResilientAioServer, _stopped: object) -> None:
@@ -92,7 +93,7 @@ class RestartingServer:
     async def _until(
         self, event: asyncio.Future[Any], timeout: float | None = None
     ) -> bool:
-        """Wait for `event`, or until the end; return whether to go on."""
+        """Wait for `event` or for `end`; return whether to go on."""
         end = asyncio.ensure_future(self._ending.wait())
         await asyncio.wait(
             [event, end], timeout=timeout, return_when=asyncio.FIRST_COMPLETED
@@ -108,7 +109,7 @@ class RestartingServer:
                 return False
             try:
                 self.servers.append(await self._renew())
-            except Exception as error:  # noqa: BLE001 - what it is, the end will tell
+            except Exception as error:  # noqa: BLE001 - logged after the last attempt
                 reason = _describe(error)
                 continue
             _LOGGER.warning("server.restarted", extra={"listener": self._listener})

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ThreadsRuntime"]
 
-#: How long the handlers of cut calls get to notice, in seconds.
+#: Seconds that the handlers of cut calls get to notice it.
 _CUT_PATIENCE = 2.0
 
-#: How long it may take to learn that nothing runs, in seconds, whatever the grace.
+#: Seconds to find out that nothing runs any more; counts also if the grace is shorter.
 _IDLE_PATIENCE = 0.5
 
 
 class ThreadsRuntime:
-    """Servers, one per listener, that run handlers in a thread pool."""
+    """The servers, one per listener, that run handlers in a shared thread pool."""
 
     def __init__(self, assembly: Assembly) -> None:
         self._assembly = assembly
@@ -46,9 +46,11 @@ class ThreadsRuntime:
     def start(self) -> dict[str, str]:
         """Create the servicers, bind, serve; return the real address of each listener.
 
+        If it raises, nothing listens.
+
         Raises:
-            BindError: an address cannot be listened on; nothing listens then.
-            Exception: whatever the user's own code raises; nothing listens then.
+            BindError: an address cannot be listened on.
+            Exception: the user's code raised it.
         """
         registrations = [
             *self._assembly.construct(on_asyncio=False),
@@ -87,9 +89,9 @@ class ThreadsRuntime:
         return addresses
 
     def _release(self) -> None:
-        """Free what is bound, which gRPC does for a server that has run only.
+        """Free the bound ports; gRPC only does that for a server that was started.
 
-        Nothing is registered yet: whoever calls in between finds nothing.
+        No service is registered yet: a client that calls in between gets UNIMPLEMENTED.
         """
         for server in self._servers:
             server.start()
@@ -122,16 +124,16 @@ class ThreadsRuntime:
     def stop(self, grace: float) -> bool:
         """Drain: NOT_SERVING, no new calls, running ones get `grace` seconds.
 
-        So does a handler that has outlived its call, whose client has left. Returns
-        whether all could finish; `cut` from another thread ends the wait.
+        A handler whose client has left, so that its call is over, gets them too.
+        Returns whether all could finish; `cut` from another thread ends the wait.
         """
         if self._health is not None:
             self._health.drain()
         self.ports.drain()
         patience = max(grace, _IDLE_PATIENCE)
         deadline = monotonic() + patience
-        # gRPC's own grace cuts without telling: ours is over first. But it has to be
-        # over some time, since the interpreter does not end before gRPC's thread.
+        # gRPC's own grace cuts calls without reporting it, so it is longer than ours.
+        # But it must be finite: the interpreter does not exit before gRPC's thread.
         longest = min(patience + _CUT_PATIENCE, threading.TIMEOUT_MAX)
         self._stopped = [server.stop(longest) for server in self._servers]
         for event in self._stopped:

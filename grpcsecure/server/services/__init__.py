@@ -1,1 +1,1 @@
-"""The user's servicers and gRPC's own: loaded, checked, listed and registered."""
+"""The user's servicers and gRPC's own: loading, checks, inventory, registration."""

@@ -1,4 +1,4 @@
-"""Findings about services: each alone, and all of them together."""
+"""Findings about services: about each one, and about all of them together."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 def check_services(
     document: Document,
 ) -> tuple[tuple[LoadedService, ...], list[Finding]]:
-    """Import every servicer; return those that can be served, and what is wrong."""
+    """Import every servicer; return those that can be served, and the findings."""
     findings: list[Finding] = []
     services: list[LoadedService] = []
     for index, entry in enumerate(document.config.services):
@@ -64,7 +64,7 @@ def check_services(
 def check_together(
     document: Document, services: Sequence[LoadedService]
 ) -> list[Finding]:
-    """Return what is wrong between services, listeners and the runtime."""
+    """Return the conflicts between services, listeners and the runtime."""
     return [
         *_check_duplicates(document, services),
         *_check_listeners(document, services),
@@ -112,7 +112,7 @@ def _check_listeners(
     document: Document, services: Sequence[LoadedService]
 ) -> Iterator[Finding]:
     if any(service.methods is None for service in services):
-        return  # what a factory will return may be any service
+        return  # the factory may return any service
     own = [name for service in services for name in _names(service)]
     known = [*own, *_built_in(document.config.server)]
     for listener in document.config.listeners:
@@ -120,7 +120,7 @@ def _check_listeners(
             if name not in known:
                 yield kinds.UNKNOWN_SERVICE(
                     f"listener `{listener.name}` names the service `{name}`,"
-                    " which nobody provides",
+                    " which no servicer provides",
                     span=document.place("listeners", listener.name, "services", index),
                     label=did_you_mean(name, known),
                     help=f"known services: {', '.join(sorted(known))}",
@@ -171,7 +171,7 @@ def _check_runtime(
 def pick_runtime(
     settings: ServerSettings, services: Sequence[LoadedService]
 ) -> Runtime:
-    """Return the runtime asked for; for `auto`, asyncio if any method needs it."""
+    """Return the configured runtime; for `auto`, asyncio if any method needs it."""
     if settings.runtime is not Runtime.AUTO:
         return settings.runtime
     needs_asyncio = any(

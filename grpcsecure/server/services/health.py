@@ -1,8 +1,8 @@
-"""grpc.health.v1 that lets a server drain.
+"""Servicers of grpc.health.v1 that let a server drain.
 
-grpcio's servicers keep every `Watch` open until the client leaves, so that one
-watching load balancer would hold each drain until its deadline. These end a watch
-once it has said NOT_SERVING. https://grpc.io/docs/guides/health-checking/
+grpcio's servicers keep every `Watch` open until the client leaves, so one watching load
+balancer would delay each drain until its deadline. These servicers end a watch once it
+has sent NOT_SERVING. https://grpc.io/docs/guides/health-checking/
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ SERVICE_NAME: str = health.SERVICE_NAME
 class ThreadsHealth(HealthServicer):
     """Health of all services, for the threads runtime.
 
-    grpcio's own holds a lock while it sends, which the end of any watch waits for on
-    the thread that would finish the sending: a client that leaves at the wrong moment
-    stops the server for good. Here nothing is sent under the lock of all watches.
+    grpcio's own servicer holds its lock while it sends. When a watch ends, grpcio's
+    callback waits for that lock on the thread that would complete the sending: a client
+    that leaves at the wrong moment deadlocks the server. Here nothing is sent under the
+    lock that all watches share.
     """
 
     def __init__(self, services: Iterable[str]) -> None:
@@ -58,13 +59,13 @@ class ThreadsHealth(HealthServicer):
         if send is not None:
             self._watch(request.service, context, send)
             return None
-        # The handler of an interceptor hands no `send` in: this watch keeps a thread.
+        # A handler from an interceptor passes no `send`: this watch occupies a thread.
         statuses: SimpleQueue[Any] = SimpleQueue()
         self._watch(request.service, context, statuses.put)
         context.add_callback(lambda: statuses.put(None))
         return iter(statuses.get, None)
 
-    # grpcio then hands `send` in, and needs no thread for as long as a watch lasts.
+    # With this attribute grpcio passes `send`, and a watch occupies no thread.
     Watch.experimental_non_blocking = True  # type: ignore[attr-defined] # functions take attributes
 
     def _watch(self, service: str, context: Any, send: Callable[[Any], object]) -> None:
@@ -87,9 +88,9 @@ class ThreadsHealth(HealthServicer):
             self._watches.discard(watch)
 
     def drain(self) -> None:
-        """Tell everybody NOT_SERVING, for good, and end the watches.
+        """Report NOT_SERVING from now on, and end the watches.
 
-        Returns at once: a client that does not read must not hold up the deadline.
+        Returns at once: a client that does not read must not delay the drain.
         """
         with self._lock:
             self._is_draining = True
@@ -107,7 +108,7 @@ def _end_all(watches: Iterable[_Watch]) -> None:
 
 
 class _Watch:
-    """The sending end of one watch; whoever sends holds `sending`."""
+    """The sending end of one watch; a thread that sends must hold `sending`."""
 
     def __init__(self, send: Callable[[Any], object]) -> None:
         self._send = send
@@ -121,7 +122,7 @@ class _Watch:
         self._send(HealthCheckResponse(status=status))
 
     def end(self) -> None:
-        """Say NOT_SERVING to whom SERVING was said, and end the stream, once."""
+        """Send NOT_SERVING if SERVING was sent before, and end the stream, once."""
         with self.sending:
             if self._has_ended:
                 return
@@ -140,7 +141,7 @@ class AsyncioHealth(health.aio.HealthServicer):
         self._services = tuple(services)
 
     async def start(self) -> None:
-        """Begin to say SERVING."""
+        """Set all services to SERVING."""
         for service in self._services:
             await self.set(service, HealthCheckResponse.SERVING)
 
@@ -162,13 +163,13 @@ class AsyncioHealth(health.aio.HealthServicer):
             )
 
     async def drain(self) -> None:
-        """Tell everybody NOT_SERVING, for good, and end the watches."""
+        """Report NOT_SERVING from now on, and end the watches."""
         await self.enter_graceful_shutdown()
         self._draining.set()
 
 
 class _LastSeen:
-    """A context that remembers the last status written to it."""
+    """A context that records the last status written to it."""
 
     def __init__(self, context: Any) -> None:
         self._context = context

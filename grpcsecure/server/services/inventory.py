@@ -1,6 +1,7 @@
-"""All services and methods that a server has, or could have, for checks and tables.
+"""Inventory of all services and methods that a server has or could have.
 
-Methods are read from the code that will serve them, also those of gRPC's own services.
+Used by checks and tables. Methods are read from the code that will serve them, also
+those of gRPC's own services.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ __all__ = ["built_in_services", "served_services"]
 def served_services(
     config: ServerConfig, services: Sequence[LoadedService]
 ) -> tuple[ServedService, ...] | None:
-    """Return the services, gRPC's own last; None if only a factory could tell.
+    """Return the services, gRPC's own last; None if a factory has to be called first.
 
-    gRPC's own are there also where they are turned off: a rule about them is for
-    another profile, and no mistake.
+    gRPC's own are listed even if they are turned off: a rule about them may be meant
+    for another profile, and is then not a mistake.
     """
     served: list[ServedService] = []
     for index, service in enumerate(services):
@@ -52,7 +53,7 @@ def _by_name(
 
 
 def built_in_services(settings: ServerSettings) -> Iterator[ServedService]:
-    """Yield gRPC's own services, turned on or off."""
+    """Yield gRPC's own services, whether they are turned on or off."""
     from grpc_health.v1 import health_pb2_grpc
     from grpc_reflection.v1alpha import reflection_pb2_grpc
 
@@ -60,7 +61,8 @@ def built_in_services(settings: ServerSettings) -> Iterator[ServedService]:
         health_pb2_grpc.add_HealthServicer_to_server, health_pb2_grpc.HealthServicer
     )
     yield from _by_name(health, ("server", "health") if settings.health else None)
-    # That nobody can use it is for the finding about its openness to say.
+    # A reflection service that no caller may use is covered by the finding about its
+    # openness, so it is marked as one that may be closed.
     for reflection in _by_name(
         record(
             reflection_pb2_grpc.add_ServerReflectionServicer_to_server,

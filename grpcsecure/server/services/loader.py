@@ -1,8 +1,8 @@
-"""From `module:attribute` to servicers that a server can register.
+"""Loads servicers by `module:attribute` and finds out which methods they serve.
 
-Imports user code, but calls none of it before `construct`: what a class serves is
-read off the class itself. Knows no places in files: a problem names the config key,
-and `checks` finds the place.
+Imports user code, but calls none of it before `construct`: the methods of a class are
+read from the class itself. Knows nothing of positions in the config file: a problem
+names the config key, and `checks` looks up its position.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Register = Any  # Callable[[servicer, server], None], but generated code is unty
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceProblem:
-    """What is wrong with one entry: the kind and words of a finding, and its key."""
+    """A problem of one `services` entry: kind, texts and config key of a finding."""
 
     kind: Kind
     key: str
@@ -53,10 +53,10 @@ class ServiceProblem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedService:
-    """An imported servicer that is not created yet.
+    """An imported servicer that may not be created yet.
 
-    `methods` is None where only the result of a factory could tell; `register` may be
-    empty then, too.
+    `methods` is None if a factory has to be called to find out; `register` may be empty
+    then, too.
     """
 
     entry: ServiceEntry
@@ -66,10 +66,10 @@ class LoadedService:
     methods: tuple[Method, ...] | None
 
     def construct(self) -> object:
-        """Create the servicer: call the class or factory; an instance is itself.
+        """Return the servicer: call the class or factory, or return the instance.
 
         Raises:
-            StartupError: the user's own code raised; its cause is that exception.
+            StartupError: the user's code raised; `__cause__` is that exception.
         """
         if self.is_created:
             return self.target
@@ -82,10 +82,10 @@ class LoadedService:
             ) from error
 
     def settled(self) -> LoadedService:
-        """The same service with its methods known as they are.
+        """Return the same service with its actual methods.
 
-        What a factory returns may be more than its annotation says. If it may decide
-        that threads are no good, it is called before the runtime is chosen.
+        A factory may return a subclass of the annotated class. If its methods may turn
+        out to be coroutines, it is called here, before the runtime is chosen.
 
         Raises:
             StartupError: the factory raised, or returned something that cannot serve.
@@ -111,14 +111,14 @@ class LoadedService:
 
     @property
     def is_factory(self) -> bool:
-        """Whether only calling it tells for certain what it serves."""
+        """Whether it must be called to find out for certain which methods it serves."""
         return not (self.is_created or inspect.isclass(self.target))
 
 
 def record_created(
     entry: ServiceEntry, registers: Iterable[Register], servicer: object
 ) -> tuple[Method, ...]:
-    """Return the methods of a servicer as it was created.
+    """Return the methods of a servicer that has been created.
 
     Raises:
         StartupError: a register function does not fit it.
@@ -144,9 +144,9 @@ def add_import_paths(paths: Iterable[Path]) -> None:
 def load_service(
     entry: ServiceEntry,
 ) -> tuple[LoadedService | None, list[ServiceProblem]]:
-    """Import the servicer of `entry` and find out what it serves.
+    """Import the servicer of `entry` and find out which methods it serves.
 
-    Returns the service, or None where it cannot be served, and what is wrong with it.
+    Returns the service, or None if it cannot be served, and the problems found.
     """
     try:
         target = _resolve(entry.servicer, key="servicer")
@@ -201,7 +201,7 @@ def _public_names(target: object) -> list[str]:
 
 
 def _import_error(path: ImportPath, error: BaseException, *, key: str) -> _ServiceError:
-    # The module itself, or a package above it, is not there: no traceback helps.
+    # The module itself or its package does not exist: a traceback would not help.
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if missing and f"{path.module}.".startswith(f"{missing}."):
         return _ServiceError(
@@ -254,14 +254,14 @@ def find_register_functions(cls: type) -> tuple[Register, ...]:
 
 
 def _is_instance(target: Any) -> bool:
-    """Whether `target` serves as it is, rather than being called for a servicer."""
+    """Whether `target` is a servicer itself, rather than a factory or class of one."""
     if inspect.isclass(target):
         return False
     return not callable(target) or bool(find_register_functions(type(target)))
 
 
 def _produced_class(target: Any) -> type | None:
-    """Return the class that serves: the class itself, or what a factory promises."""
+    """Return the servicer class: `target`, its type, or a factory's annotation."""
     if inspect.isclass(target):
         return target
     if _is_instance(target):
@@ -306,7 +306,7 @@ def _check_arguments(entry: ServiceEntry, target: Any) -> None:
             f"`{entry.servicer}` cannot be called with these arguments: {error}",
             label=_argument_hint(entry, target),
         ) from error
-    except ValueError:  # no signature to be had: built-in or extension type
+    except ValueError:  # a built-in or extension type without a signature
         return
 
 
@@ -357,17 +357,18 @@ def _remarks(service: LoadedService) -> Iterable[ServiceProblem]:
         yield ServiceProblem(
             kind=kinds.OPAQUE_FACTORY,
             key="servicer",
-            message=f"what `{service.entry.servicer}` returns is not known yet",
+            message=f"the services of `{service.entry.servicer}` are unknown until it"
+            " is called",
             label="has no return annotation that is a servicer class",
             help="annotate the factory with the class it returns",
         )
         return
-    # A factory may promise the generated class itself, and return what implements it.
-    is_promise = service.is_factory and not any(
+    # A factory may be annotated with the generated class and return a subclass of it.
+    is_generated = service.is_factory and not any(
         method.is_implemented for method in service.methods
     )
     for method in service.methods:
-        if not (method.is_implemented or is_promise):
+        if not (method.is_implemented or is_generated):
             yield ServiceProblem(
                 kind=kinds.UNIMPLEMENTED_METHOD,
                 key="servicer",

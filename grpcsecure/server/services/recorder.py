@@ -1,7 +1,8 @@
-"""What a generated `add_…_to_server` function registers, without a server.
+"""Records what a generated `add_…_to_server` function registers, without a server.
 
-It is called with a servicer (or its class) and a recorder in the server's place, so
-that services, methods and their kinds are read from the code that will serve them.
+The function is called with a servicer (or its class) and a recorder in place of the
+server, so that services, methods and their kinds are read from the code that will serve
+them.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def record(register: Callable[[Any, Any], object], servicer: object) -> list[Met
     """Return the methods that `register` would register for `servicer`.
 
     Raises:
-        Exception: whatever `register` raises for a servicer that does not fit it.
+        Exception: `register` raised it because the servicer does not fit.
     """
     recorder = _Recorder()
     register(servicer, recorder)
@@ -50,7 +51,7 @@ def record(register: Callable[[Any, Any], object], servicer: object) -> list[Met
 
 
 class _Recorder:
-    """Stands where the server goes; has the two methods that generated code calls."""
+    """Replacement for a server, with the two methods that generated code calls."""
 
     def __init__(self) -> None:
         self.services: dict[str, dict[str, Any]] = {}
@@ -68,18 +69,18 @@ class _Recorder:
 
 @dataclass(frozen=True, slots=True)
 class _CallDetails:
-    """What a generic handler asks of a call; `grpc.HandlerCallDetails` by shape."""
+    """Call details for a generic handler, shaped like `grpc.HandlerCallDetails`."""
 
     method: str
     invocation_metadata: tuple[()] = ()
 
 
 def _look_up(handler: Any, service: str) -> Iterator[tuple[str, Any]]:
-    """Find the methods of a generic handler, which need not say which they are.
+    """Yield the methods of a generic handler, which has no public list of them.
 
-    Code generated before grpcio-tools 1.65 registers in no other way, nor do services
-    without protobuf. grpcio's own handler has a table; any other is asked for what the
-    service's descriptor names.
+    Code generated before grpcio-tools 1.65 registers only generic handlers, and so do
+    services without protobuf. grpcio's own generic handler has a private table; any
+    other is queried for each method in the service's descriptor.
     """
     table: Mapping[str, Any] | None = getattr(handler, "_method_handlers", None)
     if table is not None:
@@ -99,7 +100,7 @@ def _look_up(handler: Any, service: str) -> Iterator[tuple[str, Any]]:
 
 
 def behaviour_of(handler: Any) -> Callable[..., Any]:
-    """Return the one function of a `grpc.RpcMethodHandler` that serves."""
+    """Return the function of a `grpc.RpcMethodHandler` that serves its calls."""
     request = "stream" if handler.request_streaming else "unary"
     response = "stream" if handler.response_streaming else "unary"
     behaviour: Callable[..., Any] = getattr(handler, f"{request}_{response}")
@@ -119,7 +120,7 @@ def _method(register: Any, service: str, name: str, handler: Any) -> Method:
 
 
 def _is_generated(register: Any, behaviour: Any) -> bool:
-    """Whether `behaviour` is the generated base's: it only says UNIMPLEMENTED."""
+    """Whether `behaviour` is that of the generated base, which is UNIMPLEMENTED."""
     base = getattr(register, "__name__", "")[len("add_") : -len("_to_server")]
     return (
         getattr(behaviour, "__module__", None) == getattr(register, "__module__", "")
@@ -128,7 +129,7 @@ def _is_generated(register: Any, behaviour: Any) -> bool:
 
 
 def is_coroutine(behaviour: Callable[..., Any]) -> bool:
-    """Whether it needs asyncio: a coroutine or an async generator function."""
+    """Whether it needs asyncio: it is a coroutine or async generator function."""
     function: Any = inspect.unwrap(behaviour)
     while isinstance(function, functools.partial):
         function = inspect.unwrap(function.func)

@@ -1,8 +1,8 @@
-"""grpc.reflection, telling of no more than what its listener serves.
+"""Servicers of grpc.reflection that list only the services of their listener.
 
-As v1 too, which clients ask for first: where rules refuse what does not exist, they
-would not go on to ask for v1alpha. grpcio-reflection has no code for v1, whose messages
-are the same, field by field.
+Served as v1 and v1alpha. Clients try v1 first; if rules refuse unknown methods, they
+would not fall back to v1alpha. grpcio-reflection has no code for v1, but its messages
+are the same as those of v1alpha, field by field.
 """
 
 from __future__ import annotations
@@ -33,13 +33,16 @@ def register_reflection(services: set[str], server: Any, *, on_asyncio: bool) ->
 
 
 class _AsV1:
-    """Stands before a server, and registers under the name of v1."""
+    """Registration proxy of a server that registers handlers under the name of v1."""
 
     def __init__(self, server: Any) -> None:
         self._server = server
 
     def add_generic_rpc_handlers(self, _handlers: Any) -> None:
-        """Leave out what has its name in it: the same handlers come by name too."""
+        """Ignore generic handlers: they have the v1alpha name built in.
+
+        Generated code passes the same handlers to `add_registered_method_handlers`.
+        """
 
     def add_registered_method_handlers(self, _name: str, handlers: Any) -> None:
         """Register the handlers as generated code would."""

@@ -1,4 +1,4 @@
-"""A user's own traceback: their frames, without the importer's or ours."""
+"""Tracebacks of the user's code, without frames of the importer or of grpcsecure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["user_traceback"]
 
-#: Where frames come from that are on the way to the user's code only.
-_ON_THE_WAY = (
+#: File name prefixes of the frames between grpcsecure and the user's code.
+_SKIPPED = (
     str(Path(__file__).parents[2]) + os.sep,
     str(importlib.__file__),
     "<frozen importlib",
@@ -22,7 +22,7 @@ _ON_THE_WAY = (
 
 
 def user_traceback(error: BaseException) -> str:
-    """Return the traceback of `error`, from the first frame of the user's code on."""
+    """Return the traceback of `error` with the frames of the user's code only."""
     trimmed = TracebackException.from_exception(error)
     chain: TracebackException | None = trimmed
     while chain is not None:
@@ -32,4 +32,4 @@ def user_traceback(error: BaseException) -> str:
 
 
 def _is_users(frame: FrameSummary) -> bool:
-    return not frame.filename.startswith(_ON_THE_WAY)
+    return not frame.filename.startswith(_SKIPPED)

@@ -1,4 +1,4 @@
-"""What the service manager is told: sd_notify(3)."""
+"""State notifications to the service manager: sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from grpcsecure.server.lifecycle import notify_systemd
 
 
 def test_datagram_to_a_path(tmp_path, monkeypatch):
-    """The state arrives whole, as one datagram."""
+    """The state arrives as one datagram."""
     path = str(socket_path(tmp_path, "notify"))
     monkeypatch.setenv("NOTIFY_SOCKET", path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -23,7 +23,7 @@ def test_datagram_to_a_path(tmp_path, monkeypatch):
 
 
 def test_datagram_to_an_abstract_name(monkeypatch):
-    """Systemd may use a name that is in no file system: written with an @."""
+    """Systemd may use an abstract socket name, written with an @."""
     name = f"grpcsecure-test-{os.getpid()}"
     monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -33,9 +33,9 @@ def test_datagram_to_an_abstract_name(monkeypatch):
         assert manager.recv(100) == b"STOPPING=1"
 
 
-@pytest.mark.parametrize("target", [None, "", "/nobody/is/there", "vsock:2:1234"])
+@pytest.mark.parametrize("target", [None, "", "/no/such/socket", "vsock:2:1234"])
 def test_without_a_manager_nothing_happens(target, monkeypatch):
-    """A server that nobody manages runs all the same."""
+    """Without a reachable service manager the notification is skipped."""
     if target is None:
         monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     else:

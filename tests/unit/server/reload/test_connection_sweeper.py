@@ -1,4 +1,4 @@
-"""Connections whose certificate stopped counting, and the order to close them."""
+"""Closing of connections whose client certificate is no longer valid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("examples_importable")
 
 
 def facts(number):
-    """Return what is known of a connection, verified by a CA that is gone since."""
+    """Return the handshake result of a client whose CA has been removed since."""
     return HandshakeResult(
         listener="public",
         address=f"ipv4:127.0.0.1:{number}",
@@ -29,16 +29,16 @@ def facts(number):
 
 
 class Call:
-    """A call's context as grpcio has it, which can be ended."""
+    """A fake of grpcio's context of a call, which the test can end."""
 
     def add_callback(self, callback):
-        """Take what is to be told of the end."""
+        """Keep the callback for the end of the call."""
         self.end = callback
         return True
 
 
 class World:
-    """Some connections, what closed them, and a clock that stands still."""
+    """A sweeper with fake connections, its close requests, and a settable clock."""
 
     def __init__(self, count):
         in_force = assemble(entry("helloworld.greeter:Greeter")).in_force
@@ -49,12 +49,12 @@ class World:
         for number, name in enumerate(self.names):
             hold = os.open(os.devnull, os.O_RDONLY)
             self.registry.add(number, name, facts(number), hold)
-        self.orders = []
+        self.requests = []
         self.now = 0.0
-        self.lapsed = ConnectionSweeper(
+        self.sweeper = ConnectionSweeper(
             [self.view],
             in_force,
-            self.orders.append,
+            self.requests.append,
             grace=30.0,
             clock=lambda: self.now,
         )
@@ -72,38 +72,38 @@ class World:
 
 @pytest.fixture(name="world")
 def _world():
-    """Three of them."""
+    """Three connections."""
     made = World(3)
     yield made
     made.registry.clear()
 
 
-def test_all_that_are_due_are_closed_by_one_order(world, caplog):
-    """An order for each would look through all connections as often as there are."""
-    world.lapsed.sweep()
-    assert world.orders == [world.names]
+def test_all_due_connections_are_closed_by_one_request(world, caplog):
+    """One request for each would scan all connections once per connection."""
+    world.sweeper.sweep()
+    assert world.requests == [world.names]
     expected = [(f"ipv4:127.0.0.1:{number}", 0) for number in range(3)]
     assert world.addresses_in(caplog) == expected
 
 
-def test_busy_ones_are_left_out_until_they_are_idle_or_late(world, caplog):
-    """Each is in one order and in one line, with the calls that were cut."""
+def test_busy_connections_are_closed_when_idle_or_overdue(world, caplog):
+    """Each is in one request and in one log line, with the number of cut calls."""
     first, second, third = world.names
     calls = [Call(), Call()]
     world.view.running.begin(calls[0], first)
     world.view.running.begin(calls[1], second)
-    world.lapsed.sweep()
-    assert world.orders == [[third]]
+    world.sweeper.sweep()
+    assert world.requests == [[third]]
     world.registry.remove(2)
     calls[0].end()
-    world.lapsed.sweep()
-    assert world.orders[1:] == [[first]]
+    world.sweeper.sweep()
+    assert world.requests[1:] == [[first]]
     world.registry.remove(0)
-    world.lapsed.sweep()
-    assert len(world.orders) == 2
+    world.sweeper.sweep()
+    assert len(world.requests) == 2
     world.now = 30.0
-    world.lapsed.sweep()
-    assert world.orders[2:] == [[second]]
+    world.sweeper.sweep()
+    assert world.requests[2:] == [[second]]
     assert world.addresses_in(caplog) == [
         ("ipv4:127.0.0.1:2", 0),
         ("ipv4:127.0.0.1:0", 0),

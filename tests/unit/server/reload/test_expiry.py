@@ -1,4 +1,4 @@
-"""When the end of a certificate is announced, how often, and in which words."""
+"""Warnings about the expiry of certificates: when, how often, and their text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DAY = timedelta(days=1)
 
 
 def certificate(*, lasts, left=None, name="dns:ada.test"):
-    """Return a certificate of which so much is left `NOW`."""
+    """Return a certificate of lifetime `lasts` that expires `left` after `NOW`."""
     parsed = parse_certificate(
         client(name, authority("clients")).certificate.public_bytes(Encoding.DER)
     )
@@ -49,7 +49,7 @@ def certificate(*, lasts, left=None, name="dns:ada.test"):
     ],
 )
 def test_announcements(lasts, announcements):
-    """Long-lived ones at 30, 7 and 1 days, short-lived ones at a third; and the end."""
+    """Warnings are due 30, 7, 1 days or a third of the lifetime before the expiry."""
     leaf = certificate(lasts=lasts)
     start = leaf.not_before
     assert stage(leaf, start) == 0
@@ -63,7 +63,7 @@ def test_announcements(lasts, announcements):
 
 
 def test_little_is_left_from_the_first_announcement_on():
-    """That is when a renewal is due."""
+    """`has_little_left` is true from the first warning on, when a renewal is due."""
     leaf = certificate(lasts=90 * DAY)
     assert not has_little_left(leaf, leaf.not_after - 30 * DAY - SECOND)
     assert has_little_left(leaf, leaf.not_after - 30 * DAY)
@@ -71,7 +71,7 @@ def test_little_is_left_from_the_first_announcement_on():
 
 
 @pytest.mark.parametrize(
-    ("left", "words"),
+    ("left", "text"),
     [
         (61 * DAY, "61 days (2027-01-25)"),
         (2 * DAY, "2 days (2026-11-27)"),
@@ -85,13 +85,13 @@ def test_little_is_left_from_the_first_announcement_on():
         (-SECOND, "expired since 2026-11-25 11:59 UTC"),
     ],
 )
-def test_words(left, words):
-    """As coarse as it can be, and until when."""
-    assert render_rest(certificate(lasts=90 * DAY, left=left), NOW) == words
+def test_remaining_lifetime_as_text(left, text):
+    """The text has the coarsest useful unit, and the time of expiry."""
+    assert render_rest(certificate(lasts=90 * DAY, left=left), NOW) == text
 
 
 class Announced:
-    """What an `ExpiryWatch` of these certificates has said."""
+    """An `ExpiryWatch` of these certificates, and its log lines."""
 
     def __init__(self, *leaves, cas=()):
         self.reminders = []
@@ -122,7 +122,7 @@ class Announced:
         return build_snapshot(config, materials, pins={}, generation=1)
 
     def at(self, now):
-        """Look; return who was announced, with the role and how long it lives."""
+        """Check; return the new lines: listener, role, subject, remaining lifetime."""
         logger = logging.getLogger("grpcsecure.server")
         logger.addHandler(self._lines)
         try:
@@ -138,10 +138,10 @@ class Announced:
 
 
 class TestExpiryWatch:
-    """Each stage is announced once."""
+    """Each stage is logged once."""
 
     def test_each_stage_once(self):
-        """However often it looks; a stage that was slept through is not caught up."""
+        """Repeated checks log a stage once; missed stages are not logged separately."""
         leaf = certificate(lasts=90 * DAY)
         end = leaf.not_after
         announced = Announced(leaf)
@@ -150,15 +150,15 @@ class TestExpiryWatch:
         assert announced.at(end - 30 * DAY) == said
         assert announced.at(end - 30 * DAY) == []
         assert announced.at(end - 8 * DAY) == []
-        # A laptop that was asleep: 7 days and 1 day are due at once, said in one line.
+        # After a laptop slept, 7 days and 1 day are due at once: one line for both.
         assert len(announced.at(end - 5 * HOUR)) == 1
         assert announced.at(end - HOUR) == []
         ((*_, lives),) = announced.at(end + HOUR)
         assert lives.startswith("expired since")
         assert announced.at(end + DAY) == []
 
-    def test_renewed_one_is_another_one(self):
-        """The old one is forgotten, the new one announced in its time."""
+    def test_renewed_certificate_starts_again(self):
+        """After a renewal, only the new certificate is logged, when its time comes."""
         old = certificate(lasts=90 * DAY)
         new = replace(certificate(lasts=90 * DAY), not_after=old.not_after + 60 * DAY)
         announced = Announced(old)
@@ -168,7 +168,7 @@ class TestExpiryWatch:
         assert len(announced.at(new.not_after - 30 * DAY)) == 1
 
     def test_cas_and_all_listeners(self):
-        """A CA that ends refuses everybody: it is announced like a certificate."""
+        """An expiring client CA, which will refuse all clients, is logged too."""
         leaf = certificate(lasts=365 * DAY)
         ca = certificate(lasts=365 * DAY, left=20 * DAY, name="dns:ca.test")
         announced = Announced(leaf, leaf, cas=[ca])
@@ -179,7 +179,7 @@ class TestExpiryWatch:
         assert announced.at(NOW) == []
 
     def test_reminds_with_every_announcement(self):
-        """Whoever waits for a renewal is told again."""
+        """Each new stage repeats the last rejection of a reload."""
         leaf = certificate(lasts=90 * DAY)
         announced = Announced(leaf)
         moments = [leaf.not_after - left for left in (30 * DAY, 7 * DAY, DAY)]

@@ -1,4 +1,4 @@
-"""Every key of the model is live or needs a restart: none can be forgotten."""
+"""Every key of the model is listed here as live or as needing a restart."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CONFIG = ServerConfig(
 
 LIVE = "live"
 
-#: For each attribute another value, and the key that a restart is needed for.
+#: For each attribute a changed value, and the key that then needs a restart.
 SERVER_CONFIG = {
     "services": ((ServiceEntry(servicer=ImportPath("a", "C")),), ("services",)),
     "listeners": ((LISTENER, replace(LISTENER, name="b")), ("listeners", "b")),
@@ -64,7 +64,7 @@ SERVER = {
 }
 RELOAD = {"interval": (1.0, "interval"), "events": (False, "events")}
 LISTENERS = {
-    "name": ("other", None),  # the old one is gone, and a new one there
+    "name": ("other", None),  # one listener is removed, and another one added
     "address": (TcpAddress("127.0.0.1", 2), ("address",)),
     "tls": (None, ("tls",)),
     "services": (("a",), ("services",)),
@@ -82,7 +82,7 @@ TLS_SETTINGS = {
     "min_version": (TlsVersion.TLS_1_3, ("tls", "min_version")),
     "handshake_timeout": (1.0, ("tls", "handshake_timeout")),
     "engine": (Engine.BRIDGE, ("tls", "engine")),
-    # Without lists it is grpcio's engine, which has none.
+    # `TLS` has no revocation list, so grpcio's engine serves, which supports none.
     "crl": ((Path("/a.crl"),), ("tls", "crl")),
 }
 
@@ -96,7 +96,7 @@ TABLES = [
 
 
 def differences(new):
-    """Return the keys for which a restart is needed, compared with `CONFIG`."""
+    """Return the keys of `new` that differ from `CONFIG` and need a restart."""
     return sorted(keys_that_need_a_restart(CONFIG, new))
 
 
@@ -109,13 +109,13 @@ def with_listener(listener):
     ("kind", "table"), TABLES, ids=lambda value: getattr(value, "__name__", "")
 )
 def test_every_attribute_is_decided_on(kind, table):
-    """A new key fails here until its row says whether it is live."""
+    """A new key fails here until it has a row in the table."""
     assert set(table) == {field.name for field in fields(kind)}
 
 
 @pytest.mark.parametrize("name", SERVER_CONFIG)
 def test_blocks(name):
-    """Of the whole config, who may call what is live."""
+    """Of the top-level keys, those about authorization and `production` are live."""
     value, key = SERVER_CONFIG[name]
     expected = [] if key is LIVE else [key]
     assert differences(replace(CONFIG, **{name: value})) == expected
@@ -157,13 +157,13 @@ def test_tls(name):
 
 
 def test_plaintext_to_tls():
-    """TLS cannot come either."""
+    """Turning TLS on needs a restart."""
     old = with_listener(replace(LISTENER, tls=None))
     assert [*keys_that_need_a_restart(old, CONFIG)] == [("listeners", "public", "tls")]
 
 
-def test_first_and_last_list_need_another_engine_only_where_it_is_not_named():
-    """Lists come and go live where the bridge serves anyway."""
+def test_crl_is_live_if_the_bridge_serves_anyway():
+    """Adding the first list or removing the last one then changes no engine."""
     bridged = replace(TLS, engine=Engine.BRIDGE)
     listed = replace(bridged, crl=(Path("/a.crl"),))
     old, new = (
@@ -173,7 +173,7 @@ def test_first_and_last_list_need_another_engine_only_where_it_is_not_named():
     assert [*keys_that_need_a_restart(new, old)] == []
 
 
-def test_same_engine_by_another_name_is_no_difference():
-    """`auto` that is spelled out is what it was."""
+def test_naming_the_engine_in_use_is_not_a_change():
+    """Replacing `auto` by the engine that it chose needs no restart."""
     new = with_listener(replace(LISTENER, tls=replace(TLS, engine=Engine.GRPC)))
     assert differences(new) == []

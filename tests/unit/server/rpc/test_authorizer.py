@@ -1,4 +1,4 @@
-"""What a refused caller is told with `error_detail: full`."""
+"""The error text of a refused call with `error_detail: full`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPIFFE = "spiffe://corp.test/ns/prod/sa/web"
 
 
 @pytest.mark.parametrize(
-    ("says", "known_as"),
+    ("names", "known_as"),
     [
         ({"subject": "CN=web"}, "CN=web"),
         ({"subject": "O=SPIRE,C=US", "uris": (SPIFFE,)}, SPIFFE),
@@ -26,9 +26,9 @@ SPIFFE = "spiffe://corp.test/ns/prod/sa/web"
     ],
     ids=lambda value: value if isinstance(value, str) else "+".join(value) or "none",
 )
-def test_caller_without_an_identity_is_known_by_its_certificate(says, known_as):
-    """By its SPIFFE id, its subject, or its first name if the subject is empty."""
-    shown = certificate(**says)
+def test_caller_without_an_identity_is_known_by_its_certificate(names, known_as):
+    """The text has the SPIFFE id, the subject, or else the first alternative name."""
+    shown = certificate(**names)
     assessment = PeerAssessment(
         certificate=shown,
         chain=(),
@@ -39,5 +39,5 @@ def test_caller_without_an_identity_is_known_by_its_certificate(says, known_as):
         since=shown.not_before,
         until=shown.not_after,
     )
-    told = explain_denial(Judgement("public", assessment, None), NOT_ALLOWED)
-    assert told == f"no rule allows it (known as {known_as})"
+    text = explain_denial(Judgement("public", assessment, None), NOT_ALLOWED)
+    assert text == f"no rule allows it (known as {known_as})"

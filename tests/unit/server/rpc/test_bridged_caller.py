@@ -1,4 +1,4 @@
-"""What a servicer asks of a bridged connection, and what is kept to answer it."""
+"""The peer data of a bridged connection, and how much of it is cached."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def caller(leaf, *, number=1, **more):
 
 
 def test_properties_of_every_connection_are_composed_once(leaf):
-    """A table with a bound would compose them anew where connections are many."""
+    """Also with many connections, where a bounded cache would lose some of them."""
     callers = [caller(leaf, number=number) for number in range(1500)]
     first = [one.auth_context()["x509_pem_cert"][0] for one in callers]
     second = [one.auth_context()["x509_pem_cert"][0] for one in callers]
     assert all(one is other for one, other in zip(first, second, strict=True))
 
 
-def test_nothing_is_left_of_a_connection_that_is_gone(leaf):
-    """No table keeps what a client sent that has left."""
+def test_nothing_is_left_of_a_closed_connection(leaf):
+    """No cache keeps the data of a connection that is closed."""
 
     class Watched(Memo):
-        """One that can be referred to without being kept."""
+        """A memo that takes weak references."""
 
     one = caller(leaf, chain=(leaf,), memo=Watched())
     gone = weakref.ref(one.facts.memo)
@@ -59,8 +59,8 @@ def test_nothing_is_left_of_a_connection_that_is_gone(leaf):
     assert gone() is None
 
 
-def test_text_of_a_long_chain_is_not_kept_beside_it(leaf):
-    """It says the same at each call, in the same order, and is made for that call."""
+def test_pem_text_of_a_long_chain_is_not_cached(leaf):
+    """It is encoded for each call, with the same text and order of properties."""
     chain = (leaf,) * (100 * 1024 // len(leaf))
     one = caller(leaf, chain=chain)
     first, second = one.auth_context(), one.auth_context()
@@ -76,8 +76,8 @@ def test_text_of_a_long_chain_is_not_kept_beside_it(leaf):
     }
 
 
-def test_answers_are_the_callers_own(leaf):
-    """What a servicer does to them changes nothing for the next one that asks."""
+def test_results_are_copies(leaf):
+    """A servicer that modifies a result does not change the result of later calls."""
     one = caller(leaf)
     one.auth_context()["x509_common_name"].append(b"admin")
     one.auth_context()["more"] = []
@@ -85,7 +85,7 @@ def test_answers_are_the_callers_own(leaf):
     assert one.auth_context() == auth_context(one.facts)
     assert one.peer_identities() == [b"ada.test", b"b.test"]
     assert one.peer_identity_key() == "x509_subject_alternative_name"
-    nobody = caller(None)
-    assert nobody.auth_context() == auth_context(nobody.facts)
-    assert nobody.peer_identities() is None
-    assert nobody.peer_identity_key() is None
+    anonymous = caller(None)
+    assert anonymous.auth_context() == auth_context(anonymous.facts)
+    assert anonymous.peer_identities() is None
+    assert anonymous.peer_identity_key() is None

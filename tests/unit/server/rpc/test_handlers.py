@@ -1,4 +1,4 @@
-"""What servicers see of a call, in both runtimes."""
+"""Contexts, handlers and interceptors as servicers see them, in both runtimes."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def _runtime(request):
 
 
 def greet(request, context):
-    """Reply with the name asked for."""
+    """Reply with the name in the request."""
     return reply(request.name)
 
 
 class TestContext:
-    """The context of a call is grpcio's, and more."""
+    """The context of a call has grpcio's whole API."""
 
     def test_is_a_servicer_context(self, runtime):
-        """Code that asks `isinstance(context, grpc.ServicerContext)` goes on."""
+        """`isinstance(context, grpc.ServicerContext)` is true."""
 
         def say_hello(request, context):
             return reply(isinstance(context, grpc.ServicerContext))
@@ -44,7 +44,7 @@ class TestContext:
             assert say(greeter) == "True"
 
     def test_takes_attributes(self, runtime):
-        """Interceptors and servicers may note things on it, as on grpcio's own."""
+        """Interceptors and servicers can set attributes on it, as on grpcio's own."""
 
         def say_hello(request, context):
             context.user = request.name
@@ -57,7 +57,7 @@ class TestContext:
             assert say(greeter, "Ada") == "Ada"
 
     def test_plain_method_has_the_whole_api(self, runtime):
-        """A plain method finds the same context API in threads and under asyncio."""
+        """A plain method has the same context API in threads and under asyncio."""
         ended = threading.Event()
 
         def say_hello(request, context):
@@ -82,7 +82,7 @@ class TestContext:
             assert ended.wait(PATIENCE)
 
     def test_abort_reaches_the_client(self, runtime):
-        """A plain method ends its call with any status."""
+        """A plain method can end its call with any status."""
 
         def say_hello(request, context):
             context.abort(grpc.StatusCode.NOT_FOUND, "no such person")
@@ -97,7 +97,7 @@ class TestContext:
             )
 
     def test_ending_with_a_status_object(self, runtime):
-        """`abort_with_status` takes what rich error models make."""
+        """`abort_with_status` takes the status objects of rich error models."""
 
         class Status(NamedTuple):
             code: grpc.StatusCode
@@ -123,7 +123,7 @@ class TestContext:
             assert dict(caught.value.trailing_metadata())["x-what"] == "all"
 
     def test_cancelling_from_inside(self, runtime):
-        """`cancel` ends the call for the client."""
+        """`cancel` ends the call with CANCELLED."""
 
         def say_hello(request, context):
             context.cancel()
@@ -136,7 +136,7 @@ class TestContext:
             assert failure(lambda: say(greeter))[0] is grpc.StatusCode.CANCELLED
 
     def test_cancelled_call_is_inactive(self, runtime):
-        """A plain method learns from `is_active` that nobody waits any more."""
+        """After a cancellation by the client, `is_active` returns False."""
         inactive = threading.Event()
 
         def say_hello_many_times(request, context):
@@ -153,7 +153,7 @@ class TestContext:
             assert server.stop() is True
 
     def test_asyncio_context_of_an_ended_call_raises(self):
-        """Asking who called, once the call is over, is an error and not a crash."""
+        """Asking a context for its peer after the call raises instead of crashing."""
         kept = []
 
         async def say_hello(request, context):
@@ -165,14 +165,14 @@ class TestContext:
                 say(greeter)
             assert server.stop() is True
         (context,) = kept
-        for question in ("peer", "auth_context", "peer_identities"):
+        for method in ("peer", "auth_context", "peer_identities"):
             with pytest.raises(RuntimeError, match="the call is over"):
-                getattr(context, question)()
+                getattr(context, method)()
         with pytest.raises(RuntimeError, match="the call is over"):
             grpcsecure.peer(context)
 
     def test_plain_context_of_an_ended_call_raises(self):
-        """The same holds for a plain method that the asyncio runtime ran."""
+        """The same holds for a plain method under the asyncio runtime."""
         kept = []
 
         def say_hello(request, context):
@@ -194,7 +194,7 @@ class TestPeer:
     """`grpcsecure.peer` on contexts of plaintext calls, and on foreign ones."""
 
     def test_plaintext_peer_is_anonymous(self, runtime):
-        """Without TLS nobody has a name, but an address and the listener's name."""
+        """Without TLS a peer is anonymous; its address and listener are known."""
 
         def say_hello(request, context):
             peer = grpcsecure.peer(context)
@@ -212,12 +212,12 @@ class TestPeer:
         "context", [None, object(), "context"], ids=["none", "object", "text"]
     )
     def test_foreign_context_is_a_type_error(self, context):
-        """A context of another server is refused, not taken for an anonymous call."""
+        """A foreign context raises; it does not count as an anonymous call."""
         with pytest.raises(TypeError, match="served by grpcsecure"):
             grpcsecure.peer(context)
 
     def test_context_of_a_plain_grpc_server_is_a_type_error(self):
-        """A servicer that runs in a server of somebody else's learns that at once."""
+        """In a servicer of a plain grpcio server, `grpcsecure.peer` raises."""
         from concurrent.futures import ThreadPoolExecutor
 
         from helloworld.helloworld_pb2_grpc import (
@@ -240,7 +240,7 @@ class TestPeer:
         server.stop(0).wait(PATIENCE)
 
     def test_wrapped_context_is_seen_through(self, runtime):
-        """A context that a user's code wraps, passing attributes on, still tells."""
+        """A user's wrapper that passes attributes on works like the context itself."""
 
         class Wrapper:
             def __init__(self, context):
@@ -299,7 +299,7 @@ async def _write(request, context):
 
 
 class TestCoroutines:
-    """Every way to write a coroutine method is called as one."""
+    """Every way to write a coroutine method is recognized."""
 
     @pytest.mark.parametrize(
         ("method", "answer"),
@@ -311,7 +311,7 @@ class TestCoroutines:
         ids=["decorated", "partial", "callable"],
     )
     def test_unary(self, method, answer):
-        """Decorated, bound in advance, or an object: a coroutine is awaited."""
+        """A decorated, partial or callable-object coroutine is awaited."""
         with (
             running("asyncio", custom(SayHello=method)) as server,
             server.greeter() as greeter,
@@ -324,7 +324,7 @@ class TestCoroutines:
         ids=["decorated", "partial", "callable", "writes"],
     )
     def test_response_stream(self, method):
-        """An async generator in any wrapping, or a coroutine that writes, streams."""
+        """A wrapped async generator and a coroutine that writes both stream."""
         with (
             running("asyncio", custom(SayHelloManyTimes=method)) as server,
             server.greeter() as greeter,
@@ -333,7 +333,7 @@ class TestCoroutines:
             assert [r.message for r in replies] == ["0", "1"]
 
     def test_cancelled_generator_is_closed(self):
-        """The `finally` of an async generator runs when its client goes away."""
+        """The `finally` of an async generator runs when its client cancels."""
         closed = threading.Event()
 
         async def many(request, context):
@@ -357,7 +357,7 @@ class TestPlainMethodsUnderAsyncio:
     """Plain methods run in the pool, never in the event loop."""
 
     def test_all_steps_run_in_the_pool(self):
-        """A generator's steps, and its clean-up when it is abandoned, may block."""
+        """A generator's steps and its clean-up after a cancellation may block."""
         threads = set()
         closed = threading.Event()
 
@@ -380,8 +380,8 @@ class TestPlainMethodsUnderAsyncio:
             assert closed.wait(PATIENCE)
         assert all(name.startswith("grpcsecure_") for name in threads), threads
 
-    def test_iterable_that_is_no_generator_streams(self):
-        """A method may return any iterable of replies."""
+    def test_any_iterable_streams(self):
+        """A streaming method may return any iterable of replies."""
 
         def many(request, context):
             return [reply("a"), reply("b")]
@@ -408,7 +408,7 @@ class TestPlainMethodsUnderAsyncio:
             assert answer.message == "a+b"
 
     def test_loop_stays_free(self):
-        """While a plain method blocks, others are served."""
+        """While a plain method blocks, other calls are served."""
         release = threading.Event()
 
         def say_hello(request, context):
@@ -427,11 +427,11 @@ class TestPlainMethodsUnderAsyncio:
 
 
 class Odd(BaseException):
-    """What is no `Exception`, and has no meaning to anybody."""
+    """A BaseException that is not an `Exception` and that no framework knows."""
 
 
 def plain_that_raises(error):
-    """Return a servicer whose methods raise `error` when they are asked for "exit"."""
+    """Return a servicer whose methods raise `error` for a request named "exit"."""
 
     def one(request, context):
         if request.name == "exit":
@@ -488,14 +488,14 @@ class TestExit:
         ],
     )
     def test_call_is_answered(self, runtime, make, error, kind, caplog):
-        """It ends no thread, and no event loop with all its other calls."""
+        """The call gets a status; the thread or event loop and other calls go on."""
         with (
             running(runtime, make(error), threads=1) as server,
             grpc.insecure_channel(server.addresses["public"]) as channel,
         ):
             for _ in range(2):
-                said = ask("exit").SerializeToString()
-                answer = knock(channel, KINDS[kind], said)
+                request = ask("exit").SerializeToString()
+                answer = knock(channel, KINDS[kind], request)
                 assert answer.code is grpc.StatusCode.UNKNOWN
                 assert error.__name__ in answer.details
             answer = knock(channel, KINDS[kind], ask("Ada").SerializeToString())
@@ -504,8 +504,8 @@ class TestExit:
         logged = [record for record in caplog.records if record.exc_info]
         assert [error.__name__ in record.exc_text for record in logged] == [True] * 2
 
-    def test_real_interrupt_goes_on(self):
-        """On the main thread it may be the user's Ctrl+C, and the loop is theirs."""
+    def test_real_interrupt_is_passed_on(self):
+        """On the main thread it may be Ctrl+C, and the loop belongs to the user."""
 
         def interrupt():
             with AsyncioContext(None, None, None):
@@ -515,7 +515,7 @@ class TestExit:
             interrupt()
 
     def test_callback_style(self):
-        """A method that has answered already, by its callback, stays answered."""
+        """A method that raises after its callback ended the stream changes nothing."""
 
         def many(request, context, send):
             send(reply("first"))
@@ -533,10 +533,10 @@ class TestExit:
 
 
 class TestInterceptors:
-    """A user's interceptors run inside ours, and see our context."""
+    """A user's interceptors run inside grpcsecure's, and receive its context."""
 
     def test_threads(self):
-        """Wrapped behaviours are called, with a context that knows the listener."""
+        """Wrapped behaviours are called with a context that knows the listener."""
         seen = []
 
         class Interceptor(grpc.ServerInterceptor):
@@ -595,8 +595,8 @@ class TestInterceptors:
             assert [say(greeter, "a"), say(greeter, "b")] == ["a", "b"]
         assert seen == ["public", "public"]
 
-    def test_refusing_interceptor_is_obeyed(self, runtime):
-        """An interceptor that answers in the service's place has the last word."""
+    def test_interceptor_can_replace_the_handler(self, runtime):
+        """The handler that an interceptor returns serves the call, or refuses it."""
         denied = grpc.unary_unary_rpc_method_handler(
             lambda request, context: context.abort(
                 grpc.StatusCode.PERMISSION_DENIED, "no"
@@ -623,7 +623,7 @@ class TestInterceptors:
 
 
 def test_unknown_method_is_unimplemented(runtime):
-    """A method that no service has is answered as grpcio does."""
+    """A call of an unknown method ends with UNIMPLEMENTED, as in grpcio."""
     with (
         running(runtime, custom(SayHello=greet)) as server,
         grpc.insecure_channel(server.addresses["public"]) as channel,
@@ -634,7 +634,7 @@ def test_unknown_method_is_unimplemented(runtime):
 
 
 def test_exception_of_a_servicer_is_unknown(runtime):
-    """What a servicer raises ends its own call only."""
+    """An exception of a servicer ends only its own call."""
 
     def say_hello(request, context):
         if request.name == "fail":

@@ -1,4 +1,4 @@
-"""What is remembered of peers: of each while it is there, and by one judge only."""
+"""Cached judgements of peers: one per connected peer, valid for one judge only."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from grpcsecure.tls.verify import Presented
 
 @pytest.fixture(name="judge")
 def _judge():
-    """Judges by no client CA and no rules."""
+    """A judge without client CAs and rules."""
     return Judge("public", rechecks=None, policy=None)
 
 
 def presented():
-    """Return what nobody verified."""
+    """Return a presented certificate that is not verified."""
     return Presented(certificate=certificate(), verified=False, problem="unknown")
 
 
-def test_every_peer_is_remembered_however_many_there_are(judge):
-    """A table with a bound would judge all of them anew at every look at them."""
+def test_judgement_of_every_peer_is_cached(judge):
+    """Also with many peers, where a bounded cache would judge all of them again."""
     peers = [presented() for _ in range(5000)]
     first = [judge.judge(peer) for peer in peers]
     assert all(judge.judge(peer) is of for peer, of in zip(peers, first, strict=True))
 
 
 def test_judgement_of_another_snapshot_does_not_count(judge):
-    """What one generation found is found anew by the next, and back."""
+    """Each generation judges a peer again, also when an older one comes back."""
     peer = presented()
     other = Judge("public", rechecks=None, policy=None)
     before = judge.judge(peer)
@@ -41,15 +41,15 @@ def test_judgement_of_another_snapshot_does_not_count(judge):
 
 
 def test_judgement_does_not_keep_its_judge():
-    """Nor with it the rules of a generation that is gone."""
+    """A cached judgement does not keep the judge and rules of an old generation."""
     judge = Judge("public", rechecks=None, policy=None)
     peer = presented()
     judge.judge(peer)
     assert not any(referrer is peer.memo.note for referrer in gc.get_referrers(judge))
 
 
-def test_nothing_is_left_of_a_peer_that_is_gone(judge):
-    """It goes without a collector of circles, which takes its time."""
+def test_nothing_is_left_of_a_disconnected_peer(judge):
+    """Its judgement is in no reference cycle, so it is freed at once."""
     gc.collect()
     gc.disable()
     try:
@@ -60,7 +60,7 @@ def test_nothing_is_left_of_a_peer_that_is_gone(judge):
 
 
 def test_certificate_of_a_connection_is_read_once():
-    """At its first call; at the others what was read is there."""
+    """The first call parses it; the others use the cached result."""
     facts = HandshakeResult(
         listener="public",
         address="ipv4:127.0.0.1:1",

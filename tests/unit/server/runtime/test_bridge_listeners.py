@@ -1,4 +1,4 @@
-"""The two sockets of a bridged listener, and what keeps them from being bound."""
+"""The two sockets of a bridged listener, and errors when binding them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from grpcsecure.server.runtime.bridge_listeners import BridgeListeners
 
 @pytest.fixture(name="front")
 def _front():
-    """One without a bridge behind it yet."""
+    """Bridge listeners whose bridge has not been started."""
     front = BridgeListeners(pytest.fail)
     yield front
     front.stop()
 
 
-def test_inner_socket_that_cannot_be_bound_says_why(front):
-    """It is an error of the listener in words, as with the outer one."""
+def test_unbindable_upstream_socket_is_reported_with_its_reason(front):
+    """It raises the listener's BindError with the reason, as for the public socket."""
     tls = settings("dont_request")
     listener = Listener(name="public", address=TcpAddress("127.0.0.1", 0), tls=tls)
     in_force = assemble(custom()).in_force
@@ -44,5 +44,5 @@ def test_inner_socket_that_cannot_be_bound_says_why(front):
     inner.unlink()
     assert str(caught.value) == (
         f"listener `public` cannot listen on unix:{inner}:"
-        " a file that is no socket is in its place"
+        " the path exists and is not a socket"
     )

@@ -40,7 +40,7 @@ def _runtime(request):
 
 
 def greet(request, context):
-    """Reply with the name asked for."""
+    """Reply with the name in the request."""
     return reply(request.name)
 
 
@@ -50,7 +50,7 @@ def port_of(server, listener="public"):
 
 
 def accepts(address):
-    """Whether somebody listens at `address`, a path or a pair of host and port."""
+    """Whether a server listens at `address`, a path or a pair of host and port."""
     family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
     with socket.socket(family) as client:
         client.settimeout(PATIENCE)
@@ -61,7 +61,7 @@ class TestStart:
     """A server starts as a whole, or not at all."""
 
     def test_port_zero_becomes_a_real_port(self, runtime):
-        """The address of a listener on port 0 is one that a client can dial."""
+        """A listener on port 0 reports an address that clients can connect to."""
         with running(runtime, custom(SayHello=greet)) as server:
             assert port_of(server) > 0
             with server.greeter() as greeter:
@@ -89,7 +89,7 @@ class TestStart:
                     assert say(greeter) == "1"
 
     def test_taken_port_names_address_and_reason(self, runtime):
-        """Two servers never share a port: the second one says who is in the way."""
+        """Two servers never share a port: the second one reports the address in use."""
         with running(runtime, custom(SayHello=greet)) as first:
             address = first.addresses["public"]
             listener = plaintext(address=TcpAddress("127.0.0.1", port_of(first)))
@@ -103,7 +103,7 @@ class TestStart:
             )
 
     def test_no_channel_option_lets_servers_share_a_port(self):
-        """`grpc.so_reuseport` stays off, whatever comes with the channel options."""
+        """`grpc.so_reuseport` stays off even if the channel options turn it on."""
         options = (("grpc.so_reuseport", 1),)
         service = custom(SayHello=greet)
         with running("threads", service, channel_options=options) as first:
@@ -116,8 +116,8 @@ class TestStart:
             ):
                 pass
 
-    def test_options_of_the_longest_durations_are_taken(self):
-        """What the config takes, gRPC does; its options have 32 bits."""
+    def test_longest_durations_fit_grpc_options(self):
+        """The longest duration of the config is clipped to gRPC's 32-bit options."""
         tls = TlsSettings(
             certificate=Path("/a.pem"),
             private_key=Path("/a.key"),
@@ -138,9 +138,10 @@ class TestStart:
             2**31 - 1
         ] * 3
 
-    def test_unknown_host_says_so(self, runtime):
-        """An address that is not this machine's is no TLS error and no taken port."""
-        listener = plaintext(address=TcpAddress("192.0.2.1", 0))  # RFC 5737: nobody's
+    def test_foreign_address_is_the_reason(self, runtime):
+        """A foreign address is not reported as a taken port or TLS error."""
+        # RFC 5737: reserved for documentation, so no machine has it.
+        listener = plaintext(address=TcpAddress("192.0.2.1", 0))
         server = RUNTIMES[runtime](
             assemble(custom(SayHello=greet), listeners=[listener])
         )
@@ -148,7 +149,7 @@ class TestStart:
             server.start()
 
     def test_nothing_listens_after_a_failure(self, runtime, tmp_path):
-        """When the last listener cannot be bound, the first one is given up."""
+        """If the last listener cannot be bound, the first one is closed again."""
         path = socket_path(tmp_path)
         with running(runtime, custom(SayHello=greet)) as first:
             listeners = [
@@ -163,7 +164,7 @@ class TestStart:
             assert not accepts(str(path))
 
     def test_servicer_that_raises_leaves_nothing_listening(self, runtime, tmp_path):
-        """A constructor's exception is named, kept as the cause, and binds nothing."""
+        """A constructor's exception is named and kept as cause; nothing is bound."""
         path = socket_path(tmp_path)
         listeners = [plaintext("public", UnixAddress(path))]
         service = entry("support.services:Raises", error=ValueError("no database"))
@@ -180,7 +181,7 @@ class TestStart:
             server.start()
 
     def test_register_function_that_raises_is_a_startup_error(self, runtime):
-        """What does not fit its register function after all is not our bug."""
+        """A factory's object that does not fit its register function is reported."""
         service = entry("support.services:lying_factory")
         server = RUNTIMES[runtime](assemble(service))
         with pytest.raises(StartupError, match="`add_GreeterServicer_to_server`"):
@@ -188,10 +189,10 @@ class TestStart:
 
 
 class TestUnixSocket:
-    """Sockets in the file system: gRPC would take over any of them."""
+    """Unix sockets in the file system: gRPC alone would replace any file."""
 
     def test_live_socket_is_refused(self, runtime, tmp_path):
-        """A socket on which another server listens stays that server's."""
+        """A socket on which another server listens is not taken over."""
         path = socket_path(tmp_path)
         listeners = [plaintext(address=UnixAddress(path))]
         with running(runtime, custom(SayHello=greet), listeners=listeners) as first:
@@ -208,7 +209,7 @@ class TestUnixSocket:
                 assert say(greeter) == "Ada"
 
     def test_stale_socket_is_replaced(self, runtime, tmp_path):
-        """A socket that a dead process left behind is in nobody's way."""
+        """The socket of a dead process is replaced."""
         path = socket_path(tmp_path)
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(path))
@@ -220,7 +221,7 @@ class TestUnixSocket:
             assert say(greeter) == "Ada"
 
     def test_file_in_its_place_is_refused(self, tmp_path):
-        """A file that is no socket is never removed."""
+        """A file that is not a socket is never removed."""
         path = socket_path(tmp_path)
         path.write_text("mine")
         server = RUNTIMES["threads"](
@@ -229,12 +230,12 @@ class TestUnixSocket:
                 listeners=[plaintext(address=UnixAddress(path))],
             )
         )
-        with pytest.raises(BindError, match="a file that is no socket"):
+        with pytest.raises(BindError, match="exists and is not a socket"):
             server.start()
         assert path.read_text() == "mine"
 
     def test_missing_folder_is_named_as_the_reason(self, tmp_path):
-        """The folder of the socket has to exist."""
+        """A missing parent directory of the socket is reported as such."""
         listener = plaintext(address=UnixAddress(tmp_path / "none" / "s.sock"))
         server = RUNTIMES["threads"](
             assemble(custom(SayHello=greet), listeners=[listener])
@@ -244,7 +245,7 @@ class TestUnixSocket:
 
     @pytest.mark.parametrize("name", ["a b.sock", "50%41.sock", "ü.sock", "a?b#c.sock"])
     def test_any_name_is_taken_literally(self, name, tmp_path):
-        """The socket has the name in the config, whatever a URI makes of it."""
+        """Characters with a meaning in URIs are part of the socket's name."""
         path = socket_path(tmp_path, name)
         listeners = [plaintext(address=UnixAddress(path))]
         with running("threads", custom(SayHello=greet), listeners=listeners) as server:
@@ -253,10 +254,10 @@ class TestUnixSocket:
 
 
 class TestDrain:
-    """Stopping lets calls finish, and says whether all of them could."""
+    """Stopping lets calls finish, and reports whether all of them could."""
 
     def test_idle_server_stops_without_cutting(self, runtime):
-        """No grace at all is enough when nothing runs."""
+        """A grace of zero is enough when no call runs."""
         with running(runtime, custom(SayHello=greet)) as server:
             with server.greeter() as greeter:
                 say(greeter)
@@ -264,7 +265,7 @@ class TestDrain:
             assert not accepts(("127.0.0.1", port_of(server)))
 
     def test_running_calls_finish(self, runtime):
-        """A unary call and a stream that run when the drain begins end as they would.
+        """A unary call and a stream that run when the drain begins end normally.
 
         New calls are refused with UNAVAILABLE meanwhile.
         """
@@ -287,7 +288,7 @@ class TestDrain:
             assert stopped.result(PATIENCE) is True
 
     def test_deadline_cuts(self, runtime):
-        """A call that takes longer than the grace is cut, and `stop` says so."""
+        """A call that takes longer than the grace is cut, and `stop` returns False."""
         with (
             running(runtime, entry(GATED[runtime])) as server,
             server.greeter() as greeter,
@@ -302,7 +303,7 @@ class TestDrain:
             )
 
     def test_cut_ends_the_wait(self, runtime):
-        """`cut` from another thread ends a long grace; once more changes nothing."""
+        """`cut` from another thread ends a long grace; more calls of it do nothing."""
         with (
             running(runtime, entry(GATED[runtime])) as server,
             server.connect() as client,
@@ -321,7 +322,7 @@ class TestDrain:
             assert failure(unary.result)
 
     def test_stuck_handler_does_not_hold_stop(self):
-        """A thread that never returns is left behind after the cut."""
+        """After the cut, `stop` does not wait for a thread that never returns."""
         release = threading.Event()
 
         def say_hello(request, context):
@@ -340,8 +341,8 @@ class TestDrain:
             assert failure(call.result)
             release.set()
 
-    def test_cut_when_all_is_over_cuts_nothing(self, runtime, monkeypatch):
-        """Whoever is in a hurry when the last call has ended learns that all could."""
+    def test_cut_after_the_last_call_cuts_nothing(self, runtime, monkeypatch):
+        """A `cut` after the last call has ended does not count as a cut call."""
         with (
             running(runtime, custom(SayHello=greet)) as server,
             server.greeter() as greeter,
@@ -355,13 +356,13 @@ class TestDrain:
 
     @pytest.mark.parametrize("cuts", [False, True], ids=["finishes", "is cut"])
     def test_method_that_outlives_its_call_gets_the_grace_too(self, runtime, cuts):
-        """Its client has left: `stop` waits for what it does, until a cut."""
-        entered, authorizer = threading.Event(), threading.Event()
+        """`stop` waits for a method whose client has left, until a cut."""
+        entered, release = threading.Event(), threading.Event()
         finished = []
 
         def say_hello(request, context):
             entered.set()
-            assert authorizer.wait(2 * PATIENCE)
+            assert release.wait(2 * PATIENCE)
             finished.append(request.name)
             return reply("late")
 
@@ -380,7 +381,7 @@ class TestDrain:
             if cuts:
                 server.runtime.cut()
             else:
-                authorizer.set()
+                release.set()
             assert stopped.result(PATIENCE) is not cuts
             assert bool(finished) is not cuts
-            authorizer.set()
+            release.set()

@@ -49,7 +49,7 @@ def test_serving_overall_and_per_service(health, service):
 
 
 def test_unknown_service_is_not_found(health):
-    """Asked for a service that is not there, a check fails, and a watch says so."""
+    """For an unknown service, Check fails and Watch reports SERVICE_UNKNOWN."""
     request = HealthCheckRequest(service="no.such.Service")
     code, _ = failure(lambda: health.Check(request, timeout=PATIENCE))
     assert code is grpc.StatusCode.NOT_FOUND
@@ -57,7 +57,7 @@ def test_unknown_service_is_not_found(health):
 
 
 def test_watches_end_with_not_serving(server, health):
-    """A drain is told to everybody who watches, and held up by nobody."""
+    """A drain is reported to every watching client, and waits for none of them."""
     statuses = [watch(health), watch(health, "helloworld.Greeter")]
     assert [next(each) for each in statuses] == [SERVING, SERVING]
     assert server.stop() is True
@@ -65,7 +65,7 @@ def test_watches_end_with_not_serving(server, health):
 
 
 def test_watch_of_an_unknown_service_does_not_hold_the_drain(server, health):
-    """Whoever waits for a service to come is not waited for."""
+    """The drain does not wait for a client that watches an unknown service."""
     statuses = watch(health, "no.such.Service")
     assert next(statuses) == SERVICE_UNKNOWN
     assert server.stop() is True
@@ -73,7 +73,7 @@ def test_watch_of_an_unknown_service_does_not_hold_the_drain(server, health):
 
 
 def test_client_that_stops_watching_is_forgotten(health, server):
-    """A cancelled watch is no obstacle to the drain."""
+    """A cancelled watch does not delay the drain."""
     replies = health.Watch(HealthCheckRequest(), timeout=PATIENCE)
     next(replies)
     replies.cancel()
@@ -81,7 +81,7 @@ def test_client_that_stops_watching_is_forgotten(health, server):
 
 
 def test_watch_that_begins_while_draining_ends_at_once():
-    """A watch that waited for a thread until the drain began does not hold it."""
+    """A watch that gets its thread only after the drain began does not delay it."""
 
     class Context:
         def add_callback(self, callback):
@@ -95,10 +95,10 @@ def test_watch_that_begins_while_draining_ends_at_once():
 
 
 class Passing(grpc.ServerInterceptor):
-    """Wraps each streaming handler in one of its own, as interceptors do."""
+    """An interceptor that wraps each streaming handler in another handler."""
 
     def intercept_service(self, continuation, handler_call_details):
-        """Pass on what the service answers."""
+        """Return a handler that passes on the responses of the service."""
         handler = continuation(handler_call_details)
         if not handler.response_streaming:
             return handler
@@ -114,7 +114,7 @@ class Passing(grpc.ServerInterceptor):
 
 
 def test_watch_behind_an_interceptor():
-    """A handler that an interceptor wrapped watches as well, and ends as well."""
+    """A Watch handler that an interceptor wrapped works, and ends with the drain."""
     with (
         running("threads", SERVICE, interceptors=(Passing(),)) as server,
         grpc.insecure_channel(server.addresses["public"]) as channel,
@@ -130,7 +130,7 @@ def test_watch_behind_an_interceptor():
 
 
 def test_clients_that_leave_at_not_serving_do_not_hold_the_drain():
-    """The end of one watch never waits for another: load balancers leave at once."""
+    """Ending one watch never waits for another, even if all clients leave at once."""
     with (
         running("threads", SERVICE, threads=2) as server,
         contextlib.ExitStack() as clients,
@@ -155,7 +155,7 @@ def test_clients_that_leave_at_not_serving_do_not_hold_the_drain():
 
 
 def test_health_may_be_switched_off():
-    """With `health: false` the service is not there."""
+    """With `health: false` the service is not registered."""
     with (
         running("threads", SERVICE, health=False) as server,
         grpc.insecure_channel(server.addresses["public"]) as channel,

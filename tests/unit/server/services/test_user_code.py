@@ -1,4 +1,4 @@
-"""A user's traceback shows their code, and none of the way there."""
+"""Tracebacks of user code contain no frames of grpcsecure or the importer."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from grpcsecure.server.services.user_code import user_traceback
 
 
 def compiled(text, path):
-    """Return the namespace of `text`, run as if it were the file at `path`."""
+    """Return the namespace of `text`, executed as the file at `path`."""
     namespace = {"ImportPath": ImportPath}
     exec(compile(text, str(path), "exec"), namespace)
     return namespace
 
 
 def trace(call):
-    """Return the lines of the trimmed traceback of what `call` raises."""
+    """Return the lines of the trimmed traceback of the exception `call` raises."""
     with pytest.raises(ValueError, match=r"no|expected") as caught:
         call()
     return user_traceback(caught.value).splitlines()
@@ -33,14 +33,14 @@ def files(lines):
 
 
 def test_our_frames_are_left_out():
-    """Frames of grpcsecure say nothing to a user, wherever they are."""
+    """Frames of grpcsecure are left out anywhere in the traceback."""
     lines = trace(lambda: ImportPath.parse("no path"))
     assert files(lines) == ["test_user_code.py", "test_user_code.py"]
     assert lines[-1].startswith("ValueError: ")
 
 
 def test_chained_exceptions_are_trimmed_too():
-    """What an exception came from is the user's as well."""
+    """Frames are also left out of the causes of an exception."""
     text = (
         "def wrap():\n"
         "    try:\n        ImportPath.parse('no path')\n"
@@ -51,15 +51,15 @@ def test_chained_exceptions_are_trimmed_too():
     assert files(trace(wrap)) == ["mine.py", here, "mine.py"]
 
 
-def test_neighbours_with_a_like_name_are_not_ours():
-    """A project called `grpcsecure-demo`, beside the package, is the user's."""
+def test_directories_with_a_similar_name_are_user_code():
+    """A project `grpcsecure-demo` beside the package counts as the user's code."""
     neighbour = Path(grpcsecure.__file__).parent.with_name("grpcsecure-demo") / "it.py"
     fail = compiled("def fail():\n    raise ValueError('no')\n", neighbour)["fail"]
     assert files(trace(fail))[-1] == "it.py"
 
 
 def test_the_importer_is_left_out(tmp_path, monkeypatch):
-    """From one module of the user's to the next there is nothing in between."""
+    """Between two modules of the user there are no frames of the importer."""
     (tmp_path / "outer_it.py").write_text("import inner_it\n")
     (tmp_path / "inner_it.py").write_text("raise ValueError('no')\n")
     monkeypatch.syspath_prepend(tmp_path)
