@@ -1,1 +1,1 @@
-"""Key material, certificates and the two engines; knows no policy."""
+"""Key material, certificates and the two TLS engines; knows nothing of policies."""

@@ -1,7 +1,7 @@
-"""A certificate to plain values: its names, dates and fingerprints.
+"""Parsing of a certificate into plain values: its names, dates and fingerprints.
 
-What a client presents is hostile input. Invariant: `parse_certificate` returns or
-raises `CertificateError`, whatever the bytes are.
+A client's certificate is hostile input. Invariant: for any bytes, `parse_certificate`
+either returns or raises `CertificateError`.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ __all__ = [
     "subject_public_key_info",
 ]
 
-#: Certificates kept parsed: some 4 KiB each, and parsing one takes about 50 us. Clients
-#: may send longer ones, a hundred KiB each.
+#: How many parsed certificates are cached: about 4 KiB each, and parsing one takes
+#: about 50 us. Clients may send longer ones, of a hundred KiB each: not cached.
 _CACHE_SIZE = 1024
 _MAX_CACHED = 8 * 1024
 
-#: `warnings.catch_warnings` changes the whole process: one at a time.
+#: `warnings.catch_warnings` changes state of the whole process: one thread at a time.
 _QUIET = threading.Lock()
 
 
 def parse_pem_certificates(pem: bytes) -> tuple[bytes, ...]:
-    """Return the DER of the certificates in `pem`, as `auth_context` has them.
+    """Return the DER of the certificates in `pem`, the format of `auth_context`.
 
     Raises:
         CertificateError: a block is broken.
     """
     blocks = tuple(parse_pem(pem))
     if not all(isinstance(block, PemBlock) for block in blocks):
-        raise CertificateError("the certificate is no PEM text")
+        raise CertificateError("the certificate is not PEM text")
     return tuple(block.der for block in blocks if isinstance(block, PemBlock))
 
 
 def parse_certificate(der: bytes) -> Certificate:
-    """Return what the certificate says.
+    """Parse a certificate in DER.
 
     Raises:
-        CertificateError: it is no X.509 certificate, or its names cannot be read.
+        CertificateError: it is not an X.509 certificate, or its names cannot be read.
     """
     return _parse(der) if len(der) > _MAX_CACHED else _cached_parse(der)
 
@@ -71,26 +71,26 @@ _cached_parse = lru_cache(maxsize=_CACHE_SIZE)(_parse)
 
 
 def load_x509(der: bytes) -> X509Certificate:
-    """Return the certificate as `cryptography` has it.
+    """Load a certificate in DER as an object of `cryptography`.
 
     Raises:
-        CertificateError: it is no X.509 certificate.
+        CertificateError: it is not an X.509 certificate.
     """
     from cryptography.x509 import load_der_x509_certificate
 
-    with reading("it is no X.509 certificate"):
+    with reading("it is not an X.509 certificate"):
         return load_der_x509_certificate(der)
 
 
 @contextmanager
 def reading(problem: str) -> Iterator[None]:
-    """Turn whatever `cryptography` raises for odd bytes into one error, `problem`.
+    """Convert each exception of `cryptography` for odd bytes into one, `problem`.
 
-    Its warnings, as about a common name with 65 characters, are of no use: the bytes
-    are somebody else's, and nobody here could do anything about them.
+    Warnings of `cryptography`, such as that a common name has 65 characters, are
+    dropped: the certificate is the client's, so the operator cannot change it.
 
     Raises:
-        CertificateError: something was raised.
+        CertificateError: `cryptography` raised an exception.
     """
     try:
         with _QUIET, warnings.catch_warnings():
@@ -102,7 +102,7 @@ def reading(problem: str) -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _odd_errors() -> tuple[type[Exception], ...]:
-    """Return what `cryptography` raises for what it does not understand."""
+    """Return the exceptions that `cryptography` raises for malformed input."""
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
 
@@ -131,7 +131,7 @@ def _read(der: bytes, loaded: X509Certificate) -> Certificate:
         not_after=loaded.not_valid_after_utc,
         fingerprint=_spell_digest(der),
         public_key=_spell_digest(subject_public_key_info(loaded)),
-        # The first of several, as gRPC has it.
+        # The first of several, as in gRPC.
         common_name=next(_attributes(loaded, NameOID.COMMON_NAME), None),
         organizational_units=tuple(
             _attributes(loaded, NameOID.ORGANIZATIONAL_UNIT_NAME)
@@ -148,7 +148,7 @@ def _attributes(loaded: X509Certificate, oid: ObjectIdentifier) -> Iterator[str]
 
 
 def _alternative_names(loaded: X509Certificate) -> dict[str, tuple[str, ...]]:
-    """Return the names of the kinds that gRPC knows; the others identify nobody."""
+    """Return the names of the types that gRPC knows; other types are not identities."""
     from cryptography import x509
 
     try:
@@ -167,15 +167,15 @@ def _alternative_names(loaded: X509Certificate) -> dict[str, tuple[str, ...]]:
 
 
 def _spell_digest(data: bytes) -> str:
-    """Return the SHA-256 of `data` in the spelling of the config."""
+    """Return the SHA-256 of `data` in the notation of the config."""
     return f"sha256:{hashlib.sha256(data).digest().hex(':')}"
 
 
 def subject_public_key_info(loaded: X509Certificate) -> bytes:
     """Return the bytes of the SubjectPublicKeyInfo as they are in the certificate.
 
-    Loading the key and encoding it again would fail for the kinds of key that
-    `cryptography` does not know, and could change an odd encoding.
+    Loading the key and encoding it again would fail for the types of key that
+    `cryptography` does not know, and could change an unusual encoding.
     """
     content, _ = _step_into(loaded.tbs_certificate_bytes)
     # RFC 5280, 4.1: version [0] (optional), serialNumber, signature, issuer, validity,
@@ -189,7 +189,7 @@ def subject_public_key_info(loaded: X509Certificate) -> bytes:
 
 
 def _step_into(data: bytes) -> tuple[bytes, int]:
-    """Return the content of the DER element that begins `data`, and where it ends."""
+    """Return the content of the first DER element of `data`, and where it ends."""
     length, start = data[1], 2
     if length & 0x80:
         start += length & 0x7F

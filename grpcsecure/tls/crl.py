@@ -1,8 +1,8 @@
-"""Certificate revocation lists (RFC 5280, section 5): what one says, and who signed it.
+"""Parsing of certificate revocation lists (RFC 5280, section 5), and their signatures.
 
-A list that cannot answer "is it revoked?" by itself is told apart here, since OpenSSL
-passes over such lists without a word. Invariant: `parse_crl` returns or raises
-`CertificateError`, whatever the bytes are.
+Detects lists that cannot answer "is it revoked?" by themselves, since OpenSSL silently
+skips such lists. Invariant: for any bytes, `parse_crl` either returns or raises
+`CertificateError`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["RevocationList", "is_signed_by", "parse_crl"]
 
 #: Critical extensions that OpenSSL knows: authorityKeyIdentifier and
-#: issuingDistributionPoint. With any other it takes no certificate for good
-#: ("unhandled critical CRL extension").
+#: issuingDistributionPoint. If a list has any other, OpenSSL refuses every certificate
+#: of its issuer ("unhandled critical CRL extension").
 _KNOWN_CRITICAL = frozenset({"2.5.29.35", "2.5.29.28"})
 
 _DELTA = "2.5.29.27"
@@ -33,10 +33,10 @@ _DELTA = "2.5.29.27"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationList:
-    """What a CRL says; `issuer` is an RFC 4514 string, dates are aware and in UTC.
+    """A parsed CRL; `issuer` is an RFC 4514 string, dates are aware and in UTC.
 
-    `next_update` is None where the issuer promised no next one: it counts for ever.
-    `limitation` says why it cannot be used, or is None.
+    `next_update` is None if the issuer announced no next list: it never expires.
+    `limitation` is the reason why the list cannot be used, or None.
     """
 
     der: bytes = field(repr=False)
@@ -46,9 +46,9 @@ class RevocationList:
     limitation: str | None = None
 
     def why_not_in_force(self, now: datetime) -> str | None:
-        """Say why its dates exclude `now`, or None if they do not.
+        """Return why the list is not valid at `now`, or None if it is.
 
-        The words are OpenSSL's, so that a check and a handshake agree.
+        The text is OpenSSL's, so that a check and a handshake give the same reason.
         """
         if self.next_update is not None and now > self.next_update:
             return "CRL has expired"
@@ -58,10 +58,10 @@ class RevocationList:
 
 
 def parse_crl(der: bytes) -> RevocationList:
-    """Return what the revocation list says.
+    """Parse a revocation list in DER.
 
     Raises:
-        CertificateError: it is none, or cannot be read.
+        CertificateError: it is not a revocation list, or cannot be read.
     """
     loaded = _load(der)
     with reading("the revocation list cannot be read"):
@@ -77,7 +77,7 @@ def parse_crl(der: bytes) -> RevocationList:
 def _load(der: bytes) -> x509.CertificateRevocationList:
     from cryptography.x509 import load_der_x509_crl
 
-    with reading("it is no X.509 revocation list"):
+    with reading("it is not an X.509 revocation list"):
         return load_der_x509_crl(der)
 
 
@@ -95,8 +95,8 @@ def _limitations(loaded: x509.CertificateRevocationList) -> Iterator[str]:
 
 
 def _limitations_of_scope(scope: x509.IssuingDistributionPoint) -> Iterator[str]:
-    # That it is for CAs only, or for certificates of one distribution point, OpenSSL
-    # can tell from the certificate that it looks for.
+    # A scope of CAs only, or of one distribution point, is not a limitation: OpenSSL
+    # compares it with the certificate that it looks for.
     if scope.indirect_crl:
         yield "it lists certificates of other CAs as well (indirect CRL)"
     if scope.only_some_reasons:
@@ -111,7 +111,7 @@ def is_signed_by(crl: RevocationList, authority: Certificate) -> bool:
 
     try:
         key = load_x509(authority.der).public_key()
-        # Kinds of keys that sign nothing, such as X25519, are a TypeError in there.
+        # Keys that cannot sign, such as X25519, raise a TypeError in there.
         return bool(_load(crl.der).is_signature_valid(key))  # type: ignore[arg-type]
     except (CertificateError, ValueError, TypeError, UnsupportedAlgorithm):
         return False

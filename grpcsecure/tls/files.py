@@ -1,7 +1,7 @@
-"""Key material as it lies on disk: each file read once, whole, and never again.
+"""Files of key material as they are on disk; each is read once, as a whole.
 
-What the checks look at and what gRPC gets are the same bytes, so that nothing can
-change in between. Knows files and PEM; whether they are any good is for `checks`.
+The checks and gRPC get the same bytes, so that a file cannot change in between. Knows
+files and PEM; `checking` decides whether the contents are usable.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ __all__ = [
 
 _T = TypeVar("_T")
 
-#: The tag of a SEQUENCE, with which certificates, keys, revocation lists and PKCS #12
-#: begin in DER.
+#: The tag of a SEQUENCE. Certificates, keys, revocation lists and PKCS #12 files in DER
+#: begin with it.
 _DER_SEQUENCE = b"\x30"
 
 
 class FileForm(Enum):
-    """What the bytes of a file look like."""
+    """The format that the bytes of a file seem to have."""
 
     PEM = "PEM"
     DER = "DER"
@@ -57,7 +57,7 @@ class FileForm(Enum):
 class PemFile:
     """A file's blocks, in their order; its mode bits (`0o640`) and its owner (a uid).
 
-    `der` holds the bytes of a file that is binary, and is empty for all others.
+    `der` holds the bytes of a file in DER, and is empty for all other files.
     """
 
     form: FileForm
@@ -67,15 +67,15 @@ class PemFile:
     der: bytes = field(default=b"", repr=False)
 
     def certificates(self) -> tuple[Certificate | BrokenBlock, ...]:
-        """Return the certificates in it, and the blocks that should be one."""
+        """Return the certificates in it, and broken blocks in their place."""
         from grpcsecure.tls.certificate import parse_certificate
 
         return _parse_all(self.blocks, CERTIFICATE_LABELS, parse_certificate)
 
     def revocation_lists(self) -> tuple[RevocationList | BrokenBlock, ...]:
-        """Return the revocation lists in it, and the blocks that should be one.
+        """Return the revocation lists in it, and broken blocks in their place.
 
-        A binary file is one list, or none.
+        A file in DER counts as one revocation list.
         """
         from grpcsecure.tls.crl import parse_crl
 
@@ -126,10 +126,10 @@ def read_files(paths: Iterable[Path]) -> dict[Path, FileContent]:
 
 def _read(path: Path) -> FileContent:
     raw = read_raw(path)
-    return raw if isinstance(raw, UnreadableFile) else _understand(raw)
+    return raw if isinstance(raw, UnreadableFile) else _parse_file(raw)
 
 
-def _understand(raw: RawFile) -> PemFile:
+def _parse_file(raw: RawFile) -> PemFile:
     data = raw.data
     blocks = tuple(parse_pem(data))
     if blocks:

@@ -1,7 +1,7 @@
-"""Private keys: can one be loaded, and does it fit a certificate.
+"""Checks of private keys: can a key be loaded, and does it fit a certificate.
 
-Invariant: nothing of a key leaves this module but its public half and yes or no.
-Exceptions are raised `from None`, so that no traceback leads back to the bytes.
+Invariant: only the public half of a key leaves this module. Exceptions are raised
+`from None`, so that no traceback refers to the key's bytes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class PublicHalf:
         self._key = key
 
     def fits(self, certificate: Certificate) -> bool:
-        """Whether `certificate` is about this key."""
+        """Whether `certificate` has this public key."""
         try:
             return bool(load_x509(certificate.der).public_key() == self._key)
         except (CertificateError, ValueError, TypeError, _unsupported()):
@@ -40,7 +40,7 @@ def load_public_half(block: PemBlock) -> PublicHalf:
     """Return the public half of the private key in `block`.
 
     Raises:
-        KeyMaterialError: it is encrypted, or no private key.
+        KeyMaterialError: it is encrypted, or is not a private key.
     """
     from cryptography.hazmat.primitives.serialization import load_der_private_key
 
@@ -49,7 +49,7 @@ def load_public_half(block: PemBlock) -> PublicHalf:
     try:
         return PublicHalf(load_der_private_key(block.der, None).public_key())
     except (ValueError, TypeError, _unsupported()):
-        raise KeyMaterialError("it is no private key that can be read") from None
+        raise KeyMaterialError("it is not a readable private key") from None
 
 
 def _unsupported() -> type[Exception]:

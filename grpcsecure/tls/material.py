@@ -1,7 +1,8 @@
-"""Key material of one moment: an immutable snapshot that is swapped whole.
+"""Key material of one listener: an immutable snapshot, replaced as a whole.
 
-Holds what was read and parsed; whether it is wise to use is for `checks`, which look
-at the same bytes. Invariant: no repr, log or message ever shows the private key.
+Holds the files as read and parsed; `checking`, which gets the same bytes, decides
+whether they should be used. Invariant: no repr, log or message ever shows the private
+key.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ __all__ = ["Material", "build_material", "load_material", "material_paths"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """What one listener needs for TLS.
+    """Certificates, key and revocation lists of one listener.
 
-    `certificate_chain`, `private_key` and `client_ca` are PEM as gRPC and OpenSSL
-    take them, `crls` are DER; `chain`, `client_cas` and `revocation_lists` are the same
-    things parsed, the chain leaf first. `generation` counts up with each reload.
+    `certificate_chain`, `private_key` and `client_ca` are PEM for gRPC and OpenSSL,
+    `crls` are DER; `chain`, `client_cas` and `revocation_lists` are the parsed
+    equivalents, the chain leaf first. `generation` increases with each reload.
     """
 
     generation: int
@@ -45,7 +46,7 @@ class Material:
 
 
 def material_paths(tls: TlsSettings) -> Iterator[Path]:
-    """Yield the files that the material of `tls` is made of."""
+    """Yield the paths of the files that `tls` refers to."""
     yield tls.certificate
     yield tls.private_key
     if tls.client_ca is not None:
@@ -54,10 +55,10 @@ def material_paths(tls: TlsSettings) -> Iterator[Path]:
 
 
 def load_material(tls: TlsSettings, *, generation: int) -> Material:
-    """Read the files of `tls` and return what is in them.
+    """Read the files of `tls` and return them as material.
 
     Raises:
-        KeyMaterialError: something is missing, damaged, or does not fit.
+        KeyMaterialError: a file is missing or damaged, or the files do not fit.
     """
     files = read_files(material_paths(tls))
     return build_material(tls, files, generation=generation)
@@ -66,13 +67,13 @@ def load_material(tls: TlsSettings, *, generation: int) -> Material:
 def build_material(
     tls: TlsSettings, files: Mapping[Path, FileContent], *, generation: int
 ) -> Material:
-    """Return the material that `files`, read before, hold for `tls`.
+    """Return the material of `tls`, from `files` that were read before.
 
-    The PEM in it is written anew from what was parsed: gRPC stops reading a CA file at
-    the first line it does not like, without a word, and must not see less than we do.
+    Its PEM is rendered from the parsed blocks: gRPC silently stops reading a CA file at
+    the first line that it cannot parse, and must not see fewer CAs than grpcsecure.
 
     Raises:
-        KeyMaterialError: something is missing, damaged, or does not fit.
+        KeyMaterialError: a file is missing or damaged, or the files do not fit.
     """
     from grpcsecure.tls.keys import load_public_half
 
@@ -126,7 +127,7 @@ def _revocation_lists(
 ) -> tuple[RevocationList, ...]:
     """Return the revocation lists of a file: all of them, and at least one.
 
-    A list that OpenSSL would pass over must not be taken for one that is in force.
+    A list that OpenSSL would skip is refused: it must not seem to be in force.
     """
     found = _pem(files, path).revocation_lists()
     good = tuple(entry for entry in found if not isinstance(entry, BrokenBlock))

@@ -1,8 +1,8 @@
-"""PEM text (RFC 7468) to blocks, each with the line it begins at.
+"""Parser of PEM text (RFC 7468) into blocks, each with its line number.
 
-Knows base64 and nothing of what is inside. A broken block is reported, never skipped:
-gRPC stops reading a CA file there without a word. Invariant: no text of a block ever
-reaches a message or a repr, since it may be a private key.
+Decodes the base64 but not the DER inside. A broken block is reported, never skipped:
+gRPC silently stops reading a CA file there. Invariant: no text of a block ever reaches
+a message or a repr, since it may be a private key.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ __all__ = [
     "render_pem",
 ]
 
-#: The second is what OpenSSL called certificates long ago.
+#: The second is an old OpenSSL label for certificates.
 CERTIFICATE_LABELS = frozenset({"CERTIFICATE", "X509 CERTIFICATE"})
 
 CRL_LABEL = "X509 CRL"
 
-#: PKCS #8, RFC 5915 and PKCS #1: the forms that OpenSSL and gRPC load.
+#: PKCS #8, RFC 5915 and PKCS #1: the key formats that OpenSSL and gRPC load.
 KEY_LABELS = frozenset({"PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"})
 ENCRYPTED_KEY_LABEL = "ENCRYPTED PRIVATE KEY"
 
-#: What `openssl ecparam -genkey` writes before a key; the key has it all again.
+#: `openssl ecparam -genkey` writes such a block before a key, which repeats its
+#: content.
 PARAMETER_LABELS = frozenset({"EC PARAMETERS", "DH PARAMETERS"})
 
 _BEGIN = b"-----BEGIN "
@@ -48,9 +49,9 @@ _MAX_LABEL = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PemBlock:
-    """A block as its label and its bytes; `line` is that of its BEGIN, from 1 on.
+    """A block: its label, its decoded bytes, and the line of its BEGIN, from 1 on.
 
-    `is_encrypted` says that the bytes are of no use without a passphrase.
+    `is_encrypted` means that a passphrase is needed to use the bytes.
     """
 
     label: str
@@ -61,7 +62,7 @@ class PemBlock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenBlock:
-    """A block that cannot be read; `problem` says why, without any of its text."""
+    """A block that cannot be read; `problem` is the reason, without any of its text."""
 
     line: int
     problem: str
@@ -91,18 +92,18 @@ def parse_pem(data: bytes) -> Iterator[PemBlock | BrokenBlock]:
 
 
 def _label(line: bytes, start: bytes) -> str | None:
-    """Return the label of a boundary line, or None if it is anything else."""
+    """Return the label of a boundary line, or None if it is not a boundary line."""
     if not (line.startswith(start) and line.endswith(_DASHES)):
         return None
     label = line[len(start) : -len(_DASHES)]
-    # Not only letters: a PEM squeezed into one line has all its base64 in here.
+    # If a whole PEM text was put on one line, all its base64 is in this label.
     if not label.isascii() or len(label) > _MAX_LABEL or _DASHES in label:
         return None
     return label.decode() if label.isupper() else None
 
 
 class _OpenBlock:
-    """A block whose END line has not been seen yet."""
+    """A block whose END line has not been read yet."""
 
     def __init__(self, label: str, line: int) -> None:
         self.label = label
@@ -117,7 +118,7 @@ class _OpenBlock:
             return self.broken("its END line does not match its BEGIN line")
         headers, body = _split_headers(self.lines)
         if any(header.startswith(b"Proc-Type:") for header in headers):
-            # RFC 1421 encryption of the old key formats; the body is ciphertext.
+            # RFC 1421 encryption of the older key formats; the body is ciphertext.
             return PemBlock(label=label, line=self.line, der=b"", is_encrypted=True)
         try:
             der = base64.b64decode(b"".join(body), validate=True)
@@ -142,7 +143,7 @@ def _split_headers(lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
 
 
 def render_pem(label: str, ders: Iterable[bytes]) -> bytes:
-    """Return PEM text of `ders`, in the one spelling that every library reads."""
+    """Return `ders` as PEM text, in the format that every library reads."""
     return b"".join(_render_block(label.encode(), der) for der in ders)
 
 

@@ -1,7 +1,7 @@
-"""Registered certificates: what the patterns of the config name, read once.
+"""Registered (pinned) certificates: the files that the config's patterns match.
 
-A problem with a file is data. Whether it matters is for `checks`; what a pin grants is
-for `policy`.
+Each file is read once. A problem with a file is returned as data, not raised:
+`checking` decides whether it matters, `policy` what a pin grants.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["PinFile", "Pins", "load_pins"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinFile:
-    """A file of registered certificates, and what keeps it from being one, in words."""
+    """A file of registered certificates, and its problem as human-readable text."""
 
     certificates: tuple[Certificate, ...] = ()
     problem: str | None = None
@@ -34,13 +34,13 @@ class PinFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pins:
-    """What each pattern names: files, in their order, and what is in them."""
+    """The files that each pattern matches, in order, and their certificates."""
 
     matches: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     files: Mapping[Path, PinFile] = field(default_factory=dict, repr=False)
 
     def certificates(self, pattern: str) -> tuple[tuple[Path, Certificate], ...]:
-        """Return the certificates that a pattern names, each with its file."""
+        """Return the certificates that a pattern matches, each with its file."""
         return tuple(
             (path, certificate)
             for path in self.matches[pattern]
@@ -49,7 +49,7 @@ class Pins:
 
     @property
     def fingerprints(self) -> dict[str, frozenset[str]]:
-        """The fingerprints of what each pattern names, as `policy` wants them."""
+        """The fingerprints of the certificates of each pattern, for `policy`."""
         return {
             pattern: frozenset(one.fingerprint for _, one in self.certificates(pattern))
             for pattern in self.matches
@@ -57,14 +57,14 @@ class Pins:
 
 
 def load_pins(patterns: Iterable[str]) -> Pins:
-    """Read the files that `patterns` (absolute) name now; never fails."""
+    """Read the files that `patterns` (absolute) match now; never fails."""
     matches = {pattern: expand(pattern) for pattern in dict.fromkeys(patterns)}
     contents = read_files(path for paths in matches.values() for path in paths)
-    files = {path: _understand(content) for path, content in contents.items()}
+    files = {path: _parse(content) for path, content in contents.items()}
     return Pins(matches=matches, files=files)
 
 
-def _understand(content: FileContent) -> PinFile:
+def _parse(content: FileContent) -> PinFile:
     if isinstance(content, UnreadableFile):
         missing = content.is_missing
         reason = "does not exist" if missing else f"cannot be read: {content.reason}"
@@ -75,7 +75,8 @@ def _understand(content: FileContent) -> PinFile:
     good = tuple(entry for entry in found if isinstance(entry, Certificate))
     for entry in found:
         if not isinstance(entry, Certificate):
-            # Not the rest alone: a deny rule must not lose what the block was.
+            # The other blocks are not used alone: a deny rule must not lose the
+            # certificate of the broken one.
             return PinFile(
                 problem=f"has a broken block at its line {entry.line}: {entry.problem}"
             )
@@ -84,7 +85,7 @@ def _understand(content: FileContent) -> PinFile:
 
 
 def _read_binary(der: bytes) -> PinFile:
-    """Read what Windows and some devices export: one certificate, not in PEM."""
+    """Parse one certificate in DER, which Windows and some devices export."""
     from grpcsecure.tls.certificate import parse_certificate
 
     try:

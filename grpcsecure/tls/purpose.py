@@ -1,6 +1,6 @@
-"""What a certificate can be used for: who issued it, is it a CA, is it strong enough.
+"""Questions about one certificate: its issuer, purpose and strength.
 
-Answers about the certificate alone; which answer is a mistake is for `checks`. The
+Answers about the certificate alone; `checking` decides which answer is a mistake. The
 limits were measured on grpcio 1.85 (BoringSSL) and OpenSSL 3.0 at security level 2.
 """
 
@@ -35,19 +35,21 @@ __all__ = [
 
 _E = TypeVar("_E", bound="ExtensionType")
 
-#: Below 112 bits of strength: OpenSSL refuses it with "key too weak" at level 2.
+#: Shorter keys have less than 112 bits of strength: OpenSSL refuses them at level 2
+#: ("key too weak").
 _MIN_RSA_BITS = 2048
 
-#: Collisions are practical; OpenSSL: "CA signature digest algorithm too weak".
+#: Collisions are practical; OpenSSL refuses them ("CA signature digest algorithm too
+#: weak").
 _BROKEN_DIGESTS = frozenset({"md5", "sha1"})
 
-#: Object identifiers in DER, as a SubjectPublicKeyInfo begins with them.
+#: Object identifiers in DER, as at the beginning of a SubjectPublicKeyInfo.
 _RSASSA_PSS = bytes.fromhex("06092a864886f70d01010a")
 _NAMED_CURVE = bytes.fromhex("06072a8648ce3d020106")
 
 
 class KeySupport(Enum):
-    """Who can do what with the key of a server certificate."""
+    """The support for the key of a server certificate in servers and clients."""
 
     FULL = "full"
     #: BoringSSL serves it, but gRPC clients built on BoringSSL do not offer it:
@@ -55,11 +57,11 @@ class KeySupport(Enum):
     NOT_BY_GRPC_CLIENTS = "not by gRPC clients"
     #: Too short: clients refuse it.
     WEAK = "weak"
-    #: BoringSSL refuses it when the server is made.
+    #: BoringSSL refuses it when the server is created.
     NONE = "none"
 
 
-#: BoringSSL refuses all other curves when the context is made.
+#: BoringSSL refuses all other curves when the context is created.
 _CURVES = {
     "secp256r1": KeySupport.FULL,
     "secp384r1": KeySupport.FULL,
@@ -77,7 +79,7 @@ def is_self_signed(certificate: Certificate) -> bool:
 def has_issued(issuer: Certificate, certificate: Certificate) -> bool:
     """Whether `issuer` signed `certificate`, by its name and its key.
 
-    Signatures with MD5 and SHA-1 are not verified; for those the name decides.
+    Signatures with MD5 and SHA-1 are not verified; for those only the name is compared.
     """
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
@@ -97,7 +99,7 @@ def is_ca(certificate: Certificate) -> bool:
 
     constraints = _extension(certificate, x509.BasicConstraints)
     if constraints is None:
-        # Version 1 has no extensions; such a root counts as a CA, also for OpenSSL.
+        # Version 1 has no extensions; OpenSSL takes such a root for a CA.
         loaded = load_x509(certificate.der)
         return loaded.version is x509.Version.v1 and is_self_signed(certificate)
     usage = _extension(certificate, x509.KeyUsage)
@@ -105,12 +107,12 @@ def is_ca(certificate: Certificate) -> bool:
 
 
 def has_server_names(certificate: Certificate) -> bool:
-    """Whether it has a name of a kind that clients compare with what they dialled."""
+    """Whether it has a name of a type that clients compare with the dialled address."""
     return bool(certificate.dns or certificate.ips or certificate.uris)
 
 
 def allows_server_auth(certificate: Certificate) -> bool:
-    """Whether clients accept it from a server; without the extension they do."""
+    """Whether clients accept it from a server; they do if it lacks the extension."""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -119,7 +121,7 @@ def allows_server_auth(certificate: Certificate) -> bool:
 
 
 def allows_signing(certificate: Certificate) -> bool:
-    """Whether its key may sign a handshake, as TLS 1.3 and every ECDHE suite need."""
+    """Whether its key may sign a handshake; TLS 1.3 and all ECDHE suites need that."""
     from cryptography import x509
 
     usage = _extension(certificate, x509.KeyUsage)
@@ -127,7 +129,7 @@ def allows_signing(certificate: Certificate) -> bool:
 
 
 def allows_crl_signing(certificate: Certificate) -> bool:
-    """Whether its key may sign revocation lists; without the extension it may."""
+    """Whether its key may sign revocation lists; it may if it lacks the extension."""
     from cryptography import x509
 
     usage = _extension(certificate, x509.KeyUsage)
@@ -135,7 +137,10 @@ def allows_crl_signing(certificate: Certificate) -> bool:
 
 
 def is_from_public_ca(certificate: Certificate) -> bool:
-    """Whether it is logged (RFC 6962): public CAs always sign with an intermediate."""
+    """Whether it is from a public CA: those log their certificates (RFC 6962).
+
+    Public CAs always sign with an intermediate.
+    """
     from cryptography import x509
 
     extension = x509.PrecertificateSignedCertificateTimestamps
@@ -156,7 +161,7 @@ def weak_digest(certificate: Certificate) -> str | None:
 
 
 def key_support(certificate: Certificate) -> KeySupport:
-    """Return who can work with the certificate's key in a server."""
+    """Return how far servers and clients support the certificate's key."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     key = _public_key(certificate)
@@ -165,7 +170,7 @@ def key_support(certificate: Certificate) -> KeySupport:
             return KeySupport.NONE
         return KeySupport.FULL if key.key_size >= _MIN_RSA_BITS else KeySupport.WEAK
     if isinstance(key, ec.EllipticCurvePublicKey):
-        # Parameters spelt out instead of named (RFC 5480, 2.1.1) are refused too.
+        # Explicit instead of named parameters (RFC 5480, 2.1.1) are refused too.
         if not _has_algorithm(certificate, _NAMED_CURVE):
             return KeySupport.NONE
         return _CURVES.get(key.curve.name, KeySupport.NONE)
@@ -175,7 +180,7 @@ def key_support(certificate: Certificate) -> KeySupport:
 
 
 def describe_key(certificate: Certificate) -> str:
-    """Name the kind of key, as in `RSA 1024` or `EC secp224r1`."""
+    """Return the type of the key, as in `RSA 1024` or `EC secp224r1`."""
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     key = _public_key(certificate)
@@ -191,7 +196,7 @@ def describe_key(certificate: Certificate) -> str:
 
 
 def _public_key(certificate: Certificate) -> PublicKeyTypes | None:
-    """Return the key as `cryptography` has it, or None if it knows no such key."""
+    """Return the key, or None if `cryptography` does not support its type."""
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
@@ -201,13 +206,13 @@ def _public_key(certificate: Certificate) -> PublicKeyTypes | None:
 
 
 def _has_algorithm(certificate: Certificate, identifier: bytes) -> bool:
-    # Two SEQUENCE headers come first, of at most four bytes each.
+    # The identifier follows two SEQUENCE headers of at most four bytes each.
     info = subject_public_key_info(load_x509(certificate.der))
     return identifier in info[: 2 * 4 + len(identifier)]
 
 
 def _extension(certificate: Certificate, kind: type[_E]) -> _E | None:
-    """Return the value of an extension, or None if there is none that can be read."""
+    """Return the value of an extension, or None if it is missing or unreadable."""
     from cryptography import x509
 
     try:

@@ -1,6 +1,6 @@
-"""A server of grpcio's that swaps its material while it is flooded with connections.
+"""A grpcio server that swaps its key material while it is flooded with connections.
 
-`native_swaps.py FOLDER SWAPS` runs it, and ends with 0 if it has lived through them.
+`native_swaps.py FOLDER SWAPS` runs it, and exits with 0 if it has survived the swaps.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from grpcsecure.tls.material import load_material
 PATIENCE = 20.0
 FLOODERS = 8
 
-#: SO_LINGER with no time: a close is a reset, and leaves no port in TIME_WAIT.
+#: SO_LINGER of zero seconds: a close is a reset, and leaves no port in TIME_WAIT.
 _RESET = struct.pack("ii", 1, 0)
 
 
 def flood(port: int, server: int) -> None:
-    """Open connections, one after the other, while the process `server` lives."""
+    """Open connections, one after the other, while the process `server` runs."""
     while os.getppid() == server:
         with (
             suppress(OSError),
@@ -44,7 +44,7 @@ def flood(port: int, server: int) -> None:
 
 
 def serve(folder: Path, swaps: int) -> None:
-    """Swap the material of a flooded server so often."""
+    """Serve, and swap the material `swaps` times while connections flood in."""
     mode = ClientCertificateMode.REQUIRE_AND_VERIFY
     settings = TlsSettings(
         certificate=folder / "server.pem",
@@ -52,7 +52,7 @@ def serve(folder: Path, swaps: int) -> None:
         client_certificate=mode,
         client_ca=folder / "ca.pem",
     )
-    # Loaded now: a flood may leave no descriptor to do it.
+    # Loaded before the flood, which may leave no descriptor for it.
     materials = [load_material(settings, generation=number) for number in range(2)]
     native = NativeCredentials(materials[0], mode)
     server = grpc.server(ThreadPoolExecutor(1))
@@ -67,9 +67,9 @@ def serve(folder: Path, swaps: int) -> None:
             native.replace(materials[number % 2])
             deadline = time.monotonic() + PATIENCE
             while native._served is not native._current:
-                assert time.monotonic() < deadline, "nobody took the new material"
+                assert time.monotonic() < deadline, "no handshake took the material"
                 pause.wait(0.001)
-            pause.wait(0.01)  # who waited meanwhile is served
+            pause.wait(0.01)  # time to serve the connections that waited meanwhile
     server.stop(0).wait()
 
 

@@ -1,1 +1,1 @@
-"""Engine `grpc`: key material for grpcio's own TLS, swapped while the server runs."""
+"""Engine `grpc`: grpcio's own TLS, with credentials swapped while the server runs."""

@@ -1,8 +1,9 @@
-"""Material to grpcio's own server credentials, swappable while the server runs.
+"""Server credentials of grpcio's own TLS, swappable while the server runs.
 
-Serves the two modes that Python's grpcio reaches and refuses the others. Invariant:
-what gRPC asks before every handshake is answered from memory, without I/O; only a swap
-takes a few milliseconds, for all who shake hands to be where it does no harm.
+Supports the two client certificate modes that Python's grpcio offers and refuses the
+others. Invariant: the callback that gRPC runs before every handshake answers from
+memory, without I/O. Only a swap takes a few milliseconds, to wait until other
+handshakes have passed the code in which a swap would be dangerous (`SwapBarrier`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NativeCredentials"]
 
-#: Seconds until a swap is tried again that could not be made.
+#: Seconds after a failed wait until a swap is tried again.
 _RETRY = 1.0
 
 
@@ -31,11 +32,11 @@ class NativeCredentials:
     """The TLS credentials of one listener.
 
     Attributes:
-        credentials: for `add_secure_port`, once: gRPC fails to bind a second port with
-            the same object.
+        credentials: for `add_secure_port`, to be used once: gRPC fails to bind a second
+            port with the same object.
 
     Raises:
-        ValueError: grpcio cannot serve the mode as it is meant.
+        ValueError: grpcio cannot serve the mode as documented.
         KeyMaterialError: the mode verifies, and the material has no client CA.
     """
 
@@ -43,14 +44,14 @@ class NativeCredentials:
         if not mode.traits.in_grpcio:
             raise ValueError(f"grpcio cannot serve `{mode.value}`")
         self._mode = mode
-        self._passage = SwapBarrier()
+        self._barrier = SwapBarrier()
         self._not_before = 0.0
         self._current = _Configuration(material, mode)
         self.credentials: grpc.ServerCredentials
         self.renew()
 
     def renew(self) -> None:
-        """Make new `credentials`, for the next server of the listener."""
+        """Create new `credentials`, for the next server of the listener."""
         current = self._served = self._current
         self.credentials = grpc.dynamic_ssl_server_credentials(
             current.native,
@@ -60,11 +61,11 @@ class NativeCredentials:
 
     @property
     def generation(self) -> int:
-        """The generation that handshakes get from now on."""
+        """The generation of the material for handshakes from now on."""
         return self._current.generation
 
     def replace(self, material: Material) -> None:
-        """Have the handshakes from now on use `material`.
+        """Use `material` for the handshakes from now on.
 
         Raises:
             KeyMaterialError: the mode verifies, and the material has no client CA; the
@@ -73,7 +74,7 @@ class NativeCredentials:
         self.prepare(material)()
 
     def prepare(self, material: Material) -> Callable[[], None]:
-        """Return what has the handshakes from then on use `material`.
+        """Return a function that makes later handshakes use `material`.
 
         Raises:
             KeyMaterialError: the mode verifies, and the material has no client CA.
@@ -86,11 +87,12 @@ class NativeCredentials:
         return commit
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
-        """Answer gRPC, which asks under the GIL and a mutex of the listener.
+        """Return the new configuration, or None to keep the one that gRPC has.
 
-        None keeps what gRPC has: a configuration handed back would make it build a
-        new context, and forget its sessions, at every handshake. It is also the answer
-        where a swap would do harm; then a later handshake makes it.
+        gRPC calls it before each handshake, holding the GIL and a mutex of the
+        listener. If it always got a configuration, it would build a new context, and
+        lose its sessions, at every handshake. None also postpones a swap to a later
+        handshake while it would be dangerous.
         """
         new = None
         try:
@@ -98,26 +100,26 @@ class NativeCredentials:
                 self._served = self._current
                 new = self._served.native
         finally:
-            self._passage.enter()
+            self._barrier.enter()
         return new
 
     def _may_swap(self) -> bool:
-        """Wait until a swap does no harm; not at each handshake, if that takes long."""
+        """Wait until a swap is safe; after a timeout, do not wait again for a while."""
         if time.monotonic() < self._not_before:
             return False
-        may = self._passage.wait()
+        may = self._barrier.wait()
         if not may:
             self._not_before = time.monotonic() + _RETRY
         return may
 
 
 class _Configuration:
-    """What gRPC gets for one generation."""
+    """The configuration that gRPC gets for one generation."""
 
     __slots__ = ("generation", "native")
 
     def __init__(self, material: Material, mode: ClientCertificateMode) -> None:
-        # gRPC takes an empty CA text as well, and then refuses everybody.
+        # gRPC accepts an empty CA text, and then refuses every client.
         if mode.verifies and not material.client_ca:
             raise KeyMaterialError(f"`{mode.value}` needs a client CA")
         self.generation = material.generation

@@ -8,5 +8,5 @@ from support.certificates import make_specimens
 
 @pytest.fixture(scope="session", name="certificates")
 def _certificates(tmp_path_factory):
-    """A folder as `certs dev --broken` makes it."""
+    """A folder with the files that `certs dev --broken` writes."""
     return make_specimens(tmp_path_factory.mktemp("certificates"))

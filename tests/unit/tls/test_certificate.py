@@ -1,4 +1,4 @@
-"""Certificates to plain values."""
+"""Tests of parsing certificates into plain values."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def unit(value):
     return (NameOID.ORGANIZATIONAL_UNIT_NAME, value, kind)
 
 
-def test_every_field_is_what_the_certificate_says():
-    """Names, dates, serial number and units come out as they went in."""
+def test_every_field_is_parsed():
+    """Names, dates, serial number and units are those of the certificate."""
     parsed = parse_certificate(
         certificate(
             subject=[unit("Ops"), unit("Night, shift"), cn("billing")],
@@ -87,7 +87,7 @@ def test_every_field_is_what_the_certificate_says():
 
 @pytest.mark.parametrize("curve", [ec.SECP256R1, ec.SECP521R1])
 def test_digests_are_those_of_openssl(tmp_path, curve):
-    """People copy fingerprints from `openssl`: the digests have to agree."""
+    """Operators copy fingerprints from `openssl`, so the digests have to agree."""
     der = certificate(key=ec.generate_private_key(curve()))
     (tmp_path / "c.der").write_bytes(der)
     inform = ["openssl", "x509", "-inform", "der", "-in", tmp_path / "c.der", "-noout"]
@@ -128,13 +128,13 @@ def test_odd_names_are_kept_as_they_are(arguments):
 
 
 def test_first_of_several_common_names_counts():
-    """With several, it is the one that gRPC names too."""
+    """As in gRPC."""
     parsed = parse_certificate(certificate(subject=[cn("first"), cn("second")]))
     assert parsed.common_name == "first"
 
 
-def test_name_that_is_not_utf8_is_an_error_of_ours():
-    """Bytes that are no text make no name."""
+def test_name_that_is_not_utf8_is_a_certificate_error():
+    """Bytes that cannot be decoded are not used as a name."""
     der = certificate(subject=[cn("abcdef")]).replace(
         b"abcdef", b"\xff\xfe\xfd\xfc\xfb\xfa"
     )
@@ -143,8 +143,8 @@ def test_name_that_is_not_utf8_is_an_error_of_ours():
 
 
 @pytest.mark.parametrize("der", [b"", b"0", b"\x30\x03\x02\x01\x05", b"\xff" * 100])
-def test_garbage_is_an_error_of_ours(der):
-    """What is no certificate at all raises nothing but `CertificateError`."""
+def test_garbage_is_a_certificate_error(der):
+    """Bytes that are not a certificate raise only `CertificateError`."""
     with pytest.raises(CertificateError):
         parse_certificate(der)
 
@@ -160,26 +160,26 @@ GOOD = certificate(
 )
 @given(st.integers(0, len(GOOD) - 1), st.binary(min_size=1, max_size=4))
 def test_damaged_certificate_is_read_or_refused(position, damage):
-    """However a certificate is damaged, the outcome is values or our own error."""
+    """A damaged certificate is either parsed or raises `CertificateError`."""
     der = GOOD[:position] + damage + GOOD[position + len(damage) :]
     with suppress(CertificateError):
         assert isinstance(parse_certificate(der), Certificate)
 
 
-def test_values_are_kept_by_their_bytes():
+def test_parsed_certificate_is_cached_by_its_bytes():
     """A connection's certificate is parsed once, not at every call."""
     assert parse_certificate(GOOD) is parse_certificate(bytes(bytearray(GOOD)))
 
 
-def test_long_certificate_is_not_kept():
-    """What strangers send cannot fill the memory for longer than they are there."""
+def test_long_certificate_is_not_cached():
+    """So unknown clients cannot fill the cache with long certificates."""
     long = certificate(names=[x509.DNSName(f"{n}.example") for n in range(1000)])
     assert parse_certificate(long) == parse_certificate(long)
     assert parse_certificate(long) is not parse_certificate(long)
 
 
 def test_repr_leaves_the_bytes_out():
-    """A log line with a certificate stays readable."""
+    """So a log line with a certificate stays readable."""
     assert "der=" not in repr(parse_certificate(GOOD))
 
 

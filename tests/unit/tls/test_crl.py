@@ -1,4 +1,4 @@
-"""Revocation lists: what they say, who signed them, and how they lie in files."""
+"""Tests of revocation lists: their parsing, their signatures, and files of them."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ DER = crl_with(CA)
 PEM = render_pem("X509 CRL", [DER])
 LINES = PEM.count(b"\n")
 
-NO_LIST = "it is no X.509 revocation list"
+NO_LIST = "it is not an X.509 revocation list"
 
 _URL = [x509.UniformResourceIdentifier("http://ca.test/1.crl")]
 
 
 def parsed(credential):
-    """Return a certificate as values."""
+    """Return the parsed certificate of a credential."""
     encoded = credential.certificate.public_bytes(serialization.Encoding.DER)
     return parse_certificate(encoded)
 
@@ -69,13 +69,13 @@ def test_list_is_read():
         (CURRENT.not_after + DAY, "CRL has expired"),
     ],
 )
-def test_dates_decide_whether_it_counts(moment, reason):
-    """It counts from the first of its dates to the second, both included."""
+def test_dates_decide_whether_it_is_in_force(moment, reason):
+    """It is in force from `thisUpdate` to `nextUpdate`, both included."""
     assert parse_crl(DER).why_not_in_force(moment) == reason
 
 
-def test_list_without_a_next_one_counts_for_ever():
-    """Nothing says when it is out of date."""
+def test_list_without_next_update_never_expires():
+    """It has no date after which it is outdated."""
     crl = parse_crl(endless_crl(CA))
     assert crl.next_update is None
     assert crl.why_not_in_force(NOW + 10_000 * DAY) is None
@@ -83,7 +83,7 @@ def test_list_without_a_next_one_counts_for_ever():
 
 
 @pytest.mark.parametrize(
-    ("extension", "critical", "words"),
+    ("extension", "critical", "expected"),
     [
         (x509.DeltaCRLIndicator(1), True, "delta CRL"),
         (scope(full_name=_URL, indirect_crl=True), True, "indirect CRL"),
@@ -104,15 +104,15 @@ def test_list_without_a_next_one_counts_for_ever():
         (scope(only_contains_ca_certs=True), True, None),
     ],
 )
-def test_list_that_cannot_answer_is_told_apart(extension, critical, words):
-    """A part of a list, or one with rules nobody here knows, is not a whole one."""
+def test_limitation_of_an_unusable_list(extension, critical, expected):
+    """A partial list, or one with an unknown critical extension, has a limitation."""
     limitation = parse_crl(crl_with(CA, (extension, critical))).limitation
-    assert (limitation is None) is (words is None)
-    assert (words or "") in (limitation or "")
+    assert (limitation is None) is (expected is None)
+    assert (expected or "") in (limitation or "")
 
 
-def test_signature_decides_whose_it_is():
-    """A list is its CA's by the key, whatever name it bears."""
+def test_signature_decides_whose_list_it_is():
+    """A list belongs to the CA whose key signed it; the name is not enough."""
     other = make_authority("the CA", now=NOW, days=30)
     crl = parse_crl(DER)
     assert is_signed_by(crl, parsed(CA))
@@ -122,7 +122,7 @@ def test_signature_decides_whose_it_is():
 
 
 def test_rsa_signs_lists_too():
-    """The kind of key does not matter."""
+    """The type of the key does not matter."""
     key = rsa.generate_private_key(65537, 2048)
     profile = Profile(
         subject="RSA", validity=CURRENT, purposes=(), usage=CA_USAGE, is_ca=True
@@ -144,15 +144,15 @@ def test_usage_decides_who_may_sign_lists(usage, allowed):
 
 
 @given(st.binary(max_size=64))
-def test_garbage_is_no_list(data):
-    """Whatever the bytes are, there is one kind of error."""
+def test_garbage_is_not_a_list(data):
+    """Any bytes raise the same error."""
     with pytest.raises(CertificateError, match=re.escape(NO_LIST)):
         parse_crl(data)
 
 
 @given(st.integers(0, len(DER) - 1), st.integers(1, 255))
 def test_damaged_list_is_read_or_refused(index, change):
-    """One flipped byte never ends in another exception."""
+    """A changed byte never causes an exception other than `CertificateError`."""
     damaged = bytearray(DER)
     damaged[index] ^= change
     with suppress(CertificateError):
@@ -163,7 +163,7 @@ def test_damaged_list_is_read_or_refused(index, change):
 
 
 def content(tmp_path, data):
-    """Return what is in a file with `data`."""
+    """Write `data` to a file and return its parsed content."""
     path = tmp_path / "x.crl"
     path.write_bytes(data)
     return read_files([path])[path]
@@ -188,7 +188,7 @@ def test_file_holds_one_list_or_several(tmp_path):
     ],
 )
 def test_broken_list_is_reported_never_skipped(tmp_path, data, line, problem):
-    """The good ones are there, and the broken one is in its place."""
+    """The good lists are returned, and a broken block in place of the other."""
     *good, broken = content(tmp_path, data).revocation_lists()
     assert isinstance(broken, BrokenBlock)
     assert (broken.line, broken.problem) == (line, problem)
@@ -208,7 +208,7 @@ def _tls(certificates):
 
 
 def test_material_holds_the_lists(tls):
-    """As DER in the order of the files, and parsed beside it."""
+    """In DER in the order of the files, and parsed."""
     material = load_material(tls, generation=1)
     der = tls.crl[1].read_bytes()
     assert material.crls == (der, der)
@@ -228,6 +228,6 @@ def test_material_holds_the_lists(tls):
     ],
 )
 def test_unusable_list_is_an_error(tls, certificates, name, words):
-    """No material comes of a list that could let a revoked client in."""
+    """A list that could let a revoked client in makes the material fail to load."""
     with pytest.raises(KeyMaterialError, match=words):
         load_material(replace(tls, crl=(*tls.crl, certificates / name)), generation=1)

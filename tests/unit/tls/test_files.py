@@ -1,4 +1,4 @@
-"""Reading files of key material, once and whole."""
+"""Tests of reading files of key material."""
 
 from __future__ import annotations
 
@@ -36,11 +36,13 @@ def test_certificates_and_key_of_one_file_are_found(certificates, tmp_path):
 
 
 def test_certificate_that_cannot_be_parsed_is_a_broken_block(tmp_path):
-    """Good base64 of anything else is no certificate."""
+    """Valid base64 does not make a block a certificate."""
     path = tmp_path / "x.pem"
     path.write_text("-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n")
     assert read(path).certificates() == (
-        BrokenBlock(line=1, label="CERTIFICATE", problem="it is no X.509 certificate"),
+        BrokenBlock(
+            line=1, label="CERTIFICATE", problem="it is not an X.509 certificate"
+        ),
     )
 
 
@@ -54,14 +56,14 @@ def test_certificate_that_cannot_be_parsed_is_a_broken_block(tmp_path):
         (b"-----BEGIN X-----\n", FileForm.PEM),
     ],
 )
-def test_form_is_seen_from_the_bytes(tmp_path, data, form):
-    """What a file looks like decides what its reader is told."""
+def test_form_is_detected_from_the_bytes(tmp_path, data, form):
+    """The form of a file decides which finding its operator gets."""
     (tmp_path / "x").write_bytes(data)
     assert read(tmp_path / "x").form is form
 
 
-def test_missing_file_is_told_from_an_unreadable_one(tmp_path):
-    """A file that is not there, and a path that leads through a file."""
+def test_missing_file_is_distinguished_from_an_unreadable_one(tmp_path):
+    """A path through a file counts as missing; a loop of links as unreadable."""
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to("loop")
     assert read(tmp_path / "none").is_missing
@@ -73,36 +75,37 @@ def test_missing_file_is_told_from_an_unreadable_one(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_file_without_permission_is_unreadable(tmp_path):
-    """The reason is the system's own words."""
+    """The reason is the system's error text."""
     path = tmp_path / "x"
     path.touch(0o000)
     assert read(path) == UnreadableFile(reason="permission denied")
 
 
-def test_pipes_and_devices_do_not_hold_us_up(tmp_path):
-    """Nothing but a regular file is read: a FIFO would wait for ever."""
+def test_pipes_and_devices_do_not_block(tmp_path):
+    """Only a regular file is read: opening a FIFO would wait for ever."""
     os.mkfifo(tmp_path / "fifo")
     assert read(tmp_path / "fifo") == UnreadableFile(reason="it is not a regular file")
 
 
 def test_large_file_is_refused(tmp_path):
-    """Memory is bounded, whatever the path leads to."""
+    """Memory is bounded for any file."""
     with (tmp_path / "x").open("wb") as stream:
         stream.truncate(MAX_BYTES + 1)
     assert read(tmp_path / "x") == UnreadableFile(reason="it is larger than 4 MiB")
 
 
 def opened_in(folder):
-    """Return what this process has open in a folder."""
+    """Return the files of a folder that this process has open."""
     links = []
     for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # of another thread, or that of this folder
+        # Closed meanwhile: another thread's, or the one of `iterdir` itself.
+        with suppress(FileNotFoundError):
             links.append(descriptor.readlink())
     return [link for link in links if link.is_relative_to(folder)]
 
 
 def test_no_descriptor_is_left_open(tmp_path):
-    """Reading leaks nothing, also when it fails."""
+    """Reading leaks no descriptor, even when it fails."""
     paths = [tmp_path / name for name in ("small", "large", "fifo", "none")]
     paths[0].write_bytes(b"x")
     with paths[1].open("wb") as stream:
@@ -114,7 +117,7 @@ def test_no_descriptor_is_left_open(tmp_path):
 
 
 def test_repr_shows_nothing_of_a_key(certificates):
-    """A key file can be looked at in a debugger's log without harm."""
+    """So the content of a key file may be logged."""
     content = read(certificates / "server.key")
     lines = (certificates / "server.key").read_text().splitlines()[1:-1]
     assert not any(line in repr((content, content.key())) for line in lines)

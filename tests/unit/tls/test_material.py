@@ -1,4 +1,4 @@
-"""Material: from files to the snapshot that is served."""
+"""Tests of key material: from files to the snapshot that is served."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _tls(certificates):
 
 
 def test_material_holds_the_files(tls, certificates):
-    """The PEM is that of the files, and the parsed values are those of the PEM."""
+    """It has the PEM of the files, and the parsed certificates of that PEM."""
     material = load_material(tls, generation=3)
     assert material.generation == 3
     assert material.certificate_chain == tls.certificate.read_bytes()
@@ -37,8 +37,8 @@ def test_material_holds_the_files(tls, certificates):
     assert material.client_cas[0].subject.startswith("CN=grpcsecure development CA")
 
 
-def test_pem_is_written_anew(tls, tmp_path):
-    """What gRPC gets has every CA that we read, however the file spells it."""
+def test_pem_is_rendered_from_the_parsed_blocks(tls, tmp_path):
+    """However the file is formatted, gRPC gets every CA that was read."""
     text = tls.client_ca.read_text()
     folded = "\r\n".join(f"  {line}" for line in text.splitlines())
     path = tmp_path / "ca.pem"
@@ -48,7 +48,7 @@ def test_pem_is_written_anew(tls, tmp_path):
 
 
 def test_files_are_read_once(tls, tmp_path):
-    """What was checked is what is served, whatever happens to the files since."""
+    """The checked contents are served, even if the files change afterwards."""
     copy = tmp_path / "server.pem"
     copy.write_bytes(tls.certificate.read_bytes())
     tls = replace(tls, certificate=copy)
@@ -71,7 +71,7 @@ def test_files_are_read_once(tls, tmp_path):
     ],
 )
 def test_unusable_file_is_an_error(tls, certificates, field, name, words):
-    """No server starts with half of its material, and no message shows a key."""
+    """No server starts with incomplete material, and no message shows a key."""
     with pytest.raises(KeyMaterialError, match=words) as caught:
         load_material(replace(tls, **{field: certificates / name}), generation=1)
     assert caught.value.exit_code is ExitCode.BAD
@@ -80,7 +80,7 @@ def test_unusable_file_is_an_error(tls, certificates, field, name, words):
 
 
 def test_repr_shows_nothing_of_the_key(tls, certificates):
-    """Material can be logged."""
+    """So material may be logged."""
     material = load_material(tls, generation=1)
     assert not any(line in repr(material) for line in key_text(certificates))
     assert "PRIVATE" not in str(material)
@@ -88,8 +88,8 @@ def test_repr_shows_nothing_of_the_key(tls, certificates):
 
 @pytest.mark.parametrize("form", ["TraditionalOpenSSL", "PKCS8"])
 @pytest.mark.parametrize("kind", ["ec", "rsa"])
-def test_every_usual_form_of_key_is_read(tls, tmp_path, form, kind):
-    """PKCS #8, and the older forms that `openssl` writes, also behind parameters."""
+def test_every_usual_key_format_is_read(tls, tmp_path, form, kind):
+    """PKCS #8 and the older formats that `openssl` writes, also after parameters."""
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization as s
     from cryptography.hazmat.primitives.asymmetric import ec, rsa

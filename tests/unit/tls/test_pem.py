@@ -1,4 +1,4 @@
-"""PEM text to blocks."""
+"""Tests of the PEM parser."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def parse(text):
 
 
 def test_blocks_keep_their_order_and_lines():
-    """Text around blocks is allowed, and each block knows where it begins."""
+    """Text around blocks is allowed, and each block has the line of its BEGIN."""
     text = f"subject=CN=x\n\n{BLOCK}between\n{BLOCK.replace('PRIVATE KEY', 'X509 CRL')}"
     blocks = parse(text)
     assert [(block.label, block.line) for block in blocks] == [
@@ -31,7 +31,7 @@ def test_blocks_keep_their_order_and_lines():
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("indent", ["", "  ", "\t"])
 def test_line_endings_and_indentation_do_not_matter(ending, indent):
-    """Files that went through other systems or other files are still read."""
+    """Files from other systems, or copied out of indented text, can be read."""
     text = "".join(indent + line + ending for line in BLOCK.splitlines())
     assert [type(block) for block in parse("\N{BOM}" + text)] == [PemBlock]
 
@@ -51,7 +51,7 @@ def test_line_endings_and_indentation_do_not_matter(ending, indent):
     ],
 )
 def test_broken_block_is_reported_with_its_line(text, problem):
-    """A damaged block is neither skipped nor guessed at."""
+    """A damaged block is neither skipped nor repaired by guessing."""
     first = parse("text\n" + text)[0]
     assert isinstance(first, BrokenBlock)
     assert first.line == 2
@@ -59,7 +59,7 @@ def test_broken_block_is_reported_with_its_line(text, problem):
 
 
 def test_blocks_after_a_broken_one_are_found():
-    """Unlike gRPC, reading goes on behind the damage."""
+    """Unlike in gRPC, parsing continues after the damaged block."""
     damaged = BLOCK.replace("MIGH", "M!GH")
     assert [type(block) for block in parse(BLOCK + damaged + BLOCK)] == [
         PemBlock,
@@ -79,7 +79,7 @@ def test_blocks_after_a_broken_one_are_found():
     ],
 )
 def test_encrypted_blocks_are_recognised(text):
-    """Both ways of encrypting a key are seen without looking inside."""
+    """Both ways of encrypting a key are recognised from the PEM text alone."""
     (block,) = parse(text)
     assert block.is_encrypted
 
@@ -96,7 +96,7 @@ def test_repr_shows_nothing_of_a_block(text):
 
 @given(st.lists(st.binary(min_size=1, max_size=200), max_size=5))
 def test_rendered_blocks_are_parsed_back(ders):
-    """What we write for gRPC is what we read."""
+    """Rendering and parsing are inverse to each other."""
     blocks = list(parse_pem(render_pem("CERTIFICATE", ders)))
     assert [block.der for block in blocks] == ders
 
@@ -108,6 +108,6 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES | st.binary(max_size=10), max_size=60).map(b"".join))
 def test_any_bytes_can_be_parsed(data):
-    """Whatever is in a file, parsing it ends without an exception."""
+    """Parsing raises no exception, for any content of a file."""
     for block in parse_pem(data):
         assert 1 <= block.line <= data.count(b"\n") + data.count(b"\r") + 1

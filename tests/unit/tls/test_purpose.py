@@ -1,4 +1,4 @@
-"""What a certificate can be used for, on certificates that `openssl` made."""
+"""Tests of a certificate's issuer, purpose and strength, with `openssl`'s output."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import subprocess
 import pytest
 
 from grpcsecure.errors import CertificateError
-from grpcsecure.tls import purpose as fitness
+from grpcsecure.tls import purpose
 from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
 from grpcsecure.tls.purpose import KeySupport
 
 
 @pytest.fixture(name="make")
 def _make(tmp_path):
-    """A function that has `openssl` make a self-signed certificate."""
+    """A function that creates a self-signed certificate with `openssl`."""
 
     def make(*options, key="ec:P-256", extensions=()):
         kind, _, parameter = key.partition(":")
@@ -41,7 +41,7 @@ def load(certificates, name):
 
 
 @pytest.mark.parametrize(
-    ("key", "support", "words"),
+    ("key", "support", "description"),
     [
         ("rsa:1024", KeySupport.WEAK, "RSA 1024"),
         ("rsa:2048", KeySupport.FULL, "RSA 2048"),
@@ -55,33 +55,33 @@ def load(certificates, name):
         ("ed448", KeySupport.NONE, "Ed448"),
     ],
 )
-def test_support_of_a_key_is_that_of_grpc(make, key, support, words):
-    """The table was measured on gRPC core; every kind is named in words."""
+def test_support_of_a_key_is_that_of_grpc(make, key, support, description):
+    """The table was measured on gRPC core; every type of key has a name."""
     certificate = make(key=key)
-    assert fitness.key_support(certificate) is support
-    assert fitness.describe_key(certificate) == words
+    assert purpose.key_support(certificate) is support
+    assert purpose.describe_key(certificate) == description
 
 
-def test_curve_spelt_out_is_not_supported(make):
-    """Explicit curve parameters look like P-256 and are refused by BoringSSL."""
+def test_explicit_curve_parameters_are_not_supported(make):
+    """They are equal to P-256's, but BoringSSL refuses them."""
     certificate = make("-pkeyopt", "ec_param_enc:explicit")
-    assert fitness.key_support(certificate) is KeySupport.NONE
+    assert purpose.key_support(certificate) is KeySupport.NONE
     # Old versions of `cryptography` do not load such a key.
-    words = fitness.describe_key(certificate)
-    assert words in ("EC secp256r1 (explicit parameters)", "unknown")
+    description = purpose.describe_key(certificate)
+    assert description in ("EC secp256r1 (explicit parameters)", "unknown")
 
 
 @pytest.mark.parametrize(
     ("digest", "weak"), [("sha1", "sha1"), ("sha256", None), ("sha512", None)]
 )
 def test_weak_digest_is_named(make, digest, weak):
-    """SHA-1 is found by name, the usual ones are not."""
-    assert fitness.weak_digest(make(f"-{digest}")) == weak
+    """SHA-1 is returned by name; secure digests give None."""
+    assert purpose.weak_digest(make(f"-{digest}")) == weak
 
 
 def test_ed25519_signature_has_no_digest(make):
-    """A signature without a separate digest is not a weak one."""
-    assert fitness.weak_digest(make(key="ed25519")) is None
+    """A signature without a separate digest does not count as weak."""
+    assert purpose.weak_digest(make(key="ed25519")) is None
 
 
 @pytest.mark.parametrize(
@@ -93,37 +93,37 @@ def test_ed25519_signature_has_no_digest(make):
         (["basicConstraints=CA:FALSE"], False),
     ],
 )
-def test_ca_is_what_may_sign(make, extensions, is_ca):
-    """Both basicConstraints and keyUsage have to allow it."""
-    assert fitness.is_ca(make(extensions=extensions)) is is_ca
+def test_ca_may_sign_certificates(make, extensions, is_ca):
+    """Both basicConstraints and keyUsage have to allow signing."""
+    assert purpose.is_ca(make(extensions=extensions)) is is_ca
 
 
 @pytest.mark.parametrize("digest", ["sha1", "sha256"])
-def test_self_signed_is_seen_whatever_the_digest(make, digest):
-    """A library that refuses SHA-1 does not hide that a certificate is a root."""
-    assert fitness.is_self_signed(make(f"-{digest}"))
+def test_self_signed_certificate_is_recognised_with_any_digest(make, digest):
+    """Also with SHA-1, whose signatures the library refuses to verify."""
+    assert purpose.is_self_signed(make(f"-{digest}"))
 
 
-def test_issuer_is_told_by_its_signature(certificates):
-    """A name alone makes nobody an issuer."""
+def test_issuer_is_recognised_by_its_signature(certificates):
+    """A matching name alone is not enough."""
     (ca,) = load(certificates, "ca")
     (client,) = load(certificates, "client")
     (other,) = load(certificates, "broken/client-other-ca")
     leaf, intermediate = load(certificates, "broken/client-intermediate")
-    assert fitness.has_issued(ca, client)
-    assert fitness.has_issued(ca, intermediate)
-    assert fitness.has_issued(intermediate, leaf)
-    assert not fitness.has_issued(ca, leaf)
-    assert not fitness.has_issued(ca, other)
-    assert not fitness.is_self_signed(client)
-    assert fitness.is_self_signed(ca)
+    assert purpose.has_issued(ca, client)
+    assert purpose.has_issued(ca, intermediate)
+    assert purpose.has_issued(intermediate, leaf)
+    assert not purpose.has_issued(ca, leaf)
+    assert not purpose.has_issued(ca, other)
+    assert not purpose.is_self_signed(client)
+    assert purpose.is_self_signed(ca)
 
 
-def test_same_name_with_another_key_is_no_issuer(make):
-    """Two CAs of one name are told apart."""
+def test_same_name_with_another_key_is_not_the_issuer(make):
+    """Two CAs with the same name are distinguished."""
     one, other = make(), make()
     assert one.subject == other.issuer
-    assert not fitness.has_issued(one, other)
+    assert not purpose.has_issued(one, other)
 
 
 @pytest.mark.parametrize(
@@ -137,19 +137,19 @@ def test_same_name_with_another_key_is_no_issuer(make):
     ],
 )
 def test_server_purpose_is_that_of_openssl(make, extension, allowed):
-    """Without the extension all is allowed; `any` is not what OpenSSL asks for."""
-    assert fitness.allows_server_auth(make(extensions=[extension])) is allowed
+    """Without the extension all is allowed; OpenSSL does not accept `any`."""
+    assert purpose.allows_server_auth(make(extensions=[extension])) is allowed
 
 
-def test_signed_timestamps_tell_a_public_ca(make):
-    """Only certificates of public CAs carry them; ours do not."""
-    assert not fitness.is_from_public_ca(make())
+def test_signed_timestamps_identify_a_public_ca(make):
+    """Only certificates of public CAs have them; development certificates do not."""
+    assert not purpose.is_from_public_ca(make())
     # An empty list of timestamps, RFC 6962, 3.3.
     extension = "1.3.6.1.4.1.11129.2.4.2=DER:04:02:00:00"
-    assert fitness.is_from_public_ca(make(extensions=[extension]))
+    assert purpose.is_from_public_ca(make(extensions=[extension]))
 
 
-def test_garbage_raises_our_own_error():
-    """A certificate that was not parsed before is still met with our error."""
+def test_garbage_raises_a_certificate_error():
+    """Also if the certificate was not parsed before."""
     with pytest.raises(CertificateError):
-        fitness.load_x509(b"garbage")
+        purpose.load_x509(b"garbage")

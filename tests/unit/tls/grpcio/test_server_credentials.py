@@ -1,4 +1,4 @@
-"""grpcio's own TLS, in handshakes on real sockets."""
+"""Tests of the credentials for grpcio's own TLS, in handshakes on real sockets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from grpcsecure.errors import KeyMaterialError
 from grpcsecure.model.listener import TlsSettings
 from grpcsecure.model.modes import ClientCertificateMode as Mode
 from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
-from grpcsecure.tls.grpcio import swap_barrier as passage
+from grpcsecure.tls.grpcio import swap_barrier
 from grpcsecure.tls.grpcio.server_credentials import NativeCredentials
 from grpcsecure.tls.material import load_material
 
@@ -27,7 +27,7 @@ PATIENCE = 20
 
 
 class Echo(grpc.GenericRpcHandler):
-    """Answers every method with what it was sent."""
+    """Answers every method with the request."""
 
     def service(self, handler_call_details):
         """Return the handler of any method."""
@@ -61,7 +61,7 @@ def serving(native):
 
 
 def call(port, folder, client=None):
-    """Call with grpcio and return the code: OK, or that of the error."""
+    """Make a call with grpcio and return its status code."""
     pair = ()
     if client is not None:
         pair = (
@@ -69,7 +69,7 @@ def call(port, folder, client=None):
             (folder / f"{client}.pem").read_bytes(),
         )
     credentials = grpc.ssl_channel_credentials((folder / "ca.pem").read_bytes(), *pair)
-    # A subchannel of another test must not be used again.
+    # Do not reuse a subchannel of another test.
     options = [("grpc.use_local_subchannel_pool", 1)]
     with grpc.secure_channel(f"localhost:{port}", credentials, options) as channel:
         try:
@@ -79,8 +79,8 @@ def call(port, folder, client=None):
     return grpc.StatusCode.OK
 
 
-def shake(port, folder, *options, client=None):
-    """Shake hands with `openssl s_client` and return what it printed."""
+def run_s_client(port, folder, *options, client=None):
+    """Make a handshake with `openssl s_client` and return its output."""
     pair = []
     if client is not None:
         pair = ["-cert", folder / f"{client}.pem", "-key", folder / f"{client}.key"]
@@ -100,7 +100,7 @@ def shake(port, folder, *options, client=None):
             "localhost",
             "-x509_strict",
             # A TLS 1.3 server refuses a client after the client has finished: wait
-            # for what it sends, which is HTTP/2 settings or nothing.
+            # for its answer, which is HTTP/2 settings or nothing.
             "-ign_eof",
             *pair,
             *options,
@@ -121,7 +121,7 @@ SETTINGS_FRAME = re.compile("\0\0.\4\0\0\0\0\0", re.DOTALL)
 
 
 def is_accepted(output):
-    """Whether the server went on to speak HTTP/2."""
+    """Whether the server answered in HTTP/2 after the handshake."""
     return SETTINGS_FRAME.search(output) is not None
 
 
@@ -131,15 +131,15 @@ ALPN = ("-alpn", "h2")
 
 @pytest.fixture(name="version", params=VERSIONS.values(), ids=VERSIONS)
 def _version(request):
-    """Every handshake in both versions of TLS."""
+    """Both versions of TLS, as an option of `openssl s_client`."""
     return request.param
 
 
-def test_mode_without_certificates_serves_everybody(certificates, version):
-    """The certificate verifies strictly, by name, and h2 is agreed on."""
+def test_mode_without_certificates_serves_every_client(certificates, version):
+    """The server's certificate passes strict verification, and h2 is negotiated."""
     native = NativeCredentials(material(certificates), Mode.DONT_REQUEST)
     with serving(native) as port:
-        output = shake(port, certificates, version, *ALPN)
+        output = run_s_client(port, certificates, version, *ALPN)
         assert "Verify return code: 0 (ok)" in output
         assert "ALPN protocol: h2" in output
         assert "No client certificate CA names sent" in output
@@ -147,11 +147,13 @@ def test_mode_without_certificates_serves_everybody(certificates, version):
         assert call(port, certificates) is grpc.StatusCode.OK
 
 
-def test_mode_without_certificates_asks_for_none(certificates, version):
-    """A client that has a certificate does not get to show it."""
+def test_mode_without_certificates_requests_none(certificates, version):
+    """A client that has a certificate is not asked for it."""
     native = NativeCredentials(material(certificates), Mode.DONT_REQUEST)
     with serving(native) as port:
-        output = shake(port, certificates, version, *ALPN, "-state", client="client")
+        output = run_s_client(
+            port, certificates, version, *ALPN, "-state", client="client"
+        )
         assert is_accepted(output)
         assert "read server hello" in output
         assert "read server certificate request" not in output
@@ -176,13 +178,13 @@ CLIENTS = {
 
 
 @pytest.mark.parametrize(("client", "accepted"), CLIENTS.items(), ids=str)
-def test_require_and_verify_has_its_column_of_the_table(
+def test_require_and_verify_follows_the_table_of_modes(
     certificates, version, client, accepted
 ):
-    """Each kind of client gets what the table of modes says, from `openssl` too."""
+    """Each type of client is accepted or refused as in the table, with `openssl`."""
     native = NativeCredentials(material(certificates), Mode.REQUIRE_AND_VERIFY)
     with serving(native) as port:
-        output = shake(port, certificates, version, *ALPN, client=client)
+        output = run_s_client(port, certificates, version, *ALPN, client=client)
         assert is_accepted(output) is accepted
 
 
@@ -190,7 +192,7 @@ def test_require_and_verify_has_its_column_of_the_table(
 def test_require_and_verify_is_the_same_for_grpc_clients(
     certificates, client, accepted
 ):
-    """The client of grpcio sees the same, as UNAVAILABLE."""
+    """A refused client of grpcio gets UNAVAILABLE."""
     native = NativeCredentials(material(certificates), Mode.REQUIRE_AND_VERIFY)
     expected = grpc.StatusCode.OK if accepted else grpc.StatusCode.UNAVAILABLE
     with serving(native) as port:
@@ -199,33 +201,35 @@ def test_require_and_verify_is_the_same_for_grpc_clients(
 
 @pytest.mark.parametrize("mode", [Mode.DONT_REQUEST, Mode.REQUIRE_AND_VERIFY])
 def test_old_tls_and_http1_are_refused(certificates, mode):
-    """ALPN has to offer h2, and TLS to be 1.2 at least."""
+    """ALPN must offer h2, and the TLS version must be at least 1.2."""
     with serving(NativeCredentials(material(certificates), mode)) as port:
         old = ("-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0")
-        assert not is_accepted(shake(port, certificates, *old, *ALPN, client="client"))
         assert not is_accepted(
-            shake(port, certificates, "-alpn", "http/1.1", client="client")
+            run_s_client(port, certificates, *old, *ALPN, client="client")
+        )
+        assert not is_accepted(
+            run_s_client(port, certificates, "-alpn", "http/1.1", client="client")
         )
 
 
 @pytest.mark.parametrize("mode", [m for m in Mode if not m.traits.in_grpcio])
 def test_other_modes_are_refused(certificates, mode):
-    """A mode is never mapped to a neighbour."""
+    """An unsupported mode is never replaced by a similar one."""
     with pytest.raises(ValueError, match=mode.value):
         NativeCredentials(material(certificates), mode)
 
 
 @pytest.mark.parametrize("client_ca", [None, b""])
 def test_verifying_without_a_ca_is_refused(certificates, client_ca):
-    """An empty CA text, which gRPC takes, would refuse everybody."""
+    """With an empty CA text, which gRPC accepts, it would refuse every client."""
     without = replace(material(certificates), client_ca=client_ca)
     with pytest.raises(KeyMaterialError):
         NativeCredentials(without, Mode.REQUIRE_AND_VERIFY)
 
 
 def served_certificate(port, folder):
-    """Return the fingerprint of the certificate that a new connection gets."""
-    output = shake(port, folder, *ALPN, client="client")
+    """Return the fingerprint of the server certificate on a new connection."""
+    output = run_s_client(port, folder, *ALPN, client="client")
     pem = re.search("-----BEGIN CERT.*?-----END CERTIFICATE-----\n", output, re.DOTALL)
     return parse_certificate(*parse_pem_certificates(pem[0].encode())).fingerprint
 
@@ -237,7 +241,7 @@ def _successor(tmp_path):
 
 
 def test_replaced_material_is_used_by_the_next_handshake(certificates, successor):
-    """One assignment swaps certificate, key and CA together."""
+    """Certificate, key and CA are replaced together, by one assignment."""
     old = material(certificates)
     new = material(successor, generation=2)
     native = NativeCredentials(old, Mode.REQUIRE_AND_VERIFY)
@@ -253,7 +257,7 @@ def test_replaced_material_is_used_by_the_next_handshake(certificates, successor
 
 
 def test_open_connection_survives_a_replacement(certificates, successor):
-    """Calls on a connection that is open go on."""
+    """Calls on a connection that was open before still work."""
     native = NativeCredentials(material(certificates), Mode.DONT_REQUEST)
     credentials = grpc.ssl_channel_credentials((certificates / "ca.pem").read_bytes())
     with (
@@ -267,8 +271,8 @@ def test_open_connection_survives_a_replacement(certificates, successor):
         assert echo(b"hello", timeout=PATIENCE) == b"hello"
 
 
-def test_unchanged_material_is_not_handed_out_again(certificates):
-    """If it were, gRPC would build a new context at each handshake."""
+def test_unchanged_material_is_not_returned_again(certificates):
+    """Otherwise gRPC would build a new context at each handshake."""
     native = NativeCredentials(material(certificates), Mode.DONT_REQUEST)
     assert native._fetch() is None
     native.replace(material(certificates, generation=2))
@@ -276,39 +280,40 @@ def test_unchanged_material_is_not_handed_out_again(certificates):
     assert native._fetch() is None
 
 
-def test_replacement_waits_for_a_handshake_where_it_does_no_harm(
-    certificates, monkeypatch
-):
-    """It is not forgotten: a later one makes it."""
+def test_replacement_is_postponed_while_it_is_dangerous(certificates, monkeypatch):
+    """It is not forgotten: a later handshake makes the swap."""
     native = NativeCredentials(material(certificates), Mode.DONT_REQUEST)
     entered, gate = threading.Event(), threading.Event()
 
-    def hold():
+    def enter_and_wait():
         native._fetch()
         entered.set()
         gate.wait(PATIENCE)
 
     with futures.ThreadPoolExecutor(1) as other, monkeypatch.context() as patch:
-        other.submit(hold)
+        other.submit(enter_and_wait)
         assert entered.wait(PATIENCE)
         native.replace(material(certificates, generation=2))
-        patch.setattr(passage, "_AT_REST", frozenset())
-        patch.setattr(passage, "_PATIENCE", 0.0)
+        patch.setattr(swap_barrier, "_SLEEPING", frozenset())
+        patch.setattr(swap_barrier, "_TIMEOUT", 0.0)
         assert native._fetch() is None
         patch.undo()
-        assert native._fetch() is None  # it is not tried at each of them
+        assert native._fetch() is None  # not every handshake waits for the barrier
         gate.set()
     monkeypatch.setattr(native, "_not_before", 0.0)
     assert native._fetch() is not None
 
 
-def test_replacements_in_a_flood_do_not_end_the_process(certificates):
-    """In a process of its own: gRPC would free what other handshakes begin with."""
+def test_replacements_under_load_do_not_crash_the_process(certificates):
+    """Without the barrier gRPC frees credentials that another handshake is using.
+
+    The server runs in a separate process.
+    """
     run_program(native_swaps, certificates, 300)
 
 
 def test_bad_replacement_changes_nothing(certificates):
-    """A material that the mode cannot use leaves the old one in force."""
+    """If the mode cannot use the new material, the old one stays in force."""
     good = material(certificates)
     native = NativeCredentials(good, Mode.REQUIRE_AND_VERIFY)
     with suppress(KeyMaterialError):
@@ -319,7 +324,7 @@ def test_bad_replacement_changes_nothing(certificates):
 
 
 def test_repr_shows_nothing_of_the_key(certificates):
-    """Credentials can be logged."""
+    """So credentials may be logged."""
     good = material(certificates)
     native = NativeCredentials(good, Mode.REQUIRE_AND_VERIFY)
     line = good.private_key.splitlines()[1].decode()

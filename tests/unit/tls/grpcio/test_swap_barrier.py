@@ -1,4 +1,4 @@
-"""Who waits for whom where gRPC begins handshakes."""
+"""Tests of the barrier for swapping gRPC's server credentials."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from contextlib import contextmanager
 
 import pytest
 
-from grpcsecure.tls.grpcio import swap_barrier as passage
+from grpcsecure.tls.grpcio import swap_barrier
 from grpcsecure.tls.grpcio.swap_barrier import SwapBarrier
 
 PATIENCE = 10.0
 
 
 @contextmanager
-def passing(way, then):
-    """Have another thread enter and do `then`; give its number once it has."""
+def entering_thread(barrier, then):
+    """Run a thread that enters and calls `then`; yield its id once it has entered."""
     entered = threading.Event()
 
     def run():
-        way.enter()
+        barrier.enter()
         entered.set()
         then()
 
@@ -33,70 +33,70 @@ def passing(way, then):
     assert not thread.is_alive()
 
 
-def test_nobody_has_come():
-    """There is nobody to wait for; whoever waits is on no way itself."""
-    way = SwapBarrier()
-    assert way.wait() is True
-    way.enter()
-    assert way.wait() is True
+def test_wait_succeeds_without_other_threads():
+    """There is no thread to wait for; the waiting thread does not count itself."""
+    barrier = SwapBarrier()
+    assert barrier.wait() is True
+    barrier.enter()
+    assert barrier.wait() is True
 
 
-def test_thread_that_sleeps_or_has_ended_is_past():
-    """Neither takes the time that one which runs would be given."""
-    way, gate = SwapBarrier(), threading.Event()
-    with passing(way, gate.wait):
-        with passing(way, int):
+def test_sleeping_or_ended_thread_has_passed():
+    """The wait for such threads is shorter than the timeout."""
+    barrier, gate = SwapBarrier(), threading.Event()
+    with entering_thread(barrier, gate.wait):
+        with entering_thread(barrier, int):
             pass
         began = time.monotonic()
-        assert way.wait() is True
-        assert time.monotonic() - began < passage._PATIENCE
+        assert barrier.wait() is True
+        assert time.monotonic() - began < swap_barrier._TIMEOUT
         gate.set()
 
 
-def test_thread_that_runs_is_waited_for():
-    """Until it has run for longer than the way takes, or has stopped."""
-    way, stopped = SwapBarrier(), threading.Event()
+def test_running_thread_is_waited_for():
+    """The wait ends when it has run for long enough, or has stopped."""
+    barrier, stopped = SwapBarrier(), threading.Event()
 
     def work():  # without the interpreter's lock, as gRPC does
         hashlib.pbkdf2_hmac("sha256", b"", b"", 500_000)
         stopped.set()
 
-    with passing(way, work) as thread:
-        before = passage._nanoseconds(thread)
-        assert way.wait() is True
-        ran = passage._nanoseconds(thread)
-        assert stopped.is_set() or ran - before > passage._FAR
+    with entering_thread(barrier, work) as thread:
+        before = swap_barrier._nanoseconds(thread)
+        assert barrier.wait() is True
+        ran = swap_barrier._nanoseconds(thread)
+        assert stopped.is_set() or ran - before > swap_barrier._CPU_TO_PASS
 
 
-def test_thread_that_is_never_past_is_not_waited_for_for_ever(monkeypatch):
-    """Then the answer is no."""
-    monkeypatch.setattr(passage, "_AT_REST", frozenset())
-    monkeypatch.setattr(passage, "_PATIENCE", 0.01)
-    way, gate = SwapBarrier(), threading.Event()
-    with passing(way, gate.wait):
-        assert way.wait() is False
-        assert way.wait() is False
+def test_wait_times_out(monkeypatch):
+    """If a thread never passes, `wait` returns False."""
+    monkeypatch.setattr(swap_barrier, "_SLEEPING", frozenset())
+    monkeypatch.setattr(swap_barrier, "_TIMEOUT", 0.01)
+    barrier, gate = SwapBarrier(), threading.Event()
+    with entering_thread(barrier, gate.wait):
+        assert barrier.wait() is False
+        assert barrier.wait() is False
         gate.set()
-    assert way.wait() is True
+    assert barrier.wait() is True
 
 
 @pytest.mark.parametrize("name", ["nothing", "file/below"])
-def test_without_proc_it_waits_for_a_while(name, monkeypatch, tmp_path):
-    """Where nobody says what a thread does, all get the time that is enough."""
+def test_without_proc_it_waits_for_a_fixed_time(name, monkeypatch, tmp_path):
+    """If the state of the threads is unknown, the wait is long enough for all."""
     (tmp_path / "file").touch()
-    monkeypatch.setattr(passage, "_TASKS", tmp_path / name)
-    way = SwapBarrier()
+    monkeypatch.setattr(swap_barrier, "_TASKS", tmp_path / name)
+    barrier = SwapBarrier()
     began = time.monotonic()
-    assert way.wait() is True
-    assert time.monotonic() - began >= passage._BLIND
+    assert barrier.wait() is True
+    assert time.monotonic() - began >= swap_barrier._BLIND_WAIT
 
 
-def test_only_threads_of_long_ago_are_forgotten(monkeypatch):
-    """A server that has run for a year has seen many."""
-    monkeypatch.setattr(passage, "_MANY", 0)
-    way = SwapBarrier()
-    way.enter()
-    assert len(way._came) == 1
-    monkeypatch.setattr(passage, "_RECENT", 0.0)
-    way.enter()
-    assert len(way._came) == 0
+def test_only_old_threads_are_forgotten(monkeypatch):
+    """So a server that has run for a year does not remember all its threads."""
+    monkeypatch.setattr(swap_barrier, "_MAX_THREADS", 0)
+    barrier = SwapBarrier()
+    barrier.enter()
+    assert len(barrier._entered) == 1
+    monkeypatch.setattr(swap_barrier, "_RECENT", 0.0)
+    barrier.enter()
+    assert len(barrier._entered) == 0
