@@ -70,11 +70,11 @@ def test_client_waits_for_room_in_the_servers_queue(pair, ca, tmp_path):
         filler = stack.enter_context(socket.socket(socket.AF_UNIX))
         filler.connect(path)
         server.lead_to(path)
-        old = server.bridge._line.channel
-        server.bridge._line.hang_up()
+        old = server.bridge._control.channel
+        server.bridge._control.hang_up()
         assert server.observer.event() == "died"
         assert server.observer.event() == "restarted"
-        assert server.bridge._line.channel is not old
+        assert server.bridge._control.channel is not old
         client = stack.enter_context(
             tls_context(ca).wrap_socket(
                 socket.create_connection(("127.0.0.1", server.port())),
