@@ -19,6 +19,7 @@ from grpcsecure.tls.bridge.child.pipe import Pipe
 from grpcsecure.tls.bridge.child.reactor import IN, OUT, Deadlines, Reactor
 from grpcsecure.tls.bridge.child.refusal_log import RefusalLog
 from grpcsecure.tls.bridge.child.served_listener import ServedListener, build_all
+from grpcsecure.tls.bridge.child.states import ConnectionState
 from grpcsecure.tls.bridge.child.upstream_connect import UpstreamConnect
 from grpcsecure.tls.bridge.child.upstream_socket import release_upstream
 from grpcsecure.tls.bridge.heap_trimmer import HeapTrimmer
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from grpcsecure.tls.bridge.child.served_listener import ReadyMaterial
     from grpcsecure.tls.bridge.child.upstream_connect import Waiting
     from grpcsecure.tls.openssl.handshake_result import HandshakeResult
-    from grpcsecure.tls.openssl.stream import TlsStream
 
 __all__ = ["BridgeLoop"]
 
@@ -286,10 +286,12 @@ class BridgeLoop:
             listener=waiting.facts.listener,
             address=waiting.facts.address,
             stream=waiting.handshake.stream,
+            life=waiting.handshake.life,
             reactor=self._reactor,
             scratch=self._scratch,
             owner=self,
         )
+        pipe.life.enter(ConnectionState.OPEN)
         self._pipes[waiting.number] = pipe
         pipe.start()
 
@@ -299,7 +301,7 @@ class BridgeLoop:
         """End a client that the server does not take."""
         self._report(RefusalKind.SERVER, facts, reason)
         handshake.stream.say_goodbye()
-        self._farewells.begin(handshake.client, handshake.stream)
+        self._farewells.begin(handshake.client, handshake.stream, handshake.life)
 
     def handshake_refused(
         self, handshake: Handshake, refusal: Refusal, *, linger: bool
@@ -308,8 +310,9 @@ class BridgeLoop:
         self._drop_handshake(handshake)
         self._report_refusal(refusal)
         if linger:
-            self._farewells.begin(handshake.client, handshake.stream)
+            self._farewells.begin(handshake.client, handshake.stream, handshake.life)
         else:
+            handshake.life.enter(ConnectionState.CLOSED)
             handshake.client.close()
             self._resume_accepting()
 
@@ -353,9 +356,9 @@ class BridgeLoop:
         self._swollen.add(pipe)
         self._chores.add_if_absent("memory")
 
-    def linger(self, client: socket.socket, stream: TlsStream, *, at_end: bool) -> None:
+    def linger(self, pipe: Pipe, *, at_end: bool) -> None:
         """Let the client read what waits for it."""
-        self._farewells.begin(client, stream, at_end=at_end)
+        self._farewells.begin(pipe.client, pipe.stream, pipe.life, at_end=at_end)
 
     def _close_connection(self, number: int) -> None:
         pipe = self._pipes.get(number)

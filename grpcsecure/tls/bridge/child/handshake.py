@@ -13,6 +13,7 @@ from OpenSSL import SSL
 from grpcsecure.tls.bridge.child.client_address import render_address
 from grpcsecure.tls.bridge.child.reactor import IN, OUT
 from grpcsecure.tls.bridge.child.refusal_log import explain_failure, explain_first_bytes
+from grpcsecure.tls.bridge.child.states import ConnectionLife
 from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
 from grpcsecure.tls.openssl.context import NoH2Error
 from grpcsecure.tls.openssl.handshake_result import NOT_CHECKED, HandshakeResult
@@ -66,6 +67,7 @@ class Handshake:
         "_scratch",
         "client",
         "is_over",
+        "life",
         "listener",
         "stream",
     )
@@ -82,6 +84,7 @@ class Handshake:
         owner: HandshakeOwner,
     ) -> None:
         self.client = client
+        self.life = ConnectionLife()
         self.listener = listener
         self.stream = TlsStream(ready.context, scratch)
         # A swap of the material leaves handshakes under way with what they began on.

@@ -10,12 +10,14 @@ from socket import SHUT_WR
 from typing import TYPE_CHECKING
 
 from grpcsecure.tls.bridge.child.reactor import IN, OUT, Deadlines
+from grpcsecure.tls.bridge.child.states import ConnectionState
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
     from grpcsecure.tls.bridge.child.reactor import Reactor
+    from grpcsecure.tls.bridge.child.states import ConnectionLife
     from grpcsecure.tls.openssl.stream import Scratch, TlsStream
 
 __all__ = ["LingeringCloses"]
@@ -28,12 +30,15 @@ _DRAIN_TIMEOUT = 2.0
 
 
 class _LingeringClose:
-    __slots__ = ("client", "fd", "stream")
+    __slots__ = ("client", "fd", "life", "stream")
 
-    def __init__(self, client: socket.socket, stream: TlsStream | None) -> None:
+    def __init__(
+        self, client: socket.socket, stream: TlsStream | None, life: ConnectionLife
+    ) -> None:
         self.client = client
         self.fd = client.fileno()
         self.stream = stream
+        self.life = life
 
 
 class LingeringCloses:
@@ -57,15 +62,22 @@ class LingeringCloses:
         return len(self._all)
 
     def begin(
-        self, client: socket.socket, stream: TlsStream, *, at_end: bool = False
+        self,
+        client: socket.socket,
+        stream: TlsStream,
+        life: ConnectionLife,
+        *,
+        at_end: bool = False,
     ) -> None:
         """Take over a client's socket, which nobody watches any more.
 
         With `at_end` all that the client had to say has been read, its FIN too.
         """
+        life.enter(ConnectionState.FLUSHING)
         if at_end and self._close_at_once(client, stream):
+            life.enter(ConnectionState.CLOSED)
             return
-        farewell = _LingeringClose(client, stream)
+        farewell = _LingeringClose(client, stream, life)
         self._all.add(farewell)
         self._reactor.watch(farewell.fd, 0, lambda mask: self._ready(farewell, mask))
         self._flushing.add(farewell)
@@ -102,6 +114,7 @@ class LingeringCloses:
             return
         if done:
             farewell.stream = None
+            farewell.life.enter(ConnectionState.DRAINING)
             self._flushing.discard(farewell)
             self._draining.add(farewell)
             self._reactor.change(farewell.fd, IN)
@@ -125,6 +138,7 @@ class LingeringCloses:
         self._draining.discard(farewell)
         self._all.discard(farewell)
         self._reactor.forget(farewell.fd)
+        farewell.life.enter(ConnectionState.CLOSED)
         farewell.client.close()
         self._closed()
 

@@ -12,12 +12,14 @@ from socket import SHUT_WR
 from typing import TYPE_CHECKING, Protocol
 
 from grpcsecure.tls.bridge.child.reactor import IN, OUT
+from grpcsecure.tls.bridge.child.states import ConnectionState
 from grpcsecure.tls.openssl.stream import READ_SIZE, WRITE_SIZE, StreamError
 
 if TYPE_CHECKING:
     import socket
 
     from grpcsecure.tls.bridge.child.reactor import Reactor
+    from grpcsecure.tls.bridge.child.states import ConnectionLife
     from grpcsecure.tls.openssl.stream import Scratch, TlsStream
 
 __all__ = ["Pipe", "PipeOwner"]
@@ -46,7 +48,7 @@ class PipeOwner(Protocol):
     def pipe_swelled(self, pipe: Pipe) -> None:
         """It holds memory that `Pipe.trim` can give back."""
 
-    def linger(self, client: socket.socket, stream: TlsStream, *, at_end: bool) -> None:
+    def linger(self, pipe: Pipe, *, at_end: bool) -> None:
         """Send what waits for the client, then end its connection.
 
         With `at_end` all that the client had to say has been read, its FIN too.
@@ -76,6 +78,7 @@ class Pipe:
         "is_busy",
         "is_closed",
         "is_swollen",
+        "life",
         "listener",
         "name",
         "stream",
@@ -91,6 +94,7 @@ class Pipe:
         listener: str,
         address: str,
         stream: TlsStream,
+        life: ConnectionLife,
         reactor: Reactor,
         scratch: Scratch,
         owner: PipeOwner,
@@ -102,6 +106,7 @@ class Pipe:
         self.listener = listener
         self.address = address
         self.stream = stream
+        self.life = life
         self.is_closed = False
         #: Whether it moved anything since this was last cleared.
         self.is_busy = False
@@ -161,7 +166,7 @@ class Pipe:
         if isinstance(error, StreamError):
             # OpenSSL has put the alert behind what waits.
             self._end_inner()
-            self._owner.linger(self.client, self.stream, at_end=False)
+            self._owner.linger(self, at_end=False)
             return
         self.abort()
         # A client that is gone is no mistake: nobody is left to be told anything.
@@ -261,6 +266,8 @@ class Pipe:
 
     def _client_is_done(self) -> None:
         """The client half-closed: tell the server, and go on delivering."""
+        if not self._client_done:
+            self.life.enter(ConnectionState.HALF_CLOSED)
         self._client_done = True
         self._watch_client(self._client_mask & ~IN)
         if self._to_inner is None:
@@ -335,12 +342,13 @@ class Pipe:
             return
         self.stream.say_goodbye()
         self._end_inner()
-        self._owner.linger(self.client, self.stream, at_end=self._client_shut)
+        self._owner.linger(self, at_end=self._client_shut)
 
     def abort(self) -> None:
         """End the connection at once."""
         if not self.is_closed:
             self._end_inner()
+            self.life.enter(ConnectionState.CLOSED)
             self.client.close()
 
     def _end_inner(self) -> None:

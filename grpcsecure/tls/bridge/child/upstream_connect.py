@@ -10,6 +10,7 @@ import itertools
 from typing import TYPE_CHECKING, Protocol
 
 from grpcsecure.tls.bridge.child.reactor import Deadlines
+from grpcsecure.tls.bridge.child.states import ConnectionState
 from grpcsecure.tls.bridge.child.upstream_socket import (
     connect_upstream,
     open_upstream,
@@ -93,6 +94,7 @@ class UpstreamConnect:
             reason = f"no socket towards the server: {error.strerror}"
             self._owner.not_connected(handshake, facts, reason)
             return
+        handshake.life.enter(ConnectionState.REGISTERING)
         number = next(self._numbers)
         waiting = Waiting(number, handshake, facts, inner, name)
         self._waiting[number] = waiting
@@ -106,6 +108,7 @@ class UpstreamConnect:
         """The launcher knows the name: use it."""
         waiting = self._waiting.get(number)
         if waiting is not None:
+            waiting.handshake.life.enter(ConnectionState.CONNECTING)
             self._connect(waiting)
 
     def _connect(self, waiting: Waiting) -> None:
