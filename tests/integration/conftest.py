@@ -1,4 +1,4 @@
-"""What many of these tests begin with: certificates, and clients of other libraries."""
+"""Fixtures that many integration tests share: certificates, bridges and TLS clients."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from support.mode_clients import GoClient, GrpcioClient, OpensslClient
 
 @pytest.fixture(scope="session")
 def ca():
-    """The CA of servers and clients."""
+    """The CA that issues the server's and the clients' certificates."""
     return authority("test CA")
 
 
 @pytest.fixture(scope="session")
 def pair(ca):
-    """The server's certificate."""
+    """The server's certificate and key."""
     return certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
 
 
 @pytest.fixture(scope="session")
 def client(ca):
-    """A trusted client."""
+    """Certificate and key of a client that the CA vouches for."""
     return certificate("client", issuer=ca, extended=CLIENT_AUTH)
 
 
 @pytest.fixture(scope="module", params=HOSTS)
 def host(request):
-    """Each kind of host of a bridge."""
+    """Each kind of host that can run a bridge."""
     return request.param
 
 
 @pytest.fixture
 def raw(host, pair, ca, tmp_path):
-    """A TLS client and the server's end of its connection, with a bridge between."""
+    """A TLS client and the server's end of its connection, with a bridge in between."""
     with RawPair(ca, pair, tmp_path, host) as raw_pair:
         yield raw_pair
 
 
 @pytest.fixture(scope="session")
 def clients(tmp_path_factory):
-    """A function that returns a client by its name, made when first asked for.
+    """A function that returns a client by name and creates it on the first request.
 
-    One whose program is not installed skips the test that asks for it.
+    If the client's program is not installed, the requesting test is skipped.
     """
     folder = tmp_path_factory.mktemp("clients")
     makers = {

@@ -1,6 +1,7 @@
-"""In the threads runtime a unary call takes a thread once its message is there.
+"""In the threads runtime a unary call takes a thread only once its message has arrived.
 
-Until then it holds none: clients that open calls and say nothing starve nobody.
+Until then it occupies no thread, so clients that open calls and send no message cannot
+starve other clients.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from support.silent_clients import Silent, counted, known, silent_calls
 
 from grpcsecure.server.grpcio import sync_server as arrivals
 
-#: Plaintext, engine grpc, engine bridge; those that make raw calls have no certificate.
+#: Plaintext, engine grpc, engine bridge; `OPEN` needs no certificate, for raw calls.
 LISTENERS = ("plain", "grpc-mutual", "mutual")
 OPEN = ("plain", "grpc-open", "open")
 
@@ -35,12 +36,12 @@ FORBIDDEN = (grpc.StatusCode.PERMISSION_DENIED, "not authorized")
 NOT_FOUND = (grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 TOO_MANY = (grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
 
-#: Kinds of method that take one message.
+#: Kinds of method that take exactly one request message.
 UNARY = ("unary", "response stream")
 
 THREADS = 2
 
-#: Let everybody in, without rules and by one.
+#: Allow every caller: without an `authorization` block, and by a rule.
 RULES = {
     "no rules": None,
     "rules": {
@@ -54,7 +55,7 @@ PATH = KINDS["unary"].encode()
 
 @pytest.fixture(scope="module")
 def serve_few(ca):
-    """Return what serves with few threads: `serve` without what is the same here."""
+    """A function that starts a server with few threads; its options are `serve`'s."""
 
     def serve_few(folder, *names, **settings):
         on = listeners(*names)
@@ -74,7 +75,7 @@ def world(request, serve_few, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def narrow(serve_few, tmp_path_factory):
-    """A server of one call at a time for each listener."""
+    """A server whose listeners each run at most one call at a time."""
     folder = tmp_path_factory.mktemp("narrow")
     with serve_few(folder, *LISTENERS, *OPEN[1:], max_concurrent_rpcs=1) as world:
         yield world
@@ -87,21 +88,21 @@ def listener(request):
 
 
 def runtime_of(world):
-    """Return what runs the servers of `world`."""
+    """Return the runtime that runs the servers of `world`."""
     return world.server._background
 
 
-def told(answer):
-    """Return the status of an answer."""
+def status_of(answer):
+    """Return the status code and details of an answer."""
     return answer.code, answer.details
 
 
 class TestSilence:
-    """Calls whose message does not come."""
+    """Calls whose request message does not arrive."""
 
     @pytest.mark.parametrize("kind", UNARY)
     def test_holds_no_thread(self, world, listener, kind):
-        """Others are answered, and those that were silent too once they speak."""
+        """Other calls are answered, and the silent ones once they send a message."""
         entered()
         with (
             world.channel(listener, "billing") as channel,
@@ -110,7 +111,7 @@ class TestSilence:
         ):
             for method in KINDS.values():
                 assert knock(other, method, b"").code is OK
-            assert told(knock(other, f"{GREETER}/Nope")) == NOT_FOUND
+            assert status_of(knock(other, f"{GREETER}/Nope")) == NOT_FOUND
             assert len(entered()) == len(KINDS)
             eventually(lambda: known(runtime_of(world)) == len(calls))
             for each in calls:
@@ -119,7 +120,7 @@ class TestSilence:
             assert len(entered()) == len(calls)
 
     def test_does_not_hold_up_a_denial(self, serve_few, tmp_path, listener):
-        """A caller that is refused hears so meanwhile, whether it speaks or not."""
+        """A refused call is denied meanwhile, whether it sends a message or not."""
         method = KINDS["response stream"]
         rules = {
             "default": "allow",
@@ -131,15 +132,18 @@ class TestSilence:
             silent_calls(channel, KINDS["unary"], runtime_of(world), 5 * THREADS),
         ):
             answers = {
-                told(knock(channel, method, ends=False)),
-                told(knock(channel, method, b"")),
+                status_of(knock(channel, method, ends=False)),
+                status_of(knock(channel, method, b"")),
             }
         assert answers == {UNKNOWN if listener == "plain" else FORBIDDEN}
         assert entered() == []
 
     @pytest.mark.parametrize("kind", UNARY)
     def test_end_without_a_message(self, world, listener, kind):
-        """Beside other silent calls a client is told that a message is missing."""
+        """A call that ends without its message fails with UNIMPLEMENTED.
+
+        Other silent calls, as many as there are threads, do not delay that.
+        """
         entered()
         text = f'"{KINDS[kind]}" requires exactly one request message.'
         with (
@@ -149,24 +153,24 @@ class TestSilence:
             for each in calls:
                 each.say()
                 answer = each.answer()
-                assert told(answer) == (grpc.StatusCode.UNIMPLEMENTED, text)
+                assert status_of(answer) == (grpc.StatusCode.UNIMPLEMENTED, text)
                 assert answer.messages == ()
         assert entered() == []
         eventually(lambda: known(runtime_of(world)) == 0)
 
 
 class TestCounting:
-    """A call that waits for its message is one that runs; one that is over is not."""
+    """A call that waits for its message counts as running until it ends."""
 
     @pytest.mark.parametrize("kind", UNARY)
     def test_silent_call_counts(self, narrow, listener, kind):
-        """For `max_concurrent_rpcs`, until it has been answered."""
+        """A silent call counts towards `max_concurrent_rpcs` until it is answered."""
         with (
             narrow.channel(listener, "billing") as channel,
             silent_calls(channel, KINDS[kind], runtime_of(narrow)) as [silent],
         ):
             for method in KINDS.values():
-                assert told(knock(channel, method, b"")) == TOO_MANY
+                assert status_of(knock(channel, method, b"")) == TOO_MANY
             silent.say(b"")
             assert silent.answer().code is OK
             eventually(lambda: knock(channel, KINDS[kind], b"").code is OK)
@@ -174,14 +178,14 @@ class TestCounting:
     @pytest.mark.parametrize("kind", UNARY)
     @pytest.mark.parametrize("how", ["cancel", "end", "close the connection"])
     def test_client_that_leaves_is_forgotten(self, narrow, listener, kind, how):
-        """However it goes, the next call is served."""
+        """However the client ends its silent call, the next call is served."""
         entered()
         with (
             narrow.channel(listener, "billing") as other,
             narrow.channel(listener, "billing") as channel,
             silent_calls(channel, KINDS[kind], runtime_of(narrow)) as [silent],
         ):
-            assert told(knock(other, KINDS[kind], b"")) == TOO_MANY
+            assert status_of(knock(other, KINDS[kind], b"")) == TOO_MANY
             if how == "cancel":
                 silent.leave()
             elif how == "end":
@@ -196,7 +200,7 @@ class TestCounting:
     @pytest.mark.parametrize("said", [b"", b"\0\0", b"\0\0\0\0\x0ahalf"])
     @pytest.mark.parametrize("how", ["reset", "end", "close the connection"])
     def test_half_a_message(self, narrow, listener, said, how):
-        """What is no whole message reaches nobody, and is let go with its client."""
+        """An incomplete message reaches no servicer; its call ends with its client."""
         entered()
         with narrow.socket(listener) as sock:
             open_call(sock, PATH)
@@ -217,7 +221,7 @@ class TestCounting:
 
     @pytest.mark.parametrize("listener", OPEN)
     def test_deadline(self, narrow, listener):
-        """The server itself ends a call whose time is over, and serves the next one."""
+        """The server itself ends a call at its deadline and serves the next one."""
         entered()
         with narrow.socket(listener) as sock:
             open_call(sock, PATH, (b"grpc-timeout", b"200m"))
@@ -230,13 +234,13 @@ class TestCounting:
 
 
 class TestDrain:
-    """How a server ends that has silent clients."""
+    """How a server with silent clients stops."""
 
     @pytest.mark.parametrize("how", ["cancel", "close the connection"])
     def test_client_that_left_is_not_waited_for(
         self, serve_few, tmp_path, listener, how
     ):
-        """Nothing is cut, and nothing takes as long as the grace."""
+        """The drain cuts no call and ends long before the grace period is over."""
         with (
             serve_few(tmp_path, listener) as world,
             world.channel(listener, "billing") as channel,
@@ -253,7 +257,7 @@ class TestDrain:
 
     @pytest.mark.parametrize("kind", UNARY)
     def test_silent_call_may_finish(self, serve_few, tmp_path, listener, kind):
-        """The drain waits for its message, and for the answer."""
+        """The drain waits for the message of a silent call, and for its answer."""
         with (
             serve_few(tmp_path, listener) as world,
             world.channel(listener, "billing") as channel,
@@ -274,7 +278,7 @@ class TestDrain:
 
     @pytest.mark.parametrize("kind", UNARY)
     def test_silent_call_is_cut(self, serve_few, tmp_path, listener, kind):
-        """After the grace, and `stop` says so."""
+        """A silent call is cut after the grace period, and `stop` returns False."""
         with (
             serve_few(tmp_path, listener) as world,
             world.channel(listener, "billing") as channel,
@@ -289,7 +293,7 @@ class TestDrain:
 
 
 def test_many_calls_on_few_threads(world, listener):
-    """All are answered, of every kind, beside silent ones and such that leave."""
+    """Calls of every kind are answered beside silent and cancelled calls."""
     count = 40
 
     def some(_):
@@ -316,7 +320,7 @@ def test_many_calls_on_few_threads(world, listener):
 
 @pytest.mark.parametrize("insides", ["known", "others"])
 class TestInsides:
-    """A grpcio with other insides is left to hand out threads itself."""
+    """A grpcio with unknown internals assigns threads to calls itself."""
 
     @pytest.fixture(autouse=True)
     def _insides(self, insides, monkeypatch):
@@ -324,7 +328,7 @@ class TestInsides:
             monkeypatch.setattr(arrivals, "_IN_POOL", set())
 
     def test_calls_are_served(self, serve_few, tmp_path, listener):
-        """All four kinds, with the caller's names."""
+        """All four kinds of call are served, and servicers see the caller's names."""
         with serve_few(
             tmp_path,
             listener,
@@ -340,21 +344,21 @@ class TestInsides:
             assert len(entered()) == len(KINDS)
 
     def test_calls_are_refused_before_a_message(self, serve_few, tmp_path, listener):
-        """In the same words, those of no method too; nobody else hears of them."""
+        """Denied calls get the same status, unknown methods too; no servicer runs."""
         with (
             serve_few(tmp_path, listener, authorization={"default": "deny"}) as world,
             world.channel(listener, "billing") as channel,
         ):
             methods = [*KINDS.values(), "/no.Such/Method"]
-            # More than there are threads, of which none is lost to a denial.
+            # More calls than there are threads: a denial must not keep a thread.
             answers = {
-                told(knock(channel, method, ends=False)) for method in 2 * methods
+                status_of(knock(channel, method, ends=False)) for method in 2 * methods
             }
         assert answers == {UNKNOWN if listener == "plain" else FORBIDDEN}
         assert entered() == []
 
     def test_client_that_leaves_is_forgotten(self, serve_few, tmp_path, listener):
-        """It counts no longer, and is not waited for."""
+        """A cancelled call no longer counts, and the drain does not wait for it."""
         with (
             serve_few(tmp_path, listener, max_concurrent_rpcs=1) as world,
             world.channel(listener, "billing") as channel,

@@ -1,6 +1,6 @@
-"""A call that is let in is served as grpcio serves it, byte by byte and word by word.
+"""An allowed call is served exactly as grpcio serves it, byte for byte.
 
-Each call is made twice: to a server of grpcio alone, and to one with rules.
+Each call is made twice: to a server of grpcio alone, and to a grpcsecure server.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from support.guarded import connect, listeners, serve
 from support.scripted_service import ABORTS, ACTS, METHODS, plain_server
 from support.services import PATIENCE
 
-#: More than one message may be, for a listener that takes no more.
+#: Channel options that limit the size of a request message.
 SMALL = {"grpc.max_receive_message_length": 1000}
 
 RULES = {
@@ -28,7 +28,7 @@ IDENTITIES = {"billing": {"common_name": "billing"}}
 
 
 class Pass(grpc.ServerInterceptor):
-    """Changes nothing."""
+    """An interceptor that changes nothing."""
 
     def intercept_service(self, continuation, handler_call_details):
         """Pass the call on."""
@@ -43,7 +43,7 @@ class PassAio(grpc.aio.ServerInterceptor):
         return await continuation(handler_call_details)
 
 
-#: Runtime, and the servicer that it serves.
+#: Runtime, and the name of the servicer that it serves.
 RUNTIMES = {"threads": "Acts", "asyncio": "ActsAio"}
 
 
@@ -55,14 +55,14 @@ def runtime(request):
 
 @pytest.fixture(scope="module")
 def plain(runtime):
-    """The address of a server without us."""
+    """The address of a server of grpcio alone."""
     with plain_server(runtime, options=SMALL.items()) as address:
         yield address
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["", "interceptors"])
 def world(request, runtime, tmp_path_factory):
-    """A server with rules."""
+    """A grpcsecure server with rules."""
     passing = Pass() if runtime == "threads" else PassAio()
     with serve(
         tmp_path_factory.mktemp("world"),
@@ -89,7 +89,7 @@ def kind(request):
 
 
 def call(channel, kind, *messages, **options):
-    """Make a call; return all that a client can tell of it."""
+    """Make a call; return all that a client can observe of it."""
     options.setdefault("timeout", PATIENCE)
     made = channel.stream_stream(METHODS[kind][0])(iter(messages), **options)
     received = []
@@ -106,7 +106,7 @@ def call(channel, kind, *messages, **options):
 
 @pytest.fixture
 def compare(plain, world):
-    """A function that makes a call everywhere, and asserts that it ends the same."""
+    """A function that makes a call on both servers and asserts equal outcomes."""
 
     def compare(kind, *messages, **options):
         with connect(plain, None) as channel:
@@ -121,13 +121,13 @@ def compare(plain, world):
 
 @pytest.mark.parametrize("act", [*ACTS, *ABORTS, "initial", "echo"])
 def test_method(compare, kind, act):
-    """Whatever a method does: return, raise, abort, set codes, send metadata."""
+    """Outcomes are equal if a method returns, raises, aborts, or sets a code."""
     metadata = (("x-a", "1"), ("x-a", "2"), ("x-b-bin", b"\0\xff"))
     compare(kind, act.encode(), metadata=metadata)
 
 
 def test_calls_are_served(compare, kind):
-    """What is compared is an answer."""
+    """The calls that are compared do reach the servicer and get its answer."""
     code, _, received, _, _ = compare(kind, b"echo")
     assert code is grpc.StatusCode.OK
     assert received[0] == b"echo"
@@ -135,13 +135,13 @@ def test_calls_are_served(compare, kind):
 
 @pytest.mark.parametrize("act", ["raise", "abort", "unwritable response"])
 def test_failure_within_a_stream(compare, act):
-    """After the first response it ends the same."""
+    """A method that fails after its first response ends the call the same way."""
     compare("both streams", b"echo", b"echo", act.encode(), b"echo")
     compare("response stream", f"{act} late".encode())
 
 
 def test_no_message(compare, world, kind):
-    """A unary method needs one, and says so; grpcio may not, or spells it wrong."""
+    """A unary call without a message gets a clear error; grpcio's own varies."""
     path, requests, _ = METHODS[kind]
     if requests:
         compare(kind)
@@ -155,23 +155,23 @@ def test_no_message(compare, world, kind):
 
 
 def test_messages_that_are_too_many(compare, kind):
-    """A unary method does not hear of the second one."""
+    """A unary method does not see further messages."""
     compare(kind, b"one", b"two", b"three")
 
 
 def test_message_that_cannot_be_read(compare, kind):
-    """It ends the call, wherever in a stream it comes."""
+    """An unreadable message ends the call, wherever in a stream it comes."""
     compare(kind, b"unreadable")
     compare(kind, b"fine", b"unreadable", b"fine")
 
 
 def test_message_that_is_empty(compare, kind):
-    """It is one."""
+    """An empty message is a message."""
     compare(kind, b"")
 
 
 def test_message_that_is_too_large(compare, kind):
-    """GRPC's own limits hold, and say what they did."""
+    """The size limit of gRPC holds; the status is RESOURCE_EXHAUSTED."""
     code, *_ = compare(kind, b"x" * 1001)
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
     compare(kind, b"x" * 1000)
@@ -181,12 +181,12 @@ def test_message_that_is_too_large(compare, kind):
     "compression", [grpc.Compression.Gzip, grpc.Compression.Deflate]
 )
 def test_compressed_messages(compare, kind, compression):
-    """They are read as any other."""
+    """Compressed messages are read as any other."""
     compare(kind, b"x" * 900, compression=compression)
 
 
 def test_deadline_before_the_message(plain, world, kind):
-    """A client that waits too long with its message hears so."""
+    """A call whose message does not come before its deadline ends with it."""
     made = set()
     with connect(plain, None) as channel:
         made.add(silent(channel, kind, timeout=0.2))
@@ -197,7 +197,7 @@ def test_deadline_before_the_message(plain, world, kind):
 
 
 def silent(channel, kind, **options):
-    """Open a call, say nothing, and return the status that it ends with."""
+    """Open a call, send no message, and return the status that the call ends with."""
     over = threading.Event()
     call = channel.stream_stream(METHODS[kind][0])(
         iter(lambda: over.wait(PATIENCE), True), **options
@@ -209,7 +209,7 @@ def silent(channel, kind, **options):
 
 
 def test_cancelling_before_the_message(world, kind, caplog):
-    """A client that goes before it has said anything leaves nothing in the log."""
+    """A call that is cancelled before its first message logs nothing."""
     for listener in ("plain", "grpc-mutual", "mutual"):
         with world.channel(listener, "billing") as channel:
             for _ in range(20):

@@ -1,4 +1,4 @@
-"""The audit: what is said of a decision, where, and that nobody waits for it."""
+"""The audit: the fields of its events, their destination, and that calls never wait."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BILLING = {"deny": ["billing"], "methods": ["/helloworld.Greeter/*"]}
 
 @pytest.fixture(scope="module", params=["threads", "asyncio"])
 def world(request, tmp_path_factory):
-    """A server whose rules change."""
+    """A server on which each test enforces its own rules."""
     with serve(
         tmp_path_factory.mktemp("world"),
         authority("test CA"),
@@ -39,30 +39,30 @@ def world(request, tmp_path_factory):
 
 @pytest.fixture
 def file(tmp_path):
-    """Where the audit goes."""
+    """The path of the audit file."""
     return tmp_path / "audit.log"
 
 
 def audited(rules=None, **audit):
-    """Return an `authorization` block; each keyword is about the audit."""
+    """Return an `authorization` block; keywords set `audit` and the `audit_*` keys."""
     block = {"audit": audit.pop("level", "denials")}
     block |= {f"audit_{key}": str(value) for key, value in audit.items()}
     return {**block, "rules": rules} if rules else block
 
 
 def lines(file, count):
-    """Wait until the audit has so many lines; return them."""
+    """Wait until the audit file has at least `count` lines; return its lines."""
     eventually(lambda: file.exists() and file.read_text().count("\n") >= count)
     return file.read_text().splitlines()
 
 
 def events(file, count):
-    """Wait until the audit has so many events, and return them."""
+    """Wait until the audit file has at least `count` events; return its events."""
     return [json.loads(line) for line in lines(file, count)]
 
 
 def identities():
-    """Return an identity for one of the people."""
+    """Return an identity for one of the test clients."""
     return {"billing": {"common_name": "billing"}}
 
 
@@ -70,7 +70,7 @@ class TestEvent:
     """The fields of an event."""
 
     def test_denial_by_a_rule(self, world, file):
-        """Who, what, where and when; which rule, and of which generation."""
+        """The event has the caller, method, listener, time, rule and generation."""
         rules = {"not-billing": BILLING}
         snapshot = world.enforce(audited(rules, file=file), identities())
         before = datetime.now(timezone.utc) - timedelta(milliseconds=1)
@@ -96,8 +96,8 @@ class TestEvent:
             "generation": snapshot.generation,
         }
 
-    def test_denial_of_somebody_anonymous(self, world, file):
-        """There is no subject, and nothing that was not verified."""
+    def test_denial_of_an_anonymous_caller(self, world, file):
+        """The event of an anonymous caller has no subject, names or `unverified`."""
         world.enforce(audited(file=file))
         world.knock("plain", "anonymous", "/no.Such/Method")
         [event] = events(file, 1)
@@ -106,8 +106,8 @@ class TestEvent:
         assert event["method"] == "/no.Such/Method"
         assert event.keys().isdisjoint({"subject", "names", "unverified"})
 
-    def test_denial_of_somebody_unverified(self, world, file):
-        """The subject is marked as one that nobody vouches for."""
+    def test_denial_of_an_unverified_caller(self, world, file):
+        """The event gives the subject and the reason why it was not verified."""
         rules = {"not-billing": BILLING}
         world.enforce(audited(rules, file=file), identities())
         world.knock("lenient-ca", "pretender", UNARY)
@@ -118,7 +118,7 @@ class TestEvent:
         assert event["rule"] == "not-billing"
 
     def test_shadow_rule(self, world, file):
-        """What it would have done stands beside what was done."""
+        """The event has the shadow rule's decision beside the one that was enforced."""
         rules = {"it": ANYONE, "shade": {**BILLING, "enforce": False}}
         world.enforce(audited(rules, file=file), identities())
         world.knock("grpc-mutual", "billing", UNARY)
@@ -133,26 +133,26 @@ class TestLevel:
 
     @pytest.mark.parametrize("level", ["denials", "all"])
     @pytest.mark.parametrize("where", ["file", "log"])
-    def test_what_is_said(self, world, file, caplog, level, where):
-        """Denials by default, everything on request, in file and log alike."""
+    def test_levels(self, world, file, caplog, level, where):
+        """Level `denials` records denials, `all` every call, in file and log alike."""
         caplog.set_level(logging.INFO, "grpcsecure.audit")
         place = {"file": file} if where == "file" else {}
         world.enforce(audited(ALLOWING, level=level, **place))
         world.knock("plain", "anonymous", UNARY)
         world.knock("plain", "anonymous", KINDS["both streams"])
 
-        def said():
+        def recorded():
             if where == "file":
                 return [event["event"] for event in events(file, 1)]
             return [record.getMessage() for record in caplog.records]
 
         expected = {"denials": ["call.denied"], "all": ["call.allowed", "call.denied"]}
-        eventually(lambda: said() == expected[level])
+        eventually(lambda: recorded() == expected[level])
         if where == "file":
             assert caplog.records == []
 
     def test_off(self, world, file, caplog):
-        """Nothing is said; what comes after it is."""
+        """Level `off` records nothing; a later level takes effect at once."""
         caplog.set_level(logging.INFO, "grpcsecure.audit")
         world.enforce(audited(level="off", file=file))
         world.knock("plain", "anonymous", KINDS["both streams"])
@@ -163,7 +163,7 @@ class TestLevel:
         assert caplog.records == []
 
     def test_levels_of_the_log(self, world, caplog):
-        """A denial is a warning, what is allowed is information."""
+        """A denial is logged at WARNING, an allowed call at INFO."""
         caplog.set_level(logging.INFO, "grpcsecure.audit")
         world.enforce(audited(ALLOWING, level="all"))
         world.knock("plain", "anonymous", UNARY)
@@ -179,7 +179,7 @@ class TestFile:
     """The audit in a file of its own."""
 
     def test_is_appended_to_and_private(self, world, file):
-        """What was there stays; a new file is for its owner alone."""
+        """An existing file is appended to; a new file has mode 0600."""
         world.enforce(audited(file=file))
         world.knock("plain", "anonymous", UNARY)
         assert len(lines(file, 1)) == 1
@@ -190,8 +190,8 @@ class TestFile:
         world.knock("plain", "anonymous", UNARY)
         assert lines(other, 2)[0] == "was there"
 
-    def test_is_made_anew_when_it_was_moved_away(self, world, file):
-        """As log rotation does it: nothing is lost, and nobody is told."""
+    def test_is_created_again_after_it_was_moved_away(self, world, file):
+        """Log rotation by renaming loses no event and needs no signal to the server."""
         world.enforce(audited(file=file))
         world.knock("plain", "anonymous", UNARY)
         assert len(lines(file, 1)) == 1
@@ -202,19 +202,19 @@ class TestFile:
         assert len(lines(moved, 1)) == 1
 
     def test_as_text(self, world, file):
-        """One line an event, two spaces between its fields."""
+        """Text format writes one line per event, with two spaces between fields."""
         world.enforce(audited(file=file, format="text"))
         world.knock("grpc-mutual", "stranger", UNARY)
         [line] = lines(file, 1)
         name, *fields = line.split("  ")
         assert name == "call.denied"
-        told = dict(field.split("=", 1) for field in fields)
-        assert told["subject"] == "CN=stranger"
-        assert told["identities"] == "-"
-        assert told["rule"] == "default"
+        event = dict(field.split("=", 1) for field in fields)
+        assert event["subject"] == "CN=stranger"
+        assert event["identities"] == "-"
+        assert event["rule"] == "default"
 
-    def test_full_disk_is_said_once(self, world, caplog, file):
-        """Calls go on, their events are in the log, and one line says why."""
+    def test_full_disk_is_logged_once(self, world, caplog, file):
+        """Calls go on; their events go to the log, and one log line has the reason."""
         world.enforce(audited(file="/dev/full"))
         for _ in range(3):
             answer = world.knock("plain", "anonymous", UNARY)
@@ -231,7 +231,7 @@ class TestFile:
         assert [r.getMessage() for r in events] == ["call.denied"] * 3
 
     def test_link_is_not_followed(self, world, caplog, file):
-        """Whoever may write the folder does not choose what is written to."""
+        """A user who may write to the folder cannot redirect the audit by a link."""
         target = file.with_name("target")
         file.symlink_to(target)
         world.enforce(audited(file=file))
@@ -242,7 +242,7 @@ class TestFile:
         assert not target.exists()
 
 
-#: What a client may put into the common name of its certificate.
+#: Hostile texts that a client may put into the common name of its certificate.
 SUBJECTS = {
     "new line": "eve\ncall.allowed  rule=it",
     "carriage return": "eve\rcall.allowed",
@@ -260,11 +260,11 @@ SUBJECTS = {
 
 @pytest.mark.parametrize("form", ["json", "text"])
 class TestHostileText:
-    """What clients choose makes up no line, and no field."""
+    """Text that clients choose cannot forge an audit line or a field of one."""
 
     @pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS)
     def test_subject(self, world, file, form, subject):
-        """A certificate may say anything."""
+        """A hostile subject of a certificate is escaped."""
         world.enforce(audited(file=file, format=form))
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)])
         world.knock("lenient-ca", certificate(name, key="eve"), UNARY)
@@ -273,14 +273,14 @@ class TestHostileText:
 
     @pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS)
     def test_method(self, world, file, form, subject):
-        """So may a path."""
+        """A hostile method path is escaped."""
         world.enforce(audited(file=file, format=form))
         raw_call(world.server.addresses["plain"], b"/eve" + subject.encode())
         world.knock("plain", "anonymous", UNARY)
         self.assert_sound(file, form)
 
     def test_long_method(self, world, file, form):
-        """It is cut off."""
+        """A very long method path is cut off."""
         world.enforce(audited(file=file, format=form))
         raw_call(world.server.addresses["plain"], b"/eve" + b"\x1b" * 50_000)
         world.knock("plain", "anonymous", UNARY)
@@ -289,7 +289,7 @@ class TestHostileText:
 
     @staticmethod
     def assert_sound(file, form):
-        """Assert that there are two events, each in a line with its own fields."""
+        """Assert that there are two events, each on one line with distinct fields."""
         lines(file, 2)
         text = file.read_bytes().decode()
         assert len(text.splitlines()) == text.count("\n") == 2
@@ -310,15 +310,15 @@ class TestHostileText:
 
 
 def drained(reader, auditor):
-    """Read what is there; say whether nothing waits any more."""
+    """Read all that the pipe has; return whether the auditor's queue is empty."""
     with suppress(BlockingIOError):
         os.read(reader, 1 << 20)
     return auditor._waiting.empty()
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_nobody_waits_for_the_audit(runtime, tmp_path, caplog):
-    """Calls are answered while nobody reads a pipe; what did not fit is counted."""
+def test_calls_do_not_wait_for_the_audit(runtime, tmp_path, caplog):
+    """Calls are answered while the audit pipe is not read; lost events are counted."""
     file = tmp_path / "pipe"
     os.mkfifo(file)
     with serve(

@@ -1,7 +1,7 @@
-"""An error in identity or rule code denies the call, is logged once, and that is all.
+"""An error in identity or rule code denies its call, is logged once, and stops nothing.
 
-What is broken is the real thing with one method that raises, put into force as a
-reload would.
+The broken parts are the real ones with one method that raises or returns nothing; they
+are put into force as a reload would do it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ METHODS = [*KINDS.values(), "/no.Such/Method"]
 
 
 class BrokenError(Exception):
-    """What the broken parts raise."""
+    """The error that the broken parts raise."""
 
 
 def _fail(*_, **__):
@@ -31,51 +31,51 @@ def _fail(*_, **__):
 
 
 class CannotIdentify(Policy):
-    """Knows nobody that has a certificate."""
+    """A policy that fails to identify peers with a certificate."""
 
     def identify(self, peer, *, in_force):
-        """Raise, if there is one."""
+        """Raise if the peer has a certificate."""
         if peer.certificate is not None:
             _fail()
         return super().identify(peer, in_force=in_force)
 
 
 class CannotDecide(Policy):
-    """Knows no answer."""
+    """A policy that fails to decide."""
 
     decide = _fail
 
 
 class DecidesNothing(Policy):
-    """Gives an answer that is none."""
+    """A policy that returns something that is not a decision."""
 
     def decide(self, standing, call):
-        """Return what is no decision."""
+        """Return None instead of a decision."""
         return
 
 
-class CannotSayWhatItReads(Policy):
-    """Fails before anything is asked."""
+class CannotReportReading(Policy):
+    """A policy that fails to report whether its rules read metadata."""
 
     reads_metadata = property(_fail)
 
 
 class CannotVerify:
-    """Client CAs that cannot be asked."""
+    """Client CAs that fail to verify a chain."""
 
     verdict = _fail
 
 
 class VerifiesNothing:
-    """Client CAs that give an answer that is none."""
+    """Client CAs that return something that is not a verdict."""
 
     def verdict(self, leaf, chain, now):
-        """Return what is no verdict."""
+        """Return None instead of a verdict."""
         return
 
 
 def with_policy(kind):
-    """Return what puts a broken policy in the place of the one in force."""
+    """Return a function that replaces a snapshot's policy by a broken one."""
 
     def change(snapshot):
         policy = kind.__new__(kind)
@@ -90,7 +90,7 @@ def with_policy(kind):
 
 
 def with_rechecks(kind):
-    """Return what puts broken client CAs in the place of those in force."""
+    """Return a function that replaces a snapshot's client CAs by broken ones."""
 
     def change(snapshot):
         judges = {
@@ -103,7 +103,7 @@ def with_rechecks(kind):
 
 
 def without_rules(snapshot):
-    """Return a snapshot whose judges know nothing of the rules."""
+    """Return a snapshot whose judges have no policy, although it has rules."""
     judges = {
         name: Judge(name, rechecks=judge._rechecks, policy=None)
         for name, judge in snapshot.judges.items()
@@ -115,7 +115,7 @@ BROKEN = {
     "identities": with_policy(CannotIdentify),
     "rules": with_policy(CannotDecide),
     "no decision": with_policy(DecidesNothing),
-    "what rules read": with_policy(CannotSayWhatItReads),
+    "reads_metadata": with_policy(CannotReportReading),
     "client CAs": with_rechecks(CannotVerify),
     "no verdict": with_rechecks(VerifiesNothing),
     "no judge": lambda snapshot: replace(snapshot, judges={}),
@@ -125,13 +125,13 @@ BROKEN = {
 
 @pytest.fixture(scope="module", params=RUNTIMES)
 def runtime(request):
-    """What runs the methods."""
+    """The runtime of the server, and the kind of its methods."""
     return request.param
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["", "interceptors"])
 def world(request, runtime, tmp_path_factory):
-    """A server where everybody may do everything."""
+    """A server whose rules allow every call."""
     with serve(
         tmp_path_factory.mktemp("world"),
         authority("test CA"),
@@ -146,12 +146,12 @@ def world(request, runtime, tmp_path_factory):
 @pytest.mark.parametrize("listener", ["grpc-mutual", "mutual"])
 @pytest.mark.parametrize("broken", BROKEN)
 def test_error_denies(world, broken, listener, detail, caplog):
-    """The caller learns nothing of it; the log has it once a call, and the traceback.
+    """The caller sees a constant text; the log has one traceback per call.
 
     The connection and the server go on.
     """
-    everybody = {"default": "allow"}
-    good = world.enforce(everybody, error_detail=detail)
+    allow_all = {"default": "allow"}
+    good = world.enforce(allow_all, error_detail=detail)
     with world.channel(listener, "billing") as channel:
         assert knock(channel, METHODS[0], b"").code is grpc.StatusCode.OK
         entered()
@@ -160,22 +160,22 @@ def test_error_denies(world, broken, listener, detail, caplog):
             caplog.clear()
             answer = knock(channel, method, ends=False)
             assert (answer.code, answer.details) == UNKNOWN
-            # Others that ask the same may have to say something too.
+            # Other loggers may log the same error.
             [record] = [r for r in caplog.records if r.name == "grpcsecure.policy"]
             assert record.getMessage() == "call.undecided"
             assert (record.listener, record.method) == (listener, method)
             assert record.exc_info
         assert entered() == []
-        world.enforce(everybody)
+        world.enforce(allow_all)
         assert knock(channel, METHODS[0], b"").code is grpc.StatusCode.OK
 
 
 def test_error_that_cannot_be_shown(world, caplog):
-    """Not even an exception without words gets a call through."""
+    """An exception whose `str` raises denies the call too."""
 
     class UnprintableError(Exception):
         def __str__(self):
-            raise ValueError("no words")
+            raise ValueError("no text")
 
     class Unprintable(Policy):
         def decide(self, standing, call):
@@ -185,14 +185,14 @@ def test_error_that_cannot_be_shown(world, caplog):
     world.server._in_force.snapshot = with_policy(Unprintable)(good)
     answer = world.knock("mutual", "billing", METHODS[0])
     assert (answer.code, answer.details) == UNKNOWN
-    eventually(lambda: len(caplog.records) == 2)  # the audit's comes on its own thread
+    eventually(lambda: len(caplog.records) == 2)  # the audit logs on its own thread
     error, event = sorted(caplog.records, key=lambda r: r.name, reverse=True)
     assert (error.name, error.getMessage()) == ("grpcsecure.policy", "call.undecided")
     assert (event.getMessage(), event.rule) == ("call.denied", "error")
 
 
 def test_error_that_cannot_be_logged(world, monkeypatch):
-    """Where logging fails too, the call is denied, and the server goes on."""
+    """If logging the error fails too, the call is denied and the server goes on."""
 
     class Refuse(logging.Filter):
         def filter(self, record):

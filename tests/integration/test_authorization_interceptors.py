@@ -1,4 +1,4 @@
-"""Interceptors of admitted calls work as in grpcio: each call is made there too."""
+"""Interceptors of allowed calls behave as in grpcio: calls go to both servers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAKERS = {
 
 
 class Answers(grpc.ServerInterceptor):
-    """Answers with what `answer` makes of the handler."""
+    """An interceptor that returns the result of `answer(handler, details)`."""
 
     def __init__(self, answer):
         self._answer = answer
@@ -65,7 +65,10 @@ def runtime(request):
 
 @pytest.fixture
 def served(runtime, tmp_path):
-    """A function that serves with interceptors, by grpcio and here: two channels."""
+    """A function that starts a grpcio and a grpcsecure server with interceptors.
+
+    It returns a channel to each.
+    """
     with ExitStack() as stack:
 
         def served(*answers):
@@ -97,7 +100,7 @@ def served(runtime, tmp_path):
 
 
 def call(channel, path, *messages):
-    """Make a call; return all that a client can tell of it."""
+    """Make a call; return all that a client can observe of it."""
     made = channel.stream_stream(path)(iter(messages), timeout=PATIENCE)
     received = []
     with suppress(grpc.RpcError):
@@ -106,7 +109,7 @@ def call(channel, path, *messages):
 
 
 def assert_same(channels, path, *messages):
-    """Assert that a call ends the same in grpcio and here; return how."""
+    """Assert that a call has the same outcome on both servers; return the outcome."""
     expected, made = (call(channel, path, *messages) for channel in channels)
     assert made == expected
     return made
@@ -126,7 +129,7 @@ async def refuse_aio(request, context):
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_handler_that_aborts(served, runtime, kind):
-    """It may be of any kind, whatever the method's: nobody gets to its responses."""
+    """A handler of an interceptor may abort, even if it is of another kind."""
     behaviour = refuse if runtime == "threads" else refuse_aio
     channels = served(lambda handler, details: MAKERS[kind](behaviour))
     made = {assert_same(channels, path, b"echo")[:2] for path, *_ in METHODS.values()}
@@ -164,7 +167,7 @@ def test_other_handler(served, runtime):
 
 
 def test_method_that_only_an_interceptor_has(served, runtime, monkeypatch):
-    """It is no method of a servicer's when a call is judged again, either."""
+    """A second decision on the call does not take it for a servicer's method either."""
 
     def echo(message, context):
         return message
@@ -172,24 +175,24 @@ def test_method_that_only_an_interceptor_has(served, runtime, monkeypatch):
     async def echo_aio(message, context):
         return message
 
-    judged = []
+    decided = []
     authorize = authorizer.Authorizer.authorize
 
-    def admit_and_tell(self, context, method, *, exists=True):
-        judged.append((method, exists))
+    def authorize_and_record(self, context, method, *, exists=True):
+        decided.append((method, exists))
         return authorize(self, context, method, exists=exists)
 
     monkeypatch.setattr(authorizer, "FRESH", 0)
-    monkeypatch.setattr(authorizer.Authorizer, "authorize", admit_and_tell)
+    monkeypatch.setattr(authorizer.Authorizer, "authorize", authorize_and_record)
     behaviour = echo if runtime == "threads" else echo_aio
     handler = grpc.unary_unary_rpc_method_handler(behaviour)
     channels = served(lambda found, _details: found or handler)
     assert assert_same(channels, "/no.Such/Method", b"ho")[2] == [b"ho"]
-    assert judged == [("/no.Such/Method", False)] * 2
+    assert decided == [("/no.Such/Method", False)] * 2
 
 
 def behaviour_of(handler):
-    """Return the function of a handler, and what makes another of its kind."""
+    """Return the function of a handler, and grpc's factory of handlers of its kind."""
     for name, kind in (
         ("unary_unary", "unary"),
         ("unary_stream", "response stream"),
@@ -202,7 +205,7 @@ def behaviour_of(handler):
 
 
 def wrapping(mark):
-    """Return what wraps handlers, so that the trailing metadata has `mark`."""
+    """Return a function that wraps a handler so that it adds `mark` to the trailers."""
 
     def wrap(handler, details):
         behaviour, make = behaviour_of(handler)
@@ -238,7 +241,7 @@ def wrapping(mark):
 
 @pytest.mark.parametrize("act", [b"echo", b"raise", b"abort", b"unwritable response"])
 def test_wrapping(served, act):
-    """Several interceptors, one around the other, for each kind of method."""
+    """Several interceptors wrap each other in order, for each kind of method."""
     channels = served(wrapping("outer"), wrapping("inner"))
     for path, *_ in METHODS.values():
         made = assert_same(channels, path, act)
@@ -247,7 +250,7 @@ def test_wrapping(served, act):
 
 
 def test_interceptor_that_raises(served):
-    """It ends its call with UNKNOWN, and no other; the words are grpcio's or ours."""
+    """It ends only its own call, with UNKNOWN; the status details may differ."""
 
     def fail(handler, details):
         if details.method == METHODS["unary"][0]:
@@ -262,24 +265,24 @@ def test_interceptor_that_raises(served):
         assert made[0] is grpc.StatusCode.OK
 
 
-WHO = contextvars.ContextVar("who", default="nobody")
+WHO = contextvars.ContextVar("who", default="unset")
 
 
 @pytest.mark.parametrize("kind", METHODS)
 def test_context_variables(served, runtime, kind):
-    """What an interceptor puts into one, the method finds, and no other call does."""
+    """A context variable set by an interceptor reaches its own call's method only."""
 
     def remember(handler, details):
         for key, value in details.invocation_metadata:
             if key == "x-who":
                 WHO.set(value)
         _, make = behaviour_of(handler)
-        return make(METHODS_THAT_TELL[runtime, handler.response_streaming], read, write)
+        return make(RETURNING_WHO[runtime, handler.response_streaming], read, write)
 
     channels = served(remember)
     path = METHODS[kind][0]
     for channel in channels:
-        for who, expected in (("ada", b"ada"), (None, b"nobody"), ("bob", b"bob")):
+        for who, expected in (("ada", b"ada"), (None, b"unset"), ("bob", b"bob")):
             metadata = () if who is None else (("x-who", who),)
             made = channel.stream_stream(path)(
                 iter([b"echo"]), timeout=PATIENCE, metadata=metadata
@@ -287,27 +290,27 @@ def test_context_variables(served, runtime, kind):
             assert list(made) == [expected]
 
 
-def _tell(request, context):
+def _return_who(request, context):
     return Words(WHO.get())
 
 
-def _tell_stream(request, context):
+def _return_who_stream(request, context):
     yield Words(WHO.get())
 
 
-async def _tell_aio(request, context):
+async def _return_who_aio(request, context):
     return Words(WHO.get())
 
 
-async def _tell_stream_aio(request, context):
+async def _return_who_stream_aio(request, context):
     yield Words(WHO.get())
 
 
-METHODS_THAT_TELL = {
-    ("threads", False): _tell,
-    ("threads", True): _tell_stream,
-    ("asyncio", False): _tell_aio,
-    ("asyncio", True): _tell_stream_aio,
+RETURNING_WHO = {
+    ("threads", False): _return_who,
+    ("threads", True): _return_who_stream,
+    ("asyncio", False): _return_who_aio,
+    ("asyncio", True): _return_who_stream_aio,
 }
 
 
@@ -316,7 +319,7 @@ def test_health_watch(served):
     _, channel = served(lambda handler, details: handler)
     watch = "/grpc.health.v1.Health/Watch"
     request = HealthCheckRequest().SerializeToString()
-    for _ in range(20):  # more than there are threads
+    for _ in range(20):  # more watches than threads
         made = channel.unary_stream(watch)(request, timeout=PATIENCE)
         response = HealthCheckResponse.FromString(next(made))
         assert response.status == HealthCheckResponse.SERVING

@@ -1,4 +1,4 @@
-"""Every call is judged by what holds now, and not by what held at the handshake."""
+"""Each call is decided by the rules, CAs and time of now, not of its handshake."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from grpcsecure.server.rpc.authorizer import Authorizer
 METHOD = KINDS["unary"]
 
 OK = (grpc.StatusCode.OK, "")
-#: What a peer hears whose certificate has expired.
+#: The status for a peer whose certificate has expired, with `error_detail: full`.
 EXPIRED = (
     grpc.StatusCode.UNAUTHENTICATED,
     "not authenticated: certificate not trusted: certificate has expired, CN=brief",
@@ -38,7 +38,7 @@ EXPIRED = (
 
 @pytest.fixture(scope="module", params=["threads", "asyncio"])
 def world(request, tmp_path_factory):
-    """A server that tells callers why."""
+    """A server that sends callers the reason of a denial (`error_detail: full`)."""
     with serve(
         tmp_path_factory.mktemp("world"),
         authority("test CA"),
@@ -50,39 +50,44 @@ def world(request, tmp_path_factory):
 
 
 def soon(seconds=3):
-    """Return a moment that is near, as certificates have them."""
+    """Return a time `seconds` ahead, in whole seconds as in certificates."""
     now = datetime.now(timezone.utc).replace(microsecond=0)
     return now + timedelta(seconds=seconds)
 
 
 def rules(effect, *names):
-    """Return one rule for everything; the default is the contrary."""
+    """Return an `authorization` block with one rule and the opposite default."""
     default = "deny" if effect == "allow" else "allow"
     rule = {effect: [*names], "methods": ["*"]}
     return {"default": default, "rules": {"it": rule}}
 
 
-def told(channel):
+def status_of_call(channel):
     """Make a call; return its status."""
     answer = knock(channel, METHOD, b"")
     return answer.code, answer.details
 
 
 def statuses(world, client, names):
-    """Return a function that calls all listeners, each over one connection."""
+    """Open a connection to each listener.
+
+    Returns:
+        A stack that closes the connections, and a function that makes a call over each
+        and returns the statuses by listener.
+    """
     stack = ExitStack()
     channels = {
         name: stack.enter_context(world.channel(name, client)) for name in names
     }
 
     def ask():
-        return {name: told(channel) for name, channel in channels.items()}
+        return {name: status_of_call(channel) for name, channel in channels.items()}
 
     return stack, ask
 
 
 def same(names, status):
-    """Return that status for each listener."""
+    """Return a dict with the same status for each listener."""
     return dict.fromkeys(names, status)
 
 
@@ -90,7 +95,7 @@ VERIFYING = ("grpc-mutual", "mutual", "lenient-ca")
 
 
 def test_certificate_expires_on_an_open_connection(world):
-    """What was verified at the handshake is nobody from its last second on."""
+    """A certificate that the handshake verified stops counting when it expires."""
     world.enforce(rules("allow", "named"), {"named": {"common_name": "brief"}})
     brief = certificate("brief", issuer=world.ca, end=soon())
     stack, ask = statuses(world, brief, VERIFYING)
@@ -101,7 +106,7 @@ def test_certificate_expires_on_an_open_connection(world):
 
 
 def test_expired_name_still_denies(world):
-    """Waiting for the end of a certificate is no way around a deny rule."""
+    """Letting a certificate expire does not get its client around a deny rule."""
     world.enforce(rules("deny", "named"), {"named": {"common_name": "brief"}})
     brief = certificate("brief", issuer=world.ca, end=soon())
     stack, ask = statuses(world, brief, VERIFYING)
@@ -110,7 +115,7 @@ def test_expired_name_still_denies(world):
         forbidden = (grpc.StatusCode.PERMISSION_DENIED, f"not authorized: {reason}")
         assert ask() == same(VERIFYING, forbidden)
         eventually(lambda: forbidden not in ask().values())
-        # Where a handshake verifies, none would have come about; the rule is not asked.
+        # A verifying listener refuses before the rules: its handshake would now fail.
         unknown = "not authenticated: rule `it` denies it ("
         unknown += "certificate not trusted: certificate has expired, CN=brief)"
         assert ask() == {
@@ -120,7 +125,7 @@ def test_expired_name_still_denies(world):
 
 
 def test_intermediate_expires_on_an_open_connection(world):
-    """The whole chain has to hold, now."""
+    """Every certificate of the chain has to be valid at the time of the call."""
     world.enforce(rules("allow", "verified"))
     middle = authority("middle", issuer=world.ca, end=soon())
     client = certificate("c", issuer=middle, send=(middle.certificate,))
@@ -137,7 +142,7 @@ def test_intermediate_expires_on_an_open_connection(world):
 
 
 def test_registered_certificate_expires(world):
-    """A pin asks for nothing but the dates, and for these."""
+    """Of a pinned certificate only the dates are checked, and they are."""
     brief = certificate("brief", end=soon())
     names = ("lenient-ca", "required")
     world.enforce(
@@ -155,27 +160,27 @@ def test_registered_certificate_expires(world):
 
 
 def test_registered_certificate_that_is_not_yet_valid(world):
-    """It is let in from its first moment on, also on the open connection."""
+    """It is accepted from its notBefore on, also on a connection opened earlier."""
     early = certificate("early", start=soon(2))
     world.enforce(
         rules("allow", "device"), {"device": {"fingerprint": fingerprint(early)}}
     )
     with world.channel("required", early) as channel:
-        assert told(channel)[0] is grpc.StatusCode.UNAUTHENTICATED
-        eventually(lambda: told(channel) == OK)
+        assert status_of_call(channel)[0] is grpc.StatusCode.UNAUTHENTICATED
+        eventually(lambda: status_of_call(channel) == OK)
 
 
-def test_registered_certificate_that_is_over(world):
-    """An expired certificate is as good as none where only its pin would count."""
+def test_registered_certificate_that_has_expired(world):
+    """An expired certificate with a registered pin counts as no certificate."""
     old = certificate("old", end=soon(-60))
     for pin in ({"fingerprint": fingerprint(old)}, {"public_key": key_pin(old)}):
         world.enforce(rules("allow", "device"), {"device": pin})
         for name in ("lenient-ca", "required"):
             with world.channel(name, old) as channel:
-                assert told(channel)[0] is grpc.StatusCode.UNAUTHENTICATED
+                assert status_of_call(channel)[0] is grpc.StatusCode.UNAUTHENTICATED
         world.enforce(rules("deny", "device"), {"device": pin})
         with world.channel("required", old) as channel:
-            assert told(channel)[0] is grpc.StatusCode.UNAUTHENTICATED
+            assert status_of_call(channel)[0] is grpc.StatusCode.UNAUTHENTICATED
 
 
 def key_pin(pair):
@@ -191,28 +196,30 @@ def key_pin(pair):
 
 
 def test_resumed_session_of_an_expired_certificate(world):
-    """The ticket holds the certificate: gRPC lets it in again, and we do not.
+    """A ticket resumes the session of an expired certificate, but calls are denied.
 
-    Without a ticket the handshake is refused, which tells the two apart.
+    Without the ticket the handshake itself fails, which shows that the session was
+    resumed.
     """
     world.enforce(rules("allow", "named"), {"named": {"common_name": "brief"}})
     brief = certificate("brief", issuer=world.ca, end=soon())
     cached = ("grpc.ssl_session_cache", session_cache.ssl_session_cache_lru(1))
     with world.channel("grpc-mutual", brief, cached) as channel:
-        assert told(channel) == OK
-        eventually(lambda: told(channel) == EXPIRED)
+        assert status_of_call(channel) == OK
+        eventually(lambda: status_of_call(channel) == EXPIRED)
 
     def is_refused():
         with world.channel("grpc-mutual", brief) as channel:
-            return told(channel)[0] is grpc.StatusCode.UNAVAILABLE
+            return status_of_call(channel)[0] is grpc.StatusCode.UNAVAILABLE
 
-    eventually(is_refused)  # gRPC's clock is behind ours, by a tick of the kernel's
+    # gRPC's clock is behind Python's by up to one tick of the kernel.
+    eventually(is_refused)
     with world.channel("grpc-mutual", brief, cached) as channel:
-        assert told(channel) == EXPIRED
+        assert status_of_call(channel) == EXPIRED
 
 
 def test_rules_change_on_an_open_connection(world):
-    """A connection that was open before is judged by the rules of now."""
+    """Calls on a connection that is already open are decided by the new rules."""
     stack, ask = statuses(world, "billing", VERIFYING)
     with stack:
         world.enforce(rules("allow", "verified"))
@@ -226,7 +233,7 @@ def test_rules_change_on_an_open_connection(world):
 
 
 def test_client_ca_changes_on_an_open_connection(world):
-    """Whose CA is gone is nobody any more."""
+    """A client whose CA was removed is no longer authenticated."""
     stack, ask = statuses(world, "billing", VERIFYING)
     with stack:
         world.enforce(rules("allow", "verified"))
@@ -250,7 +257,7 @@ def test_client_ca_changes_on_an_open_connection(world):
     ids=lambda param: f"{param[0]}{'-interceptors' * param[1]}",
 )
 def open_world(request, tmp_path_factory):
-    """A server, with and without interceptors of the user's."""
+    """A server, with and without user interceptors."""
     runtime, intercepts = request.param
     _, _, interceptor = RUNTIMES[runtime]
     with serve(
@@ -264,28 +271,31 @@ def open_world(request, tmp_path_factory):
 
 
 class TestSilence:
-    """Unary calls that were let in, and whose message comes later."""
+    """Unary calls that were allowed and whose message arrives later."""
 
     @pytest.fixture
     def decided(self, monkeypatch):
-        """The methods that an authorizer has decided, when it is asked again."""
+        """A queue of the methods that authorizers have decided.
+
+        No decision counts as fresh, so that a late message leads to a second one.
+        """
         monkeypatch.setattr(authorizer, "FRESH", 0)
         methods = SimpleQueue()
         authorize = Authorizer.authorize
 
-        def admit_and_tell(self, context, method, **options):
+        def authorize_and_record(self, context, method, **options):
             answer = authorize(self, context, method, **options)
             methods.put(method)
             return answer
 
-        monkeypatch.setattr(Authorizer, "authorize", admit_and_tell)
+        monkeypatch.setattr(Authorizer, "authorize", authorize_and_record)
         return methods
 
     @pytest.mark.parametrize("listener", ["grpc-mutual", "mutual", "lenient-ca"])
     @pytest.mark.parametrize("kind", ["unary", "response stream"])
     @pytest.mark.parametrize("effect", ["allow", "deny"])
     def test_admission_does_not_keep(self, open_world, decided, listener, kind, effect):
-        """A call that waited for its message is judged again, by what holds then."""
+        """A call that waited for its message is decided again, by the rules of then."""
         open_world.enforce(rules("allow", "verified"))
         with open_world.channel(listener, "billing") as channel:
             call = Silent(channel, KINDS[kind])
@@ -304,11 +314,11 @@ class TestSilence:
             assert len(names) == 1
 
     @pytest.mark.parametrize("listener", ["grpc-mutual", "mutual"])
-    def test_call_is_judged_once(self, open_world, decided, monkeypatch, listener):
-        """A message that comes with its call costs no second decision."""
+    def test_call_is_decided_once(self, open_world, decided, monkeypatch, listener):
+        """A message that arrives with its call causes no second decision."""
         monkeypatch.setattr(authorizer, "FRESH", PATIENCE)
         open_world.enforce(rules("allow", "verified"))
         with open_world.channel(listener, "billing") as channel:
-            assert told(channel) == OK
+            assert status_of_call(channel) == OK
         assert decided.get(timeout=PATIENCE) == METHOD
         assert decided.empty()

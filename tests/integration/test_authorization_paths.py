@@ -1,4 +1,4 @@
-"""Paths and headers that no client would send, in HTTP/2 by hand."""
+"""Paths and headers that no gRPC client would send, sent over raw HTTP/2."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ SERVED = Answer(grpc.StatusCode.OK)
 
 PATH = KINDS["unary"].encode()
 
-#: gRPC refuses long headers at random, unless it is told how long they may be.
+#: Without these limits gRPC refuses long headers at random.
 LONG = {"grpc.max_metadata_size": 400_000, "grpc.absolute_max_metadata_size": 400_000}
 
-#: What a call ends with that is not served: gRPC itself may refuse it.
+#: Status codes of a call that is not served: grpcsecure or gRPC itself refuses it.
 REFUSED = {UNKNOWN.code, grpc.StatusCode.INTERNAL, None}
 
 
 @pytest.fixture(scope="module", params=RUNTIMES)
 def runtime(request):
-    """What runs the methods."""
+    """The runtime of the server, and the kind of its methods."""
     return request.param
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["", "interceptors"])
 def world(request, runtime, tmp_path_factory):
-    """A server in plaintext."""
+    """A plaintext server."""
     with serve(
         tmp_path_factory.mktemp("world"),
         authority("test CA"),
@@ -42,14 +42,14 @@ def world(request, runtime, tmp_path_factory):
 
 
 def rules(effect, *methods, **options):
-    """Return one rule for anyone; the default is the contrary."""
+    """Return an `authorization` block with one rule for anyone; its default differs."""
     return {
         "default": "deny" if effect == "allow" else "allow",
         "rules": {"it": {effect: ["anyone"], "methods": [*methods], **options}},
     }
 
 
-#: Paths that are not the one of a method, though somebody may take them for one.
+#: Paths that resemble the path of a method but are not equal to it.
 PATHS = {
     "without a slash": PATH[1:],
     "star": b"*",
@@ -70,7 +70,7 @@ PATHS = {
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 def test_path_is_taken_as_it_is(world, path):
-    """No rule for the method is one for a path that resembles it."""
+    """Rules for a method do not apply to a path that only resembles its path."""
     world.enforce(rules("allow", PATH.decode(), f"{GREETER}/*", "*"))
     entered()
     assert raw_call(world.server.addresses["plain"], path) == UNKNOWN
@@ -82,8 +82,8 @@ def test_path_is_taken_as_it_is(world, path):
     assert raw_call(world.server.addresses["plain"], path) == UNKNOWN
 
 
-def test_path_that_is_none(world):
-    """Without a path, or with an empty one, nothing is served."""
+def test_missing_or_empty_path(world):
+    """A call without a path, or with an empty one, is not served."""
     world.enforce(rules("allow", "*"))
     entered()
     address = world.server.addresses["plain"]
@@ -94,8 +94,8 @@ def test_path_that_is_none(world):
 
 
 @pytest.mark.parametrize("runtime", ["threads", "asyncio"], scope="function")
-def test_path_that_is_no_text(runtime, tmp_path):
-    """Bytes that are not UTF-8 are the path of no method, and the server goes on."""
+def test_path_that_is_not_utf8(runtime, tmp_path):
+    """A path that is not UTF-8 is treated as an unknown method; the server goes on."""
     ca = authority("test CA")
     with serve(tmp_path, ca, runtime, on=listeners("plain")) as world:
         address = world.server.addresses["plain"]
@@ -107,7 +107,7 @@ def test_path_that_is_no_text(runtime, tmp_path):
         assert raw_call(address, PATH) == SERVED
 
 
-#: Values of a header that are not `prod`, though somebody may take them for it.
+#: Header values that resemble `prod` but are not equal to it.
 VALUES = {
     "NUL after": b"prod\0",
     "NUL before": b"\0prod",
@@ -126,13 +126,13 @@ VALUES = {
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 def test_value_is_taken_as_it_is(world, value):
-    """A header that resembles what a rule asks for meets no condition."""
+    """A header value that only resembles the required one meets no condition."""
     address = world.server.addresses["plain"]
     world.enforce(rules("allow", "*", metadata={"x-env": ["prod"]}))
     entered()
     assert raw_call(address, PATH, (b"x-env", value)).code in REFUSED
     assert entered() == []
-    # Together with the right one it does not open either.
+    # Sent together with the required value it does not allow the call either.
     both = raw_call(address, PATH, (b"x-env", b"prod"), (b"x-env", value))
     assert both.code in REFUSED
     assert entered() == []
@@ -141,7 +141,7 @@ def test_value_is_taken_as_it_is(world, value):
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 def test_more_values_do_not_escape_a_deny_rule(world, value):
-    """Whatever is sent along, the one value that denies does."""
+    """A value that a deny rule matches denies, whatever other values are sent."""
     address = world.server.addresses["plain"]
     world.enforce(rules("deny", "*", metadata={"x-env": ["prod"]}))
     entered()
@@ -152,7 +152,7 @@ def test_more_values_do_not_escape_a_deny_rule(world, value):
 
 
 def test_upper_case_key_opens_nothing(world):
-    """HTTP/2 has none: gRPC drops it, and ends the call."""
+    """HTTP/2 forbids upper-case header names: gRPC drops them and ends the call."""
     address = world.server.addresses["plain"]
     world.enforce(rules("allow", "*", metadata={"x-env": ["prod"]}))
     entered()

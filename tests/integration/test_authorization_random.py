@@ -1,4 +1,4 @@
-"""What a server answers is what the rules say, whatever the rules are."""
+"""A running server decides as the policy does, for random rules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from grpcsecure import AnonymousPeer, ClaimedPeer, VerifiedPeer
 from grpcsecure.policy.rule_index import Call
 from grpcsecure.tls.certificate import parse_certificate
 
-#: Listeners, and whether clients are verified there.
+#: Listeners, and whether they verify clients; None for plaintext.
 LISTENERS = {
     "grpc-mutual": True,
     "lenient": False,
@@ -66,13 +66,13 @@ SENT = (
 
 
 def some(items, most=3):
-    """Return a strategy for a list of a few of these."""
+    """Return a strategy for lists of one to `most` of these items."""
     return st.lists(st.sampled_from(items), min_size=1, max_size=most, unique=True)
 
 
 @st.composite
 def rules(draw):
-    """Return one rule."""
+    """Generate one rule."""
     effect = draw(st.sampled_from(["allow", "deny"]))
     rule = {effect: draw(some(IDENTITIES)), "methods": draw(some(PATTERNS))}
     if draw(st.booleans()):
@@ -94,7 +94,7 @@ AUTHORIZATIONS = st.builds(
     st.lists(rules(), min_size=1, max_size=5),
 )
 
-#: Those that a handshake lets in.
+#: Listeners and clients whose handshake succeeds.
 CALLERS = [
     (listener, client)
     for listener in LISTENERS
@@ -115,7 +115,7 @@ CALLS = st.lists(
 
 
 def peer_of(listener, client, pair):
-    """Return the peer that a client is at a listener."""
+    """Return the peer that the policy gets for a client of a listener."""
     where = {"listener": listener, "address": ""}
     if pair is None or LISTENERS[listener] is None:
         return AnonymousPeer(**where)
@@ -126,7 +126,7 @@ def peer_of(listener, client, pair):
 
 
 def expected(policy, peer, method, listener, metadata):
-    """Return the status that the rules have for a call."""
+    """Return the status code that follows from the policy's decision on a call."""
     exists = method in KINDS.values()
     call = Call(method, listener, metadata, exists)
     decision = policy.decide(policy.identify(peer, in_force=True), call)
@@ -139,7 +139,7 @@ def expected(policy, peer, method, listener, metadata):
 
 @pytest.fixture(scope="module", params=RUNTIMES)
 def world(request, tmp_path_factory):
-    """A server; one of them has no interceptors."""
+    """A server of each runtime; the plain asyncio one has no interceptors."""
     interceptors = [] if request.param == "asyncio" else [RUNTIMES[request.param][2]()]
     with serve(
         tmp_path_factory.mktemp("world"),
@@ -162,8 +162,8 @@ def channels(world):
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(authorization=AUTHORIZATIONS, calls=CALLS)
-def test_server_answers_what_the_rules_say(world, channels, authorization, calls):
-    """Random rules, callers and calls: one decision, in the policy and on the wire."""
+def test_server_decides_as_the_policy(world, channels, authorization, calls):
+    """For random rules, callers and calls the server's status is the policy's."""
     snapshot = world.enforce(
         authorization,
         {

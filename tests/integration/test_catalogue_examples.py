@@ -1,4 +1,4 @@
-"""Every example in the catalogue of findings does what the catalogue says."""
+"""Each example in the catalogue of findings causes or avoids its finding."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ EXAMPLES = [kind for kind in CATALOG.values() if kind.bad or kind.good]
 def test_bad_example_has_the_finding_and_good_one_has_not(
     kind, folder, monkeypatch, examples_importable
 ):
-    """A bad example gives its own finding and no other new one; a good one, not it."""
+    """A bad example causes its finding and no other new one; a good one avoids it."""
     monkeypatch.chdir(folder)
     usual = codes(folder, "")
     assert codes(folder, kind.bad) - usual - {kind.code} == set()

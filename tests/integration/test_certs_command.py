@@ -1,4 +1,4 @@
-"""`grpcsecure certs dev`: what it writes, what it prints, and how it refuses."""
+"""`grpcsecure certs dev`: the files it writes, its output, and its errors."""
 
 from __future__ import annotations
 
@@ -41,8 +41,11 @@ def names(folder):
     return {path.name for path in folder.iterdir() if path.is_file()}
 
 
-def test_files_are_written_and_told_of(run, tmp_path):
-    """The folder is made; keys are 0600; stdout is for pasting, stderr for reading."""
+def test_files_are_written_and_reported(run, tmp_path):
+    """The folder is created, keys have mode 0600, and stderr has one line about it.
+
+    Stdout has the part that users paste into their config.
+    """
     code, out, err = run("certs")
     assert code == ExitCode.OK
     assert names(tmp_path / "certs") == FILES
@@ -58,7 +61,7 @@ def test_files_are_written_and_told_of(run, tmp_path):
     "folder", ["certs", "my certs", "100%", "$HOME: x", 'a"b', "-x"]
 )
 def test_printed_config_works_as_pasted(run, tmp_path, folder):
-    """Whatever the folder is called, the lines are YAML that leads to the files."""
+    """For any folder name the printed lines are YAML with the paths of the files."""
     code, out, _ = run("--", folder)
     assert code == ExitCode.OK
     lines = out.partition("\n\n")[0]
@@ -78,7 +81,7 @@ def commands(out):
 
 
 def test_printed_command_names_existing_files(run, tmp_path):
-    """Each client has its own command, whose files are there."""
+    """A command is printed for each client, with paths of files that exist."""
     _, out, _ = run("my certs", "--client", "dns:a.test", "--client", "email:b@c.test")
     first, second = commands(out)
     assert first[first.index("-cert") + 1] == "my certs/client.pem"
@@ -100,8 +103,11 @@ def test_printed_command_names_existing_files(run, tmp_path):
         (["api.test"], ["-authority", "api.test", "127.0.0.1:8443"], "127.0.0.1:8443"),
     ],
 )
-def test_printed_command_dials_a_name_that_leads_here(run, servers, target, address):
-    """A name that resolves nowhere is expected, not dialled; the config listens."""
+def test_printed_command_dials_a_loopback_address(run, servers, target, address):
+    """A server name that does not resolve is passed as `-authority`, not dialled.
+
+    The printed config listens on the address that is dialled.
+    """
     _, out, _ = run("certs", *(part for name in servers for part in ("--server", name)))
     (command,) = commands(out)
     assert command[-1 - len(target) : -1] == target
@@ -118,7 +124,7 @@ def test_broken_specimens_come_in_a_folder_of_their_own(run, tmp_path):
 
 
 def test_nothing_is_overwritten_without_force(run, tmp_path):
-    """A second run changes nothing and says what to do; with --force it replaces."""
+    """A second run changes nothing and suggests --force, which replaces the files."""
     run("certs")
     before = (tmp_path / "certs/server.pem").read_bytes()
     code, out, err = run("certs")
@@ -145,7 +151,7 @@ def test_nothing_is_overwritten_without_force(run, tmp_path):
     ],
 )
 def test_bad_argument_is_one_line_and_writes_nothing(run, tmp_path, arguments, words):
-    """The reader learns which argument and what was expected."""
+    """The message names the argument and the expected form."""
     code, out, err = run("certs", *arguments)
     assert code == ExitCode.CANNOT
     assert out == ""
@@ -155,7 +161,7 @@ def test_bad_argument_is_one_line_and_writes_nothing(run, tmp_path, arguments, w
 
 
 def test_folder_that_cannot_be_made_is_one_line(run, tmp_path):
-    """The system's own words say why, and that nothing was changed."""
+    """The message names the folder and has the operating system's reason."""
     (tmp_path / "file").touch()
     code, _, err = run("file/certs")
     assert code == ExitCode.CANNOT
@@ -164,7 +170,7 @@ def test_folder_that_cannot_be_made_is_one_line(run, tmp_path):
 
 
 def test_quiet_leaves_the_result(tmp_path):
-    """`-q` drops the narration only; the module runs as a command."""
+    """`-q` silences stderr, not stdout; `python -m grpcsecure` runs the command."""
     done = subprocess.run(
         [sys.executable, "-m", "grpcsecure", "-q", "certs", "dev", tmp_path / "c"],
         capture_output=True,
@@ -176,13 +182,13 @@ def test_quiet_leaves_the_result(tmp_path):
 
 
 def test_no_key_is_printed(run, tmp_path):
-    """Keys are in their files and nowhere else."""
+    """Private keys go to their files and never to stdout or stderr."""
     _, out, err = run("certs", "--broken")
     assert not any(line in out + err for line in key_text(tmp_path))
 
 
 def test_help_ends_with_examples_and_exit_codes(run):
-    """What to type, and what a script gets back."""
+    """The help of `certs dev` ends with examples and the list of exit codes."""
     code, out, _ = run("--help")
     assert code == ExitCode.OK
     assert out.index("Options:") < out.index("Examples:") < out.index("Exit codes:")
