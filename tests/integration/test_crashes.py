@@ -1,4 +1,4 @@
-"""Calls that would end grpcio's asyncio server, and what happens when it has ended."""
+"""Calls that crash grpcio's asyncio server, and the restart of a crashed server."""
 
 from __future__ import annotations
 
@@ -24,19 +24,22 @@ from grpcsecure.server.runtime import restarter as renewal
 #: Plaintext, engine grpc, engine bridge.
 LISTENERS = ("plain", "grpc-open", "open")
 
-NO_TEXT = KINDS["unary"].encode() + b"\xff"
+NOT_UTF8 = KINDS["unary"].encode() + b"\xff"
 NOT_FOUND = Answer(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 
 CUT = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
 crashes = pytest.mark.skipif(
-    not lasting._ENDS_BY_PATHS, reason="this grpcio does not end by a path"
+    not lasting._ENDS_BY_PATHS, reason="a path does not crash this grpcio"
 )
 
 
 @pytest.fixture
 def events(monkeypatch):
-    """What the server logs; paths that are no text reach grpcio, and end its server."""
+    """A queue of the server's log records.
+
+    Paths that are not UTF-8 reach grpcio meanwhile and crash its server.
+    """
     monkeypatch.setattr(lasting, "_ENDS_BY_PATHS", False)
     queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
     handler = logging.Handler()
@@ -51,7 +54,7 @@ def events(monkeypatch):
 
 
 def next_event(events, name):
-    """Wait for the event `name`, whatever else is logged."""
+    """Wait for the event `name`, skip other log records, and return its record."""
     while True:
         record = events.get(timeout=PATIENCE)
         if record.msg == name:
@@ -60,20 +63,20 @@ def next_event(events, name):
 
 @contextmanager
 def world_of(folder, ca, *names, **settings):
-    """A server whose calls can be held, on these listeners."""
+    """Run a server on these listeners; its servicer keeps calls open on request."""
     on, gated = listeners(*names), {"servicer": "support.services:GatedAio"}
     with serve(folder, ca, "asyncio", servicer=gated, on=on, **settings) as world:
         yield world
 
 
-def call(world, listener, path=NO_TEXT):
-    """Make one raw call over a connection of its own; return what came of it."""
+def call(world, listener, path=NOT_UTF8):
+    """Make one raw call over a new connection; return its answer."""
     with world.socket(listener) as sock:
         return exchange(sock, path)
 
 
 def answers(world, listener):
-    """Return what `Chat` echoes over a connection of its own."""
+    """Return the echo of `Chat` over a new connection."""
     with world.channel(listener) as channel:
         talk = Conversation(GreeterStub(channel))
         answer = talk("hello")
@@ -82,9 +85,9 @@ def answers(world, listener):
 
 
 def crash(world, events, listener):
-    """Have the server of a listener end, and wait for the next one."""
+    """Crash the server of a listener, and wait until it has been restarted."""
     with suppress(OSError), world.socket(listener) as sock:  # reset counts too
-        assert exchange(sock, NO_TEXT).code in {None, *CUT}
+        assert exchange(sock, NOT_UTF8).code in {None, *CUT}
     crashed = next_event(events, "server.crashed")
     assert crashed.listener == listener
     assert crashed.reason.startswith("UnicodeDecodeError: ")
@@ -92,15 +95,15 @@ def crash(world, events, listener):
 
 
 @pytest.mark.parametrize("listener", LISTENERS)
-def test_path_that_is_no_text_disturbs_nobody(tmp_path, ca, listener):
-    """Such calls get their answer; other calls go on, on new and open connections."""
+def test_path_that_is_not_utf8_disturbs_no_other_call(tmp_path, ca, listener):
+    """Such calls get an answer; calls on new and open connections go on."""
     with (
         world_of(tmp_path, ca, listener, max_concurrent_rpcs=2) as world,
         world.channel(listener) as channel,
     ):
         talk = Conversation(GreeterStub(channel))
         assert talk("hello") == "hello"
-        for path in (NO_TEXT, b"\xfe", b"/\xc3", NO_TEXT):
+        for path in (NOT_UTF8, b"\xfe", b"/\xc3", NOT_UTF8):
             assert call(world, listener, path) == NOT_FOUND
             assert call(world, listener, b"/unknown") == NOT_FOUND
         assert talk("hello") == "hello"
@@ -109,16 +112,16 @@ def test_path_that_is_no_text_disturbs_nobody(tmp_path, ca, listener):
         assert world.server.stop(PATIENCE)
 
 
-def test_path_that_is_no_text_does_not_hold_up_a_drain(tmp_path, ca):
-    """A drain ends as soon as the calls that run have ended."""
+def test_path_that_is_not_utf8_does_not_delay_a_drain(tmp_path, ca):
+    """A drain ends as soon as the calls in flight have ended."""
     with world_of(tmp_path, ca, "plain", shutdown_grace="1h") as world:
         for _ in range(3):
             assert call(world, "plain") == NOT_FOUND
         assert world.server.stop()
 
 
-def test_interceptors_hear_of_such_a_call_if_it_is_admitted(tmp_path, ca):
-    """The user's interceptors are asked for the method, as text, as for any other."""
+def test_interceptors_see_such_a_call_if_it_is_allowed(tmp_path, ca):
+    """User interceptors get the method as text, with replacement characters."""
     on, users = listeners("plain"), [AskedAio()]
     with serve(tmp_path, ca, "asyncio", on=on, interceptors=users) as world:
         assert call(world, "plain") == NOT_FOUND
@@ -131,14 +134,14 @@ def test_interceptors_hear_of_such_a_call_if_it_is_admitted(tmp_path, ca):
 @crashes
 @pytest.mark.parametrize("listener", LISTENERS)
 def test_crashed_server_is_replaced(tmp_path, ca, listener, events):
-    """Its calls are cut; new ones are served at the same address, time and again."""
+    """Calls on it are cut; new calls are served at the same address, repeatedly."""
     with (
         world_of(tmp_path, ca, listener) as world,
         world.channel(listener) as channel,
     ):
         talk = Conversation(GreeterStub(channel))
         assert talk("hello") == "hello"
-        for _ in range(12):  # more than the attempts there are for one restart
+        for _ in range(12):  # more often than one restart makes attempts
             crash(world, events, listener)
             assert answers(world, listener) == "hello"
         code, _ = failure(lambda: talk("hello"))
@@ -149,7 +152,7 @@ def test_crashed_server_is_replaced(tmp_path, ca, listener, events):
 
 @crashes
 def test_crash_of_one_listener_leaves_the_others(tmp_path, ca, events):
-    """Listeners have servers of their own; one that crashes takes no other along."""
+    """Each listener has its own server; the crash of one does not affect the others."""
     with (
         world_of(tmp_path, ca, *LISTENERS) as world,
         world.channel("open") as channel,
@@ -164,7 +167,7 @@ def test_crash_of_one_listener_leaves_the_others(tmp_path, ca, events):
 
 @crashes
 def test_new_server_has_the_material_in_force(tmp_path, ca, events):
-    """A reload before the crash counts after it, and one after it does as well."""
+    """Certificates reloaded before or after the crash are those that are served."""
 
     def renew():
         pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
@@ -190,10 +193,10 @@ def test_new_server_has_the_material_in_force(tmp_path, ca, events):
 @pytest.mark.parametrize("listener", LISTENERS)
 @pytest.mark.parametrize("moment", ["sent", "server.crashed", "server.restarted"])
 def test_drain_works_at_every_moment(tmp_path, ca, listener, moment, events):
-    """Whatever a restart is at, a drain ends it, and nobody listens any more."""
+    """A drain ends a restart at any moment, and nothing listens afterwards."""
     with world_of(tmp_path, ca, listener) as world, world.socket(listener) as sock:
         with suppress(OSError):  # reset
-            exchange(sock, NO_TEXT)
+            exchange(sock, NOT_UTF8)
         if moment != "sent":
             next_event(events, moment)
         world.server.stop(0)
@@ -204,7 +207,7 @@ def test_drain_works_at_every_moment(tmp_path, ca, listener, moment, events):
 
 @crashes
 def test_running_calls_of_a_new_server_are_drained(tmp_path, ca, events):
-    """A drain waits for the calls of the server that is there now."""
+    """A drain waits for the calls in flight on the restarted server."""
     with world_of(tmp_path, ca, "plain") as world:
         crash(world, events, "plain")
         with world.channel("plain") as channel:
@@ -217,8 +220,8 @@ def test_running_calls_of_a_new_server_are_drained(tmp_path, ca, events):
 
 
 @crashes
-def test_address_that_is_gone_is_given_up(tmp_path, ca, events, monkeypatch):
-    """A listener that cannot be served again is told of, to who may stop the server."""
+def test_listener_that_cannot_restart_is_reported(tmp_path, ca, events, monkeypatch):
+    """If a listener's address is gone for good, `on_failure` runs and may stop."""
     monkeypatch.setattr(renewal, "_PAUSES", (0.0, 0.001))
     folder = tmp_path / "s"
     folder.mkdir()
@@ -236,10 +239,10 @@ def test_address_that_is_gone_is_given_up(tmp_path, ca, events, monkeypatch):
             sock.connect(f"{folder}/s.sock")
             shutil.rmtree(folder)
             with suppress(OSError):
-                exchange(sock, NO_TEXT)
-        said = f"listener `plain` cannot listen on unix:{folder}/s.sock: "
+                exchange(sock, NOT_UTF8)
+        reason = f"listener `plain` cannot listen on unix:{folder}/s.sock: "
         gave_up = next_event(events, "server.gave_up")
-        assert gave_up.reason.startswith(said)
+        assert gave_up.reason.startswith(reason)
         assert failed.get(timeout=PATIENCE) == (
             f"listener `plain` cannot be served again: {gave_up.reason}"
         )

@@ -1,4 +1,4 @@
-"""Revocation lists on the wire: from the config to the client's alert."""
+"""Certificate revocation lists (CRLs), from the config to the client's TLS alert."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from grpcsecure.model.listener import Engine
 VERIFYING = ("require_and_verify", "request_and_verify")
 LENIENT = ("require_but_dont_verify", "request_but_dont_verify")
 
-#: What becomes of each client: None, or the alert (with its number in RFC 8446,
-#: section 6) and the reason.
+#: The outcome for each client: None if it is verified, or else the alert (with its
+#: number in RFC 8446, section 6) and the reason.
 OUTCOMES = {
     "good": None,
     "below sound": None,
@@ -37,7 +37,7 @@ OUTCOMES = {
     "stranger": ("unknown ca (48)", "self-signed certificate"),
 }
 
-#: Which certificate of the chain is at fault, where it is not the client's own.
+#: The certificate of the chain that is refused, where it is not the client's own.
 ABOVE = {"below taken back": ("CN=taken back", " (certificate 1 of the chain)")}
 
 
@@ -45,23 +45,24 @@ ABOVE = {"below taken back": ("CN=taken back", " (certificate 1 of the chain)")}
 def _server(tmp_path_factory):
     infrastructure = Infrastructure(tmp_path_factory.mktemp("crl"))
     modes = {mode: mode for mode in (*VERIFYING, *LENIENT)}
-    # One of its own for tests that read the log: grpcio may try more than once.
+    # A separate listener for the tests that read the log: on the others grpcio clients
+    # may try a handshake, and so log it, more than once.
     modes["logged"] = "require_and_verify"
     config = infrastructure.config_of(modes)
     with serving(infrastructure, config) as server:
         yield server
 
 
-def test_bridge_is_taken_for_lists(server):
-    """`engine: auto` takes the bridge, which alone knows revocation lists."""
+def test_auto_engine_chooses_the_bridge(server):
+    """`engine: auto` chooses the bridge, as only that supports CRLs."""
     engines = {each.tls.engine_in_use for each in server.server.config.listeners}
     assert engines == {Engine.BRIDGE}
 
 
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 @pytest.mark.parametrize("name", OUTCOMES)
-def test_verifying_mode_refuses_whom_no_list_vouches_for(server, name, version):
-    """The client gets the fitting alert, and the log has the reason in words."""
+def test_verifying_mode_sends_an_alert(server, name, version):
+    """A refused client gets the fitting alert; the log has a readable reason."""
     outcome = OUTCOMES[name]
     alert = server.shake_hands("logged", name, version)
     assert alert == (outcome and outcome[0])
@@ -76,16 +77,16 @@ def test_verifying_mode_refuses_whom_no_list_vouches_for(server, name, version):
 
 @pytest.mark.parametrize("mode", VERIFYING)
 @pytest.mark.parametrize("name", OUTCOMES)
-def test_verifying_mode_serves_whom_its_list_vouches_for(server, name, mode):
-    """A call succeeds exactly for those who are verified."""
+def test_verifying_mode_serves_verified_clients_only(server, name, mode):
+    """A call succeeds exactly for the clients that are verified."""
     expected = "verified: None" if OUTCOMES[name] is None else None
     assert server.ask(mode, name) == expected
 
 
 @pytest.mark.parametrize("mode", LENIENT)
 @pytest.mark.parametrize("name", OUTCOMES)
-def test_other_modes_serve_everybody_and_say_why_not(server, name, mode):
-    """Where certificates are not verified, the peer is claimed, with the reason."""
+def test_other_modes_serve_every_client(server, name, mode):
+    """In the modes that do not verify, a bad client is a claimed peer with a reason."""
     outcome = OUTCOMES[name]
     expected = "verified: None" if outcome is None else f"claimed: {outcome[1]}"
     assert server.ask(mode, name) == expected
@@ -93,13 +94,13 @@ def test_other_modes_serve_everybody_and_say_why_not(server, name, mode):
 
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 @pytest.mark.parametrize("mode", LENIENT)
-def test_other_modes_let_the_revoked_in(server, mode, version):
-    """In both versions of TLS, the handshake of a revoked client succeeds."""
+def test_other_modes_accept_a_revoked_client(server, mode, version):
+    """The handshake of a revoked client succeeds, in TLS 1.2 and 1.3."""
     assert server.shake_hands(mode, "revoked", version) is None
 
 
-def test_findings_foresee_who_is_refused(server):
-    """What `validate` warns of is what happens: no list, late, early, unknown CA."""
+def test_findings_predict_refusals(server):
+    """Findings name each issuer whose CRL is missing, expired, early or unusable."""
     found = {
         (finding.code, issuer)
         for finding in server.server.report.findings
@@ -113,8 +114,8 @@ def test_findings_foresee_who_is_refused(server):
     }
 
 
-def test_list_is_counted_in_the_material(server):
-    """Several lists of a file are several, PEM and DER alike."""
+def test_material_has_every_crl(server):
+    """All CRLs of all files are loaded, PEM and DER, several per file too."""
     for held in server.server.materials.values():
         issuers = [crl.issuer for crl in held.revocation_lists]
         assert issuers == [
@@ -124,8 +125,8 @@ def test_list_is_counted_in_the_material(server):
         assert len(held.crls) == len(issuers)
 
 
-def test_banner_says_when_the_next_list_is_due(server):
-    """Whoever starts the server sees how long its lists hold."""
+def test_banner_shows_when_the_next_list_is_due(server):
+    """The start banner shows when the first of the CRLs expires."""
     fields = banner_fields(server.server, elapsed=0)
     lines = list(render_banner(server.server, fields, now=NOW))
     due = f"{PAST.not_after:%Y-%m-%d %H:%M} UTC"
@@ -133,8 +134,8 @@ def test_banner_says_when_the_next_list_is_due(server):
     assert [line.strip() for line in lines].count(shown) == 5
 
 
-def test_server_does_not_start_with_a_list_that_is_none(tmp_path):
-    """A file that holds no list is an error before anything listens."""
+def test_server_does_not_start_with_a_file_that_has_no_crl(tmp_path):
+    """A CRL file without a CRL is an error before anything listens."""
     infrastructure = Infrastructure(tmp_path)
     config = infrastructure.config("require_and_verify")
     infrastructure.write("sound.crl", infrastructure.root_pem)
@@ -142,7 +143,7 @@ def test_server_does_not_start_with_a_list_that_is_none(tmp_path):
         grpcsecure.load(config)
 
 
-#: The server's, in tests that make their own material.
+#: CA and certificate of the server, for tests that do not use `Infrastructure`.
 CA = authority("server CA")
 PAIR = certificate("localhost", issuer=CA, names=[DNSName("localhost")])
 
@@ -158,7 +159,7 @@ def reason_for(client, *, client_ca, crls):
 
 @pytest.mark.parametrize("is_revoked", [False, True])
 def test_list_above_a_client_ca_only_revokes(is_revoked):
-    """The list of a client CA's own, unknown issuer counts only if that CA is on it."""
+    """A CRL of the unknown issuer of a client CA matters only if it revokes that CA."""
     parent = authority("parent")
     anchor = authority("anchor", issuer=parent)
     above = revocation_list(parent, *([anchor] if is_revoked else []))
@@ -178,7 +179,7 @@ def test_list_above_a_client_ca_only_revokes(is_revoked):
     ],
 )
 def test_list_for_clients_only_is_enough_for_clients(limit, reason):
-    """A list that is not for CAs says all there is to say about a root's clients."""
+    """A CRL limited to user certificates suffices for the clients of a root CA."""
     credential = make_authority("root", now=NOW, days=30)
     root = Pair(certificate=credential.certificate, key=credential.key)
     crl = crl_with(credential, (scope(**{limit: True}), True))
@@ -187,8 +188,8 @@ def test_list_for_clients_only_is_enough_for_clients(limit, reason):
     assert (found and found.lower()) == (reason and reason.lower())
 
 
-def test_server_starts_with_as_much_as_validate_allows(tmp_path):
-    """Eight listeners, each with a list of almost 4 MiB, work."""
+def test_server_starts_with_the_largest_crls_that_validate_allows(tmp_path):
+    """Eight listeners with a CRL of almost 4 MiB each work."""
     infrastructure = Infrastructure(tmp_path)
     infrastructure.write("large.crl", large_crl(infrastructure.root, 3_900_000))
     infrastructure.crls = ("large",)
@@ -198,8 +199,8 @@ def test_server_starts_with_as_much_as_validate_allows(tmp_path):
             assert server.ask(listener, "good") == "verified: None"
 
 
-def test_list_without_a_next_one_is_in_force(tmp_path):
-    """What `validate` takes for current is current in a handshake."""
+def test_crl_without_next_update_is_in_force(tmp_path):
+    """A CRL without `nextUpdate` is current in handshakes, as in `validate`."""
     infrastructure = Infrastructure(tmp_path)
     infrastructure.write("endless.crl", endless_crl(infrastructure.root))
     infrastructure.crls = ("endless",)

@@ -1,4 +1,4 @@
-"""How `grpcsecure serve` ends: draining on a signal, cutting on the second."""
+"""How `grpcsecure serve` stops: a signal starts a drain, a second one cuts calls."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def test_running_calls_finish_and_new_ones_are_refused(runtime, number, tmp_path
 
 @pytest.mark.parametrize("runtime", ["threads", "asyncio"])
 def test_deadline_cuts_with_exit_4(runtime, tmp_path):
-    """Calls that take longer than `shutdown_grace` are cut, and the exit code says so.
+    """Calls that run longer than `shutdown_grace` are cut, and the exit code is 4.
 
-    The handler is stuck for good: it does not keep the process alive.
+    The handler never returns, which must not keep the process alive.
     """
     config = write_config(
         tmp_path / "server.yaml", GATED[runtime], shutdown_grace="1ms"
@@ -69,7 +69,7 @@ def test_deadline_cuts_with_exit_4(runtime, tmp_path):
 
 @pytest.mark.parametrize("runtime", ["threads", "asyncio"])
 def test_second_signal_cuts_with_exit_4(runtime, tmp_path):
-    """Whoever does not want to wait for the grace sends the signal again."""
+    """A second signal cuts the calls at once, without waiting for the grace period."""
     config = write_config(tmp_path / "server.yaml", GATED[runtime], shutdown_grace="1h")
     with (
         serving(config) as server,
@@ -89,7 +89,7 @@ def test_second_signal_cuts_with_exit_4(runtime, tmp_path):
 @pytest.mark.parametrize("runtime", ["threads", "asyncio"])
 @pytest.mark.parametrize("ends_by", ["grace is over", "second signal"])
 def test_method_that_outlives_its_call_is_cut_like_a_call(runtime, ends_by, tmp_path):
-    """Nobody waits for its answer any more, and it never returns: `serve` ends."""
+    """A method that never returns, of a call cancelled long ago, is cut too."""
     patient = ends_by == "second signal"
     config = write_config(
         tmp_path / "server.yaml",
@@ -116,7 +116,7 @@ def test_method_that_outlives_its_call_is_cut_like_a_call(runtime, ends_by, tmp_
 
 
 def test_no_grace_at_all_is_exit_0_when_idle(tmp_path):
-    """Nothing is cut where nothing runs, however short the grace."""
+    """An idle server with a grace period of 0 has nothing to cut and exits with 0."""
     config = write_config(
         tmp_path / "server.yaml", GATED["threads"], shutdown_grace="0s"
     )
@@ -126,7 +126,7 @@ def test_no_grace_at_all_is_exit_0_when_idle(tmp_path):
 
 
 def test_as_pid_1(tmp_path):
-    """As the first process of a container, where no signal has a default, it drains."""
+    """As process 1 of a container, where signals have no default action, it drains."""
     config = write_config(tmp_path / "server.yaml", GATED["threads"])
     with serving(config, prefix=pid_1()) as server:
         os.kill(server.child, signal.SIGTERM)
@@ -136,7 +136,7 @@ def test_as_pid_1(tmp_path):
 
 
 def test_as_pid_1_while_a_module_is_imported(tmp_path):
-    """Nobody has to wait until the user's modules are there to be told to end."""
+    """A signal ends `serve` also while the user's modules are being imported."""
     (tmp_path / "slow.py").write_text("import support.services as s\ns.Hangs()\n")
     config = write_config(tmp_path / "server.yaml", "slow:Slow")
     with starting(config, prefix=pid_1(), PYTHONPATH=str(tmp_path)) as server:
@@ -149,10 +149,10 @@ def test_as_pid_1_while_a_module_is_imported(tmp_path):
 @pytest.mark.skipif(
     not hasattr(ctypes.CDLL(None), "tgkill"), reason="needs the tgkill of glibc 2.30"
 )
-def test_signal_that_another_thread_gets(tmp_path):
-    """The kernel may interrupt any thread: the one that waits hears it all the same.
+def test_signal_delivered_to_another_thread(tmp_path):
+    """A signal that the kernel delivers to another thread wakes the main thread.
 
-    So it does when the signal comes just before it begins to wait.
+    That also covers a signal that arrives just before the main thread begins to wait.
     """
     config = write_config(tmp_path / "server.yaml", GATED["threads"])
     with serving(config) as server:

@@ -1,4 +1,4 @@
-"""Draining over TLS: both engines, both runtimes, and a reload under way."""
+"""Draining over TLS, with both engines and both runtimes, also during a reload."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CUT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 @pytest.fixture(name="site", params=["grpc", "bridge"])
 def _site(request, runtime, tmp_path):
-    """A site whose servicer can be held."""
+    """A site whose servicer keeps calls open on request."""
     return Site(tmp_path, request.param, runtime=runtime, servicer=GATED[runtime])
 
 
@@ -45,7 +45,10 @@ def _runtime(request):
 
 
 def test_drain(site):
-    """Health says so first; calls that run finish, new ones get UNAVAILABLE; exit 0."""
+    """A drain lets calls in flight finish and refuses new ones; the exit code is 0.
+
+    Before that, health watches get NOT_SERVING and end.
+    """
     own = client("dns:ada.test", site.ca)
     gone = threading.Event()
     with serving(site.path) as server:
@@ -62,7 +65,7 @@ def test_drain(site):
             assert talk("entered") == "entered"
             server.signal()
             assert next(watch).status == HealthCheckResponse.NOT_SERVING
-            # Its last word, so that no watcher holds up the drain.
+            # The watch ends, so that no watcher delays the drain.
             assert list(watch) == []
             assert gone.wait(PATIENCE)
             # On a new connection, and on the one that is still in use.
@@ -77,8 +80,8 @@ def test_drain(site):
             assert "bridge.died" not in server.stderr
 
 
-def test_path_belongs_to_the_next_server_once_it_drains(site):
-    """What binds the unix socket's path meanwhile keeps it when the old one ends."""
+def test_draining_server_leaves_its_socket_path_to_the_next(site):
+    """A server that binds a draining server's unix path keeps it when that one ends."""
     path = socket_path(site.folder)
     site.config["listeners"]["public"]["address"] = f"unix:{path}"
     site.write()
@@ -108,7 +111,7 @@ def test_path_belongs_to_the_next_server_once_it_drains(site):
 
 
 def test_longest_durations(site):
-    """With every duration as long as can be, a server serves and drains."""
+    """With every duration at its maximum a server serves and drains."""
     longest = "366d"
     server = site.config["server"]
     server["shutdown_grace"] = server["switch_interval"] = longest
@@ -131,7 +134,7 @@ def test_longest_durations(site):
 
 @pytest.mark.parametrize("how", ["grace", "second signal"])
 def test_long_streams_are_cut(how, site):
-    """After the grace, or at the second signal, with exit 4."""
+    """Streams are cut after the grace period or at a second signal; exit code 4."""
     grace = {"grace": "1s", "second signal": "1h"}[how]
     site.config["server"]["shutdown_grace"] = grace
     site.write()
@@ -155,10 +158,10 @@ def test_long_streams_are_cut(how, site):
 
 
 class TestWithReloads:
-    """Signals that come while files change."""
+    """Stop signals that arrive while files change."""
 
     def test_drain_during_a_reload(self, site):
-        """Whatever a reload is doing, it neither holds up the end nor spoils it."""
+        """A reload in progress neither delays a drain nor makes it fail."""
         own = client("dns:ada.test", site.ca)
         with serving(site.path) as server:
             with channel(site, server.addresses["public"], own) as greeter:
@@ -174,7 +177,7 @@ class TestWithReloads:
             assert "Traceback" not in server.stderr
 
     def test_drain_while_half_a_pair_is_waited_for(self, site):
-        """A reload that waits for the other half is given up."""
+        """A drain cancels a reload that waits for the other file of a key pair."""
         with serving(site.path) as server:
             site.put("server.key", site.new_pair().key_pem.decode())
             server.signal(signal.SIGHUP)
@@ -183,7 +186,7 @@ class TestWithReloads:
             assert "reload.applied" not in server.stderr
 
     def test_reload_while_draining(self, site):
-        """Once it drains, files are let be; calls that run are not disturbed."""
+        """A draining server does not reload; its calls in flight go on."""
         own = client("dns:ada.test", site.ca)
         gone = threading.Event()
         with serving(site.path) as server:
@@ -203,8 +206,8 @@ class TestWithReloads:
             assert server.wait() == 0
             assert "reload." not in server.stderr
 
-    def test_hangup_before_it_is_ready_is_no_harm(self, site):
-        """A storm of SIGHUPs is one reload after the other, and no crash."""
+    def test_many_hangups_do_no_harm(self, site):
+        """A burst of SIGHUPs leads to one reload after the other and no crash."""
         own = client("dns:ada.test", site.ca)
         with serving(site.path) as server:
             for _ in range(50):
@@ -220,7 +223,7 @@ class TestWithReloads:
 
 
 def test_as_pid_1(site):
-    """As a container's first process it reloads, drains and takes its bridge along."""
+    """As process 1 of a container it reloads, drains and ends its bridge process."""
     own = client("dns:ada.test", site.ca)
     with serving(site.path, prefix=pid_1()) as server:
         with channel(site, server.addresses["public"], own) as greeter:
@@ -238,7 +241,7 @@ def test_as_pid_1(site):
 
 
 def test_bridge_that_dies_while_draining(runtime, tmp_path):
-    """Its connections are lost, the server ends all the same."""
+    """The bridge's connections are lost; the server ends the drain all the same."""
     site = Site(tmp_path, "bridge", runtime=runtime, servicer=GATED[runtime])
     own = client("dns:ada.test", site.ca)
     gone = threading.Event()

@@ -1,4 +1,4 @@
-"""The server as a library: `load`, `with`, `async with`, and what they raise."""
+"""The server as a library: `load`, `with`, `async with`, and their exceptions."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _NUMBERS = itertools.count()
 
 @pytest.fixture(autouse=True)
 def _own_import_state(monkeypatch, tmp_path):
-    """Run in the test's folder, with import paths that are put back."""
+    """Run the test in its own folder, and restore `sys.path` afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
 
 
 @pytest.fixture(name="served")
 def _served(tmp_path):
-    """Write a module of the user's, and load a config that serves `name` of it."""
+    """A function that writes a user module and loads a config that serves `name`."""
 
     def load(text, name, *, entry=None, **server):
         module = f"embedded_{next(_NUMBERS)}"
@@ -60,10 +60,10 @@ def greet(server, listener="public"):
 
 
 class TestLoad:
-    """`load` checks as `validate` does, and starts nothing."""
+    """`load` checks the config as `validate` does, and starts nothing."""
 
     def test_errors_carry_their_report(self, tmp_path):
-        """A bad config raises, with all findings as data."""
+        """A bad config raises ConfigError, which has all findings as data."""
         path = tmp_path / "server.yaml"
         path.write_text("version: 1\nservces: []\n")
         with pytest.raises(grpcsecure.ConfigError, match=r"\[GS102\]") as caught:
@@ -71,12 +71,12 @@ class TestLoad:
         assert "GS102" in {finding.code for finding in caught.value.report.findings}
 
     def test_unreadable_file_is_an_error_of_its_own(self, tmp_path):
-        """A file that is not there was not checked."""
+        """A missing file raises UnreadableConfigError, as nothing was checked."""
         with pytest.raises(grpcsecure.UnreadableConfigError, match="GS001"):
             grpcsecure.load(tmp_path / "none.yaml")
 
     def test_unknown_profile_names_the_nearest(self, tmp_path):
-        """The caller's mistake is no finding about the file."""
+        """An unknown profile is the caller's error, not a finding about the file."""
         path = write_config(tmp_path / "server.yaml", THREADS)
         config = json.loads(path.read_text())
         path.write_text(json.dumps({**config, "profiles": {"prod": {}}}))
@@ -84,7 +84,7 @@ class TestLoad:
             grpcsecure.load(path, profile="prdo")
 
     def test_profile_and_environment_come_from_the_caller(self, tmp_path):
-        """Variables are looked up where the caller says."""
+        """Variables are looked up in the `environ` that the caller passes."""
         path = write_config(tmp_path / "server.yaml", THREADS)
         config = json.loads(path.read_text())
         profile = {"server": {"shutdown_grace": "${GRACE}"}}
@@ -94,7 +94,7 @@ class TestLoad:
         assert server.report.profile == "small"
 
     def test_warnings_are_in_the_report(self, tmp_path):
-        """A config that is good enough may have findings all the same."""
+        """A config that loads may have warnings; they are in the report."""
         path = write_config(tmp_path / "server.yaml", THREADS, reflection=True)
         server = grpcsecure.load(path)
         codes = sorted(finding.code for finding in server.report.findings)
@@ -103,11 +103,11 @@ class TestLoad:
 
 
 class TestWith:
-    """`with` serves in the background, whatever the runtime."""
+    """`with` serves in the background, in both runtimes."""
 
     @pytest.mark.parametrize("servicer", [THREADS, ASYNCIO])
     def test_serves_while_the_block_runs(self, servicer, tmp_path):
-        """Nobody listens any more when the block is over."""
+        """The server listens inside the block and no longer after it."""
         server = grpcsecure.load(write_config(tmp_path / "server.yaml", servicer))
         interval = sys.getswitchinterval()
         with server:
@@ -129,7 +129,7 @@ class TestWith:
     @pytest.mark.parametrize("servicer", ["Gated", "GatedAio"])
     @pytest.mark.parametrize("ends", [True, False])
     def test_stop_by_two_threads(self, servicer, ends, tmp_path):
-        """Both wait for the running calls, and are told the same of them."""
+        """Both calls of `stop` wait for the calls in flight and return the same."""
         path = write_config(tmp_path / "server.yaml", f"support.services:{servicer}")
         server = grpcsecure.load(path)
         server.start()
@@ -150,7 +150,7 @@ class TestWith:
             assert [stop.result(PATIENCE) for stop in stops] == [ends] * 2
 
     def test_stop_while_the_loop_ends(self, tmp_path, monkeypatch):
-        """A second `stop` does not ask a loop that is gone, or about to be."""
+        """A second `stop` does not submit work to a loop that is closing or closed."""
         server = grpcsecure.load(write_config(tmp_path / "server.yaml", ASYNCIO))
         server.start()
         close, late = server._background._close, []
@@ -159,21 +159,21 @@ class TestWith:
             def close_slowly():
                 close()
                 late.append(pool.submit(server.stop))
-                wait(late, timeout=0.2)  # it has come to the loop, or waits for us
+                wait(late, timeout=0.2)  # it has reached the loop, or waits for it
 
             monkeypatch.setattr(server._background, "_close", close_slowly)
             assert server.stop() is True
             assert late[0].result(PATIENCE) is True
 
     def test_starting_twice_is_an_error(self, tmp_path):
-        """A running server is not started over."""
+        """A running server cannot be started again."""
         server = grpcsecure.load(write_config(tmp_path / "server.yaml", THREADS))
         with server, pytest.raises(grpcsecure.GrpcSecureError, match="already"):
             server.start()
 
     @pytest.mark.parametrize("servicer", [THREADS, ASYNCIO])
     def test_stopped_server_does_not_start_again(self, servicer, tmp_path):
-        """It would serve without an audit; it says what to do instead."""
+        """A restart is refused, as the audit is closed; the error suggests `load`."""
         server = grpcsecure.load(write_config(tmp_path / "server.yaml", servicer))
         with server:
             pass
@@ -183,7 +183,7 @@ class TestWith:
             pytest.fail("it serves")
 
     def test_failed_start_can_be_tried_again(self, tmp_path):
-        """What the failed start bound is free again, also for itself."""
+        """A failed start releases the ports that it had bound, so a retry works."""
         with socket.socket() as other, socket.socket() as probe:
             for each in (other, probe):
                 each.bind(("127.0.0.1", 0))
@@ -202,7 +202,7 @@ class TestWith:
             assert greet(server, "first") == "Hello, Ada! (anonymous on first)"
 
     def test_interceptors_are_called(self, tmp_path):
-        """A caller's own interceptors stand before the servicers."""
+        """Interceptors passed to `load` run before the servicers."""
         methods = []
 
         class Interceptor(grpc.ServerInterceptor):
@@ -217,10 +217,10 @@ class TestWith:
 
 
 class TestAsyncWith:
-    """`async with` serves on the caller's own loop, or in threads beside it."""
+    """`async with` serves on the caller's event loop, or in threads beside it."""
 
     def test_asyncio_servicer_runs_on_the_callers_loop(self, served):
-        """Servicers are created there, too, and may use what the loop has."""
+        """Servicers are created on the caller's loop too, and may use it."""
         server = served(
             """\
             import asyncio
@@ -257,7 +257,7 @@ class TestAsyncWith:
         assert asyncio.run(main()) == "Hello, Ada! (anonymous on public)"
 
     def test_running_call_finishes_when_the_block_ends(self, served):
-        """Leaving the block drains."""
+        """Leaving the block drains: a call in flight finishes."""
         server = served(
             f"""\
             import asyncio
@@ -291,7 +291,7 @@ class TestAsyncWith:
 
     @pytest.mark.parametrize("servicer", [THREADS, ASYNCIO])
     def test_stopped_server_does_not_start_again(self, servicer, tmp_path):
-        """It would serve without an audit; it says what to do instead."""
+        """A restart is refused, as the audit is closed; the error suggests `load`."""
         server = grpcsecure.load(write_config(tmp_path / "server.yaml", servicer))
 
         async def serve():
@@ -306,16 +306,16 @@ class TestAsyncWith:
 
 
 class TestServicers:
-    """All the ways to name a servicer, created and called."""
+    """Each way to name a servicer in a config: it is created, and it is called."""
 
     def test_class_with_arguments(self, served):
-        """`with` goes to the constructor."""
+        """The arguments in `with` are passed to the constructor."""
         entry = {"with": {"greeting": "Ahoy"}}
         with served(GREETER, "Greeter", entry=entry) as server:
             assert greet(server).startswith("Ahoy, Ada!")
 
     def test_instance(self, served):
-        """An object that is there already is served as it is."""
+        """A module attribute that is an instance is served as it is."""
         with served(f"{GREETER}mine = Greeter('Hey')\n", "mine") as server:
             assert greet(server).startswith("Hey, Ada!")
 
@@ -334,7 +334,7 @@ class TestServicers:
             assert greet(server).startswith("Hi1, Ada!")
 
     def test_explicit_register(self, served):
-        """Any object with the methods serves, if its register function is named."""
+        """With `register` given, any object that has the methods can serve."""
         text = """\
             from helloworld.helloworld_pb2 import HelloReply
             class Duck:
@@ -398,7 +398,7 @@ class TestServicers:
 
     @pytest.mark.parametrize("annotation", ["", " -> GreeterServicer", " -> Plain"])
     def test_factory_of_coroutines_is_never_run_in_threads(self, annotation, served):
-        """What a factory returns decides, not what it promises."""
+        """The object that a factory returns decides, not its annotation."""
         text = f"""\
             from helloworld.greeter import Greeter as Plain
             from helloworld.helloworld_pb2_grpc import GreeterServicer
@@ -411,14 +411,14 @@ class TestServicers:
             assert greet(server) == "Hello, Ada! (anonymous on public)"
 
     def test_factory_of_coroutines_under_threads_is_refused(self, served):
-        """`runtime: threads` fails as soon as it is known what the factory returns."""
+        """`runtime: threads` fails at the start, once the factory has returned."""
         text = f"{GREETER_AIO}def make():\n    return Greeter()\n"
         server = served(text, "make", runtime="threads")
         with pytest.raises(grpcsecure.StartupError, match="coroutines"):
             server.start()
 
     def test_factory_that_returns_no_servicer_is_refused(self, served):
-        """The message says what came instead."""
+        """The message has the type of the object that was returned instead."""
         server = served("def make():\n    return []\n", "make")
         with pytest.raises(
             grpcsecure.StartupError, match="returned list, which has no"
@@ -434,8 +434,8 @@ class TestServicers:
         with pytest.raises(grpcsecure.StartupError, match="does not fit what"):
             server.start()
 
-    def test_factory_of_a_service_that_is_there_is_refused(self, served):
-        """Two servicers of one service are found at the start, if not before."""
+    def test_factory_of_a_service_that_is_already_served_is_refused(self, served):
+        """Two servicers of one service are detected at the start at the latest."""
         text = """\
             from grpc_health.v1.health import HealthServicer
             def make():
@@ -466,7 +466,7 @@ def test_calls_run_side_by_side(served):
 
 
 def test_public_names_are_there():
-    """Everything in `__all__` loads, and `dir` knows it."""
+    """Every name in `__all__` can be loaded; an unknown one is an AttributeError."""
     for name in grpcsecure.__all__:
         assert getattr(grpcsecure, name) is not None
     with pytest.raises(AttributeError, match="no_such_name"):

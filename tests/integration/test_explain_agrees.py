@@ -1,7 +1,7 @@
-"""`explain` and `serve` agree: every listener, client and method, on the wire.
+"""`explain` and `serve` agree for every listener, client and method.
 
-A server is loaded from the very config that is explained. What it answers to a client
-with a certificate is what the explanation of that certificate says.
+A server is loaded from the config that is explained. The status it returns to a client
+equals the status in the explanation for that client's certificate.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ METHODS = (
     "//",
 )
 
-#: Each method as it is, and one with metadata that a rule asks for, or more of it.
+#: Each method without metadata, and one with the metadata that a rule requires, also
+#: with a further value.
 CALLS = (
     *((method, ()) for method in METHODS),
     (METHODS[0], (("x-env", "test"),)),
@@ -106,8 +107,8 @@ def _folder(tmp_path_factory):
     return folder
 
 
-def asker(folder, name):
-    """Return who the question is about."""
+def query_subject(folder, name):
+    """Return the subject of the query: the client `name`, or an anonymous one."""
     if name == "none":
         return ANYBODY
     leaf, *chain = parse_pem_certificates((folder / f"certs/{name}.pem").read_bytes())
@@ -117,7 +118,11 @@ def asker(folder, name):
 
 
 def write_weak_client(folder):
-    """Write a server, and a client whose key is too short for OpenSSL; return it."""
+    """Write certificates of a server and of a client with a key too short for OpenSSL.
+
+    Returns:
+        The name of the client's files.
+    """
     now = datetime.now(timezone.utc)
     ca = make_authority("CA", now=now, days=3)
     profile = Profile(subject="weak", validity=Validity.of(3, now=now))
@@ -137,7 +142,7 @@ def write_weak_client(folder):
 
 
 def connect(folder, address, name, *, plaintext):
-    """Return a channel of a client with a certificate."""
+    """Return a channel of the client `name`, with its certificate if it has one."""
     options = [
         ("grpc.ssl_target_name_override", "localhost"),
         ("grpc.use_local_subchannel_pool", 1),
@@ -154,7 +159,7 @@ def connect(folder, address, name, *, plaintext):
 
 
 def answer(channel, method, metadata):
-    """Return the status that a call ends with; None if the client never got in."""
+    """Return the status of a call, or None if the client could not connect."""
     call = channel.unary_stream(method)
     try:
         for _ in call(b"", metadata=metadata, timeout=PATIENCE):
@@ -166,8 +171,8 @@ def answer(channel, method, metadata):
 
 
 @pytest.mark.parametrize("rules", CONFIGS.values(), ids=CONFIGS)
-def test_what_is_explained_is_what_happens(folder, rules, monkeypatch):
-    """For each listener, client, method and metadata: one answer, foretold."""
+def test_explanation_matches_the_server(folder, rules, monkeypatch):
+    """For each listener, client, method and metadata `explain` predicts the status."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     certs = folder / "certs" / "broken"
     text = CONFIG + LISTENERS + rules
@@ -185,7 +190,7 @@ def test_what_is_explained_is_what_happens(folder, rules, monkeypatch):
                 for method, metadata in CALLS:
                     explanation = ask(
                         scene,
-                        asker(folder, name),
+                        query_subject(folder, name),
                         method,
                         listener=listener,
                         metadata=metadata,
@@ -199,12 +204,12 @@ def test_what_is_explained_is_what_happens(folder, rules, monkeypatch):
                             (listener, name, method, metadata, happened, words)
                         )
                     if verdict.status is None:
-                        break  # a client that is refused is refused again
+                        break  # a client that cannot connect cannot make other calls
     assert not disagreements
 
 
 def test_engines_differ_in_weak_keys(tmp_path, monkeypatch):
-    """A short key will do for grpcio's own TLS and not for OpenSSL: both foretold."""
+    """TLS of grpcio accepts a short key, OpenSSL does not; `explain` predicts both."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     name = write_weak_client(tmp_path)
     text = CONFIG + LISTENERS
@@ -216,7 +221,7 @@ def test_engines_differ_in_weak_keys(tmp_path, monkeypatch):
             address = server.addresses[listener]
             with connect(tmp_path, address, name, plaintext=False) as channel:
                 happened = answer(channel, METHODS[0], ())
-            explanation = ask(scene, asker(tmp_path, name), listener=listener)
+            explanation = ask(scene, query_subject(tmp_path, name), listener=listener)
             assert explanation.verdicts[0].status == happened
             statuses[listener] = happened
     assert statuses == {"public": "OK", "bridged": None}

@@ -1,7 +1,7 @@
-"""Nobody gets past the bridge, and half a server is none.
+"""The bridge cannot be bypassed, and a server without its bridge stops.
 
-What a process of the same user can try on the inner socket of a running server, and
-what happens when one of the two processes is killed.
+The tests attack the inner socket of a running server as a process of the same user
+could, and kill either of the two processes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ pytestmark = pytest.mark.skipif(
 
 HELLO = HelloRequest(name="stranger")
 
-#: Calls of every kind, to the user's service and to those that come with the server.
+#: Calls of every kind, to the user's service and to the built-in ones.
 CALLS = {
     "unary": lambda c: GreeterStub(c).SayHello(HELLO, timeout=PATIENCE),
     "server stream": lambda c: list(
@@ -74,7 +74,7 @@ CALLS = {
     ),
 }
 
-#: Runtime and servicer; plain methods on asyncio are a third way to run them.
+#: Runtime and servicer; synchronous methods under asyncio are a third way to run them.
 RUNTIMES = {
     "threads": ("threads", "Viewer"),
     "asyncio": ("asyncio", "ViewerAio"),
@@ -130,13 +130,13 @@ def server(request, certificates, tmp_path_factory):
 
 
 def inner_socket(listener):
-    """Return the path of a listener's inner socket in this very process."""
+    """Return the path of a listener's inner socket, for a server in this process."""
     return inner_sockets(os.getpid())[["dev", "public"].index(listener)]
 
 
 @contextmanager
 def connected(address, certificates, credential=None):
-    """Open a channel through TLS."""
+    """Open a TLS channel."""
     credentials = grpc.ssl_channel_credentials(
         certificates.ca.certificate_pem,
         credential and credential.key_pem,
@@ -157,7 +157,7 @@ def status(call, channel):
 
 
 def statuses(target):
-    """Make every kind of call, in plaintext; return the statuses that came back."""
+    """Make every kind of call, in plaintext; return the statuses by kind."""
     with grpc.insecure_channel(
         target, [("grpc.use_local_subchannel_pool", 1)]
     ) as channel:
@@ -169,7 +169,7 @@ SERVED = dict.fromkeys(CALLS, grpc.StatusCode.OK)
 
 
 def test_calls_through_the_bridge_are_served(server, certificates):
-    """The calls that the other tests make are good ones: the right client may."""
+    """The calls that the other tests make succeed for the trusted client."""
     trusted = certificates.clients["trusted"]
     with connected(server.addresses["public"], certificates, trusted) as channel:
         made = {name: status(call, channel) for name, call in CALLS.items()}
@@ -178,7 +178,7 @@ def test_calls_through_the_bridge_are_served(server, certificates):
 
 
 def test_inner_sockets_are_in_a_private_directory(server):
-    """Only the server's user can get at them, by one directory for all."""
+    """All inner sockets are in one directory that only the server's user can enter."""
     directory = Path(inner_socket("public")).parent
     assert directory == Path(inner_socket("dev")).parent
     assert directory.stat().st_mode & 0o7777 == 0o700
@@ -186,19 +186,19 @@ def test_inner_sockets_are_in_a_private_directory(server):
 
 
 def test_direct_connection_is_refused(server):
-    """GRPC's own client on the inner socket makes no call that succeeds."""
+    """A gRPC client that connects to the inner socket directly has no call served."""
     assert statuses(f"unix:{inner_socket('public')}") == REFUSED
     assert sights("stranger") == []
 
 
 def registry(server):
-    """Return the table of live connections."""
+    """Return the bridge's registry of live connections."""
     runtime = server._background
     return getattr(runtime, "_runtime", runtime).ports._front._bridge.peers
 
 
 def live_name(server, channel, call="unary"):
-    """Make a first call over `channel`; return the name that it comes under."""
+    """Make a first call over `channel`; return the abstract name of its connection."""
     before = {name for name, _ in registry(server).connections()}
     assert status(CALLS[call], channel) is grpc.StatusCode.OK
     [name] = {name for name, _ in registry(server).connections()} - before
@@ -206,12 +206,12 @@ def live_name(server, channel, call="unary"):
     return name.removeprefix("unix-abstract:")
 
 
-#: Names to bind to, made from a live one and a folder. Abstract ones are the whole
-#: machine's: they must be free in another test run beside this one.
+#: Socket names to bind to, from a live name and a folder. Abstract names are global
+#: to the machine, so they must not clash with those of a parallel test run.
 NAMES = {
     "none": lambda live, folder: None,
     "kernel's choice": lambda live, folder: "",
-    "made up": lambda live, folder: f"\0grpcsecure-{uuid4().hex}",
+    "synthetic": lambda live, folder: f"\0grpcsecure-{uuid4().hex}",
     "path": lambda live, folder: str(folder / "end"),
     "path like the name": lambda live, folder: str(folder / live),
     "one more NUL": lambda live, folder: f"\0{live}\0",
@@ -226,7 +226,7 @@ NAMES = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_end_bound_to_another_name_is_refused(server, certificates, tmp_path, name):
-    """No name but the very one of a live connection leads to its peer."""
+    """No name but the exact name of a live connection is mapped to its peer."""
     trusted = certificates.clients["trusted"]
     with connected(server.addresses["public"], certificates, trusted) as channel:
         live = live_name(server, channel)
@@ -237,7 +237,7 @@ def test_end_bound_to_another_name_is_refused(server, certificates, tmp_path, na
 
 
 def test_live_name_cannot_be_copied(server, certificates):
-    """Everybody can read the name of a live connection, and nobody can bind it."""
+    """The name of a live connection can be read by any user, but bound by none."""
     trusted = certificates.clients["trusted"]
     with connected(server.addresses["public"], certificates, trusted) as channel:
         live = live_name(server, channel)
@@ -250,15 +250,15 @@ def test_live_name_cannot_be_copied(server, certificates):
     assert refused.value.errno == errno.EADDRINUSE
 
 
-def test_name_of_another_listener_does_not_help(server, certificates, tmp_path):
-    """Who came in where less is asked is nobody at another listener."""
+def test_connection_of_another_listener_is_refused(server, certificates, tmp_path):
+    """A connection accepted by a lenient listener counts for that listener only."""
     peers = registry(server)
     with connected(server.addresses["dev"], certificates) as channel:
         facts = peers.lookup(f"unix-abstract:{live_name(server, channel)}")
     assert facts.listener == "dev"
     expected = {"dev": SERVED, "public": REFUSED}
     for number, listener in enumerate(expected):
-        # As if somebody had bound the name of a live connection after all.
+        # Simulate that an attacker has bound the name of a live connection after all.
         name = f"grpcsecure-stolen-{uuid4().hex}"
         with impostor(inner_socket(listener), f"\0{name}") as pretender:
             hold = os.dup(pretender.end.fileno())
@@ -270,7 +270,7 @@ def test_name_of_another_listener_does_not_help(server, certificates, tmp_path):
 
 @pytest.mark.parametrize("call", CALLS)
 def test_call_without_registry_entry_is_refused(server, certificates, call, caplog):
-    """A connection that is no longer known makes no further call; each is told of."""
+    """Calls on a connection without a registry entry are denied, and audited."""
     peers = registry(server)
     trusted = certificates.clients["trusted"]
     with connected(server.addresses["public"], certificates, trusted) as channel:
@@ -284,7 +284,7 @@ def test_call_without_registry_entry_is_refused(server, certificates, call, capl
 
 
 def denials(caplog, address):
-    """Return what the audit says of denied calls from there: listener and rule."""
+    """Return listener and rule of each audited denial of a call from `address`."""
     return [
         (record.listener, record.rule)
         for record in caplog.records
@@ -292,7 +292,7 @@ def denials(caplog, address):
     ]
 
 
-# As a command: two processes, one of which is killed.
+# The command `serve`: it has two processes, one of which the tests kill.
 
 
 @pytest.fixture
@@ -302,7 +302,7 @@ def config(certificates, tmp_path):
 
 
 def greet(address, certificates):
-    """Call the public listener over a new connection, without a second attempt."""
+    """Call the public listener over a new connection, without a retry."""
     trusted = certificates.clients["trusted"]
     with connected(address, certificates, trusted) as channel:
         return GreeterStub(channel).SayHello(HELLO, timeout=PATIENCE).message
@@ -317,11 +317,11 @@ def bridge_of(served):
 def await_end(pidfd):
     """Wait until a process has ended."""
     ready, _, _ = select.select([pidfd], [], [], PATIENCE)
-    assert ready, "the process goes on"
+    assert ready, "the process is still running"
 
 
 def test_killed_bridge_delays_clients_and_is_logged(config, certificates):
-    """Clients wait for the next bridge, and one line each says what happened."""
+    """Clients wait for the next bridge; the log has one line for death and restart."""
     with serving(config) as served:
         address = served.addresses["public"]
         assert greet(address, certificates) == "seen"
@@ -340,7 +340,7 @@ def test_killed_bridge_delays_clients_and_is_logged(config, certificates):
 def test_folder_of_the_inner_sockets_is_taken_literally(
     config, certificates, monkeypatch
 ):
-    """Server and bridge mean the same path, whatever a URI would make of it."""
+    """Server and bridge use the folder's path as it is, without URI unescaping."""
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     with (
         TemporaryDirectory(prefix="50%41") as folder,
@@ -354,10 +354,10 @@ def test_folder_of_the_inner_sockets_is_taken_literally(
 
 
 def kill_every_bridge(served):
-    """Kill each bridge of a server until it ends."""
+    """Kill each bridge of a server until the server ends."""
     over = os.pidfd_open(served.process.pid)
     while not select.select([over], [], [], 0.01)[0]:
-        with suppress(FileNotFoundError):  # it has ended since
+        with suppress(FileNotFoundError):  # the server has just ended
             for pid in child_processes(served.process.pid):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -367,7 +367,7 @@ def kill_every_bridge(served):
 def test_handler_that_never_returns_does_not_keep_a_failed_server(
     certificates, tmp_path
 ):
-    """Without its bridge the server ends with 2, also where it has to cut a call."""
+    """A server without its bridge exits with 2, also if it has to cut a call."""
     path = write_config(tmp_path, certificates)
     config = json.loads(path.read_text())
     config["services"] = [{"servicer": "support.services:Gated"}]
@@ -388,21 +388,21 @@ def test_handler_that_never_returns_does_not_keep_a_failed_server(
         assert "server.cutting  reason=grace is over" in served.stderr
 
 
-def test_bridge_that_cannot_live_ends_the_server(config, certificates):
-    """Rather than serve half, `serve` ends, says why, and fails."""
+def test_bridge_that_cannot_be_restarted_ends_the_server(config, certificates):
+    """If the bridge cannot be restarted, `serve` logs the reason and exits with 2."""
     with serving(config) as served:
         address = served.addresses["public"]
         kill_every_bridge(served)
         assert served.wait() == 2
-        said = served.stderr
-    assert "Traceback" not in said
-    [line] = [line for line in said.splitlines() if "bridge.gave_up" in line]
+        log = served.stderr
+    assert "Traceback" not in log
+    [line] = [line for line in log.splitlines() if "bridge.gave_up" in line]
     assert "signal 9" in line
     assert is_free(address)
 
 
-def test_killed_launcher_takes_the_bridge_along(config):
-    """Whatever ends the launcher, no bridge is left that holds the port or a file."""
+def test_killed_server_takes_the_bridge_along(config):
+    """If the server process dies, its bridge ends and releases ports and files."""
     with serving(config) as served:
         addresses = served.addresses.values()
         bridge = os.pidfd_open(bridge_of(served))
@@ -417,7 +417,7 @@ def test_killed_launcher_takes_the_bridge_along(config):
 
 
 def is_free(address):
-    """Whether nobody listens at `address`: one could listen there."""
+    """Whether `address` is free to listen on."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_server((host, int(port))).close()
@@ -428,8 +428,8 @@ def is_free(address):
     return True
 
 
-def no_further_thread(monkeypatch):
-    """Have the system give no thread to tell of a failure."""
+def fail_to_start_failure_thread(monkeypatch):
+    """Make the start of the thread that reports a failure fail."""
     start = threading.Thread.start
 
     def refuse(thread):
@@ -441,7 +441,7 @@ def no_further_thread(monkeypatch):
 
 
 def kill_bridge_for_good(server, monkeypatch):
-    """Kill the bridge of a server in this process; it is not started again."""
+    """Kill the bridge of a server in this process; it is not restarted."""
     monkeypatch.setattr(supervisor, "_BACKOFF", ())
     ports = (server._background or server._on_loop).ports
     os.kill(ports._front._bridge.pid, signal.SIGKILL)
@@ -449,62 +449,68 @@ def kill_bridge_for_good(server, monkeypatch):
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_failure_may_stop_the_server(certificates, tmp_path, monkeypatch, runtime):
-    """Whoever is told that the bridge is gone can stop the server at once."""
+    """The `on_failure` callback for a lost bridge can stop the server itself."""
     server = grpcsecure.load(write_config(tmp_path, certificates, *RUNTIMES[runtime]))
-    told = SimpleQueue()
+    reported = SimpleQueue()
 
     def stop(reason):
-        told.put(reason)
-        told.put(server.stop(0))
+        reported.put(reason)
+        reported.put(server.stop(0))
 
     server.on_failure = stop
     with server:
         addresses = server.addresses.values()
         kill_bridge_for_good(server, monkeypatch)
-        assert "signal 9" in told.get(timeout=PATIENCE)
-        assert told.get(timeout=PATIENCE) is True
+        assert "signal 9" in reported.get(timeout=PATIENCE)
+        assert reported.get(timeout=PATIENCE) is True
         assert all(map(is_free, addresses))
 
 
 def test_failure_does_not_stop_a_server_on_a_loop(certificates, tmp_path, monkeypatch):
-    """That one ends with its block: it is told so, on a thread of its own."""
+    """On the caller's loop `stop` raises in `on_failure`, which runs in its own thread.
+
+    Such a server ends with its `async with` block.
+    """
     path = write_config(tmp_path, certificates, *RUNTIMES["asyncio"])
     server = grpcsecure.load(path)
-    told = SimpleQueue()
+    reported = SimpleQueue()
 
     def stop(_reason):
         with pytest.raises(grpcsecure.GrpcSecureError, match="`async with`"):
             server.stop()
-        told.put(threading.current_thread())
+        reported.put(threading.current_thread())
 
     async def serve():
         async with server:
             kill_bridge_for_good(server, monkeypatch)
-            return await asyncio.to_thread(told.get, timeout=PATIENCE)
+            return await asyncio.to_thread(reported.get, timeout=PATIENCE)
 
     server.on_failure = stop
     assert asyncio.run(serve()).name == "grpcsecure-failure"
 
 
-def test_failure_is_told_without_a_thread(config, monkeypatch):
-    """Where the system gives none, which may be why the bridge cannot live."""
+def test_failure_is_reported_without_a_thread(config, monkeypatch):
+    """`on_failure` runs even if no thread can be started.
+
+    The system may have run out of threads, which may also be why the bridge fails.
+    """
     server = grpcsecure.load(config)
-    told = SimpleQueue()
-    server.on_failure = told.put
+    reported = SimpleQueue()
+    server.on_failure = reported.put
     with server:
-        no_further_thread(monkeypatch)
+        fail_to_start_failure_thread(monkeypatch)
         kill_bridge_for_good(server, monkeypatch)
-        assert "signal 9" in told.get(timeout=PATIENCE)
+        assert "signal 9" in reported.get(timeout=PATIENCE)
 
 
 def read_only(**_):
-    """Do as `mkdtemp` where nothing can be written."""
+    """Fail as `mkdtemp` does on a read-only file system."""
     raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
 @pytest.mark.parametrize("cause", ["read-only", "long"])
-def test_no_place_for_the_sockets_is_no_bug(config, tmp_path, monkeypatch, cause):
-    """A server whose bridge finds no folder does not start, and says what to set."""
+def test_no_folder_for_the_sockets(config, tmp_path, monkeypatch, cause):
+    """A server without a folder for the inner sockets fails and suggests TMPDIR."""
     far = tmp_path / ("d" * 120)
     far.mkdir()
     make = tempfile.mkdtemp
