@@ -1,1 +1,1 @@
-"""OpenSSL through pyOpenSSL: contexts, streams, checks of client certificates."""
+"""OpenSSL through pyOpenSSL: contexts, streams and checks of client certificates."""

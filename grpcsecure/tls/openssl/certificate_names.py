@@ -1,8 +1,8 @@
-"""A certificate's names in the very bytes that gRPC core reports them in.
+"""The names in a certificate, byte for byte as gRPC core reports them.
 
 Mirrors `ssl_transport_security.cc` on BoringSSL: subjects by `X509_NAME_print_ex` with
-XN_FLAG_RFC2253, alternative names one value each. A value ends at its first NUL, as
-it does in Python's grpcio, which hands it on as a C string.
+XN_FLAG_RFC2253, and one value for each alternative name. A value ends at its first NUL,
+as it does in Python's grpcio, which passes it on as a C string.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _KINDS = {_EMAIL: "peer_email", _DNS: "peer_dns", _URI: "peer_uri", _IP: "peer_i
 _OTHER = b"other types of SAN"
 _IP_FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}
 
-#: ASN.1 string types and how BoringSSL reads them: it takes T.61 for Latin-1.
+#: ASN.1 string types and how BoringSSL decodes them; it decodes T.61 as Latin-1.
 _ENCODINGS = {
     0x0C: "utf-8",
     **dict.fromkeys((0x12, 0x13, 0x14, 0x16, 0x17, 0x18, 0x1A), "latin-1"),
@@ -59,9 +59,9 @@ _X520 = (
     "houseIdentifier supportedAlgorithms deltaRevocationList dmdName"
 )
 
-#: BoringSSL's short names (crypto/obj) of what occurs in subjects; a type that is not
-#: here is shown by its number with the value as hex, as BoringSSL does for its own
-#: unknowns. The list is checked against grpcio in the tests.
+#: BoringSSL's short names (crypto/obj) of the attribute types that occur in subjects. A
+#: type that is not listed is shown as its number with the value in hex, as BoringSSL
+#: does for types that it does not know. The tests compare the list with grpcio.
 _SHORT_NAMES = {
     **{f"2.5.4.{number}": name for number, name in enumerate(_X520.split(), start=3)},
     "2.5.4.65": "pseudonym",
@@ -97,16 +97,16 @@ _SHORT_NAMES = {
 }
 
 
-#: Certificates kept parsed, and the size of those: a megabyte at most.
+#: How many certificates are cached, and up to which size: a megabyte at most.
 _CACHE_SIZE = 256
 _MAX_CACHED = 4 * 1024
 
 
 class CertificateNames(NamedTuple):
-    """What a leaf says about itself; `alternative` is (property, value) in its order.
+    """The names in a leaf; `alternative` is (property, value), in its order.
 
-    `may_sign` is false where a KeyUsage is there and lacks digitalSignature: such a
-    key must not be used for a TLS signature, and BoringSSL refuses it in every mode.
+    `may_sign` is false if there is a KeyUsage extension without digitalSignature: such
+    a key must not make a TLS signature, and BoringSSL refuses it in every mode.
     """
 
     subject: bytes
@@ -120,9 +120,9 @@ def read_names(der: bytes) -> CertificateNames:
     """Return the names in a certificate.
 
     Raises:
-        DerError: a part does not parse; gRPC core refuses such a certificate too.
+        DerError: a part is malformed; gRPC core refuses such a certificate too.
     """
-    # Most clients come back with the certificate they had.
+    # Most clients reconnect with the same certificate.
     return _read_often(der) if len(der) <= _MAX_CACHED else _read(der)
 
 
@@ -146,7 +146,7 @@ def _may_sign(fields: CertificateFields) -> bool:
         return True
     bits = next(read_all(usage), None)
     if bits is None or bits.tag != BIT_STRING:
-        raise DerError("a KeyUsage that is no bit string")
+        raise DerError("a KeyUsage that is not a bit string")
     return len(bits.value) > 1 and bool(bits.value[1] & _DIGITAL_SIGNATURE)
 
 
@@ -166,7 +166,7 @@ def _alternative_names(
         return
     names = next(read_all(extension), None)
     if names is None or names.tag != SEQUENCE:
-        raise DerError("alternative names that are no sequence")
+        raise DerError("alternative names that are not a sequence")
     for name in read_all(names.value):
         kind = _KINDS.get(name.tag)
         if kind is None:
@@ -195,14 +195,14 @@ def _text(value: Element) -> str:
     try:
         return value.value.decode(encoding)
     except UnicodeDecodeError:
-        raise DerError("a name that is not in its own encoding") from None
+        raise DerError("a name that is not valid in its encoding") from None
 
 
 def render_name(name: tuple[tuple[tuple[bytes, Element], ...], ...]) -> bytes:
-    """Return a distinguished name as RFC 2253 has it: ASCII only, most specific first.
+    """Return a distinguished name in RFC 2253 format: ASCII, most specific part first.
 
     Raises:
-        DerError: a value is not in the encoding it claims.
+        DerError: a value is not valid in its encoding.
     """
     return ",".join(
         "+".join(_render_attribute(*attribute) for attribute in reversed(group))

@@ -1,10 +1,10 @@
-"""The part of a handshake in which a client's certificate is checked, by itself.
+"""Check of a client's certificate outside of a connection, as a handshake makes it.
 
-OpenSSL's verdict depends on callbacks that only a handshake has: the one that forgives
-a client CA its missing CRL. So this is one, up to where the certificate has been looked
-at: a client that is shown a `Certificate` message, by nobody and in memory. TLS 1.2
-sends that message in the clear, right after the `ServerHello`: no key is made or used.
-Invariant: a check that did not come to its end is not "verified".
+OpenSSL's result depends on a callback that only handshakes run: it ignores that a
+client CA has no CRL. So this check begins a handshake in memory: a TLS 1.2 client gets
+a `ServerHello` and a `Certificate` message, and the handshake ends once OpenSSL has
+checked the certificate. TLS 1.2 sends these messages unencrypted, so no key is
+generated or used. Invariant: an incomplete check never counts as "verified".
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _CERTIFICATE = b"\x0b"
 _MAX_RECORD = 16 * 1024
 
 #: Version, random, no session, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, no compression,
-#: and the one extension that OpenSSL insists on: renegotiation_info (RFC 5746).
+#: and the only extension that OpenSSL requires: renegotiation_info (RFC 5746).
 _HELLO_BODY = b"\x03\x03" + bytes(32) + b"\0\xc0\x2b\0" + b"\0\x05\xff\x01\0\x01\0"
 
 
 class CheckResult(NamedTuple):
-    """What a check came to; `reason` is None where it did not come to its end."""
+    """The result of a check; `reason` is None if the check was incomplete."""
 
     verified: bool
     reason: str | None = None
@@ -45,14 +45,14 @@ class CheckResult(NamedTuple):
 
 
 class CertificateCheck:
-    """Checks certificates as the handshakes of a listener would with some material.
+    """Checks certificates as the handshakes of a listener with `material` would.
 
     Args:
         material: with the client CAs and CRLs.
-        any_strength: not to ask how strong keys and signatures are.
+        any_strength: whether to skip the check of the strength of keys and signatures.
 
     Raises:
-        ContextError: the material is no good; the reason is in words.
+        ContextError: the material is unusable; the text is human-readable.
     """
 
     __slots__ = ("_context",)
@@ -61,9 +61,10 @@ class CertificateCheck:
         self._context = build_check_context(material, any_strength=any_strength)
 
     def run(self, leaf: bytes, chain: Iterable[bytes], *, at: int) -> CheckResult:
-        """Return what a handshake at a moment (seconds since 1970) would have said.
+        """Return the result of a handshake at the time `at` (seconds since 1970).
 
-        Threads may call it at once: a context that is not changed is theirs to share.
+        Several threads may call it at the same time: they share a context that is
+        never changed.
         """
         record = HandshakeRecord()
         connection = SSL.Connection(self._context, None)
@@ -71,8 +72,9 @@ class CertificateCheck:
         connection.set_connect_state()
         parameters = lib.SSL_get0_param(connection._ssl)  # noqa: SLF001 - has no method
         lib.X509_VERIFY_PARAM_set_time(parameters, at)
-        # Either it waits for the rest of a handshake, or it has given up: what the
-        # callbacks saw is what counts. Overflow: longer than a message can be.
+        # OpenSSL either waits for the rest of the handshake or has aborted it: only
+        # the record of the callbacks counts. OverflowError: the chain is longer than a
+        # message can be.
         with suppress(SSL.Error, OverflowError):
             flight = _flight((leaf, *chain))
             with suppress(SSL.WantReadError):

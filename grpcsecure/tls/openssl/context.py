@@ -1,7 +1,7 @@
-"""Settings and material of a listener to the OpenSSL context that serves its mode.
+"""Builds the OpenSSL context of a listener from its settings and key material.
 
-The one place where a mode becomes flags; what each must do is the table of modes.
-Invariant: a context that could not be built completely is not built.
+The only place where a client certificate mode becomes OpenSSL flags; the table of modes
+defines their effect. Invariant: a context is complete, or it is not returned.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ _MIN_VERSIONS = {
     TlsVersion.TLS_1_3: SSL.TLS1_3_VERSION,
 }
 
-#: Longest chain, as OpenSSL and BoringSSL have it by default; the bytes of a chain are
-#: bounded by OpenSSL too (SSL_CTX_set_max_cert_list: 100 KiB).
+#: Longest chain, the default of OpenSSL and BoringSSL. OpenSSL also limits the bytes of
+#: a chain (SSL_CTX_set_max_cert_list: 100 KiB).
 _MAX_DEPTH = 100
 
-#: X509_V_FLAG_TRUSTED_FIRST and two SSL_MODEs of OpenSSL's headers, which pyOpenSSL
-#: does not name.
+#: X509_V_FLAG_TRUSTED_FIRST and two SSL_MODEs of OpenSSL's headers, for which pyOpenSSL
+#: has no names.
 _TRUSTED_FIRST = 0x8000
 _ENABLE_PARTIAL_WRITE = 0x1
 _NO_AUTO_CHAIN = 0x8
 
-#: X509_PURPOSE_SSL_CLIENT, which pyOpenSSL does not name either.
+#: X509_PURPOSE_SSL_CLIENT, for which pyOpenSSL has no name either.
 _PURPOSE_SSL_CLIENT = 1
 
-#: The list of acceptable CAs must fit an extension of 65,535 bytes (RFC 8446, 4.2.4);
-#: beyond half of that no list is sent, which every client understands.
+#: The list of acceptable CAs must fit an extension of 65,535 bytes (RFC 8446, 4.2.4).
+#: If it is longer than half of that, no list is sent; every client accepts that.
 _MAX_CA_LIST = 32 * 1024
 
 _ALPN_H2 = b"h2"
 
 
 class ContextError(Exception):
-    """Material that OpenSSL does not take; the text never quotes it."""
+    """OpenSSL does not accept the key material; the text never quotes it."""
 
 
 class NoH2Error(Exception):
@@ -70,12 +70,12 @@ def build_context(settings: ContextSettings, material: ContextMaterial) -> SSL.C
     """Return the context for the next handshakes of a listener.
 
     With CRLs, every certificate of a client's chain must be known not to be revoked
-    (CRL_CHECK_ALL: a revoked intermediate counts like a revoked leaf): a missing,
-    expired or foreign CRL is "not verified". Only the client CAs themselves need none;
-    they are trusted because they are listed.
+    (CRL_CHECK_ALL: a revoked intermediate counts like a revoked leaf): with a CRL that
+    is missing, expired or of another CA, the chain is "not verified". Only the client
+    CAs themselves need no CRL; they are trusted because the config lists them.
 
     Raises:
-        ContextError: the material is no good; the reason is in words.
+        ContextError: the material is unusable; the text is human-readable.
     """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     _set_protocol(context, settings)
@@ -93,16 +93,17 @@ def build_check_context(
 ) -> SSL.Context:
     """Return the context of a TLS 1.2 client that checks certificates as servers do.
 
-    It accepts what a listener with the same client CAs and CRLs accepts, and records
-    what there is to say; the key pair of the material is not looked at.
+    It accepts the certificates that a listener with the same client CAs and CRLs
+    accepts, and records the errors; the key pair of the material is not used.
 
     Args:
         material: with the client CAs and CRLs.
-        any_strength: not to ask how strong keys and signatures are, since a handshake
-            has decided that; otherwise they are asked as in the bridge's handshakes.
+        any_strength: whether to skip the check of the strength of keys and signatures,
+            because a handshake has made it; otherwise it is made as in the bridge's
+            handshakes.
 
     Raises:
-        ContextError: the client CAs or CRLs are no good.
+        ContextError: the client CAs or CRLs are unusable.
     """
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_max_proto_version(SSL.TLS1_2_VERSION)
@@ -110,7 +111,7 @@ def build_check_context(
     context.set_cipher_list(_TLS12_CIPHERS + level)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     _trust_or_fail(context, ClientCertificateMode.REQUEST_BUT_DONT_VERIFY, material)
-    # Otherwise OpenSSL would take what it is shown for a server's certificate.
+    # Otherwise OpenSSL would check it for the purpose of a server certificate.
     store = context.get_cert_store()
     if not lib.X509_STORE_set_purpose(store._store, _PURPOSE_SSL_CLIENT):  # type: ignore[union-attr] # noqa: SLF001 - it has no method for it
         raise ContextError("certificates cannot be checked as a client's")
@@ -131,20 +132,21 @@ def _set_protocol(context: SSL.Context, settings: ContextSettings) -> None:
     context.set_max_proto_version(SSL.TLS1_3_VERSION)
     context.set_cipher_list(_TLS12_CIPHERS)
     context.set_tls13_ciphersuites(_TLS13_CIPHERS)
-    # 0-RTT needs no switch: a server takes none unless it sets max_early_data.
+    # 0-RTT need not be disabled: a server accepts none unless it sets max_early_data.
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     # One SSL_write of many records instead of one call per record; an idle
-    # connection gives its record buffers back.
+    # connection frees its record buffers.
     context.clear_mode(_ENABLE_PARTIAL_WRITE)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    # Only the chain that the config names goes out. Otherwise OpenSSL looks for more
-    # of it among the clients' CAs, in every handshake: a seventh of its time.
+    # Send only the chain that is configured. Otherwise OpenSSL tries to complete it
+    # from the client CAs, in every handshake: a seventh of the handshake's time.
     context.set_mode(_NO_AUTO_CHAIN)
     context.set_alpn_select_callback(_select_h2)
     context.set_session_id(b"grpcsecure")
     if settings.mode.asks:
-        # On a resumed session the certificate is not looked at again: an expired one
-        # goes on working, and so does one that is no longer sent. Both are needed.
+        # With a resumed session the certificate is not checked again: it would keep
+        # working after it expired, or if the client no longer sent it. Both settings
+        # are needed to prevent resumption.
         context.set_options(SSL.OP_NO_TICKET)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
 
@@ -154,8 +156,8 @@ def _select_h2(connection: SSL.Connection, offered: list[bytes]) -> bytes:
     record.alpn_offered = True
     record.offered = offered
     if _ALPN_H2 not in offered:
-        # An exception and not NO_OVERLAPPING_PROTOCOLS: that would go on without
-        # ALPN, this sends the alert no_application_protocol.
+        # The exception sends the alert no_application_protocol. With pyOpenSSL's
+        # NO_OVERLAPPING_PROTOCOLS the handshake would continue without ALPN.
         raise NoH2Error
     return _ALPN_H2
 
@@ -165,7 +167,7 @@ def _use_key_pair(context: SSL.Context, material: ContextMaterial) -> None:
     context.use_certificate(leaf)
     for issuer in issuers:
         context.add_extra_chain_cert(issuer)
-    # The type says what it may be: RSA, EC, Ed25519, Ed448; OpenSSL refuses the rest.
+    # The annotation lists RSA, EC, Ed25519 and Ed448; OpenSSL refuses other keys.
     key = load_pem_private_key(material.private_key, password=None)
     context.use_privatekey(key)  # type: ignore[arg-type]
     context.check_privatekey()
@@ -190,7 +192,7 @@ def _trust(
     store = context.get_cert_store()
     if store is None:
         raise ValueError("no certificate store")
-    # The purpose needs no setting: OpenSSL checks clients for "ssl_client".
+    # The purpose need not be set: OpenSSL checks clients for "ssl_client".
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN | _TRUSTED_FIRST)
     if authorities:
         _add_authorities(context, store, authorities)
@@ -205,8 +207,8 @@ def _trust(
 
 
 def _add_crl(store: crypto.X509Store, der: bytes) -> None:
-    # What `store.add_crl` does, without having cryptography write the list anew: that
-    # takes 50 ms for one of 4 MiB, in which no other thread runs.
+    # Like `store.add_crl`, but without cryptography encoding the list again: that takes
+    # 50 ms for a list of 4 MiB, during which no other thread runs.
     bio = crypto._new_mem_buf(der)  # noqa: SLF001
     crl = lib.d2i_X509_CRL_bio(bio, ffi.NULL)
     crypto._openssl_assert(crl != ffi.NULL)  # noqa: SLF001

@@ -1,8 +1,9 @@
-"""Just enough DER (X.690) to show a certificate as gRPC core shows it.
+"""Minimal DER (X.690) parser for reporting certificate names as gRPC core does.
 
-`cryptography` refuses certificates that OpenSSL takes (odd strings, odd serials), and
-renders names in its own way; the bytes here have to be those of OpenSSL's RFC 2253
-printer. Input has been parsed by OpenSSL before; what does not parse raises DerError.
+`cryptography` refuses certificates that OpenSSL accepts (unusual strings or serial
+numbers), and formats names differently; the bytes here have to be those of OpenSSL's
+RFC 2253 printer. The input has been parsed by OpenSSL before; malformed input raises
+`DerError`.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ _LONG_LENGTH = 0x80
 
 
 class DerError(ValueError):
-    """The bytes are not what X.509 says they are."""
+    """The bytes do not have the structure that X.509 prescribes."""
 
 
 class Element(NamedTuple):
-    """One tag, length and value; `whole` is all three."""
+    """One DER element; `whole` is its tag, length and value together."""
 
     tag: int
     value: bytes
@@ -43,11 +44,11 @@ class Element(NamedTuple):
 
 
 class CertificateFields(NamedTuple):
-    """The parts of a certificate that are looked at here.
+    """The parts of a certificate that gRPC core reports.
 
-    `subject` and `issuer` are attributes as (object identifier, string element) in the
-    order of the certificate, grouped as in it; `extensions` maps object identifiers
-    (DER, without tag and length) to values.
+    `subject` and `issuer` are attributes as (object identifier, string element), in
+    the order and with the grouping of the certificate; `extensions` maps object
+    identifiers (DER, without tag and length) to values.
     """
 
     issuer: tuple[tuple[tuple[bytes, Element], ...], ...]
@@ -56,7 +57,7 @@ class CertificateFields(NamedTuple):
 
 
 def read_all(data: bytes) -> Iterator[Element]:
-    """Yield the elements that `data` is a sequence of."""
+    """Yield the elements of `data`, one after the other."""
     offset = 0
     while offset < len(data):
         element, offset = _read(data, offset)
@@ -76,7 +77,7 @@ def _read(data: bytes, offset: int) -> tuple[Element, int]:
         start += size
     end = start + length
     if end > len(data):
-        raise DerError("an element is longer than what holds it")
+        raise DerError("an element is longer than its container")
     return Element(tag, data[start:end], data[offset:end]), end
 
 
@@ -91,7 +92,7 @@ def parse_certificate(der: bytes) -> CertificateFields:
     """Return the parts of a certificate (RFC 5280, section 4.1).
 
     Raises:
-        DerError: the bytes are no certificate.
+        DerError: the bytes are not a certificate.
     """
     body = [*read_all(_expect(_expect(der, SEQUENCE), SEQUENCE))]
     if body and body[0].tag == _VERSION:
@@ -128,5 +129,5 @@ def _read_name(data: bytes) -> tuple[tuple[tuple[bytes, Element], ...], ...]:
 def _read_attribute(attribute: Element) -> tuple[bytes, Element]:
     parts = [*read_all(attribute.value)]
     if len(parts) != 2:  # noqa: PLR2004 - type and value
-        raise DerError("an attribute that is no pair")
+        raise DerError("an attribute that is not a pair")
     return parts[0].value, parts[1]

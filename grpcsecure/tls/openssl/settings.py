@@ -1,7 +1,7 @@
-"""What crosses to the bridge to open a listener: settings, and material as PEM.
+"""Settings and key material that are sent to the bridge to open a listener.
 
-A plain copy of the parts of `TlsSettings` and `Material` that OpenSSL needs, so that
-the bridge's process parses nothing it does not use.
+They are plain copies of the parts of `TlsSettings` and `Material` that OpenSSL needs,
+so that the bridge process parses nothing that it does not use.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["ContextMaterial", "ContextSettings"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextSettings:
-    """What stays the same for a listener's life; the timeout is in seconds."""
+    """The TLS settings of a listener, which never change; the timeout is in seconds."""
 
     mode: ClientCertificateMode
     min_version: TlsVersion
@@ -27,7 +27,7 @@ class ContextSettings:
 
     @classmethod
     def of(cls, tls: TlsSettings) -> ContextSettings:
-        """Take them from a listener's `tls` block."""
+        """Return the settings of a listener's `tls` block."""
         return cls(
             mode=tls.client_certificate,
             min_version=tls.min_version,
@@ -37,7 +37,7 @@ class ContextSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextMaterial:
-    """Key material of one moment: PEM, the CRLs DER; never shown."""
+    """Key material of one generation: PEM, but CRLs in DER; never shown in a repr."""
 
     generation: int
     certificate_chain: bytes = field(repr=False)
@@ -47,7 +47,7 @@ class ContextMaterial:
 
     @classmethod
     def of(cls, material: Material) -> ContextMaterial:
-        """Take it from a snapshot."""
+        """Return the part of a snapshot that OpenSSL needs."""
         return cls(
             generation=material.generation,
             certificate_chain=material.certificate_chain,

@@ -1,9 +1,10 @@
 """TLS on memory BIOs: bytes in, bytes out, with as little copying as Python allows.
 
-Knows OpenSSL and one scratch memory, no event loop. Handshakes go through pyOpenSSL;
-the four calls per message that follow go straight to cryptography's bindings, which
-pyOpenSSL is made of: `Connection.recv` allocates its maximum and copies twice, and
-"nothing to read" is an exception (1.3 us against 0.2 us, several times per call).
+Knows OpenSSL and one scratch memory, but no event loop. Handshakes go through
+pyOpenSSL. After them, the four calls per message go directly to cryptography's
+bindings, on which pyOpenSSL is built: `Connection.recv` allocates its maximum and
+copies twice, and "nothing to read" is an exception (1.3 us against 0.2 us, several
+times per call).
 """
 
 from __future__ import annotations
@@ -23,28 +24,28 @@ if TYPE_CHECKING:
 __all__ = ["READ_SIZE", "WRITE_SIZE", "Scratch", "StreamError", "TlsStream"]
 
 #: Seconds that decrypting for one client may take at a time. A read of full records
-#: takes a tenth of it or less; one of KeyUpdates, or of records with a byte each, up
-#: to a hundred times as long, and what is beyond waits for another turn.
+#: takes a tenth of it or less; one of KeyUpdates, or of records with one byte each, up
+#: to a hundred times as long. The rest then waits until other clients had their turn.
 _BUDGET = 0.0005
 
-#: Records after which the clock is asked. A read of full ones has less: those are never
-#: taken for slow where it is the machine that is busy.
+#: Records after which the clock is read. A read of full records has fewer, so they do
+#: not count as slow when only the machine is busy.
 _STEPS = 16
 
-#: Largest read from a client at once; bridge measurements: large reads are half of
-#: the throughput.
+#: Largest read from a client at once. Measurements of the bridge: half of the
+#: throughput is due to large reads.
 READ_SIZE = 128 * 1024
 
-#: Largest read from the server at once, in full records. With the answers that one
-#: read from the client may provoke (KeyUpdates) it stays below the 256 KiB that may
-#: be held per connection and direction.
+#: Largest read from the server at once, in full records. Together with the answers that
+#: one read from the client may cause (KeyUpdates), it stays below the limit of 256 KiB
+#: per connection and direction.
 WRITE_SIZE = 7 * 16 * 1024
 
-#: What one read may leave in OpenSSL from before: a record that was not complete.
+#: Bytes that OpenSSL may hold from an earlier read: one incomplete record.
 _RECORD = 17 * 1024
 _SINK_SIZE = 256 * 1024
 
-#: RFC 8446, section 6: fatal, no_application_protocol; 120 (RFC 7301, section 3.2).
+#: A fatal alert (RFC 8446, section 6): no_application_protocol, 120 (RFC 7301, 3.2).
 _NO_APPLICATION_PROTOCOL = b"\x15\x03\x03\x00\x02\x02\x78"
 
 #: SHA-256 of "HelloRetryRequest" (RFC 8446, section 4.1.3).
@@ -52,7 +53,7 @@ _RETRY_RANDOM = bytes.fromhex(
     "cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c"
 )
 
-#: OpenSSL's names of groups, in BoringSSL's spelling, which is grpcio's.
+#: OpenSSL's group names, and BoringSSL's for the same, which grpcio uses.
 _GROUPS = {
     "x25519": "X25519",
     "secp256r1": "P-256",
@@ -68,10 +69,10 @@ class StreamError(Exception):
 
 
 class Scratch:
-    """Memory that all connections of a loop share, since each turn empties it.
+    """Memory that all connections of an event loop share; each step empties it.
 
-    Four regions: what was read from a client, that in plain, what was read from the
-    server, and a place for bytes that have been sent.
+    It has four regions: bytes read from a client, their plaintext, bytes read from the
+    server, and a sink for bytes that have been sent.
     """
 
     __slots__ = (
@@ -95,7 +96,7 @@ class Scratch:
 
 
 class TlsStream:
-    """One TLS connection, server side, between a socket and the bridge."""
+    """The server side of one TLS connection, between a socket and the bridge."""
 
     __slots__ = (
         "_connection",
@@ -111,9 +112,9 @@ class TlsStream:
 
     def __init__(self, context: SSL.Context, scratch: Scratch) -> None:
         self.record = HandshakeRecord()
-        #: Whether the peer said close_notify.
+        #: Whether the peer has sent close_notify.
         self.ended = False
-        #: Whether something that was fed is not decrypted yet.
+        #: Whether some of the bytes that were fed are not decrypted yet.
         self.is_behind = False
         self._connection = SSL.Connection(context, None)
         self._connection.set_app_data(self.record)
@@ -123,36 +124,37 @@ class TlsStream:
         self._in: Any = self._connection._into_ssl  # noqa: SLF001
         self._out: Any = self._connection._from_ssl  # noqa: SLF001
         self._out_data: Any = ffi.new("char **")
-        # pyOpenSSL sets it. Without it a read ends after each record, also after one
-        # without data, and thousands of those cannot keep OpenSSL busy at a stretch.
+        # pyOpenSSL sets this mode. Without it a read ends after each record, even one
+        # without data, so thousands of those cannot keep OpenSSL busy in one call.
         lib.SSL_clear_mode(self._ssl, lib.SSL_MODE_AUTO_RETRY)
 
     def feed(self, count: int) -> None:
-        """Hand the first `count` bytes of the read region to OpenSSL."""
+        """Pass the first `count` bytes of the read region to OpenSSL."""
         if lib.BIO_write(self._in, self._scratch.read, count) != count:
             raise StreamError("out of memory")
 
     def handshake(self) -> bool:
-        """Go on with the handshake; say whether it is done.
+        """Continue the handshake; return whether it is complete.
 
         Raises:
             SSL.Error: it failed, and an alert is waiting to be sent.
-            NoH2Error: no `h2` among the client's protocols; likewise.
+            NoH2Error: the client's protocols do not include `h2`; likewise.
         """
         lib.ERR_clear_error()  # see `take_error`
         result = lib.SSL_do_handshake(self._ssl)
         if result == 1:
             return True
-        # "Wants more" would be an exception too: half of all times that this is asked.
+        # pyOpenSSL would raise an exception also for "wants more": half of all calls.
         if lib.SSL_get_error(self._ssl, result) != lib.SSL_ERROR_WANT_READ:
             self._connection._raise_ssl_error(self._ssl, result)  # noqa: SLF001
         return False
 
     def refuse_without_alpn(self) -> bool:
-        """Say whether the ServerHello is ready and the client offered no ALPN at all.
+        """Refuse a client that sent no ALPN extension; return whether it was refused.
 
-        If so it is replaced by the alert: OpenSSL calls nobody when the extension is
-        missing, and after the handshake there is no way to send this alert.
+        Once the ServerHello is ready, it is replaced by the alert: if the extension is
+        missing, OpenSSL runs no callback, and after the handshake this alert cannot be
+        sent.
         """
         if self.record.alpn_offered:
             return False
@@ -165,21 +167,21 @@ class TlsStream:
         return True
 
     def has_only_tickets(self) -> bool:
-        """Whether what waits after the handshake can wait for the server's first bytes.
+        """Whether the output of a finished handshake can wait for the first data.
 
-        In TLS 1.3 the server ends its handshake with tickets, which nobody waits for
-        (and, where they are off, nobody may use): alone they would cost both sides a
-        packet. In TLS 1.2 the client needs what comes last.
+        In TLS 1.3 the server ends its handshake with session tickets, which the client
+        does not wait for (and must not use where resumption is off): sent alone they
+        would cost both sides a packet. In TLS 1.2 the client needs the last message.
         """
         return self.version() == "TLSv1.3"
 
     def decrypt(self) -> int:
-        """Decrypt what was fed into the plain region, and return how many bytes.
+        """Decrypt the bytes fed so far into the plain region; return their number.
 
-        Stops after its share of time; then it `is_behind`.
+        Stops when `_BUDGET` is used up; then `is_behind` is true.
 
         Raises:
-            StreamError: the peer broke the protocol, or sent a fatal alert.
+            StreamError: the peer violated the protocol, or sent a fatal alert.
         """
         ssl, plain = self._ssl, self._scratch.plain
         total, end = 0, 0.0
@@ -212,30 +214,30 @@ class TlsStream:
         """Encrypt the first `count` bytes of the write region for `flush`.
 
         Raises:
-            StreamError: OpenSSL does not send any more on this connection.
+            StreamError: OpenSSL can no longer send on this connection.
         """
         if lib.SSL_write(self._ssl, self._scratch.write, count) != count:
             raise StreamError(take_error())
 
     def say_goodbye(self) -> None:
-        """Put a close_notify behind what waits to be sent."""
+        """Append a close_notify to the bytes that wait to be sent."""
         if lib.SSL_shutdown(self._ssl) < 0:
-            # Also when the handshake never ended: there is nothing to say then.
+            # For example, the handshake is not complete: no close_notify is needed.
             lib.ERR_clear_error()
 
     @property
     def pending(self) -> int:
-        """How many bytes wait to be sent."""
+        """The number of bytes that wait to be sent."""
         count: int = lib.BIO_get_mem_data(self._out, ffi.NULL)
         return count
 
     def flush(self, sock: socket.socket) -> bool:
-        """Send what waits and say whether all of it is out.
+        """Send the waiting bytes; return whether all of them were sent.
 
-        Straight from OpenSSL's memory; what was sent is then skipped.
+        They are sent directly from OpenSSL's memory, and then skipped there.
 
         Raises:
-            OSError: as of `send`, but for `BlockingIOError`.
+            OSError: of `send`, except `BlockingIOError`.
         """
         count = lib.BIO_get_mem_data(self._out, self._out_data)
         if not count:
@@ -256,10 +258,10 @@ class TlsStream:
         return bytes(ffi.buffer(self._out_data[0], count)) if count else b""
 
     def trim(self) -> bool:
-        """Give the memory of empty BIOs back; say whether it could be done.
+        """Free the memory of empty BIOs; return whether they were empty.
 
-        A memory BIO never shrinks by itself: a connection that once moved a large
-        message would hold half a megabyte for the rest of its life.
+        A memory BIO never shrinks by itself: a connection that once transferred a large
+        message would keep half a megabyte until it is closed.
         """
         if self.pending or lib.BIO_get_mem_data(self._in, ffi.NULL):
             return False
@@ -273,12 +275,12 @@ class TlsStream:
         return self._connection.get_protocol_version_name()
 
     def server_name(self) -> str | None:
-        """Return what the client asked for by SNI, escaped where it is not ASCII."""
+        """Return the client's SNI host name, with non-ASCII bytes escaped."""
         name = self._connection.get_servername()
         return None if name is None else name.decode("ascii", "backslashreplace")
 
     def speaks_h2(self) -> bool:
-        """Whether ALPN ended in h2."""
+        """Whether ALPN negotiated h2."""
         return self._connection.get_alpn_proto_negotiated() == b"h2"
 
     def is_resumed(self) -> bool:
@@ -286,14 +288,14 @@ class TlsStream:
         return bool(lib.SSL_session_reused(self._ssl))
 
     def group(self) -> str | None:
-        """Return the key exchange group as BoringSSL calls it."""
+        """Return BoringSSL's name of the key exchange group."""
         name = self._connection.get_group_name()
         return None if name is None else _GROUPS.get(name, name)
 
     def take_certificates(self) -> tuple[bytes | None, tuple[bytes, ...]]:
-        """Return the peer's leaf and what it sent after it, as DER; once."""
+        """Return the peer's leaf and the certificates sent after it, as DER; once."""
         leaf, self.record.leaf = self.record.leaf, None
-        # On the server's side OpenSSL keeps the leaf out of this list.
+        # On the server side, OpenSSL does not include the leaf in this list.
         chain = lib.SSL_get_peer_cert_chain(self._ssl)
         if leaf is None or chain == ffi.NULL:
             return leaf, ()
@@ -306,8 +308,9 @@ class TlsStream:
 def take_error() -> str:
     """Return the reason of OpenSSL's oldest queued error and empty the queue.
 
-    Emptied always, and before whatever SSL_get_error is asked about: it looks at this
-    queue, and what one connection left behind would be the next one's failure.
+    The queue has to be empty before every operation whose result is passed to
+    SSL_get_error. That function reads the queue, so an error that one connection left
+    there would become a failure of the next one.
     """
     code = lib.ERR_peek_error()
     text = lib.ERR_reason_error_string(code) if code else ffi.NULL

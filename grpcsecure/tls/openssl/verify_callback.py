@@ -1,8 +1,8 @@
-"""What a handshake found out about the client's certificate, and who decides.
+"""OpenSSL's verify callback: decides on a client's certificate and records why.
 
-OpenSSL's final verdict is useless after a callback that lets everything pass: it says
-"ok" for a self-signed certificate too. So the first error is recorded as it comes by.
-Invariant: without a record that says otherwise, a certificate is not verified.
+After a callback that accepts every certificate, OpenSSL's final result is useless: it
+is "ok" for a self-signed certificate too. So the callback records the first error.
+Invariant: a certificate is verified only if the record says so.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = [
     "error_text",
 ]
 
-#: X509_V_ERR numbers in the words of OpenSSL 3.0: later ones have others, and what is
-#: said in a handshake must agree with what is said at a call.
+#: OpenSSL 3.0's texts for X509_V_ERR numbers. Later versions have other texts, but the
+#: reason after a handshake and the reason at a call must be the same.
 _WORDS = {
     3: "unable to get certificate CRL",
     8: "CRL signature failure",
@@ -46,24 +46,24 @@ _WORDS = {
 }
 
 #: X509_V_ERR_UNABLE_TO_GET_CRL, _CRL_SIGNATURE_FAILURE, _UNABLE_TO_GET_CRL_ISSUER,
-#: _DIFFERENT_CRL_SCOPE: there is no CRL for a certificate, or only one by somebody
-#: unknown, or for other kinds of certificates.
+#: _DIFFERENT_CRL_SCOPE: there is no CRL for a certificate, or only one of an unknown
+#: issuer, or one for other types of certificates.
 _NO_CRL = frozenset({3, 8, 33, 44})
 
-#: Words for what OpenSSL does not check, or checks otherwise than BoringSSL.
+#: Reasons for checks that OpenSSL does not make, or makes differently from BoringSSL.
 BAD_KEY_USAGE = "key usage bit incorrect"
 BAD_EXTENSION = "invalid or inconsistent certificate extension"
 
 #: The reasons for which a certificate is refused in every mode that asks for one.
 UNUSABLE = frozenset({BAD_KEY_USAGE, BAD_EXTENSION})
 
-#: The X509_V_ERR numbers that OpenSSL has the fitting alerts for: INVALID_PURPOSE is
-#: unsupported_certificate, CERT_REJECTED is bad_certificate (RFC 8446, section 6.2).
+#: The X509_V_ERR numbers for which OpenSSL sends the right alerts: INVALID_PURPOSE
+#: gives unsupported_certificate, CERT_REJECTED bad_certificate (RFC 8446, section 6.2).
 _SAID_AS = {BAD_KEY_USAGE: 26, BAD_EXTENSION: 28}
 
 
 class HandshakeRecord:
-    """What one handshake's callbacks saw; hangs on the connection as its app data."""
+    """The record of one handshake's callbacks, the app data of its connection."""
 
     __slots__ = (
         "alpn_offered",
@@ -80,9 +80,9 @@ class HandshakeRecord:
         #: The first X509_V_ERR of the chain and the depth it was found at.
         self.error: int | None = None
         self.error_depth = 0
-        #: Whether the chain was walked down to the client's own certificate.
+        #: Whether the chain was checked down to the client's own certificate.
         self.leaf_seen = False
-        #: That certificate (DER), until somebody takes it.
+        #: That certificate (DER), until `TlsStream.take_certificates`.
         self.leaf: bytes | None = None
         #: Why the certificate is refused in every mode, if it is.
         self.unusable: str | None = None
@@ -93,7 +93,7 @@ class HandshakeRecord:
 
     @property
     def is_verified(self) -> bool:
-        """Whether OpenSSL walked the whole chain and had nothing against it."""
+        """Whether OpenSSL checked the whole chain and found no error."""
         return self.leaf_seen and self.error is None and self.unusable is None
 
 
@@ -104,19 +104,20 @@ def ask_for_certificate(
     verifies: bool,
     anchors: frozenset[bytes] = frozenset(),
 ) -> None:
-    """Have `context` ask clients for a certificate, and judge what they present.
+    """Make `context` request a certificate from clients, and check it.
 
-    The callback is our own: one of pyOpenSSL can refuse a certificate that OpenSSL has
-    nothing against, but not say why (the alert would be "internal error"), and makes
-    objects of every certificate, of which mostly only the leaf's bytes are needed.
+    The callback is set without pyOpenSSL. One that is set with pyOpenSSL can refuse a
+    certificate that OpenSSL accepts, but cannot choose the alert (which would be
+    "internal error"). It also creates an object for every certificate, although usually
+    only the bytes of the leaf are needed.
 
     Args:
-        context: to be changed.
+        context: the context to change.
         flags: for SSL_CTX_set_verify.
         verifies: whether a certificate with an error is refused.
         anchors: the client CAs (DER) if there are CRLs.
     """
-    # For its helper, by which `do_handshake` raises what a callback could not.
+    # Creates a helper through which `do_handshake` raises a callback's exceptions.
     context.set_verify(flags, _never_called)
     helper: Any = context._verify_helper  # noqa: SLF001
     problems: list[Exception] = helper._problems  # noqa: SLF001
@@ -124,7 +125,7 @@ def ask_for_certificate(
 
     def check(ok: int, store: Any) -> int:  # noqa: ANN401 - a pointer
         try:
-            # Of an issuer that is fine there is nothing to note.
+            # Nothing to record: an issuer without an error.
             if ok and lib.X509_STORE_CTX_get_error_depth(store):
                 return 1
             ssl = lib.X509_STORE_CTX_get_ex_data(store, index)
@@ -138,8 +139,8 @@ def ask_for_certificate(
             )
             lib.X509_STORE_CTX_set_error(store, error)
             if not error:
-                # What is forgiven may be in OpenSSL's queue all the same, and would
-                # be taken for the failure of whatever is done next.
+                # An ignored error may still be in OpenSSL's queue, and would be taken
+                # for an error of the next operation.
                 lib.ERR_clear_error()
         except Exception as mistake:  # noqa: BLE001 - an error in a decision is a refusal
             problems.append(mistake)
@@ -163,19 +164,20 @@ def _examine(
     verifies: bool,
     anchors: frozenset[bytes],
 ) -> int:
-    """Note what is wrong; return the error to refuse the certificate for, or 0.
+    """Record an error; return the one to refuse the certificate for, or 0.
 
     Truth table, for each certificate of the chain from the anchor down to the leaf:
 
         leaf unusable   error   verifies   handshake goes on
         yes             any     any        no   (BoringSSL refuses these in all modes)
         no              no      any        yes
-        no              yes     no         yes, and the first error is kept
+        no              yes     no         yes, and the first error is recorded
         no              yes     yes        no
 
-    A client CA without a CRL of its own is no error. With CRL_CHECK_ALL, OpenSSL wants
-    one for an intermediate too that is trusted as it stands, where nobody trusts who
-    would have signed it, and before 4.0 also for a root, by itself.
+    A client CA for which there is no CRL is not an error. With CRL_CHECK_ALL, OpenSSL
+    demands a CRL also for an intermediate that is itself a trusted client CA, although
+    the issuer that would sign that CRL is not trusted; and before 4.0 it demands one
+    for a root, signed by the root itself.
     """
     depth = lib.X509_STORE_CTX_get_error_depth(store)
     der = der_of(lib.X509_STORE_CTX_get_current_cert(store))
@@ -212,17 +214,17 @@ def _names_of(der: bytes) -> CertificateNames | None:
 
 
 def der_of(certificate: Any) -> bytes:  # noqa: ANN401 - a pointer
-    """Return a certificate of OpenSSL's (`X509 *`) as DER.
+    """Return an OpenSSL certificate (`X509 *`) as DER.
 
     Raises:
-        ValueError: there is none, or no memory.
+        ValueError: the pointer is NULL, or there is no memory.
     """
     if certificate == ffi.NULL:
-        raise ValueError("no certificate where there has to be one")
+        raise ValueError("the certificate is NULL")
     bio = lib.BIO_new(lib.BIO_s_mem())
     try:
         if not lib.i2d_X509_bio(bio, certificate):
-            raise ValueError("a certificate that OpenSSL does not write")
+            raise ValueError("OpenSSL cannot encode the certificate")
         start = ffi.new("char **")
         count = lib.BIO_get_mem_data(bio, start)
         return bytes(ffi.buffer(start[0], count))
@@ -231,7 +233,7 @@ def der_of(certificate: Any) -> bytes:  # noqa: ANN401 - a pointer
 
 
 def error_text(code: int) -> str:
-    """Return OpenSSL's words for an X509_V_ERR number."""
+    """Return OpenSSL's text for an X509_V_ERR number."""
     if code in _WORDS:
         return _WORDS[code]
     # pyOpenSSL has no function for it, cryptography's bindings do.
