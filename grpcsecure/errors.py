@@ -1,7 +1,7 @@
-"""All exceptions of grpcsecure, and the exit code each one means.
+"""All exceptions of grpcsecure, and their exit codes.
 
-Mistakes in a config are findings, not exceptions; an exception says that the job
-could not be done, and carries the findings if there are any.
+Mistakes in a config are findings, not exceptions. An exception means that an operation
+failed; it carries the findings if there are any.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ __all__ = [
 
 
 class ExitCode(IntEnum):
-    """What the commands return, whatever the output format."""
+    """Exit codes of the commands; they do not depend on the output format."""
 
     OK = 0
-    #: What was checked is bad: findings, denied, unhealthy.
+    #: The check failed: findings, denied, unhealthy.
     BAD = 1
-    #: The job could not be done: usage, unreadable file, internal error.
+    #: The command could not run: usage, unreadable file, internal error.
     CANNOT = 2
-    #: `serve` only: start-up failed for what a file check cannot see.
+    #: `serve` only: start-up failed for a reason that file checks cannot detect.
     STARTUP = 3
-    #: `serve` only: the drain deadline passed and calls were cut.
+    #: `serve` only: the grace period of the shutdown ended and calls were aborted.
     CUT = 4
 
 
 class GrpcSecureError(Exception):
-    """The root of the tree; its text is one line for a reader."""
+    """Base class of all exceptions of grpcsecure; its text is a one-line message."""
 
     exit_code = ExitCode.CANNOT
 
 
 class UsageError(GrpcSecureError):
-    """A name given by the caller names nothing: profile, code, file."""
+    """The caller named a profile, code or file that does not exist."""
 
 
 class CertificateError(GrpcSecureError):
-    """Bytes that should be an X.509 certificate are none that can be read."""
+    """A certificate cannot be parsed as X.509."""
 
 
 class KeyMaterialError(GrpcSecureError):
-    """Certificates and keys that no server can be started with."""
+    """Certificates and keys are unusable for a server."""
 
     exit_code = ExitCode.BAD
 
@@ -86,10 +86,10 @@ class UnreadableConfigError(ConfigError):
 
 
 class StartupError(GrpcSecureError):
-    """The server could not start for what a file check cannot see."""
+    """The server could not start, for a reason that file checks cannot detect."""
 
     exit_code = ExitCode.STARTUP
 
 
 class BindError(StartupError):
-    """An address could not be listened on."""
+    """The server could not listen on an address."""

@@ -1,4 +1,4 @@
-"""Text from a file or a peer, made fit for a message: escaped, cut, and never a key."""
+"""Quotes text from files and peers for messages: escaped, cut, without key material."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ __all__ = ["holds_key_text", "quote"]
 
 _MAX_QUOTED = 60
 
-#: A DER object in base64 begins with M (a SEQUENCE is 0x30: RFC 5915, RFC 5958).
+#: A DER key in base64 begins with M (a SEQUENCE begins with 0x30: RFC 5915, RFC 5958).
 _BASE64_OF_DER = r"(?<![A-Za-z0-9+/])M[A-Za-z0-9+/]{39,}"
-#: A line from the middle of a PEM block has 64 characters (RFC 7468). Digests in hex
-#: and long paths do too, but not capitals, small letters past f, and digits at once.
+#: A line from the middle of a PEM block has 64 characters (RFC 7468). Hex digests and
+#: long paths may have as many, but hardly capital letters, small letters beyond f, and
+#: digits at once.
 _PEM_LINE = (
     r"(?m)^[ \t\"'|>-]*(?=[^\n]*[A-Z])(?=[^\n]*[g-z])(?=[^\n]*\d)"
     r"[A-Za-z0-9+/]{64,}={0,2}[ \t\r\"']*$"
@@ -19,10 +20,10 @@ _PEM_LINE = (
 
 
 def holds_key_text(text: str) -> bool:
-    """Whether `text` has in it what may be a private key: PEM, or base64 of DER.
+    """Whether `text` contains a possible private key: PEM, or base64 of DER.
 
-    People paste a key where its path belongs. Certificates look the same, and a
-    doubt is decided against showing.
+    Users paste a key in place of its path. Certificates look the same; in case of
+    doubt, the text is not shown.
     """
     return (
         "-----BEGIN" in text
@@ -33,10 +34,10 @@ def holds_key_text(text: str) -> bool:
 
 
 def quote(value: object) -> str:
-    """Return `value` in backticks, fit for a message.
+    """Return `value` in backticks for a message.
 
     Control characters are escaped and long text is cut. Text that may be a key is not
-    shown at all: people paste a private key where its path belongs.
+    shown at all: users paste a private key in place of its path.
     """
     text = value if isinstance(value, str) else repr(value)
     if "-----BEGIN" in text:

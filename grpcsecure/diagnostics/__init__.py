@@ -1,1 +1,1 @@
-"""Findings: what is wrong with a config, as data, and how it is shown."""
+"""Findings, the problems of a config as data, and the formats that show them."""

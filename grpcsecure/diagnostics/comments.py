@@ -1,6 +1,6 @@
-"""`# grpcsecure: ignore[GS405]` comments in the text of a config.
+"""Finds `# grpcsecure: ignore[GS405]` comments in the text of a config.
 
-Knows lines, not YAML: it must also work where the YAML does not parse.
+Knows lines, not YAML: it must also work if the YAML does not parse.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ __all__ = ["IgnoreComment", "find_ignore_comments"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IgnoreComment:
-    """One comment.
+    """One ignore comment.
 
-    `names` are codes or kebab names as written; none if it is malformed. `line` and
-    `column` are its own place, `end_column` is exclusive, `target` is the line that it
-    speaks of: its own, or the next one with content where the comment stands alone.
+    `names` are codes or kebab names as written; none if the comment is malformed.
+    `line` and `column` are the place of the comment, `end_column` is exclusive.
+    `target` is the line that the comment applies to: its own, or the next line with
+    content if the comment is alone on its line.
     """
 
     names: tuple[str, ...]
@@ -79,9 +80,9 @@ def _comment_start(line: str) -> int:
 
 
 def _target(lines: list[str], index: int) -> int:
-    """Return the number of the line that the comment alone on `lines[index]` is above.
+    """Return the number of the line below the comment that is alone on `lines[index]`.
 
-    More comments may stand between: a reason, or another ignore.
+    Other comments in between are skipped: a reason, or another ignore.
     """
     for number, line in enumerate(lines[index + 1 :], index + 2):
         if not line.lstrip().startswith("#"):

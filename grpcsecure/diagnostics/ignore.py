@@ -1,7 +1,8 @@
-"""What becomes of the findings of a check before they are shown.
+"""Applies `production: true`, ignores and `--strict` to the findings of a check.
 
-Production first, then ignores (of warnings only), then `--strict`: an ignored warning
-is no error in strict mode, and what production refuses cannot be ignored.
+Production comes first, then ignores (of warnings only), then `--strict`: an ignored
+warning is not an error in strict mode, and a warning that production turns into an
+error cannot be ignored.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ __all__ = ["Draft", "Ignores", "make_report", "make_reports"]
 
 
 class Ignores:
-    """The codes of `--ignore`, as codes or kebab names.
+    """The findings of `--ignore`, given by code or kebab name.
 
     Raises:
         UsageError: no kind of finding has that code or name.
@@ -41,9 +42,9 @@ class Draft:
 
     Args:
         report: all findings, in any order.
-        production: the config says `production: true`.
-        complete: no phase was left out on request (`--syntax-only`).
-        all_profiles: no profile of the file was left out of this run.
+        production: the config has `production: true`.
+        complete: no phase was skipped on request (`--syntax-only`).
+        all_profiles: this run checks every profile of the file.
     """
 
     report: Report
@@ -53,45 +54,44 @@ class Draft:
 
 
 def make_report(draft: Draft) -> Report:
-    """Return the one report of `serve` and embedding, where there are no options."""
+    """Return the only report, without options: for `serve` and for embedding."""
     return make_reports([draft])[0]
 
 
 def make_reports(
     drafts: Sequence[Draft], *, ignores: Ignores | None = None, strict: bool = False
 ) -> tuple[Report, ...]:
-    """Return the reports as they are shown: severities final, sorted by place.
+    """Return the final reports: severities are final, findings are sorted by place.
 
-    All at once, because an ignore is unused only if no config and no profile of the
-    run has anything for it; one that a phase or profile left out may have had is not
-    called unused.
+    Takes all drafts at once, because an ignore is unused only if it matches no finding
+    of any config and profile of the run. An ignore is not reported as unused if a
+    skipped phase or profile could have a finding for it.
     """
-    ledgers = [_Ledger(draft, ignores or Ignores()) for draft in drafts]
-    settled = {request for ledger in ledgers for request in ledger.settled()}
+    filters = [_Filter(draft, ignores or Ignores()) for draft in drafts]
+    done = {request for each in filters for request in each.used_or_uncertain()}
     reports: list[Report] = []
-    for ledger in ledgers:
-        # What the command line asked in vain is told once, at the end.
+    for each in filters:
+        # An unused ignore of the command line is reported once, in the last report.
         unused = [
             request
-            for request in ledger.requests
-            if request not in settled
-            and (request.span is not None or ledger is ledgers[-1])
+            for request in each.requests
+            if request not in done and (request.span is not None or each is filters[-1])
         ]
-        settled.update(unused)
-        reports.append(ledger.report(unused, strict=strict))
+        done.update(unused)
+        reports.append(each.report(unused, strict=strict))
     return tuple(reports)
 
 
 @dataclass(frozen=True, slots=True)
 class _IgnoreRequest:
-    """One code that one comment, or the command line (no span), asks to ignore."""
+    """A code to ignore, from a comment or from the command line (no span)."""
 
     code: str
     span: Span | None = None
 
 
-class _Ledger:
-    """The findings of one draft, and which ignores met them."""
+class _Filter:
+    """Filters the findings of one draft, and records which ignores matched."""
 
     def __init__(self, draft: Draft, ignores: Ignores) -> None:
         self._draft = draft
@@ -100,29 +100,30 @@ class _Ledger:
         self._global = {code: _IgnoreRequest(code) for code in ignores.codes}
         self._kept: list[Finding] = []
         self._about = list(self._read_comments())
-        self._met: set[_IgnoreRequest] = set()
+        self._matched: set[_IgnoreRequest] = set()
+        #: Ignores that matched an error, which cannot be ignored.
         self._refused: dict[_IgnoreRequest, Finding] = {}
         for finding in draft.report.findings:
-            self._enter(finding.judged(production=draft.production))
+            self._add(finding.judged(production=draft.production))
 
     @property
     def requests(self) -> tuple[_IgnoreRequest, ...]:
-        """All that this draft was asked to ignore."""
+        """All ignores that apply to this draft."""
         return (*self._at.values(), *self._global.values())
 
-    def settled(self) -> Iterator[_IgnoreRequest]:
-        """Yield what met a finding, and what might have if all had been checked."""
+    def used_or_uncertain(self) -> Iterator[_IgnoreRequest]:
+        """Yield ignores that matched, or might have matched in a complete check."""
         partial = not self._draft.complete or bool(self._draft.report.not_run)
         for request in self.requests:
             other_profile = request.span is not None and not self._draft.all_profiles
-            # An ignore of this very kind of finding is never called unused: it meets
-            # what is only found out at the end.
+            # An ignore of `unused-ignore` itself is never reported as unused: the
+            # findings that it matches are only made at the end.
             is_own = request.code == tool_kinds.UNUSED_IGNORE.code
-            if request in self._met or partial or other_profile or is_own:
+            if request in self._matched or partial or other_profile or is_own:
                 yield request
 
     def report(self, unused: Iterable[_IgnoreRequest], *, strict: bool) -> Report:
-        """Return the report, with what there is to say about ignores."""
+        """Return the report, including the findings about ignores."""
         about = [
             *self._about,
             *(_refused(request, finding) for request, finding in self._refused.items()),
@@ -136,7 +137,7 @@ class _Ledger:
         return replace(self._draft.report, findings=tuple(kept))
 
     def _read_comments(self) -> Iterator[Finding]:
-        """Fill the table of comments; yield those that cannot be understood."""
+        """Fill the table of ignore comments; yield findings about invalid ones."""
         for file, text in self._draft.report.sources.items():
             for comment in find_ignore_comments(text):
                 span = Span(
@@ -156,14 +157,14 @@ class _Ledger:
                         place = (file, comment.target, kind.code)
                         self._at.setdefault(place, _IgnoreRequest(kind.code, span))
 
-    def _enter(self, finding: Finding) -> None:
+    def _add(self, finding: Finding) -> None:
         requests = self._requests_for(finding)
         if finding.is_error:
             self._refused.update(dict.fromkeys(requests, finding))
             self._kept.append(finding)
         elif not requests:
             self._kept.append(finding)
-        self._met.update(requests)
+        self._matched.update(requests)
 
     def _requests_for(self, finding: Finding) -> list[_IgnoreRequest]:
         requests = []
@@ -177,7 +178,7 @@ class _Ledger:
 
 
 def _place(finding: Finding, subject: str) -> tuple[object, ...]:
-    """The config as a whole first, then its own file, then the others by name."""
+    """Return the sort key: the config as a whole, then its file, then other files."""
     span = finding.span
     if span is None:
         return (0, "", 0, 0, finding.code, finding.message)
@@ -194,7 +195,7 @@ def _known_code(name: str) -> str:
 
 
 def _hint(name: str) -> str:
-    """Return words that hold the nearest valid code or name."""
+    """Return a phrase that suggests the nearest valid code or name."""
     meant = nearest_finding(name)
     if meant in CATALOG:
         return f"the nearest code is `{meant}` ({CATALOG[meant].name})"
@@ -206,7 +207,7 @@ def _refused(request: _IgnoreRequest, finding: Finding) -> Finding:
         f"the ignore of `{request.code}` does not apply: {_here(finding)} is an error",
         span=request.span,
         label="only warnings can be ignored",
-        help=f"mend the {finding.kind.name} and remove the ignore",
+        help=f"fix the {finding.kind.name} and remove the ignore",
     )
 
 
@@ -219,7 +220,7 @@ def _here(finding: Finding) -> str:
 def _unused(request: _IgnoreRequest) -> Finding:
     if request.span is None:
         return tool_kinds.UNUSED_IGNORE(
-            f"nothing matches `--ignore {request.code}`", help="leave the option out"
+            f"nothing matches `--ignore {request.code}`", help="remove the option"
         )
     return tool_kinds.UNUSED_IGNORE(
         f"nothing matches the ignore of `{request.code}`",

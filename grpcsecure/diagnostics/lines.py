@@ -1,4 +1,4 @@
-"""The lines of a source, counted as YAML counts them."""
+"""Splits a source text into lines as YAML does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["split_lines"]
 def split_lines(text: str) -> list[str]:
     r"""Return the lines of `text` without their ends.
 
-    Not `str.splitlines`: PyYAML breaks at `\r\n`, `\n`, `\r`, NEL, LS and PS, and not
-    at form feeds, and the lines of a span are PyYAML's.
+    `str.splitlines` differs from PyYAML, whose line numbers the spans have: PyYAML
+    breaks lines at `\r\n`, `\n`, `\r`, NEL, LS and PS, but not at form feeds.
     """
     return re.split("\r\n|[\n\r\x85\u2028\u2029]", text)

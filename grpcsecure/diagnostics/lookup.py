@@ -1,4 +1,4 @@
-"""A finding by its code or name, and the one that was probably meant."""
+"""Looks up a kind of finding by code or name, and suggests the nearest one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["find_kind", "nearest_finding"]
 
 
 def find_kind(name: str) -> Kind | None:
-    """Return the finding with a code or a name, whatever its case; None without one."""
+    """Return the kind of finding with a code or name (in any case), or None."""
     wanted = name.casefold()
     for kind in CATALOG.values():
         if wanted in (kind.code.casefold(), kind.name.casefold()):
@@ -26,7 +26,8 @@ def nearest_finding(name: str) -> str | None:
     """Return the code or name that was probably meant, or None."""
     codes = sorted(CATALOG)
     if name[:2].upper() == "GS" and name[2:].isascii() and name[2:].isdecimal():
-        # One digit is no slip here, but another code: the nearest of its hundred.
+        # Codes that differ in a digit are unrelated, so edit distance is useless here:
+        # suggest the numerically nearest code of the same hundred.
         return min(codes, key=lambda code: _distance(code, int(name[2:][:9])))
     return nearest(name, [*(kind.name for kind in CATALOG.values()), *codes])
 

@@ -1,6 +1,6 @@
-"""Findings as data: a code, a place, a message and one thing to do.
+"""Findings as data: a code, a place, a message and advice.
 
-Knows nothing of configs or terminals. Invariant: nothing in a finding came from a
+Knows nothing of configs or terminals. Invariant: no text of a finding came from a
 private key; text from a file goes through `quoting.quote` first.
 """
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 class Severity(Enum):
-    """Error: `serve` would refuse. Warning: works, but probably not as meant."""
+    """Error: `serve` would refuse. Warning: it works, but probably not as intended."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -33,7 +33,7 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of one file; lines and columns are 1-based, the end is exclusive."""
+    """A range of text in a file; lines and columns are 1-based, the end exclusive."""
 
     file: str
     line: int
@@ -44,7 +44,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """A remark at a place."""
+    """A text that is shown at a place."""
 
     span: Span
     text: str
@@ -52,11 +52,11 @@ class Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """One row of the catalogue: everything that all findings of a code share.
+    """A kind of finding: the row of the catalogue that all findings of a code share.
 
-    `what` states the mistake, `why` its consequence; `bad` and `good` are YAML
-    fragments, merged over a working config when the catalogue is tested. With
-    `production`, the warning is an error in a config that says `production: true`.
+    `what` states the mistake, `why` its consequence. `bad` and `good` are YAML
+    fragments, which tests of the catalogue merge over a working config. If `production`
+    is true, the warning becomes an error in a config with `production: true`.
     """
 
     code: str
@@ -111,21 +111,21 @@ class Finding:
 
     @property
     def is_error(self) -> bool:
-        """Whether `serve` would refuse."""
+        """Whether `serve` would refuse the config."""
         return self.severity is Severity.ERROR
 
     def judged(self, *, production: bool) -> Finding:
-        """The same finding, an error if this is what production refuses."""
+        """Return the finding with the severity that it has in production or not."""
         return self.as_error() if production and self.kind.production else self
 
     def as_error(self) -> Finding:
-        """The same finding as an error (`production: true`, `--strict`)."""
+        """Return the finding as an error (`production: true`, `--strict`)."""
         return replace(self, severity=Severity.ERROR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A test that a config has; a finding of `code` at its place means it failed."""
+    """A test in a config; it failed if there is a finding of `code` at its place."""
 
     name: str
     span: Span
@@ -136,9 +136,9 @@ class Case:
 class Report:
     """The findings of one config, in the order of their places.
 
-    `sources` has the text of each file by the name its spans use; `not_run` names
-    the phases that did not run because `failed` found errors. `cases` are the tests of
-    the config that were run, in its order.
+    `sources` has the text of each file by the name that spans use. `not_run` names the
+    phases that did not run because the phase `failed` found errors. `cases` are the
+    tests of the config that were run, in the order of the file.
     """
 
     subject: str
@@ -151,10 +151,10 @@ class Report:
 
     @property
     def errors(self) -> int:
-        """How many findings are errors."""
+        """The number of errors."""
         return sum(finding.is_error for finding in self.findings)
 
     @property
     def warnings(self) -> int:
-        """How many findings are warnings."""
+        """The number of warnings."""
         return len(self.findings) - self.errors

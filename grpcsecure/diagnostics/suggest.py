@@ -1,4 +1,4 @@
-"""The name that was probably meant."""
+"""Suggestions for misspelled names, by edit distance."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ if TYPE_CHECKING:
 
 __all__ = ["did_you_mean", "nearest"]
 
-#: No name of ours is longer; the distance of long texts is not worth its time.
+#: All valid names are shorter; comparing longer texts would take time for nothing.
 _LONGEST = 80
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """Return "did you mean `x`?" for a label, or "" when nothing is near."""
+    """Return "did you mean `x`?" for a label, or "" if no candidate is near."""
     meant = nearest(name, candidates)
     return f"did you mean `{meant}`?" if meant is not None else ""
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate that `name` is most likely a slip of, or None.
+    """Return the candidate that `name` is most likely a misspelling of, or None.
 
-    Three letters may have one slip (a letter left out, added or changed, two neighbours
-    swapped), eight two, and so on; case does not count. The earlier one of two equally
-    near wins.
+    A name of three letters may have one typing error (a letter omitted, added or
+    changed, or two neighbours swapped), a name of eight letters two, and so on; case is
+    ignored. Of equally near candidates, the first one wins.
     """
     if not 0 < len(name) <= _LONGEST:
         return None
@@ -37,10 +37,11 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
 
 
 def _distance(a: str, b: str, limit: int) -> int | None:
-    """Return the slips between `a` and `b`, or None for more than `limit`.
+    """Return the edit distance of `a` and `b`, or None if it exceeds `limit`.
 
-    Optimal string alignment. difflib's ratio is not used: it thinks little of swapped
-    neighbours in short names (`tsl`) and much of chance letters in long ones.
+    The distance is optimal string alignment. difflib's ratio is not used: it rates
+    swapped neighbours in short names (`tsl`) too low, and letters that match by chance
+    in long names too high.
     """
     if abs(len(a) - len(b)) > limit:
         return None

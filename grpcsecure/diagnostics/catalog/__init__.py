@@ -1,8 +1,8 @@
-"""Every kind of finding, one module per hundred codes: pure data.
+"""The catalogue of all kinds of findings: pure data, one module per hundred codes.
 
 GS0xx tool · GS1xx YAML, variables, schema · GS2xx files and key material · GS3xx
 TLS and listeners · GS4xx identities and rules · GS5xx services. A retired code is
-never used again.
+never reused.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
     "tool_kinds",
 ]
 
-#: Code to kind, in the order of the codes.
+#: All kinds of findings by code, in the order of the codes.
 CATALOG: dict[str, Kind] = {
     kind.code: kind
     for module in (

@@ -77,9 +77,9 @@ MISSING_FILE = Kind(
     code="GS201",
     name="missing-file",
     severity=Severity.ERROR,
-    what="A file that the config names is not there.",
-    why="The listener cannot serve TLS without it. Relative paths start at the folder"
-    " of the file that names them, not at the current directory.",
+    what="A file that the config names does not exist.",
+    why="The listener cannot serve TLS without it. A relative path starts at the"
+    " directory of the config file, not at the current directory.",
     bad=_tls("certs/sever.pem"),
     good=_GOOD,
 )
@@ -88,9 +88,9 @@ UNREADABLE_FILE = Kind(
     code="GS202",
     name="unreadable-file",
     severity=Severity.ERROR,
-    what="A file is there but cannot be read: no permission, a directory, too large.",
-    why="The listener cannot serve TLS without it. `validate` must run as the user that"
-    " will serve to tell about permissions.",
+    what="A file exists but cannot be read: no permission, a directory, too large.",
+    why="The listener cannot serve TLS without it. To check permissions, `validate`"
+    " must run as the user of the server.",
     bad=_tls("certs"),
     good=_GOOD,
 )
@@ -99,8 +99,8 @@ KEY_MISMATCH = Kind(
     code="GS203",
     name="key-mismatch",
     severity=Severity.ERROR,
-    what="The private key does not fit the certificate.",
-    why="No handshake could succeed. gRPC itself would only say that it failed to"
+    what="The private key does not match the certificate.",
+    why="No handshake could succeed. gRPC itself would only report that it failed to"
     " bind.",
     bad=_tls("certs/server.pem", "certs/client.key"),
     good=_GOOD,
@@ -110,8 +110,8 @@ WRONG_CONTENT = Kind(
     code="GS204",
     name="wrong-content",
     severity=Severity.ERROR,
-    what="A file holds something else than it is named for: a key where certificates"
-    " belong, a signing request, DER instead of PEM.",
+    what="A file has another content than its key in the config requires: a private key"
+    " instead of certificates, a signing request, DER instead of PEM.",
     why="The listener cannot serve TLS with it.",
     bad=_tls("certs/server.key", "certs/server.pem"),
     good=_GOOD,
@@ -122,7 +122,7 @@ EMPTY_FILE = Kind(
     name="empty-file",
     severity=Severity.ERROR,
     what="A file for certificates or a key is empty.",
-    why="Something that was to write it failed, or has not finished.",
+    why="The program that writes the file has failed or not finished.",
     bad=_tls("certs/broken/empty.pem"),
     good=_GOOD,
 )
@@ -132,8 +132,8 @@ BROKEN_BLOCK = Kind(
     name="broken-block",
     severity=Severity.ERROR,
     what="A PEM block in a file is damaged.",
-    why="gRPC stops reading a CA file at the first broken block, without a word: the"
-    " CAs after it would not be trusted, and their clients refused.",
+    why="gRPC silently stops reading a CA file at the first broken block: the CAs after"
+    " it would not be trusted, and their clients would be refused.",
     bad=_client_ca("certs/broken/ca-broken.pem"),
     good=_GOOD_CA,
 )
@@ -143,8 +143,8 @@ ENCRYPTED_KEY = Kind(
     name="encrypted-key",
     severity=Severity.ERROR,
     what="The private key is encrypted with a passphrase.",
-    why="A server that starts by itself has nobody to ask for it, and gRPC takes no"
-    " passphrase.",
+    why="A server that starts unattended cannot ask for the passphrase, and gRPC does"
+    " not accept one.",
     bad=_server("encrypted"),
     good=_GOOD,
 )
@@ -153,9 +153,9 @@ LEAF_NOT_FIRST = Kind(
     code="GS208",
     name="leaf-not-first",
     severity=Severity.ERROR,
-    what="The server's own certificate is in the file, but not as the first.",
-    why="TLS takes the first certificate for the server's own (RFC 5246, 7.4.2), and"
-    " the key does not fit that one.",
+    what="The server certificate is in the file, but it is not the first certificate.",
+    why="TLS uses the first certificate as that of the server (RFC 5246, section"
+    " 7.4.2), and the private key does not match that one.",
     bad=_server("leaf-last"),
     good=_server("chain"),
 )
@@ -164,9 +164,9 @@ CHAIN_DISORDERED = Kind(
     code="GS209",
     name="chain-disordered",
     severity=Severity.WARNING,
-    what="The certificates after the server's own are not in the order of signing, are"
-    " there twice, or do not belong to its chain.",
-    why="Most clients put them in order themselves; strict ones refuse the server.",
+    what="The certificates after the server certificate are not in the order of"
+    " signing, are duplicates, or do not belong to its chain.",
+    why="Most clients reorder the chain themselves; strict ones refuse the server.",
     bad=_server("disordered"),
     good=_server("chain"),
 )
@@ -175,10 +175,11 @@ CHAIN_INCOMPLETE = Kind(
     code="GS210",
     name="chain-incomplete",
     severity=Severity.WARNING,
-    what="An intermediate certificate is missing between the server's own and its"
+    what="An intermediate certificate is missing between the server certificate and its"
     " root.",
-    why="Clients know roots, not intermediates. Some have seen the intermediate before"
-    " and connect, the others refuse: `unable to get local issuer certificate`.",
+    why="Clients know roots, not intermediates. Clients that have cached the"
+    " intermediate connect; the others refuse the server with `unable to get local"
+    " issuer certificate`.",
     bad=_server("incomplete"),
     good=_server("chain"),
 )
@@ -187,8 +188,8 @@ CERTIFICATE_EXPIRED = Kind(
     code="GS211",
     name="certificate-expired",
     severity=Severity.ERROR,
-    what="The server certificate, or one of its chain, has expired.",
-    why="gRPC would start without a word, and every client refuse the server.",
+    what="The server certificate, or another one of its chain, has expired.",
+    why="gRPC would start without a warning, and every client would refuse the server.",
     bad=_server("expired"),
     good=_GOOD,
 )
@@ -197,9 +198,9 @@ CERTIFICATE_NOT_YET_VALID = Kind(
     code="GS212",
     name="certificate-not-yet-valid",
     severity=Severity.ERROR,
-    what="The server certificate, or one of its chain, is not valid yet.",
-    why="gRPC would start without a word, and every client refuse the server. A wrong"
-    " clock looks the same.",
+    what="The server certificate, or another one of its chain, is not valid yet.",
+    why="gRPC would start without a warning, and every client would refuse the server."
+    " A wrong clock of this machine looks the same.",
     bad=_server("not-yet-valid"),
     good=_GOOD,
 )
@@ -210,7 +211,7 @@ EXPIRES_SOON = Kind(
     severity=Severity.WARNING,
     production=True,
     what="A certificate expires within 7 days.",
-    why="Whatever was to renew it should have done so by now.",
+    why="The program that renews the certificate should have done so by now.",
     bad=_server("expiring"),
     good=_GOOD,
 )
@@ -219,7 +220,7 @@ CA_NOT_IN_FORCE = Kind(
     code="GS214",
     name="ca-not-in-force",
     severity=Severity.WARNING,
-    what="One of several client CAs is outside its dates.",
+    what="One of several client CAs has expired or is not valid yet.",
     why="Clients with certificates from that CA are refused.",
     bad=_client_ca("certs/broken/ca-one-expired.pem"),
     good=_GOOD_CA,
@@ -229,8 +230,9 @@ NO_CA_IN_FORCE = Kind(
     code="GS215",
     name="no-ca-in-force",
     severity=Severity.ERROR,
-    what="Every client CA is outside its dates.",
-    why="Dates are checked on CAs too: no client certificate would verify.",
+    what="Every client CA has expired or is not valid yet.",
+    why="The validity period of a CA is checked, too: no client certificate would"
+    " verify.",
     bad=_client_ca("certs/broken/ca-expired.pem"),
     good=_GOOD_CA,
 )
@@ -239,9 +241,10 @@ NO_CA = Kind(
     code="GS216",
     name="no-ca",
     severity=Severity.ERROR,
-    what="The file of client CAs has no CA in it.",
-    why="A certificate that may not sign others verifies none of them. The exception is"
-    " a self-signed one: it stands for itself, and may be listed here.",
+    what="The `client_ca` file contains no CA certificate.",
+    why="A certificate that is not a CA cannot verify client certificates. The"
+    " exception is a self-signed client certificate, which is verified by itself and"
+    " may be in this file.",
     bad=_client_ca("certs/client.pem"),
     good=_GOOD_CA,
 )
@@ -250,8 +253,9 @@ NOT_A_CA = Kind(
     code="GS217",
     name="not-a-ca",
     severity=Severity.WARNING,
-    what="A certificate among the client CAs is no CA.",
-    why="It verifies nobody but its own holder, whom its CA may verify already.",
+    what="A certificate among the client CAs is not a CA.",
+    why="It verifies only the client that has this certificate, which may already be"
+    " verified by its CA.",
     bad=_client_ca("certs/broken/ca-and-leaf.pem"),
     good=_GOOD_CA,
 )
@@ -261,8 +265,8 @@ WEAK_CA = Kind(
     name="weak-ca",
     severity=Severity.WARNING,
     what="The key of a client CA is too short.",
-    why="Whoever breaks it can make a certificate under any name. OpenSSL refuses such"
-    " chains at its usual security level, BoringSSL does not.",
+    why="An attacker who breaks the key can issue certificates with any name. OpenSSL"
+    " refuses such chains at its default security level, BoringSSL does not.",
     bad=_client_ca("certs/broken/ca-weak.pem"),
     good=_GOOD_CA,
 )
@@ -272,8 +276,8 @@ NO_SERVER_NAMES = Kind(
     name="no-server-names",
     severity=Severity.WARNING,
     what="The server certificate has no DNS name or IP address in its subjectAltName.",
-    why="Clients compare the name they dialled with that extension. Python's fall back"
-    " to the common name; Go, Java and Node refuse the server.",
+    why="Clients compare the name that they dialled with that extension. Python clients"
+    " fall back to the common name; Go, Java and Node clients refuse the server.",
     bad=_server("no-san"),
     good=_GOOD,
 )
@@ -282,7 +286,8 @@ NO_SERVER_AUTH = Kind(
     code="GS220",
     name="no-server-auth",
     severity=Severity.WARNING,
-    what="The server certificate is limited to other purposes than `serverAuth`.",
+    what="The extendedKeyUsage of the server certificate does not include"
+    " `serverAuth`.",
     why="Clients refuse it: `unsupported certificate purpose`.",
     bad=_server("client-eku"),
     good=_GOOD,
@@ -293,8 +298,9 @@ CANNOT_SIGN = Kind(
     name="cannot-sign",
     severity=Severity.ERROR,
     what="The keyUsage of the server certificate does not allow digital signatures.",
-    why="Every handshake of TLS 1.3, and all that gRPC allows of TLS 1.2, is signed"
-    " with the key. gRPC refuses to start, or its clients refuse the server.",
+    why="Every handshake of TLS 1.3, and of the TLS 1.2 cipher suites that gRPC"
+    " allows, is signed with the key. gRPC refuses to start, or its clients refuse"
+    " the server.",
     bad=_server("no-signature"),
     good=_GOOD,
 )
@@ -303,9 +309,10 @@ WEAK_KEY = Kind(
     code="GS222",
     name="weak-key",
     severity=Severity.ERROR,
-    what="The key of the server certificate, or of one of its chain, is too short.",
-    why="Keys of less than 112 bits of strength can be broken. OpenSSL clients refuse"
-    " them at their usual security level: `key too weak`.",
+    what="The key of the server certificate, or of another one of its chain, is too"
+    " short.",
+    why="Keys with less than 112 bits of security can be broken. OpenSSL clients refuse"
+    " them at their default security level: `key too weak`.",
     bad=_server("weak-key"),
     good=_GOOD,
 )
@@ -314,8 +321,9 @@ WEAK_SIGNATURE = Kind(
     code="GS223",
     name="weak-signature",
     severity=Severity.ERROR,
-    what="The server certificate, or one of its chain, is signed with MD5 or SHA-1.",
-    why="Such signatures can be forged. OpenSSL clients refuse them at their usual"
+    what="The server certificate, or another one of its chain, is signed with MD5 or"
+    " SHA-1.",
+    why="Such signatures can be forged. OpenSSL clients refuse them at their default"
     " security level: `CA signature digest algorithm too weak`.",
 )
 
@@ -324,18 +332,18 @@ UNSUPPORTED_KEY = Kind(
     name="unsupported-key",
     severity=Severity.ERROR,
     what="gRPC cannot serve TLS with this kind of key.",
-    why="Its TLS library knows RSA, and EC on P-256, P-384 and P-521; it would only say"
-    " that it failed to bind.",
+    why="Its TLS library supports RSA, and EC on P-256, P-384 and P-521. gRPC itself"
+    " would only report that it failed to bind.",
 )
 
 RARE_KEY = Kind(
     code="GS225",
     name="rare-key",
     severity=Severity.WARNING,
-    what="Clients built on gRPC core (Python, C++, Ruby, …) do not know this kind of"
+    what="Clients built on gRPC core (Python, C++, Ruby, …) do not support this kind of"
     " key.",
-    why="They do not offer Ed25519 and P-521 signatures and are refused; Go and Java"
-    " clients connect.",
+    why="These clients do not offer Ed25519 and P-521 signatures, so their handshakes"
+    " fail; Go and Java clients connect.",
     bad=_server("ed25519"),
     good=_GOOD,
 )
@@ -346,7 +354,8 @@ SELF_SIGNED = Kind(
     severity=Severity.WARNING,
     production=True,
     what="The server certificate is self-signed.",
-    why="Each client has to be given this very certificate, and again when it changes.",
+    why="Each client must be configured with this very certificate, and again whenever"
+    " it changes.",
     bad=_server("self-signed"),
     good=_GOOD,
 )
@@ -356,19 +365,19 @@ KEY_READABLE = Kind(
     name="key-readable",
     severity=Severity.WARNING,
     production=True,
-    what="The private key can be read or changed by users other than its owner. A group"
-    " may read one of root's, which is how a server that is not root gets it.",
-    why="Whoever has the key can pretend to be this server.",
+    what="The private key can be read or changed by users other than its owner. If root"
+    " owns the file, its group may read it, for servers that do not run as root.",
+    why="Anyone who has the key can impersonate this server.",
 )
 
 UNSUPPORTED_CRL = Kind(
     code="GS228",
     name="unsupported-crl",
     severity=Severity.ERROR,
-    what="A revocation list is of a kind that cannot be used: a delta, an indirect one,"
-    " one for some reasons only, or with an unknown critical extension.",
-    why="It does not say by itself whether a certificate is revoked, and taken for a"
-    " complete list it could let in one that is.",
+    what="A revocation list is of an unsupported kind: a delta CRL, an indirect CRL, a"
+    " CRL for some reasons only, or one with an unknown critical extension.",
+    why="Such a list alone does not show whether a certificate is revoked. Used as a"
+    " complete list, it could let in a revoked certificate.",
     bad=_crl("ca-delta.crl"),
     good=_GOOD_CRL,
 )
@@ -377,8 +386,8 @@ UNTRUSTED_CRL = Kind(
     code="GS229",
     name="untrusted-crl",
     severity=Severity.ERROR,
-    what="A revocation list bears the name of a client CA that did not sign it, or may"
-    " not sign such lists.",
+    what="A revocation list names a client CA as its issuer, but that CA did not sign"
+    " it or may not sign CRLs.",
     why="No certificate of that CA could be verified: `CRL signature failure`.",
     bad=_crl("ca-forged.crl"),
     good=_GOOD_CRL,
@@ -388,9 +397,9 @@ UNKNOWN_CRL_ISSUER = Kind(
     code="GS230",
     name="unknown-crl-issuer",
     severity=Severity.WARNING,
-    what="A revocation list is of a CA that is not among the client CAs.",
-    why="It is used only for clients that send the certificate of that CA themselves,"
-    " as an intermediate one. A list of the wrong CA looks the same.",
+    what="A revocation list was issued by a CA that is not among the client CAs.",
+    why="It is used only for clients that send the certificate of that CA as an"
+    " intermediate. A list of the wrong CA looks the same.",
     bad=_crl("ca.crl", "other-ca.crl"),
     good=_GOOD_CRL,
 )
@@ -399,10 +408,10 @@ CRL_NOT_IN_FORCE = Kind(
     code="GS231",
     name="crl-not-in-force",
     severity=Severity.WARNING,
-    what="A revocation list is out of date, or not valid yet.",
-    why="Whoever was revoked since is not on it. So no certificate of that CA is"
-    " verified until there is a current list: modes that verify refuse its clients,"
-    " with `CRL has expired`.",
+    what="A revocation list has expired or is not valid yet.",
+    why="Certificates that were revoked later are not on the list. So no certificate of"
+    " that CA is verified until there is a current list: modes that verify refuse its"
+    " clients with `CRL has expired`.",
     bad=_crl("ca-expired.crl"),
     good=_GOOD_CRL,
 )
@@ -411,10 +420,10 @@ CA_WITHOUT_CRL = Kind(
     code="GS232",
     name="ca-without-crl",
     severity=Severity.WARNING,
-    what="The listener has revocation lists, but none of one of its client CAs.",
-    why="Nobody can tell which certificates that CA has revoked. So none that it signed"
-    " is verified, but for those that are client CAs themselves: modes that verify"
-    " refuse its clients, with `unable to get certificate CRL`.",
+    what="The listener has revocation lists, but one of its client CAs has none.",
+    why="It is not known which certificates that CA has revoked. So no certificate that"
+    " it signed is verified, except for those that are client CAs themselves: modes"
+    " that verify refuse its clients with `unable to get certificate CRL`.",
     bad=_crl("ca.crl", client_ca="certs/broken/ca-two.pem"),
     good=_crl("ca.crl", "other-ca.crl", client_ca="certs/broken/ca-two.pem"),
 )
@@ -424,15 +433,15 @@ OVERSIZED_CRLS = Kind(
     name="oversized-crls",
     severity=Severity.ERROR,
     what="The revocation lists of all listeners together are larger than 32 MiB.",
-    why="The bridge, which looks into them at each handshake, takes no more.",
+    why="The bridge keeps them in memory for its handshakes, and accepts no more.",
 )
 
 CLIENTS_LEFT_BEHIND = Kind(
     code="GS234",
     name="clients-left-behind",
     severity=Severity.WARNING,
-    what="A client CA, or a certificate in use, that `--previous` names does not count"
-    " any more.",
-    why="Every client whose certificate that CA signed is refused from the moment the"
-    " new file is in force. While clients move to a new CA, both belong in the file.",
+    what="A client CA or a client certificate in the `--previous` file is no longer"
+    " accepted by any listener.",
+    why="Every client with a certificate of that CA is refused as soon as the new file"
+    " is in use. While clients move to a new CA, the file must contain both CAs.",
 )

@@ -22,7 +22,8 @@ MISSING_CLIENT_CA = Kind(
     name="missing-client-ca",
     severity=Severity.ERROR,
     what="A mode that verifies client certificates has no `client_ca`.",
-    why="There is nothing to verify against, so that no client could ever connect.",
+    why="Without a CA, no client certificate can be verified, and no client could"
+    " connect.",
     bad="listeners: {public: {tls: {client_certificate: require_and_verify}}}",
     good="listeners: {public: {tls:"
     " {client_certificate: require_and_verify, client_ca: certs/ca.pem}}}",
@@ -32,8 +33,8 @@ UNUSED_CLIENT_CA = Kind(
     code="GS303",
     name="unused-client-ca",
     severity=Severity.WARNING,
-    what="There is a `client_ca`, but the mode never asks for a certificate.",
-    why="Whoever wrote it probably expects clients to be checked; none of them is.",
+    what="There is a `client_ca`, but the mode never requests a client certificate.",
+    why="The `client_ca` suggests that clients are verified, but none of them is.",
     bad="listeners: {public: {tls: {client_ca: certs/ca.pem}}}",
     good="listeners: {public: {tls:"
     " {client_certificate: require_and_verify, client_ca: certs/ca.pem}}}",
@@ -43,8 +44,8 @@ ENGINE_CANNOT = Kind(
     code="GS304",
     name="engine-cannot",
     severity=Severity.ERROR,
-    what="The engine cannot do what the listener asks for.",
-    why="Ignoring the setting would weaken the listener without a word.",
+    what="The engine does not support a setting of the listener.",
+    why="Ignoring the setting would silently weaken the listener.",
     bad="listeners: {public: {tls: {engine: grpc, min_version: TLSv1.3}}}",
     good="listeners: {public: {tls: {engine: grpc, min_version: TLSv1.2}}}",
 )
@@ -54,8 +55,8 @@ ADDRESS_CONFLICT = Kind(
     name="address-conflict",
     severity=Severity.ERROR,
     what="Two listeners have the same address.",
-    why="Only one of them can listen there. A wildcard address takes every address of"
-    " its port, in IPv4 and IPv6 alike; `localhost` takes 127.0.0.1 and ::1.",
+    why="Only one of them can listen there. A wildcard address occupies every address"
+    " of its port, IPv4 and IPv6 alike; `localhost` occupies 127.0.0.1 and ::1.",
     bad="listeners:\n  a: {address: '127.0.0.1:9001', plaintext: true}\n"
     "  b: {address: '127.0.0.1:9001', plaintext: true}",
     good="listeners:\n  a: {address: '127.0.0.1:9001', plaintext: true}\n"
@@ -67,7 +68,7 @@ LONG_SOCKET_PATH = Kind(
     name="long-socket-path",
     severity=Severity.ERROR,
     what="The path of a unix socket is longer than the system allows.",
-    why="The kernel keeps 107 bytes; the socket could not be bound.",
+    why="The kernel allows 107 bytes; the socket could not be bound.",
     bad="listeners: {public: {address: 'unix:/tmp/" + "long/" * 25 + "s', tls: null,"
     " plaintext: true}}",
     good="listeners: {public: {address: 'unix:/tmp/s', tls: null, plaintext: true}}",
@@ -78,8 +79,8 @@ CRL_WITHOUT_CA = Kind(
     name="crl-without-ca",
     severity=Severity.ERROR,
     what="There are revocation lists, but no `client_ca`.",
-    why="A list says what a CA takes back. Where no CA is trusted, no certificate is"
-    " verified and no list is ever looked at.",
+    why="A list has the certificates that a CA revoked. If no CA is trusted, no"
+    " certificate is verified and no list is ever used.",
     bad="listeners: {public: {tls:"
     " {client_certificate: request_but_dont_verify, crl: [certs/broken/ca.crl]}}}",
     good="listeners: {public: {tls: {client_certificate: request_but_dont_verify,"
@@ -90,8 +91,9 @@ UNUSED_CRL = Kind(
     code="GS308",
     name="unused-crl",
     severity=Severity.WARNING,
-    what="There are revocation lists, but the mode never asks for a certificate.",
-    why="Whoever wrote it probably expects revoked clients to be kept out; none is.",
+    what="There are revocation lists, but the mode never requests a client"
+    " certificate.",
+    why="The lists suggest that revoked clients are refused, but none of them is.",
     bad="listeners: {public: {tls: {crl: [certs/broken/ca.crl]}}}",
     good="listeners: {public: {tls: {client_certificate: require_and_verify,"
     " client_ca: certs/ca.pem, crl: [certs/broken/ca.crl]}}}",
@@ -102,7 +104,7 @@ REFLECTION_OPEN = Kind(
     name="reflection-open",
     severity=Severity.WARNING,
     production=True,
-    what="Reflection is on, and no rule of its own says who may use it.",
+    what="Reflection is on, and no rule limits who may use it.",
     why="Every client that connects can list the services and their messages.",
     bad="server: {reflection: true}",
     good="server: {reflection: false}",
@@ -114,7 +116,7 @@ PLAINTEXT_EXPOSED = Kind(
     severity=Severity.WARNING,
     production=True,
     what="A plaintext listener can be reached from other machines.",
-    why="Anybody on the way reads and changes every call.",
+    why="Anyone on the network path can read and change every call.",
     bad="listeners: {public: {address: '0.0.0.0:8080', tls: null, plaintext: true}}",
     good="listeners: {public: {address: '127.0.0.1:8080', tls: null, plaintext: true}}",
 )

@@ -29,7 +29,7 @@ _VERIFYING = (
     " {client_certificate: require_and_verify, client_ca: certs/ca.pem}}}\n"
 )
 
-#: All that the example's server serves, so that nothing else is to be said.
+#: A rule for all services of the example's server, so that there is no other finding.
 _ALL = (
     "    all: {allow: [verified], methods: ['/helloworld.Greeter/*',"
     " '/grpc.health.v1.Health/*']}\n"
@@ -44,7 +44,7 @@ UNDEFINED_IDENTITY = Kind(
     name="undefined-identity",
     severity=Severity.ERROR,
     what="A rule names an identity that is not defined.",
-    why="It matches nobody. A deny rule for nobody denies nothing.",
+    why="It matches no caller, so a deny rule for it denies nothing.",
     bad=f"{_RULES}    no-one: {{deny: [opps], methods: ['*']}}\n{_OPS}",
     good=f"{_RULES}    no-ops: {{deny: [ops], methods: ['*']}}\n{_OPS}",
 )
@@ -54,9 +54,10 @@ UNVERIFIED_IDENTITY = Kind(
     name="unverified-identity",
     severity=Severity.ERROR,
     what="A rule names an identity that no client can have where the rule applies.",
-    why="Names in a certificate count only where its chain is verified: on a listener"
+    why="Names in a certificate count only if its chain is verified: on a listener"
     " whose mode verifies, or that has a `client_ca`. Registered certificates"
-    " (`fingerprint`, `public_key`, `certificates`) count wherever one is presented.",
+    " (`fingerprint`, `public_key`, `certificates`) count in every mode that requests a"
+    " certificate.",
     bad="listeners: {public: {tls: {client_certificate: require_but_dont_verify}}}\n"
     f"{_OPS}authorization: {{rules: {{ops: {{allow: [ops], methods: ['*']}}}}}}",
     good="listeners: {public: {tls: {client_certificate: require_but_dont_verify,"
@@ -69,7 +70,7 @@ UNUSED_IDENTITY = Kind(
     name="unused-identity",
     severity=Severity.WARNING,
     what="No rule names the identity.",
-    why="Whoever defined it probably expects that it may call something.",
+    why="The definition suggests that the identity may call something; it may not.",
     bad=f"{_RULES}{_OPS}",
     good=f"{_RULES}    no-ops: {{deny: [ops], methods: ['*']}}\n{_OPS}",
 )
@@ -79,8 +80,8 @@ IMPOSSIBLE_RULE = Kind(
     name="impossible-rule",
     severity=Severity.ERROR,
     what="No call can ever match the rule.",
-    why="None of its listeners serves its methods, or it asks for metadata that gRPC"
-    " keeps for itself. A deny rule like that denies nothing.",
+    why="None of its listeners serves its methods, or it requires metadata that gRPC"
+    " reserves and handlers never see. Such a deny rule denies nothing.",
     bad=f"{_RULES}    odd: {{deny: [anyone], methods: ['*'],"
     " metadata: {grpc-timeout: [1S]}}",
     good=f"{_RULES}    odd: {{deny: [anyone], methods: ['*'],"
@@ -92,8 +93,8 @@ SHADOWED_RULE = Kind(
     name="shadowed-rule",
     severity=Severity.WARNING,
     what="An earlier rule matches everything that the rule matches.",
-    why="The rule never decides: deny rules are asked first, then allow rules, each in"
-    " the order of the file.",
+    why="The rule never decides: deny rules are evaluated first, then allow rules, each"
+    " in the order of the file.",
     bad=f"{_RULES}    hello: {{allow: [verified],"
     " methods: [/helloworld.Greeter/SayHello]}",
     good=f"{_RULES}    hello: {{deny: [verified],"
@@ -105,7 +106,7 @@ UNKNOWN_METHOD = Kind(
     name="unknown-method",
     severity=Severity.ERROR,
     what="A rule or a test names a method that no service has.",
-    why="The method that was meant is governed by other rules, or by the default.",
+    why="The intended method is decided by other rules, or by the default.",
     bad=f"{_RULES}    quiet: {{deny: [anyone], methods: [/helloworld.Greeter/Chatt]}}",
     good=f"{_RULES}    quiet: {{deny: [anyone], methods: [/helloworld.Greeter/Chat]}}",
 )
@@ -115,7 +116,7 @@ UNREACHABLE_METHOD = Kind(
     name="unreachable-method",
     severity=Severity.WARNING,
     what="No rule allows any call of the method, and the default denies it.",
-    why="The server has it, and nobody can call it.",
+    why="The server provides the method, but no client can call it.",
     bad=f"{_VERIFYING}authorization: {{rules: {{hello: {{allow: [verified],"
     " methods: ['*/SayHello', '/grpc.health.v1.Health/*']}}}",
     good=_RULES,
@@ -127,8 +128,8 @@ OPEN_TO_ANYONE = Kind(
     severity=Severity.WARNING,
     production=True,
     what="A rule lets anyone call methods beyond health and reflection.",
-    why="Every client that connects may call them, also one without a certificate"
-    " where the mode allows that. A wildcard opens what is added later, too.",
+    why="Every client that connects may call them, even without a certificate if the"
+    " mode allows that. A wildcard also opens methods that are added later.",
     bad="authorization: {rules: {all: {allow: [anyone], methods: ['*']}}}",
     good=f"{_RULES}    probes: {{allow: [anyone],"
     " methods: ['/grpc.health.v1.Health/*']}",
@@ -139,8 +140,8 @@ ERROR_DETAIL_FULL = Kind(
     name="error-detail-full",
     severity=Severity.WARNING,
     production=True,
-    what="A refused caller is told why.",
-    why="The reason says which rules and identities there are, to whoever asks.",
+    what="Refused callers get the reason of the refusal.",
+    why="The reason reveals names of rules and identities to every caller.",
     bad="server: {error_detail: full}",
     good="server: {error_detail: none}",
 )
@@ -151,7 +152,7 @@ NO_AUTHORIZATION = Kind(
     severity=Severity.WARNING,
     production=True,
     what="There is no `authorization` block.",
-    why="Every call is allowed, to everybody who can connect.",
+    why="Every client that can connect may call every method.",
     bad="production: false",
     good="authorization: {default: deny}",
 )
@@ -161,8 +162,9 @@ ALLOWED_BY_DEFAULT = Kind(
     name="allowed-by-default",
     severity=Severity.WARNING,
     production=True,
-    what="The default allows what no rule denies.",
-    why="A method that is added later is open, and so is what a rule misspells.",
+    what="The default allows every call that no rule denies.",
+    why="A method that is added later is open, and so is a method that a deny rule"
+    " misses.",
     bad="authorization: {default: allow}",
     good=_RULES,
 )
@@ -171,8 +173,8 @@ UNKNOWN_LISTENER = Kind(
     code="GS412",
     name="unknown-listener",
     severity=Severity.ERROR,
-    what="A rule or a test names a listener that is not there.",
-    why="The rule does not hold where it was meant to.",
+    what="A rule or a test names a listener that does not exist.",
+    why="The rule does not apply on the intended listener.",
     bad=f"{_RULES}    odd: {{deny: [anyone], methods: ['*'], listeners: [publik]}}",
     good=f"{_RULES}    odd: {{deny: [anyone], methods: ['*'], listeners: [public]}}",
 )
@@ -182,8 +184,8 @@ VAGUE_CALLER = Kind(
     name="vague-caller",
     severity=Severity.ERROR,
     what="The caller of a policy test is not one certificate.",
-    why="A pattern stands for many certificates, of which some may be allowed and some"
-    " not. What `certificates` names says everything there is to say itself.",
+    why="A pattern matches many certificates, of which some may be allowed and some"
+    " not. `certificates` must be the only key: the file determines the whole caller.",
     bad=f"{_RULES}  tests:\n  - {{as: {{dns: '*.corp.example'}},"
     " call: /helloworld.Greeter/SayHello, expect: allow}",
     good=f"{_RULES}  tests:\n  - {{as: {{dns: a.corp.example}},"
@@ -194,8 +196,8 @@ FAILED_POLICY_TEST = Kind(
     code="GS414",
     name="failed-policy-test",
     severity=Severity.ERROR,
-    what="The policy decides otherwise than a test expects.",
-    why="Either the rules or the test are not what was meant.",
+    what="The decision of the policy differs from the one that a test expects.",
+    why="Either the rules or the test are wrong.",
     bad=f"{_RULES}  tests:\n  - {{as: anonymous,"
     " call: /helloworld.Greeter/SayHello, expect: allow}",
     good=f"{_RULES}  tests:\n  - {{as: anonymous,"
@@ -212,8 +214,8 @@ UNUSABLE_PIN = Kind(
     code="GS415",
     name="unusable-pin",
     severity=Severity.ERROR,
-    what="A file of registered certificates is missing, or holds no certificate.",
-    why="Its owner could not call, or could not be kept out.",
+    what="A file of registered certificates is missing, or contains no certificate.",
+    why="Its client could not be allowed, or could not be denied.",
     bad=f"{_PINNED}identities: {{units: {{certificates: certs/no-such.pem}}}}",
     good=f"{_PINNED}identities: {{units: {{certificates: certs/client.pem}}}}",
 )
@@ -223,7 +225,8 @@ EXPIRED_PIN = Kind(
     name="expired-pin",
     severity=Severity.WARNING,
     what="A registered certificate is not valid now.",
-    why="It no longer matches, or does not yet, so that its owner is not allowed in.",
+    why="An expired or not yet valid certificate does not match, so its client does not"
+    " have the identity.",
     bad=f"{_PINNED}identities:"
     " {units: {certificates: certs/broken/client-expired.pem}}",
     good=f"{_PINNED}identities: {{units: {{certificates: certs/client.pem}}}}",
@@ -233,9 +236,9 @@ EMPTY_PIN_PATTERN = Kind(
     code="GS417",
     name="empty-pin-pattern",
     severity=Severity.WARNING,
-    what="A folder or pattern of registered certificates has no file in it.",
-    why="Nobody is registered. In a folder, only files that end with `.pem`, `.crt` or"
-    " `.cer` count; no pattern descends into folders.",
+    what="A directory or pattern of registered certificates matches no file.",
+    why="No certificate is registered. In a directory, only files that end with `.pem`,"
+    " `.crt` or `.cer` count; patterns do not descend into directories.",
     bad=f"{_PINNED}identities: {{units: {{certificates: 'certs/*.nothing'}}}}",
     good=f"{_PINNED}identities: {{units: {{certificates: 'certs/clie*.pem'}}}}",
 )

@@ -24,8 +24,8 @@ IMPORT_FAILED = Kind(
     name="import-failed",
     severity=Severity.ERROR,
     what="The module of a servicer could not be imported.",
-    why="Without it there is nothing to serve. The traceback shows the way into the"
-    " module's own code.",
+    why="The service cannot be served without it. The traceback leads to the place in"
+    " the module that failed.",
     bad="services: [{servicer: 'no_such_module:Greeter'}]",
     good="services: [{servicer: 'greeter:Greeter'}]",
 )
@@ -44,10 +44,10 @@ NO_REGISTER_FUNCTION = Kind(
     code="GS503",
     name="no-register-function",
     severity=Severity.ERROR,
-    what="No function is known that registers the servicer with a server.",
+    what="The function that registers the servicer with a server is not known.",
     why="It is inferred from the generated base class: `GreeterServicer` has"
-    " `add_GreeterServicer_to_server` beside it. An object without such a base needs"
-    " `register`.",
+    " `add_GreeterServicer_to_server` in the same module. An object without such a base"
+    " class needs `register`.",
     bad="services: [{servicer: 'collections:OrderedDict'}]",
     good="services: [{servicer: 'greeter:Greeter'}]",
 )
@@ -56,8 +56,8 @@ ABSTRACT_SERVICER = Kind(
     code="GS504",
     name="abstract-servicer",
     severity=Severity.ERROR,
-    what="The servicer class has abstract methods, so that it cannot be created.",
-    why="Python refuses to instantiate it.",
+    what="The servicer class has abstract methods, so it cannot be instantiated.",
+    why="Python refuses to create an instance.",
     bad="services: [{servicer: 'greeter:AbstractGreeter'}]",
     good="services: [{servicer: 'greeter:Greeter'}]",
 )
@@ -66,8 +66,8 @@ UNKNOWN_SERVICE = Kind(
     code="GS505",
     name="unknown-service",
     severity=Severity.ERROR,
-    what="A listener names a service that nobody provides.",
-    why="The listener would serve less than its file says.",
+    what="A listener names a service that no servicer provides.",
+    why="The listener would serve less than the config lists.",
     bad="listeners: {public: {services: [helloworld.Greeter, helloworld.Greetr]}}",
     good="listeners: {public: {services: [helloworld.Greeter]}}",
 )
@@ -77,7 +77,7 @@ RUNTIME_MISMATCH = Kind(
     name="runtime-mismatch",
     severity=Severity.ERROR,
     what="A method is a coroutine, but the runtime is `threads`.",
-    why="A thread would get a coroutine that nobody awaits, and every call would fail.",
+    why="A thread would not await the coroutine, and every call would fail.",
     bad="server: {runtime: threads}\nservices: [{servicer: 'greeter:AsyncGreeter'}]",
     good="server: {runtime: asyncio}\nservices: [{servicer: 'greeter:AsyncGreeter'}]",
 )
@@ -86,7 +86,7 @@ WRONG_ARGUMENTS = Kind(
     code="GS507",
     name="wrong-arguments",
     severity=Severity.ERROR,
-    what="The servicer does not take the arguments under `with`.",
+    what="The servicer does not accept the arguments under `with`.",
     why="Calling it would raise a `TypeError`.",
     bad="services: [{servicer: 'greeter:Greeter', with: {greting: Hello}}]",
     good="services: [{servicer: 'greeter:Greeter', with: {greeting: Hello}}]",
@@ -96,9 +96,9 @@ OPAQUE_FACTORY = Kind(
     code="GS508",
     name="opaque-factory",
     severity=Severity.WARNING,
-    what="What the factory returns is not known before it is called.",
-    why="User code is only called when the server starts, so its services and methods"
-    " cannot be checked before that.",
+    what="The type of the servicer that a factory returns is not known in advance.",
+    why="User code is only called when the server starts, so the services and methods"
+    " of the servicer cannot be checked before.",
     bad="services: [{servicer: 'greeter:make_anything'}]",
     good="services: [{servicer: 'greeter:make_greeter'}]",
 )
@@ -108,7 +108,7 @@ DUPLICATE_SERVICE = Kind(
     name="duplicate-service",
     severity=Severity.ERROR,
     what="Two servicers provide the same service.",
-    why="gRPC would call one of them and ignore the other without a word.",
+    why="gRPC would call one of them and silently ignore the other.",
     bad="services: [{servicer: 'greeter:Greeter'}, {servicer: 'greeter:Greeter'}]",
     good="services: [{servicer: 'greeter:Greeter'}]",
 )

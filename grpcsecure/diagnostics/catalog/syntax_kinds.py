@@ -1,4 +1,4 @@
-"""GS1xx: encoding, YAML, variables, profiles and what the JSON Schema says."""
+"""GS1xx: encoding, YAML, variables, profiles and the JSON Schema."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ INVALID_YAML = Kind(
     code="GS101",
     name="invalid-yaml",
     severity=Severity.ERROR,
-    what="The file is no YAML at this place.",
-    why="Nothing after this place could be read.",
+    what="The file is not valid YAML at this place.",
+    why="The rest of the file could not be read.",
     bad="server: {import_paths: [../src, ../lib}",
     good="server: {import_paths: [../src, ../lib]}",
 )
@@ -54,8 +54,9 @@ UNKNOWN_KEY = Kind(
     code="GS102",
     name="unknown-key",
     severity=Severity.ERROR,
-    what="The key is not known where it stands.",
-    why="It is mistyped or misplaced; ignored, the setting it means would not hold.",
+    what="The key is not valid at this place.",
+    why="It is misspelled or misplaced. If it were ignored, the intended setting would"
+    " have no effect.",
     bad="server: {thread: 8}",
     good="server: {threads: 8}",
 )
@@ -65,7 +66,7 @@ DUPLICATE_KEY = Kind(
     name="duplicate-key",
     severity=Severity.ERROR,
     what="The key is written twice in one mapping.",
-    why="YAML parsers keep one of the two and drop the other without a word.",
+    why="YAML parsers keep one of the two and silently drop the other.",
     bad="server: {threads: 8, runtime: threads, threads: 16}",
     good="server: {threads: 16, runtime: threads}",
 )
@@ -84,10 +85,9 @@ WRONG_TYPE = Kind(
     code="GS105",
     name="wrong-type",
     severity=Severity.ERROR,
-    what="The value is of another type than the key takes.",
-    why="YAML reads text without quotes as a number, a boolean or nothing where it"
-    " looks"
-    " like one; values are never converted by guessing.",
+    what="The value has the wrong type for the key.",
+    why="YAML reads text without quotes as a number, a boolean or null if it looks like"
+    " one. Values are never converted by guessing.",
     bad="server: {threads: '16'}",
     good="server: {threads: 16}",
 )
@@ -96,8 +96,8 @@ INVALID_VALUE = Kind(
     code="GS106",
     name="invalid-value",
     severity=Severity.ERROR,
-    what="The value is of the right type, but not of the form or size the key takes.",
-    why="Durations carry a unit, addresses a port, numbers a range: nothing is"
+    what="The value has the right type, but not a valid form or size for the key.",
+    why="Durations need a unit, addresses need a port, numbers have a range: nothing is"
     " guessed.",
     bad="server: {shutdown_grace: 30 seconds}",
     good="server: {shutdown_grace: 30s}",
@@ -107,8 +107,8 @@ UNKNOWN_VALUE = Kind(
     code="GS107",
     name="unknown-value",
     severity=Severity.ERROR,
-    what="The value is none of those the key takes.",
-    why="It is mistyped; the nearest one may mean something else.",
+    what="The value is not one of the valid values of the key.",
+    why="It is misspelled; the nearest valid value may mean something else.",
     bad="server: {runtime: asyncoi}",
     good="server: {runtime: asyncio}",
 )
@@ -119,8 +119,7 @@ AMBIGUOUS_SCALAR = Kind(
     severity=Severity.ERROR,
     what="YAML 1.1 and YAML 1.2 read the value differently.",
     why="`off` is false in one and text in the other, `0777` is 511 or 777, `1:30` is"
-    " 90"
-    " or text. The next program that reads the file may disagree with this one.",
+    " 90 or text. Another program that reads the file may disagree with this one.",
     bad="services: [{servicer: 'greeter:Greeter', with: {greeting: off}}]",
     good="services: [{servicer: 'greeter:Greeter', with: {greeting: 'off'}}]",
 )
@@ -140,8 +139,8 @@ MALFORMED_VARIABLE = Kind(
     name="malformed-variable",
     severity=Severity.ERROR,
     what="A `${` does not begin one of `${VAR}`, `${VAR:-default}`, `${VAR:?message}`.",
-    why="Kept as it is, the text would reach the server with the `${` in it. A dollar"
-    " that is meant is written `$$`.",
+    why="If it were kept, the server would get the text with the `${` in it. A literal"
+    " dollar sign is written `$$`.",
     bad="server: {shutdown_grace: '${GRACE-30s}'}",
     good="server: {shutdown_grace: '${GRACE:-30s}'}",
 )
@@ -151,15 +150,15 @@ UNUSABLE_VARIABLE = Kind(
     name="unusable-variable",
     severity=Severity.ERROR,
     what="The value of an environment variable cannot be used.",
-    why="It is no UTF-8 text, or so long that the config would not fit into memory.",
+    why="It is not UTF-8 text, or so long that the config would not fit into memory.",
 )
 
 EMPTY_VALUE = Kind(
     code="GS112",
     name="empty-value",
     severity=Severity.ERROR,
-    what="A list or a mapping is empty where at least one entry is needed.",
-    why="An empty one does nothing, and whoever wrote it expects something.",
+    what="A list or a mapping is empty, but needs at least one entry.",
+    why="An empty one has no effect, which is hardly intended.",
     bad="services: []",
     good="services: [{servicer: 'greeter:Greeter'}]",
 )
@@ -169,7 +168,7 @@ DUPLICATE_ITEM = Kind(
     name="duplicate-item",
     severity=Severity.ERROR,
     what="A list has the same item twice.",
-    why="One of the two was probably meant to be another.",
+    why="One of the two was probably meant to be another item.",
     bad="listeners: {public: {services: [grpc.health.v1.Health,"
     " grpc.health.v1.Health]}}",
     good="listeners: {public: {services: [grpc.health.v1.Health]}}",
@@ -190,8 +189,8 @@ EXPLICIT_TAG = Kind(
     name="explicit-tag",
     severity=Severity.ERROR,
     what="A value carries a YAML tag, such as `!!str` or `!!python/object`.",
-    why="Tags ask the parser to create objects. None is ever created; quotes say"
-    " `text`.",
+    why="Tags make YAML parsers create objects; this one never does. To write text, use"
+    " quotes.",
     bad="server: {runtime: !!str asyncio}",
     good="server: {runtime: asyncio}",
 )
@@ -201,7 +200,7 @@ MERGE_KEY = Kind(
     name="merge-key",
     severity=Severity.ERROR,
     what="The merge key `<<` is not supported.",
-    why="YAML 1.2 has no merge key, so that parsers disagree on what it does.",
+    why="YAML 1.2 has no merge key, so parsers disagree on its meaning.",
     bad="server: {<<: {threads: 8}}",
     good="server: {threads: 8}",
 )
@@ -211,7 +210,7 @@ UNKNOWN_ALIAS = Kind(
     name="unknown-alias",
     severity=Severity.ERROR,
     what="An alias `*name` has no anchor `&name` before it.",
-    why="Text that begins with `*` is an alias in YAML; quote it where text is meant.",
+    why="Text that begins with `*` is an alias in YAML; quote it if text is meant.",
     bad="listeners: {public: {services: [*everything]}}",
     good="listeners: {public: {services: [grpc.health.v1.Health]}}",
 )
@@ -231,7 +230,7 @@ NESTING_TOO_DEEP = Kind(
     name="nesting-too-deep",
     severity=Severity.ERROR,
     what="The values are nested deeper than 64 levels.",
-    why="No config needs that; the limit keeps hostile files from exhausting the"
+    why="No config needs that; the limit prevents hostile files from exhausting the"
     " stack.",
 )
 
@@ -240,7 +239,7 @@ TOO_MANY_VALUES = Kind(
     name="too-many-values",
     severity=Severity.ERROR,
     what="The file has too many values, counted with every alias replaced.",
-    why="A few lines of aliases of aliases can stand for billions of values.",
+    why="A few lines with aliases of aliases can expand to billions of values.",
 )
 
 SEVERAL_DOCUMENTS = Kind(
@@ -255,8 +254,8 @@ EMPTY_CONFIG = Kind(
     code="GS122",
     name="empty-config",
     severity=Severity.ERROR,
-    what="The file has no values in it.",
-    why="It is empty, or holds nothing but comments.",
+    what="The file has no values.",
+    why="It is empty, or contains only comments.",
 )
 
 INVALID_ENCODING = Kind(
@@ -271,9 +270,9 @@ CONTROL_CHARACTER = Kind(
     code="GS124",
     name="control-character",
     severity=Severity.ERROR,
-    what="The file has a character that cannot be seen and changes how it is read.",
-    why="Control characters, exotic line breaks and marks that turn the direction of"
-    " text make a file look different from what it says.",
+    what="The file has an invisible character that changes how it is read.",
+    why="Control characters, exotic line breaks and marks that change the direction of"
+    " text make the content of a file differ from its appearance.",
 )
 
 OVERSIZED_CONFIG = Kind(
@@ -281,7 +280,7 @@ OVERSIZED_CONFIG = Kind(
     name="oversized-config",
     severity=Severity.ERROR,
     what="The file is larger than 8 MiB.",
-    why="No config is; it is probably another file.",
+    why="No config is that large; it is probably another file.",
 )
 
 UNUSABLE_NUMBER = Kind(
@@ -289,7 +288,7 @@ UNUSABLE_NUMBER = Kind(
     name="unusable-number",
     severity=Severity.ERROR,
     what="A number is infinite, not a number, or does not fit into 64 bits.",
-    why="Programs disagree on such numbers. Quote it where text is meant.",
+    why="Programs disagree on such numbers. Quote it if text is meant.",
     bad="services: [{servicer: 'greeter:Greeter', with: {limit: .inf}}]",
     good="services: [{servicer: 'greeter:Greeter', with: {limit: 100}}]",
 )
@@ -308,8 +307,8 @@ PASTED_KEY = Kind(
     code="GS128",
     name="pasted-key",
     severity=Severity.ERROR,
-    what="Key material stands where the path of a file is expected.",
-    why="Configs are committed and copied; a private key in one is soon public.",
+    what="The config contains key material in place of the path of a file.",
+    why="Configs are committed and copied; a private key in a config is soon public.",
     bad="listeners: {public: {tls:"
     " {private_key: '-----BEGIN PRIVATE KEY----- (the key itself)'}}}",
     good="listeners: {public: {tls: {private_key: certs/server.key}}}",
@@ -319,7 +318,7 @@ INVALID_NAME = Kind(
     code="GS129",
     name="invalid-name",
     severity=Severity.ERROR,
-    what="A name that the config gives has characters that names cannot have.",
+    what="A name in the config has characters that are not allowed in names.",
     why="Names appear in logs, commands and other keys, and must be readable there.",
     bad="listeners: {'the public one': {address: '127.0.0.1:0', plaintext: true}}",
     good="listeners: {the-public-one: {address: '127.0.0.1:0', plaintext: true}}",
@@ -329,7 +328,7 @@ RESERVED_OPTION = Kind(
     code="GS130",
     name="reserved-option",
     severity=Severity.ERROR,
-    what="A channel option is set that grpcsecure sets itself.",
+    what="The config sets a channel option that grpcsecure sets itself.",
     why="Two places for one setting would contradict each other.",
     bad="server: {channel_options: {grpc.so_reuseport: 1}}",
     good="server: {channel_options: {grpc.max_receive_message_length: 4194304}}",
@@ -340,17 +339,16 @@ UNPATCHABLE_KEY = Kind(
     name="unpatchable-key",
     severity=Severity.ERROR,
     what="A profile changes `version` or `profiles`.",
-    why="They say how the file itself is read, which is before any profile applies.",
+    why="They determine how the file itself is read, before any profile is applied.",
 )
 
 SCHEMA_MISMATCH = Kind(
     code="GS132",
     name="schema-mismatch",
     severity=Severity.ERROR,
-    what="The config does not fit the schema, but nothing can say where.",
+    what="The config does not fit the schema, but the place is not known.",
     why="The two validators that read the schema disagree, which is a bug in"
-    " grpcsecure."
-    " What one of them refuses is not served.",
+    " grpcsecure. A config that one of them rejects is not served.",
 )
 
 EFFECT_CONFLICT = Kind(
@@ -358,8 +356,8 @@ EFFECT_CONFLICT = Kind(
     name="effect-conflict",
     severity=Severity.ERROR,
     what="A rule has both `allow` and `deny`.",
-    why="A rule does one thing, and every rule that denies is asked before those that"
-    " allow: with both it would be two rules, at two places in that order.",
+    why="A rule has one effect. All deny rules are evaluated before all allow rules, so"
+    " a rule with both would be two rules, at two places in that order.",
     bad="identities: {ci: {dns: ci.example}, shop: {dns: shop.example}}\n"
     "authorization: {rules: {r:"
     " {allow: [shop], deny: [ci], methods: ['/helloworld.Greeter/*']}}}",

@@ -1,4 +1,4 @@
-"""GS0xx: the tool itself, reading a config and reading it anew. GS003 is retired."""
+"""GS0xx: the tool itself, reading and reloading a config. GS003 is retired."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ UNREADABLE_CONFIG = Kind(
     name="unreadable-config",
     severity=Severity.ERROR,
     what="The config file cannot be read.",
-    why="It is missing, a folder or a device, or its permissions forbid it. Nothing was"
-    " checked, so that the exit code is 2.",
+    why="It is missing, a directory or a device, or its permissions forbid it. Nothing"
+    " was checked, so the exit code is 2.",
 )
 
 UNUSED_IGNORE = Kind(
     code="GS002",
     name="unused-ignore",
     severity=Severity.WARNING,
-    what="An ignore has no effect: nothing matches it, it names no kind of finding,"
-    " or what it names is an error.",
-    why="Whoever wrote it believes that something is silenced, and a later finding of"
-    " that code would go unseen.",
+    what="An ignore has no effect: no finding matches it, its code does not exist, or"
+    " the finding is an error.",
+    why="It suggests that a finding is silenced, and it would hide a later finding of"
+    " that code.",
 )
 
 NEEDS_RESTART = Kind(
     code="GS004",
     name="needs-restart",
     severity=Severity.ERROR,
-    what="The running server cannot take over this change; it has to be restarted.",
-    why="Services, addresses, modes and what else a listener or the process is made of"
-    " stay as they are while it runs. A reload takes over all of a file or nothing, so"
-    " that the change as a whole is rejected and what was in force stays.",
+    what="The running server cannot apply this change; it must be restarted.",
+    why="Services, addresses, modes and other settings that define a listener or the"
+    " process are fixed while it runs. A reload applies a file as a whole or not at"
+    " all, so the whole change is rejected, and the old config stays in use.",
 )

@@ -1,7 +1,7 @@
-"""Reports as text: one function per format, all with the same signature.
+"""Renders reports as text: one function per format, all with the same signature.
 
-A renderer is pure, never raises, whatever the strings in a finding are, and its text
-can be written to any stream that knows Unicode. Colour only decorates.
+A renderer is a pure function and raises for no text in a finding. Its result can be
+written to any Unicode stream. Colours carry no information of their own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "render"]
 
-#: Format to renderer, which is imported when it is used. The choices of `--format`.
+#: The choices of `--format`, each with its renderer, which is imported on first use.
 _RENDERERS = {
     "full": "grpcsecure.diagnostics.render.full:render_full",
     "concise": "grpcsecure.diagnostics.render.concise:render_concise",
@@ -34,10 +34,10 @@ def render(
     *,
     color: bool = False,
 ) -> str:
-    """Return `reports` in one of `FORMATS`: several reports are one output.
+    """Return `reports` as one text in one of `FORMATS`.
 
     Raises:
-        KeyError: no such format.
+        KeyError: the format does not exist.
     """
     from importlib import import_module
 

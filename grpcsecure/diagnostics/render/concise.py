@@ -1,4 +1,4 @@
-"""One line per finding: `file:line:col: severity[CODE] message`."""
+"""The concise format, a line per finding: `file:line:col: severity[CODE] message`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["render_concise", "render_finding_line"]
 
 
 def render_concise(reports: Sequence[Report], *, color: bool = False) -> str:
-    """Return a line per finding, and nothing where all is well."""
+    """Return a line per finding, or an empty text without findings."""
     style = Style(color=color)
     return "".join(
         _line(finding, report.subject, style) + profile_suffix(report, reports) + "\n"
@@ -27,7 +27,7 @@ def render_concise(reports: Sequence[Report], *, color: bool = False) -> str:
 def render_finding_line(finding: Finding, subject: str = "config") -> str:
     """Return one finding for a log line or an exception, without a line end.
 
-    `subject` stands for the place of a finding about the config as a whole.
+    `subject` is shown as the place of a finding about the config as a whole.
     """
     return _line(finding, subject, Style(color=False))
 

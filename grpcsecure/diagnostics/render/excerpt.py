@@ -1,7 +1,8 @@
-"""Source lines with a mark under each place that a finding speaks of.
+"""Excerpts: source lines with a mark under each place of a finding.
 
-Columns of a span count characters, columns of a terminal count cells: a tab takes up
-to four of them, wide characters two, combining ones none, escaped ones their escape.
+Columns of a span count characters; columns of a terminal count cells. A tab takes up to
+four cells, a wide character two, a combining character none, and an escaped character
+the length of its escape.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ if TYPE_CHECKING:
 __all__ = ["gutter_width", "render_excerpt"]
 
 _TAB = 4
-#: Cells of a source line that are shown, and how many of them before a distant span.
+#: Cells of a source line that are shown at most.
 _SHOWN = 100
+#: Cells that are shown before a span that is far to the right.
 _BEFORE = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Mark:
-    """A label, the sign it is drawn with, and its role for colours."""
+    """A label with the character that underlines its span, and its colour role."""
 
     span: Span
     text: str
@@ -38,14 +40,14 @@ class _Mark:
 
 
 def gutter_width(finding: Finding) -> int:
-    """Return how many digits the highest line number of the excerpt has."""
+    """Return the number of digits of the highest line number in the excerpt."""
     spans = [label.span for label in finding.secondary]
     spans += [finding.span] if finding.span is not None else []
     return max((len(str(span.line)) for span in spans), default=1)
 
 
 def render_excerpt(finding: Finding, sources: Sources, style: Style) -> Iterator[str]:
-    """Yield the lines from `-->` to the last mark; the finding's own file first."""
+    """Yield the lines from `-->` to the last mark, beginning with the primary file."""
     pad = " " * gutter_width(finding)
     arrow = "-->"
     for marks in _by_file(finding):
@@ -62,7 +64,7 @@ def render_excerpt(finding: Finding, sources: Sources, style: Style) -> Iterator
 
 
 def _by_file(finding: Finding) -> list[list[_Mark]]:
-    """Group the marks by file; the first of each group is the place of its header."""
+    """Group the marks by file; the header of a group shows the place of its first."""
     role = finding.severity.value
     marks = [
         _Mark(span=label.span, text=label.text, sign="-", role="secondary")
@@ -80,7 +82,7 @@ def _by_file(finding: Finding) -> list[list[_Mark]]:
 def _lines(
     marks: Sequence[_Mark], sources: Sources, style: Style, pad: str
 ) -> Iterator[str]:
-    """Yield each marked line of one file once, its marks below it."""
+    """Yield each marked line of one file once, with its marks below it."""
     file = marks[0].span.file
     bar = style.paint("frame", "|")
     before = None
@@ -100,11 +102,11 @@ def _lines(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
-    """A piece of a source line as shown.
+    """The displayed part of a source line.
 
-    `text` begins with the `lead` cells of a sign for what was cut away, then come the
-    characters from index `first` on; `offsets[i]` is the cell where the i-th of them
-    begins. Nothing can be marked in a line that is not shown: `offsets` is empty.
+    `text` begins with an ellipsis of `lead` cells if the beginning was cut, followed by
+    the characters from index `first` on; `offsets[i]` is the cell where the i-th of
+    these begins. `offsets` is empty if the line is not shown and cannot have marks.
     """
 
     text: str
@@ -114,7 +116,7 @@ class _Line:
     length: int = 0
 
     def under(self, span: Span) -> tuple[int, int]:
-        """Return where a mark for `span` begins, and its length, in cells."""
+        """Return the start and the length, in cells, of the mark for `span`."""
         if not self.offsets:
             return 0, 1
         start = span.column - 1
@@ -134,7 +136,7 @@ def _line(sources: Sources, file: str, number: int, *, focus: Span) -> _Line:
         return _Line(text="(may be a key, not shown)")
     length = len(line.rstrip())
     start = min(max(focus.column - 1, 0), len(line))
-    # What is far away is not even measured: lines can be megabytes long.
+    # Only the text near the span is measured: lines can be megabytes long.
     first = max(start - _SHOWN, 0)
     shown, offsets = _cells(line[first : start + _SHOWN])
     left, right = _window(offsets, start - first)
@@ -150,9 +152,10 @@ def _line(sources: Sources, file: str, number: int, *, focus: Span) -> _Line:
 
 
 def _window(offsets: Sequence[int], start: int) -> tuple[int, int]:
-    """Return which characters to show: from the first on, or from a bit before `start`.
+    """Return the range of characters to show.
 
-    The line keeps its beginning, the indentation, while the span begins in view.
+    It begins at the start of the line, so that the indentation is visible, unless the
+    span would then begin too far to the right: then it begins shortly before `start`.
     """
     count = len(offsets) - 1
     if offsets[-1] <= _SHOWN:
@@ -167,7 +170,7 @@ def _window(offsets: Sequence[int], start: int) -> tuple[int, int]:
 
 
 def _cells(text: str) -> tuple[list[str], list[int]]:
-    """Return each character as shown, and the cells where they begin and end."""
+    """Return each character as displayed, and the cells where they begin and end."""
     shown = []
     offsets = [0]
     for char in text:
@@ -186,7 +189,7 @@ def _cells(text: str) -> tuple[list[str], list[int]]:
 
 
 def _width(char: str) -> int:
-    """Return the cells of a printable character (Unicode Annex 11)."""
+    """Return the width of a printable character in cells (Unicode Annex 11)."""
     if char.isascii():
         return 1
     if unicodedata.category(char) in {"Mn", "Me"}:

@@ -1,4 +1,4 @@
-"""The screen for people: each finding with its source lines, then the verdict."""
+"""The full format for people: findings with source lines, then a summary line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["render_finding", "render_full", "render_verdict"]
 
 
 def render_full(reports: Sequence[Report], *, color: bool = False) -> str:
-    """Return all findings, each report closed by its verdict line."""
+    """Return the findings of all reports; each report ends with its summary line."""
     style = Style(color=color)
     text = "\n".join(line for report in reports for line in _report(report, style))
     return text.rstrip("\n") + "\n" if text else ""
@@ -31,7 +31,7 @@ def render_finding(
 
 
 def render_verdict(report: Report) -> str:
-    """Return the line that says what came of a check, and what was not checked."""
+    """Return the summary line: counts of findings, and phases that did not run."""
     text = f"{subject(report)}: {_counts(report)}"
     if not report.not_run:
         return text

@@ -1,4 +1,4 @@
-"""Annotations: workflow commands that GitHub Actions reads from the log.
+"""The GitHub format: workflow commands in the log that become annotations.
 
 https://docs.github.com/actions/reference/workflow-commands-for-github-actions
 """
@@ -22,7 +22,7 @@ def render_github(
     *,
     color: bool = False,  # noqa: ARG001 - all renderers are called alike
 ) -> str:
-    """Return one command per finding, and nothing where all is well."""
+    """Return one command per finding, or an empty text without findings."""
     return "".join(
         _command(finding, report, profile_suffix(report, reports))
         for report in reports
@@ -43,7 +43,7 @@ def _command(finding: Finding, report: Report, suffix: str) -> str:
 
 def _region(span: Span) -> dict[str, str]:
     region = {"line": str(span.line), "endLine": str(span.end_line)}
-    # Columns of an annotation over several lines are refused (REST API, check runs).
+    # GitHub rejects columns in annotations of several lines (REST API, check runs).
     if span.line == span.end_line:
         region |= {"col": str(span.column), "endColumn": str(span.end_column)}
     return region
@@ -65,10 +65,10 @@ def _message(finding: Finding, suffix: str) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    """Escape what would end the command (actions/toolkit, `escapeData`)."""
+    """Escape characters that would end the command (actions/toolkit, `escapeData`)."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
-    """Escape what would end a property too (actions/toolkit, `escapeProperty`)."""
+    """Escape characters that would end a property (toolkit, `escapeProperty`)."""
     return _escaped(visible(text)).replace(":", "%3A").replace(",", "%2C")

@@ -1,6 +1,6 @@
-"""One JSON document, described by `schemas/report.schema.json`.
+"""The JSON format, described by `schemas/report.schema.json`.
 
-Sorted and stable: the same findings give the same bytes.
+The document is sorted and stable: the same findings give the same bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA_VERSION", "dump", "render_json"]
 
-#: Grows when a reader of the old shape would break; new keys alone do not count.
+#: Incremented if programs that read the old format would break; not for new keys.
 SCHEMA_VERSION = 1
 
 
@@ -24,7 +24,7 @@ def render_json(
     *,
     color: bool = False,  # noqa: ARG001 - all renderers are called alike
 ) -> str:
-    """Return the document for all reports, in their order."""
+    """Return one document with all reports, in their order."""
     return dump(
         {
             "schema_version": SCHEMA_VERSION,
@@ -36,14 +36,14 @@ def render_json(
 
 
 def dump(document: object) -> str:
-    """Return `document` as JSON in ASCII, which no stream's encoding can damage."""
+    """Return `document` as JSON in ASCII, which every stream encoding preserves."""
     return json.dumps(_encodable(document), indent=2, sort_keys=True) + "\n"
 
 
 def _encodable(value: object) -> object:
     """Replace lone surrogates (file names that are not UTF-8): JSON forbids them.
 
-    RFC 8259, 8.2: their meaning is not predictable.
+    RFC 8259, section 8.2: programs handle them unpredictably.
     """
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()

@@ -1,8 +1,9 @@
-"""JUnit XML: a suite per report, a case per finding, one that passes if there is none.
+"""The JUnit XML format: a suite per report, a case per finding.
 
-Tests that a config has are cases by their names, whether they pass or fail. A warning
-is a case that passes and says something: it fails no build, in any format. All text is
-`visible`, which leaves no character that XML 1.0 (2.2) forbids.
+A report without findings has one passing case. Tests in a config are cases with their
+names, passing or failing. A warning is a passing case with output: as in all formats,
+it does not fail a build. All text is `visible`, which removes every character that XML
+1.0 (section 2.2) forbids.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def render_junit(
     root.extend(_suite(report) for report in reports)
     _count(root)
     indent(root)
-    # ASCII with character references: right in whatever encoding it is saved.
+    # ASCII with character references is correct in any encoding it may be saved in.
     document: bytes = tostring(root, encoding="us-ascii", xml_declaration=True)
     return document.decode() + "\n"
 
@@ -62,7 +63,7 @@ def _suite(report: Report) -> Element:
         SubElement(suite, "testcase", name="valid", classname=name)
     for phase in report.not_run:
         case = SubElement(suite, "testcase", name=visible(phase), classname=name)
-        SubElement(case, "skipped", message="not checked: mend the errors first")
+        SubElement(case, "skipped", message="not checked: fix the errors first")
     _count(suite)
     return suite
 
@@ -70,7 +71,7 @@ def _suite(report: Report) -> Element:
 def _split(
     report: Report,
 ) -> tuple[dict[tuple[Span | None, str], Finding], list[Finding]]:
-    """Return the findings that fail a test, by place and code, and all others."""
+    """Return the findings of failed tests, by place and code, and all others."""
     tests = {(test.span, test.code) for test in report.cases}
     failing: dict[tuple[Span | None, str], Finding] = {}
     others = []
@@ -102,7 +103,7 @@ def _add_result(
 
 
 def _count(element: Element) -> None:
-    """Write the totals that readers show before they look at the cases."""
+    """Write the totals, which JUnit viewers show without counting the cases."""
     counts = {"tests": "testcase", "failures": "failure", "skipped": "skipped"}
     for attribute, tag in counts.items():
         element.set(attribute, str(len(list(element.iter(tag)))))

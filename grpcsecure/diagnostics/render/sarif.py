@@ -1,4 +1,4 @@
-"""SARIF 2.1.0, for code scanning: one run, one rule per code that was found.
+"""The SARIF 2.1.0 format for code scanning: one run, one rule per reported code.
 
 https://docs.oasis-open.org/sarif/sarif/v2.1.0/
 """
@@ -132,6 +132,6 @@ def _location(span: Span | None, subject: str) -> dict[str, object]:
 
 def _uri(file: str) -> str:
     """Return a URI reference (RFC 3986): relative as written, or `file:///…`."""
-    # A colon before the first slash would make a scheme of it, so it is quoted too.
+    # A colon before the first slash would be read as a scheme, so it is quoted, too.
     path = quote(file.encode("utf-8", "backslashreplace"), safe="/")
     return f"file://{path}" if path.startswith("/") else path

@@ -1,6 +1,6 @@
-"""The lines of the files that findings point into, fit to be shown.
+"""Source lines for excerpts; keeps lines with key material from being shown.
 
-Owns the rule that no key is ever shown: people paste one where its path belongs.
+Users paste a private key in place of its path: such lines are never shown.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Sources"]
 
 
 class Sources:
-    """The texts of a report, split once."""
+    """The source texts of a report, each split into lines once."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._texts = texts
@@ -25,14 +25,14 @@ class Sources:
         self._secret: dict[tuple[str, int], bool] = {}
 
     def line(self, file: str, number: int) -> str | None:
-        """Return a line as written ("" past the end), or None if it is not known."""
+        """Return a line as written ("" past the end), or None for an unknown file."""
         if file not in self._texts:
             return None
         lines, _ = self._split(file)
         return lines[number - 1] if 0 < number <= len(lines) else ""
 
     def is_secret(self, file: str, number: int) -> bool:
-        """Whether the line may be part of a key."""
+        """Whether the line may be part of a private key."""
         place = (file, number)
         if place not in self._secret:
             line = self.line(file, number)
@@ -51,8 +51,8 @@ class Sources:
 def _pem_lines(lines: list[str]) -> frozenset[int]:
     """Return the numbers of the lines that belong to PEM blocks.
 
-    A block without an end goes on to the end of the file: showing too little of a
-    broken file is the better mistake.
+    A block without an end extends to the end of the file: it is safer to show too
+    little of a broken file.
     """
     found = set()
     inside = False

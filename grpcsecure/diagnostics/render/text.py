@@ -1,4 +1,4 @@
-"""Words, colours and places that the line formats share."""
+"""Colours, escaping and places, as shared by the line-based formats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ __all__ = [
     "visible_lines",
 ]
 
-#: Role to SGR parameters (ECMA-48, 8.3.117): the eight colours that themes adjust.
+#: SGR parameters (ECMA-48, 8.3.117) by role. Only the eight colours that terminal
+#: themes adjust.
 _SGR = {
     "error": "1;31",
     "warning": "1;33",
@@ -31,7 +32,7 @@ _SGR = {
 
 
 class Style:
-    """Paints words by their role, or leaves them as they are."""
+    """Colours text by its role, or leaves it unchanged without colours."""
 
     def __init__(self, *, color: bool) -> None:
         self._color = color
@@ -55,7 +56,7 @@ def visible(text: str) -> str:
 
 
 def visible_lines(text: str) -> list[str]:
-    """Return the lines of a note, each `visible`; tracebacks have several."""
+    """Return the lines of a note (a traceback has several), each `visible`."""
     return [visible(line.expandtabs(4)) for line in text.strip("\n").split("\n")]
 
 
@@ -70,13 +71,13 @@ def spell(span: Span) -> str:
 
 
 def subject(report: Report) -> str:
-    """Return the name of what was checked, with its profile."""
+    """Return the name of the checked config, with its profile."""
     profile = "" if report.profile is None else f" (profile {visible(report.profile)})"
     return visible(report.subject) + profile
 
 
 def profile_suffix(report: Report, reports: Sequence[Report]) -> str:
-    """Return the profile for the end of a line, where several are in one output."""
+    """Return the profile for the end of a line, if the output has several profiles."""
     if report.profile is None or len({other.profile for other in reports}) == 1:
         return ""
     return f" (profile {visible(report.profile)})"
