@@ -1,4 +1,4 @@
-"""The catalogue of findings: every row is complete and in its place."""
+"""Tests of the catalogue of findings: every row is complete and in its place."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ ROWS = [
 
 @pytest.mark.parametrize(("module", "constant", "kind"), ROWS)
 def test_code_is_in_the_hundred_of_its_module(module, constant, kind):
-    """The first digit of a code tells the area, and the module is that area."""
+    """The first digit of a code is that of its area, which has its own module."""
     assert re.fullmatch(HUNDREDS[module] + r"\d\d", kind.code)
 
 
 @pytest.mark.parametrize(("module", "constant", "kind"), ROWS)
-def test_constant_and_name_say_the_same(module, constant, kind):
-    """The kebab name is the constant's name, which the module exports."""
+def test_constant_and_name_agree(module, constant, kind):
+    """The kebab name is the name of the constant, which the module exports."""
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", kind.name)
     assert constant == kind.name.replace("-", "_").upper()
     assert constant in getattr(catalog, module).__all__
@@ -43,7 +43,7 @@ def test_constant_and_name_say_the_same(module, constant, kind):
 
 @pytest.mark.parametrize(("module", "constant", "kind"), ROWS)
 def test_what_and_why_are_sentences(module, constant, kind):
-    """`explain` and the docs print them as they are."""
+    """`explain` and the docs print the texts unchanged."""
     for text in (kind.what, kind.why):
         assert re.match(r"[A-Z`]|gRPC", text)
         assert text.endswith(".")
@@ -53,19 +53,19 @@ def test_what_and_why_are_sentences(module, constant, kind):
 
 @pytest.mark.parametrize(("module", "constant", "kind"), ROWS)
 def test_examples_come_in_pairs(module, constant, kind):
-    """A bad example without its cure would leave the reader alone."""
+    """Every bad example has a good one that fixes it."""
     assert bool(kind.bad) == bool(kind.good)
     assert kind.bad != kind.good or not kind.bad
 
 
 @pytest.mark.parametrize(("module", "constant", "kind"), ROWS)
 def test_production_raises_warnings_only(module, constant, kind):
-    """What is an error anyway needs no `production: true`."""
+    """Only warnings have `production`; an error is always one."""
     assert not kind.production or kind.severity is Severity.WARNING
 
 
 def test_codes_and_names_are_unique():
-    """A code and a name each mean one thing."""
+    """No two kinds share a code or a name."""
     codes = [row.values[2].code for row in ROWS]
     names = [row.values[2].name for row in ROWS]
     assert len(set(codes)) == len(codes)
@@ -73,6 +73,6 @@ def test_codes_and_names_are_unique():
 
 
 def test_catalog_has_every_row_in_the_order_of_the_codes():
-    """Nothing is forgotten when an area grows."""
+    """No kind of any module is missing from the catalogue."""
     assert sorted(CATALOG) == sorted(row.values[2].code for row in ROWS)
     assert list(CATALOG) == sorted(CATALOG)

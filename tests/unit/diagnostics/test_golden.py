@@ -1,8 +1,8 @@
-"""Screens, byte for byte: a file in tests/golden/render is findings and their screens.
+"""Golden tests of rendering: a file in tests/golden/render has findings and screens.
 
 A file has sections that begin with `=== NAME`: `report` (JSON), `source FILE`, and one
-per format with the screen expected of it. To write the screens anew, and then read the
-difference: UPDATE_GOLDEN=1 pytest tests/unit/diagnostics/test_golden.py
+per format with the expected screen. To rewrite the screens, run this and review the diff:
+UPDATE_GOLDEN=1 pytest tests/unit/diagnostics/test_golden.py
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def _comparable(screen: str) -> str:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_screen_is_as_drawn(path):
-    """The findings of the file are shown exactly as its screens say."""
+def test_screen_equals_the_golden_file(path):
+    """The findings of the file are rendered exactly as its sections show."""
     text = path.read_text()
     sections = _sections(text)
     reports = _reports(sections)

@@ -1,4 +1,4 @@
-"""Production, ignores and `--strict`: what becomes of findings on their way out."""
+"""Tests of production, ignores and `--strict`, which finish the findings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def reflection(line=1, file=FILE):
 
 
 def codes(report):
-    """Return what is left, with `!` after errors."""
+    """Return the codes of the remaining findings, with `!` after errors."""
     return [f.code + "!" * f.is_error for f in report.findings]
 
 
@@ -51,7 +51,7 @@ def codes(report):
     ],
 )
 def test_comment_silences_the_warning_of_its_line(comment):
-    """Code or name, with or without a reason: the warning of that line is gone."""
+    """By code or name, with or without a reason, the warning is dropped."""
     report = make_report(
         draft(f"reflection: true  # grpcsecure: {comment}", reflection())
     )
@@ -77,8 +77,8 @@ def test_comment_silences_the_warning_of_its_line(comment):
         ),
     ],
 )
-def test_comment_speaks_of_its_line_or_the_next(lines, at):
-    """Behind a value it means that line, alone on a line the next one with content."""
+def test_comment_applies_to_its_line_or_the_next(lines, at):
+    """After a value it applies to that line, alone to the next line with content."""
     report = make_report(draft("\n".join(lines), reflection(at)))
     assert codes(report) == []
 
@@ -91,7 +91,7 @@ def test_comment_speaks_of_its_line_or_the_next(lines, at):
     ],
 )
 def test_comment_elsewhere_silences_nothing(text):
-    """An ignore that is not for this finding leaves it, and is reported itself."""
+    """An ignore for another place keeps the finding, and is reported as unused."""
     assert sorted(codes(make_report(draft(text, reflection())))) == [UNUSED, "GS311"]
 
 
@@ -105,13 +105,13 @@ def test_comment_elsewhere_silences_nothing(text):
         pytest.param("# grpcsecure: ignored", id="another-word"),
     ],
 )
-def test_what_is_no_comment_is_no_ignore(text):
-    """Text of a value that looks like an ignore silences and says nothing."""
+def test_text_in_a_value_is_not_an_ignore(text):
+    """Text of a value that looks like an ignore has no effect and is not reported."""
     assert codes(make_report(draft(text, reflection()))) == ["GS311"]
 
 
 def test_several_codes_in_one_comment():
-    """Each code of a comment counts for itself: those that match nothing are told."""
+    """Each code of a comment that matches nothing is reported."""
     other = listener_kinds.PLAINTEXT_EXPOSED("plain", span=span(FILE, 1, 5))
     text = "a: 1 # grpcsecure: ignore[GS311, plaintext-exposed, GS313]"
     report = make_report(draft(text, reflection(), other))
@@ -120,7 +120,7 @@ def test_several_codes_in_one_comment():
 
 
 def test_ignored_error_stays():
-    """An error cannot be ignored, and whoever tried is told so."""
+    """An error cannot be ignored; the attempt is reported."""
     error = listener_kinds.ADDRESS_CONFLICT("taken", span=span(FILE, 1, 1))
     text = "a: 1 # grpcsecure: ignore[GS305]"
     report = make_report(draft(text, error))
@@ -129,7 +129,7 @@ def test_ignored_error_stays():
 
 
 def test_production_comes_before_ignores():
-    """What production refuses cannot be ignored away."""
+    """A warning that production makes an error cannot be ignored."""
     text = "a: 1 # grpcsecure: ignore[GS311]"
     report = make_report(draft(text, reflection(), production=True))
     assert codes(report) == ["GS311!", UNUSED]
@@ -137,13 +137,13 @@ def test_production_comes_before_ignores():
 
 
 def test_production_leaves_other_warnings():
-    """Only the kinds listed for production become errors there."""
+    """Only kinds with `production` become errors in production."""
     unused_ca = listener_kinds.UNUSED_CLIENT_CA("unused", span=span(FILE, 1, 1))
     assert codes(make_report(draft("a: 1", unused_ca, production=True))) == ["GS303"]
 
 
 def test_strict_comes_after_ignores():
-    """An ignored warning is no error in strict mode; every other one is."""
+    """In strict mode, an ignored warning stays ignored; all others are errors."""
     text = "a: 1 # grpcsecure: ignore[GS311]\nb: 1"
     drafts = [draft(text, reflection(1), reflection(2))]
     (report,) = make_reports(drafts, strict=True)
@@ -152,7 +152,7 @@ def test_strict_comes_after_ignores():
 
 
 def test_unused_ignore_is_an_error_in_strict_mode():
-    """A stale ignore is a warning like any other."""
+    """An unused ignore is a warning like any other."""
     drafts = [draft("a: 1 # grpcsecure: ignore[GS311]")]
     (report,) = make_reports(drafts, strict=True)
     assert codes(report) == [f"{UNUSED}!"]
@@ -160,14 +160,14 @@ def test_unused_ignore_is_an_error_in_strict_mode():
 
 @pytest.mark.parametrize("name", ["GS311", "gs311", "reflection-open"])
 def test_option_silences_everywhere(name):
-    """`--ignore` works for every place, also for findings without one."""
+    """`--ignore` applies to every place, and to findings without a place."""
     drafts = [draft("a: 1", reflection(), REFLECTION("reflection is on"))]
     (report,) = make_reports(drafts, ignores=Ignores([name]))
     assert codes(report) == []
 
 
-def test_unused_option_is_told_once():
-    """`--ignore` of what no config has is one warning, not one per config."""
+def test_unused_option_is_reported_once():
+    """An `--ignore` that matches in no config is one warning, not one per config."""
     drafts = [draft("a: 1"), draft("b: 1", file="b.yaml")]
     first, second = make_reports(drafts, ignores=Ignores(["GS311", "GS311"]))
     assert codes(first) == []
@@ -176,7 +176,7 @@ def test_unused_option_is_told_once():
 
 
 def test_option_is_used_if_any_config_has_a_use():
-    """One config that needs the option is enough."""
+    """An option that matches in one of several configs is used."""
     drafts = [draft("a: 1", reflection()), draft("b: 1", file="b.yaml")]
     assert [codes(r) for r in make_reports(drafts, ignores=Ignores(["GS311"]))] == [
         [],
@@ -185,14 +185,14 @@ def test_option_is_used_if_any_config_has_a_use():
 
 
 def test_comment_is_used_if_any_profile_has_a_use():
-    """A comment for the profile `dev` is not called unused because of `prod`."""
+    """A comment for the profile `dev` is not reported as unused because of `prod`."""
     text = "a: 1 # grpcsecure: ignore[GS311]"
     drafts = [draft(text, profile="prod"), draft(text, reflection(), profile="dev")]
     assert [codes(r) for r in make_reports(drafts)] == [[], []]
 
 
-def test_comment_that_no_profile_needs_is_told_once():
-    """With all profiles checked, an unused comment is one warning."""
+def test_comment_that_no_profile_needs_is_reported_once():
+    """If all profiles are checked, an unused comment is one warning."""
     text = "a: 1 # grpcsecure: ignore[GS311]"
     drafts = [draft(text, profile="prod"), draft(text, profile="dev")]
     assert [codes(r) for r in make_reports(drafts)] == [[UNUSED], []]
@@ -206,14 +206,14 @@ def test_comment_that_no_profile_needs_is_told_once():
         pytest.param({"all_profiles": False}, id="one-profile"),
     ],
 )
-def test_ignore_is_not_called_unused_by_half_a_check(partial):
-    """What was not checked may be what the comment is for."""
+def test_ignore_is_not_unused_in_a_partial_check(partial):
+    """A phase or profile that was not checked may have a finding for the ignore."""
     text = "a: 1 # grpcsecure: ignore[GS311]"
     assert codes(make_report(draft(text, **partial))) == []
 
 
-def test_option_is_called_unused_also_with_one_profile():
-    """`--ignore` belongs to this run, whichever profile it is about."""
+def test_option_can_be_unused_with_one_profile():
+    """`--ignore` belongs to this run, for any choice of profiles."""
     (report,) = make_reports(
         [draft("a: 1", all_profiles=False)], ignores=Ignores(["GS311"])
     )
@@ -221,7 +221,7 @@ def test_option_is_called_unused_also_with_one_profile():
 
 
 def test_unused_ignores_can_be_ignored():
-    """`--ignore GS002` silences the talk about ignores, and is never unused itself."""
+    """`--ignore GS002` drops findings about ignores, and is never unused itself."""
     text = "a: 1 # grpcsecure: ignore[GS311]\n# grpcsecure: ignore\n"
     (report,) = make_reports([draft(text)], ignores=Ignores(["unused-ignore"]))
     assert codes(report) == []
@@ -237,8 +237,8 @@ def test_unused_ignores_can_be_ignored():
         ("ignore[,]", "no code"),
     ],
 )
-def test_comment_that_names_nothing_is_told(comment, said):
-    """A misspelt code in a comment is a warning at the comment, and ignores nothing."""
+def test_comment_with_an_unknown_code_is_reported(comment, said):
+    """A misspelled code in a comment is a warning at the comment, and has no effect."""
     report = make_report(draft(f"a: 1 # grpcsecure: {comment}", reflection()))
     assert codes(report) == ["GS311", UNUSED]
     finding = report.findings[1]
@@ -256,8 +256,8 @@ def test_comment_that_names_nothing_is_told(comment, said):
         ("everything", "GS311"),
     ],
 )
-def test_option_that_names_nothing_is_a_usage_error(name, nearest):
-    """`--ignore GS999` is exit 2, with the nearest name that is valid."""
+def test_option_with_an_unknown_code_is_a_usage_error(name, nearest):
+    """`--ignore GS999` fails with exit code 2 and the nearest valid name."""
     with pytest.raises(UsageError) as raised:
         Ignores([name])
     assert raised.value.exit_code == ExitCode.CANNOT
@@ -266,7 +266,7 @@ def test_option_that_names_nothing_is_a_usage_error(name, nearest):
 
 
 def test_findings_are_sorted_by_place():
-    """The config as a whole, its own file from the top, then other files by name."""
+    """The config as a whole comes first, then its file, then other files by name."""
     warning = kind("GS390", Severity.WARNING)
     places = [None, (FILE, 2, 9), (FILE, 10, 1), ("Z.yaml", 1, 1), ("b.yaml", 1, 1)]
     findings = [warning("x", span=place and span(*place)) for place in places]
@@ -277,7 +277,7 @@ def test_findings_are_sorted_by_place():
 @PATIENT
 @given(report=reports(), production=st.booleans(), strict=st.booleans())
 def test_nothing_is_lost_without_ignores(report, production, strict):
-    """Without ignores every finding comes out, none less severe than it went in."""
+    """Without ignores, every finding is kept, and none becomes less severe."""
     (made,) = make_reports([Draft(report=report, production=production)], strict=strict)
     assert len(made.findings) == len(report.findings)
     assert made.errors >= report.errors
@@ -287,7 +287,7 @@ def test_nothing_is_lost_without_ignores(report, production, strict):
 @PATIENT
 @given(lines=st.lists(ANY_TEXT), comment=ANY_TEXT)
 def test_any_text_can_be_searched_for_comments(lines, comment):
-    """Broken files have ignores too: reading them never raises."""
+    """Reading the ignores of a broken file never raises."""
     text = "\n".join([*lines, f"# grpcsecure: ignore[{comment}]", *lines])
     for found in find_ignore_comments(text):
         assert 1 <= found.line <= found.target

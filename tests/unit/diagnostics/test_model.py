@@ -1,4 +1,4 @@
-"""Findings as data, and the quoting of what stands in a config."""
+"""Tests of findings as data, and of quoting text from a config."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.findings import ANY_TEXT, kind
 from grpcsecure.diagnostics.model import Report, Severity
 from grpcsecure.quoting import holds_key_text, quote
 
-#: No key, but shaped like one: DER in base64, in PEM and bare.
+#: Not a key, but of the form of one: DER in base64, with and without PEM lines.
 DER = base64.b64encode(b"\x30\x82\x04\xbd\x02\x01\x00" + bytes(range(200))).decode()
 PEM = f"-----BEGIN PRIVATE KEY-----\n{DER}\n-----END PRIVATE KEY-----\n"
 
@@ -32,8 +32,8 @@ PEM = f"-----BEGIN PRIVATE KEY-----\n{DER}\n-----END PRIVATE KEY-----\n"
         pytest.param("x" * 60, f"`{'x' * 60}`", id="just-fits"),
     ],
 )
-def test_quote_shows_text_fit_for_one_line(value, shown):
-    """What is quoted is in backticks, on one line, and not too long."""
+def test_quoted_text_fits_one_line(value, shown):
+    """Quoted text is in backticks, on one line, and cut if it is long."""
     assert quote(value) == shown
 
 
@@ -50,7 +50,7 @@ def test_quote_shows_text_fit_for_one_line(value, shown):
     ],
 )
 def test_quote_never_shows_a_key(value):
-    """A key pasted where its path belongs is not repeated, not even in part."""
+    """No part of a key that was pasted in place of its path is repeated."""
     shown = quote(value)
     assert DER[8:20] not in shown
     assert DER[-20:-5] not in shown
@@ -76,12 +76,12 @@ def test_names_of_a_config_are_not_taken_for_keys(value):
 
 @given(value=ANY_TEXT)
 def test_quote_is_always_printable(value):
-    """Whatever is quoted, the result is one printable line."""
+    """Any quoted value becomes one printable line."""
     assert quote(value).isprintable()
 
 
 def test_quote_is_quick_on_a_pasted_file():
-    """Text of many megabytes is looked through once, not once per line."""
+    """Text of many megabytes is scanned once, not once per line."""
     started = time.process_time()
     quote("\n" * 4_000_000)
     quote("M" * 4_000_000)
@@ -89,7 +89,7 @@ def test_quote_is_quick_on_a_pasted_file():
 
 
 def test_report_counts_by_severity():
-    """Errors and warnings are counted apart, as they count in this report."""
+    """Errors and warnings are counted separately."""
     error, warning = kind("GS102"), kind("GS311", Severity.WARNING)
     findings = (error("a"), warning("b"), warning("c"), warning("d").as_error())
     report = Report(subject="a.yaml", findings=findings)
@@ -97,6 +97,6 @@ def test_report_counts_by_severity():
 
 
 def test_report_keeps_the_sources_out_of_its_repr():
-    """A report in a log does not print the config, which may hold a key."""
+    """A report in a log does not print the config, which may contain a key."""
     report = Report(subject="a.yaml", findings=(), sources={"a.yaml": PEM})
     assert "PRIVATE" not in repr(report)

@@ -1,4 +1,4 @@
-"""What holds for every report in every format."""
+"""Tests that hold for every report in every format."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _report(*findings, **more):
 @PATIENT
 @given(many=MANY_REPORTS, color=st.booleans(), format_=st.sampled_from(FORMATS))
 def test_any_report_can_be_shown(many, color, format_):
-    """No text, place or missing source makes a renderer fail, and UTF-8 can hold it."""
+    """No text, place or missing source makes a renderer fail, and UTF-8 encodes it."""
     shown = render(format_, many, color=color)
     shown.encode()
     assert not shown or shown.endswith("\n")
@@ -57,8 +57,8 @@ def test_line_formats_have_one_line_per_finding(many, format_):
 
 @PATIENT
 @given(many=MANY_REPORTS)
-def test_json_is_as_its_schema_says(many):
-    """The published schema describes every document, and no finding is left out."""
+def test_json_is_valid_for_its_schema(many):
+    """The published schema describes every document, and no finding is missing."""
     document = json.loads(render("json", many))
     schema = json.loads(SCHEMA.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -69,7 +69,7 @@ def test_json_is_as_its_schema_says(many):
 
 
 def test_json_schema_describes_every_key():
-    """A key that the schema does not know would be an undocumented promise."""
+    """Every key of the document is in the schema."""
     label = Label(span=span("b.yaml", 1, 1), text="there")
     finding = kind()("x", span=span("a.yaml", 1, 1), secondary=[label], help="do")
     schema = json.loads(SCHEMA.read_text())
@@ -82,7 +82,7 @@ def test_json_schema_describes_every_key():
 @PATIENT
 @given(many=MANY_REPORTS)
 def test_sarif_has_a_rule_for_every_result(many):
-    """One run holds all results, each with a rule, a level and a place."""
+    """One run has all results, each with a rule, a level and a place."""
     log = json.loads(render("sarif", many))
     assert log["version"] == "2.1.0"
     (run,) = log["runs"]
@@ -103,7 +103,7 @@ def test_sarif_has_a_rule_for_every_result(many):
 @PATIENT
 @given(many=MANY_REPORTS)
 def test_sarif_fits_the_official_schema(many):
-    """OASIS's own schema, whose file is named by SARIF_SCHEMA, accepts every log."""
+    """OASIS's own schema, in the file SARIF_SCHEMA, accepts every log."""
     schema = json.loads(Path(os.environ["SARIF_SCHEMA"]).read_text())
     jsonschema.validate(json.loads(render("sarif", many)), schema)
 
@@ -119,7 +119,7 @@ def test_sarif_fits_the_official_schema(many):
     ],
 )
 def test_sarif_names_files_by_uri(file, uri):
-    """Every file name is a valid reference, relative ones relative to the checkout."""
+    """Every file name is a valid URI reference, relative ones stay relative."""
     log = json.loads(render("sarif", [_report(kind()("x", span=span(file, 1, 1)))]))
     (location,) = log["runs"][0]["results"][0]["locations"]
     assert location["physicalLocation"]["artifactLocation"]["uri"] == uri
@@ -141,7 +141,7 @@ def test_junit_has_a_suite_per_report(many):
 
 @given(message=ANY_TEXT, file=ANY_TEXT)
 def test_github_command_cannot_be_broken_out_of(message, file):
-    """Text cannot end a property, a command, or begin another command."""
+    """Text cannot end a property or a command, or begin another command."""
     finding = kind()(message, span=span(file, 1, 1))
     line = render("github", [_report(finding)]).removesuffix("\n")
     _, head, text = line.split("::", 2)
@@ -165,8 +165,8 @@ def test_github_escapes_as_the_runner_unescapes():
     assert line.endswith("::50%25, a:b\\n%250A\n")
 
 
-def test_github_leaves_columns_out_over_several_lines():
-    """GitHub refuses columns of an annotation that ends on another line."""
+def test_github_omits_columns_over_several_lines():
+    """GitHub rejects columns in an annotation that ends on another line."""
     finding = kind()("x", span=Span("a.yaml", 2, 3, 4, 5))
     line = render("github", [_report(finding)])
     assert "line=2,endLine=4,title" in line
@@ -195,7 +195,7 @@ cut_off: |
     format_=st.sampled_from(FORMATS),
 )
 def test_pasted_key_is_never_shown(start, end, other, format_):
-    """Wherever a finding points in a config with a key in it, the key stays unseen."""
+    """No place of a finding makes a renderer show a key in the config."""
     label = Label(span=span("a.yaml", *other), text="and here")
     finding = kind()("x", span=Span("a.yaml", *start, *end), secondary=[label])
     shown = render(format_, [_report(finding, sources={"a.yaml": PASTED})])
@@ -205,14 +205,14 @@ def test_pasted_key_is_never_shown(start, end, other, format_):
 
 
 def test_lines_around_a_pasted_key_are_shown():
-    """Only the key is hidden: the mistake next to it can still be seen."""
+    """Only the key is hidden, so that a mistake next to it is visible."""
     finding = kind()("x", span=span("a.yaml", 10, 1, 6))
     shown = render("full", [_report(finding, sources={"a.yaml": PASTED})])
     assert "after: seen" in shown
 
 
-def test_colour_only_decorates():
-    """Without its escape sequences the coloured screen is the plain one."""
+def test_colour_carries_no_information():
+    """Without its escape sequences, the coloured output is the plain one."""
     warning = kind("GS311", Severity.WARNING)
     findings = [
         kind()("x", span=span("a.yaml", 1, 1), label="y", help="z"),
@@ -228,7 +228,7 @@ def test_colour_only_decorates():
 
 @pytest.mark.parametrize("format_", ONE_DOCUMENT)
 def test_several_reports_are_one_document(format_):
-    """Tools that read a file want one document, however many configs were checked."""
+    """Tools that read a file expect one document for any number of configs."""
     shown = render(format_, [_report(kind()("x")), _report()])
     assert json.loads(shown) if format_ != "junit" else ET.fromstring(shown) is not None
 
@@ -242,12 +242,12 @@ def test_output_is_stable(format_):
 
 @pytest.mark.parametrize("format_", ["json", "sarif", "junit"])
 def test_documents_are_ascii(format_):
-    """Documents are right in whatever encoding they are saved."""
+    """ASCII documents are correct in any encoding they are saved in."""
     finding = kind()("Grüße ⋮ 名前", span=span("näme.yaml", 1, 1))
     assert render(format_, [_report(finding)]).isascii()
 
 
-def test_finding_line_is_fit_for_a_log():
+def test_finding_line_is_one_line():
     """A log or an exception shows a finding as one line, with or without a place."""
     finding = kind()("two\nlines", span=span("a.yaml", 3, 7))
     assert render_finding_line(finding) == r"a.yaml:3:7: error[GS102] two\nlines"
@@ -255,7 +255,7 @@ def test_finding_line_is_fit_for_a_log():
 
 
 def test_long_file_is_rendered_in_time():
-    """Lines of megabytes and a thousand findings take no more than moments."""
+    """Lines of megabytes and a thousand findings are rendered in moments."""
     text = "\n".join(["x" * 2_000_000, *("a: 1" for _ in range(10_000))])
     findings = [
         kind()("x", span=span("a.yaml", n % 9 + 1, 900_000)) for n in range(999)

@@ -1,4 +1,4 @@
-"""The name that was probably meant."""
+"""Tests of suggestions for misspelled names."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ KEYS = [
         pytest.param("", None, id="empty"),
     ],
 )
-def test_nearest_finds_slips_and_nothing_else(written, meant):
-    """A slip of the fingers leads to the name that was meant; another word does not."""
+def test_nearest_finds_misspellings_only(written, meant):
+    """A misspelled name leads to the intended one; another word does not."""
     assert nearest(written, KEYS) == meant
 
 
-def test_nearest_prefers_the_smaller_slip():
-    """Of several near names the nearest is suggested, the first of two equal ones."""
+def test_nearest_prefers_the_smaller_distance():
+    """The nearest of several names is suggested, the first of two equal ones."""
     assert nearest("prdo", ["prods", "prod", "prof"]) == "prod"
     assert nearest("deb", ["dev", "den"]) == "dev"
 
 
 def test_did_you_mean_is_ready_for_a_label():
-    """The phrase is whole, or empty when there is nothing to suggest."""
+    """The phrase is complete, or empty without a suggestion."""
     assert did_you_mean("tsl", KEYS) == "did you mean `tls`?"
     assert did_you_mean("colour", KEYS) == ""
 
 
 @given(name=ANY_TEXT, candidates=st.lists(ANY_TEXT))
 def test_nearest_returns_a_candidate_or_nothing(name, candidates):
-    """Whatever is compared, the answer is one of the candidates, or None."""
+    """For any texts, the answer is one of the candidates, or None."""
     assert nearest(name, candidates) in [*candidates, None]
 
 
-def test_nearest_gives_up_on_long_text():
-    """A pasted file in the place of a name costs no time."""
+def test_nearest_skips_long_text():
+    """A pasted file in place of a name costs no time."""
     assert nearest("x" * 1_000_000, ["x" * 1_000_000]) is None
