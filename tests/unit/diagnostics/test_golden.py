@@ -1,8 +1,8 @@
 """Golden tests of rendering: a file in tests/golden/render has findings and screens.
 
 A file has sections that begin with `=== NAME`: `report` (JSON), `source FILE`, and one
-per format with the expected screen. To rewrite the screens, run this and review the diff:
-UPDATE_GOLDEN=1 pytest tests/unit/diagnostics/test_golden.py
+per format with the expected screen. After a change, rewrite the screens and review the
+diff: UPDATE_GOLDEN=1 pytest tests/unit/diagnostics/test_golden.py
 """
 
 from __future__ import annotations
