@@ -1,4 +1,4 @@
-"""The fuzzer itself: it runs, and it notices when something is wrong."""
+"""The bridge fuzzer `scripts/fuzz_bridge.py`: it runs, and it reports faults."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "fuzz_bridge.py"
 
 @contextmanager
 def fuzzer(seconds):
-    """Run the script for a few seconds."""
+    """Run the fuzzer for so many seconds, as a subprocess."""
     command = [sys.executable, SCRIPT, "--seconds", seconds, "--seed", "test"]
     with subprocess.Popen(
         list(map(str, command)),
@@ -30,19 +30,19 @@ def fuzzer(seconds):
             process.kill()
 
 
-def test_nobody_notices_a_few_seconds_of_attacks():
-    """A short run finds nothing, and says with which seed."""
+def test_short_run_finds_no_fault():
+    """A short run finds no fault, and prints the seed that it used."""
     with fuzzer(2) as process:
-        said, _ = process.communicate(timeout=4 * PATIENCE)
-    assert process.returncode == 0, said
-    assert "seed test: 0 faults" in said
+        output, _ = process.communicate(timeout=4 * PATIENCE)
+    assert process.returncode == 0, output
+    assert "seed test: 0 faults" in output
 
 
 def test_death_of_the_bridge_is_found():
-    """A bridge that dies is a fault, although another one takes its place."""
+    """A bridge that dies is reported as a fault, although it is restarted."""
     with fuzzer(2) as process:
         line = next(line for line in process.stdout if line.startswith("bridge: "))
         os.kill(int(line.split()[-1]), signal.SIGKILL)
-        said, _ = process.communicate(timeout=4 * PATIENCE)
-    assert process.returncode == 1, said
-    assert "the bridge died" in said
+        output, _ = process.communicate(timeout=4 * PATIENCE)
+    assert process.returncode == 1, output
+    assert "the bridge died" in output

@@ -1,7 +1,7 @@
-"""The table of modes, on the wire: every client, mode, engine and TLS version.
+"""The table of modes, tested for every client, mode, engine and TLS version.
 
-Expected values are those of `grpcsecure.model.matrix`, from which the docs page is made
-too. Servers are loaded from a config; the clients have three different TLS libraries.
+Expected values come from `grpcsecure.model.matrix`, as does the docs page. Servers are
+loaded from a config; the clients use three different TLS libraries.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NOT_CHECKED = "not checked: the listener has no client CA"
 
 
 class Door(NamedTuple):
-    """A listener of the servers."""
+    """A listener of the servers: its engine, mode and client CA."""
 
     engine: str
     mode: ClientCertificateMode
@@ -45,7 +45,7 @@ class Door(NamedTuple):
         )
 
     def config(self, **settings: str) -> dict[str, object]:
-        """Return the listener as it is in the config."""
+        """Return the listener's block of the config; `settings` go to `tls`."""
         tls = {
             "certificate": "server.pem",
             "private_key": "server.key",
@@ -77,7 +77,7 @@ class World(NamedTuple):
 
 
 def serve(folder, listeners, *, runtime="threads"):
-    """Return the server of `listeners`, a dict as in a config, in files of `folder`."""
+    """Write a config with these listeners to `folder`; return the server of it."""
     servicer = {"threads": "Witness", "asyncio": "WitnessAio"}[runtime]
     config = {
         "version": 1,
@@ -106,7 +106,7 @@ def folder(tmp_path_factory, certificates):
 
 @pytest.fixture(scope="module")
 def world(folder, certificates):
-    """A server with all the listeners for each runtime."""
+    """A server with all the listeners, for each runtime."""
     listeners = {str(door): door.config() for door in DOORS}
     with ExitStack() as running:
         servers = {
@@ -120,7 +120,7 @@ def world(folder, certificates):
 
 
 class Case(NamedTuple):
-    """A cell of the table: a client with its certificate at a listener."""
+    """A cell of the table: a kind of client, a listener, a TLS version and library."""
 
     runtime: str
     door: Door
@@ -132,8 +132,8 @@ class Case(NamedTuple):
         return "-".join(map(str, self._replace(row=self.row.name)))
 
 
-#: grpcio offers all its TLS versions, which comes to 1.3; asyncio has the same engines,
-#: so that one column is enough to see its calls arrive.
+#: Runtime, TLS version and client library. The grpcio client always negotiates TLS 1.3.
+#: The asyncio runtime has the same engines, so one column suffices to test its calls.
 COLUMNS = [
     ("threads", "TLSv1.2", "openssl"),
     ("threads", "TLSv1.3", "openssl"),
@@ -143,7 +143,7 @@ COLUMNS = [
     ("asyncio", "TLSv1.3", "grpcio"),
 ]
 
-#: BoringSSL does not take such certificates and keys, which is the client's here.
+#: Clients that cannot be tested: BoringSSL in the client rejects these certificates.
 IMPOSSIBLE = {("grpcio", "wrong-key"), ("grpcio", "no-signature")}
 
 
@@ -157,13 +157,13 @@ CASES = [*_cells()]
 
 
 def test_table_and_certificates_have_the_same_rows(world):
-    """Each row of the table is tried, and so is each specimen of `certs dev`."""
+    """The rows of the table are exactly the specimens of `certs dev`."""
     assert set(world.certificates.clients) == {row.name for row in CLIENTS}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_mode_serves_or_refuses_a_client(world, clients, case):
-    """A client is served or refused as the table says, and the servicer knows it."""
+    """A client is served or refused as in the table; the servicer sees its peer."""
     credential = world.certificates.clients[case.row.name]
     order = Order(
         address=world.addresses[case.runtime][str(case.door)],
@@ -178,7 +178,7 @@ def test_mode_serves_or_refuses_a_client(world, clients, case):
     if not heard.is_served:
         assert peers == []
         check_alert(case, heard)
-    elif case.column != "openssl":  # it makes no call
+    elif case.column != "openssl":  # `openssl s_client` makes no call
         [peer] = peers
         check_peer(case, peer, credential)
         assert heard.message == peer.address
@@ -186,11 +186,11 @@ def test_mode_serves_or_refuses_a_client(world, clients, case):
 
 
 def check_alert(case, heard):
-    """Assert that a refused client was told why, as far as engine and client can."""
+    """Assert that a refused client got the right alert, if it can be observed."""
     if case.column == "grpcio":
         return
     if case.door.engine == "grpc":
-        assert heard.alert is None  # a trap of grpcio; the docs say so
+        assert heard.alert is None  # grpcio sends no alert; the docs warn of it
         return
     expected = case.row.alert
     if case.version == "TLSv1.2" and case.row.alert_tls12 is not None:
@@ -199,7 +199,7 @@ def check_alert(case, heard):
 
 
 def check_peer(case, peer, credential):
-    """Assert that `grpcsecure.peer` said how far the caller can be trusted, and why."""
+    """Assert that `grpcsecure.peer` had the right state, certificates and reason."""
     assert peer.listener == str(case.door)
     if credential is None or case.door.mode is DONT_REQUEST:
         assert peer.state is PeerState.ANONYMOUS
@@ -217,7 +217,7 @@ def check_peer(case, peer, credential):
         assert peer.unverified_reason == NOT_CHECKED
     else:
         assert peer.unverified_reason == case.row.reason
-    # Of chains that nobody checked, and of good ones, OpenSSL has nothing to say.
+    # OpenSSL has no error code for a chain that was not checked, or that is good.
     has_code = case.door.has_client_ca and case.row.reason is not None
     assert (peer.unverified_code is not None) == has_code
     is_verified = case.door.has_client_ca and case.row.reason is None
@@ -231,7 +231,7 @@ def check_peer(case, peer, credential):
 def test_every_mode_refuses_clients_that_cannot_speak_grpc(
     world, clients, door, unfit, column
 ):
-    """Without ALPN `h2`, or without TLS 1.2, there is no connection in any mode."""
+    """Clients without ALPN `h2` or without TLS 1.2 are refused in every mode."""
     how = {
         "no-alpn": {"alpn": ()},
         "http1-only": {"alpn": ("http/1.1",)},
@@ -251,7 +251,7 @@ def test_every_mode_refuses_clients_that_cannot_speak_grpc(
 
 
 class Log(logging.Handler):
-    """Keeps the bridge's log while the block runs."""
+    """Collects the bridge's log records inside a `with` block."""
 
     def __init__(self):
         super().__init__()
@@ -272,7 +272,10 @@ REFUSED = [row for row in CLIENTS if not row.is_served_by(REQUIRE_AND_VERIFY.mod
 
 @pytest.fixture(scope="module")
 def listener_each(folder):
-    """A server with a listener for each refused row: log lines are limited by it."""
+    """A server with a listener for each refused row.
+
+    Log lines are limited per listener, so each row needs its own.
+    """
     with serve(
         folder, {row.name: REQUIRE_AND_VERIFY.config() for row in REFUSED}
     ) as it:
@@ -283,7 +286,7 @@ def listener_each(folder):
 def test_refusal_is_logged_with_address_reason_and_certificate(
     listener_each, certificates, clients, row
 ):
-    """One line says who was refused, why, and which certificate was at fault."""
+    """One log line has the client's address, the reason and the bad certificate."""
     credential = certificates.clients[row.name]
     with Log() as log:
         ca = certificates.ca.certificate_pem
@@ -311,7 +314,7 @@ ASKING = [door for door in DOORS if door.engine == "bridge" and door.mode.asks]
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
 @pytest.mark.parametrize("door", ASKING, ids=str)
 def test_bridge_names_the_acceptable_cas(world, clients, door, version):
-    """The request for a certificate lists the client CAs, as TLS intends."""
+    """The certificate request lists the client CAs (RFC 8446, section 4.2.4)."""
     address = world.addresses["threads"][str(door)]
     trusted = world.certificates.clients["trusted"]
     ca = world.certificates.ca.certificate_pem
@@ -327,7 +330,7 @@ def test_bridge_names_the_acceptable_cas(world, clients, door, version):
 def test_client_that_chooses_by_the_list_sends_what_the_server_accepts(
     world, clients, row, state
 ):
-    """A client with a choice presents a certificate of a listed CA, or none."""
+    """A client that honours the CA list sends a certificate of a listed CA, or none."""
     address = world.addresses["threads"]["bridge-request_and_verify"]
     order = Order(
         address,
@@ -346,7 +349,7 @@ def test_client_that_chooses_by_the_list_sends_what_the_server_accepts(
 def test_min_version_refuses_older_clients_in_every_mode(
     folder, certificates, clients, mode, column
 ):
-    """With `min_version: TLSv1.3` a client of TLS 1.2 is refused, one of 1.3 served."""
+    """With `min_version: TLSv1.3` TLS 1.2 clients are refused, TLS 1.3 ones served."""
     door = Door("auto", mode)
     with serve(folder, {"public": door.config(min_version="TLSv1.3")}) as server:
         order = Order(

@@ -1,4 +1,4 @@
-"""Identities and rules from a file to the wire: registered certificates and tests."""
+"""Identities, rules and policy tests, from the config file to calls on a server."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ authorization:
 
 @pytest.fixture(name="folder")
 def _folder(tmp_path, monkeypatch):
-    """A folder with certificates of two clients, of whom one is registered."""
+    """A folder with certificates of two clients, one of which is registered."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     make_certificates(tmp_path / "certs", clients=("dns:one", "dns:two"))
@@ -52,14 +52,14 @@ def _folder(tmp_path, monkeypatch):
 
 
 def load(folder, expected="allow"):
-    """Load the config."""
+    """Write and load the config; its policy test expects `expected`."""
     path = folder / "server.yaml"
     path.write_text(CONFIG.replace("EXPECTED", expected))
     return grpcsecure.load(path)
 
 
 def greet(folder, server, name=None):
-    """Return the greeting for a client, or the status that it gets."""
+    """Return the greeting for a client, or the status of its call."""
     certs = folder / "certs"
     pair = {}
     if name is not None:
@@ -76,7 +76,7 @@ def greet(folder, server, name=None):
 
 
 def test_registered_certificate_may_call_and_no_other(folder):
-    """The files that the config names are the ones that count on the wire."""
+    """Only a client whose certificate is in the named folder may call."""
     with load(folder) as server:
         assert "Hello" in greet(folder, server, "client")
         unknown = grpc.StatusCode.UNAUTHENTICATED
@@ -85,7 +85,7 @@ def test_registered_certificate_may_call_and_no_other(folder):
 
 
 def test_failed_policy_test_keeps_the_server_from_starting(folder):
-    """Serving goes through the same checks as `validate`."""
+    """A failing policy test is an error at the start, as in `validate`."""
     with pytest.raises(grpcsecure.ConfigError, match=r"\[GS414\]") as caught:
         load(folder, "deny")
     [finding] = [f for f in caught.value.report.findings if f.is_error]
@@ -96,7 +96,7 @@ def test_failed_policy_test_keeps_the_server_from_starting(folder):
 
 
 class _Listening(grpc.GenericRpcHandler):
-    """Notes the metadata keys of each call, and serves none."""
+    """A handler that records the metadata keys of each call and serves no method."""
 
     def __init__(self):
         self.seen = []
@@ -105,8 +105,11 @@ class _Listening(grpc.GenericRpcHandler):
         self.seen += [key for key, _ in handler_call_details.invocation_metadata]
 
 
-def test_metadata_that_grpc_keeps_for_itself_is_never_seen():
-    """A rule about it could match nothing; its neighbours come through."""
+def test_reserved_metadata_keys_never_reach_the_server():
+    """Keys in `RESERVED_KEYS` are dropped by gRPC, so no rule could match them.
+
+    Similar keys that are not reserved are delivered.
+    """
     handler = _Listening()
     server = grpc.server(futures.ThreadPoolExecutor(1), handlers=(handler,))
     port = server.add_insecure_port("127.0.0.1:0")

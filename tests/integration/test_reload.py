@@ -1,4 +1,4 @@
-"""Files change under a server that runs: each way once, and one line for each."""
+"""Files that change while a server runs: each change is one reload and one log line."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from support.reloading import (
 from grpcsecure.server.reload import reloader as reload
 from grpcsecure.tls.bridge.parent import control_client as line
 
-#: What nothing can be made of.
+#: A PEM block that cannot be parsed.
 BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 
-#: All that may be called where greetings may not.
+#: The methods that rules allow where they do not allow greetings.
 HEALTH = ["/grpc.health.v1.Health/*"]
 
 
@@ -41,7 +41,7 @@ def _engine(request):
 
 
 def take_a_break(seconds):
-    """Be a writer that is slow between two files: that is what is tried."""
+    """Simulate a writer that pauses between two files."""
     threading.Event().wait(seconds)
 
 
@@ -51,7 +51,7 @@ def serial(pair):
 
 
 def test_renamed_pair(engine, tmp_path):
-    """The next handshake has the new certificate, at once, and one line says so."""
+    """The next handshake uses the new certificate; one log line reports the reload."""
     site = Site(tmp_path, engine)
     own = client("dns:ada.test", site.ca)
     with serving(site) as running, channel(site, running.address, own) as greeter:
@@ -70,10 +70,10 @@ def test_renamed_pair(engine, tmp_path):
 
 
 class TestSwaps:
-    """Each way in which files are swapped leads to one reload."""
+    """Each way in which files can be replaced leads to exactly one reload."""
 
     def test_kubernetes_secret(self, tmp_path):
-        """The files of a mounted Secret change through `..data`, time and again."""
+        """Updates of a mounted Secret, which swap the `..data` link, are reloaded."""
         site = Site(tmp_path, "grpc")
 
         def contents(pair):
@@ -95,7 +95,7 @@ class TestSwaps:
             running.expect_nothing_more()
 
     def test_kubernetes_config_map(self, tmp_path):
-        """So does the config, if it is a mounted ConfigMap."""
+        """Updates of a config that is in a mounted ConfigMap are reloaded."""
         site = Site(tmp_path, "grpc")
         for key in ("certificate", "private_key", "client_ca"):
             site.tls[key] = str(tmp_path / site.tls[key])
@@ -109,7 +109,7 @@ class TestSwaps:
         with serving(site) as running, channel(site, running.address, own) as greeter:
             for _ in range(2):
                 assert refusal(greeter) is not None
-                # As `write` does, into the volume.
+                # Write the config to a plain file, and copy its text to the volume.
                 site.path = tmp_path / "server.yaml"
                 site.write()
                 volume.swap({"server.yaml": site.path.read_text()})
@@ -120,7 +120,7 @@ class TestSwaps:
             running.expect_nothing_more()
 
     def test_written_in_pieces(self, tmp_path):
-        """A file that is written slowly is not read before it is whole."""
+        """A file that is written slowly is not read before it is complete."""
         site = Site(tmp_path, "grpc")
         own = client("dns:ada.test", site.ca)
         with serving(site) as running:
@@ -139,7 +139,7 @@ class TestSwaps:
             running.expect_nothing_more()
 
     def test_second_half_follows(self, tmp_path):
-        """A pair that does not fit yet is waited for, and taken as soon as it does."""
+        """A reload waits for the second file of a pair and applies once both match."""
         site = Site(tmp_path, "grpc")
         with serving(site) as running:
             new = site.new_pair()
@@ -151,9 +151,10 @@ class TestSwaps:
             running.expect_nothing_more()
 
     def test_pair_that_never_fits(self, engine, tmp_path):
-        """It is rejected after 5 s, once, with how long the one in force still lives.
+        """A mismatched pair is rejected once, after 5 s.
 
-        The same bytes written again are nothing new; a good pair is taken at once.
+        The log line has the remaining life of the certificate in force. The same bytes
+        written again are not another change; a matching pair is applied at once.
         """
         site = Site(tmp_path, engine)
         own = client("dns:ada.test", site.ca)
@@ -176,7 +177,7 @@ class TestSwaps:
             running.expect_nothing_more()
 
     def test_bad_then_good(self, tmp_path):
-        """A mistake that is mended soon is nobody's business."""
+        """A broken file that is replaced soon by a good one is not reported."""
         site = Site(tmp_path, "grpc")
         own = client("dns:ada.test", site.ca)
         with serving(site) as running:
@@ -191,7 +192,7 @@ class TestSwaps:
         ("name", "finding"), [("server.key", "GS201"), ("server.yaml", "GS001")]
     )
     def test_missing_file_comes_back(self, name, finding, tmp_path):
-        """A file that is gone is waited for, then missed; the server goes on."""
+        """A short absence of a file is ignored, a longer one rejected; calls go on."""
         site = Site(tmp_path, "grpc")
         own = client("dns:ada.test", site.ca)
         with serving(site) as running, channel(site, running.address, own) as greeter:
@@ -210,7 +211,7 @@ class TestSwaps:
             assert serial_of(site, running.address, own) == serial(new)
 
     def test_config_names_other_files(self, tmp_path):
-        """Files that a config names from now on are watched, the others no longer."""
+        """After a reload the files that the new config names are watched, no others."""
         site = Site(tmp_path, "grpc")
         own = client("dns:ada.test", site.ca)
         with serving(site) as running:
@@ -230,7 +231,7 @@ class TestSwaps:
             assert serial_of(site, running.address, own) == serial(pair)
 
     def test_either_end_of_a_rejected_config_can_be_mended(self, tmp_path):
-        """The files it names are watched as well as those in force."""
+        """Files that a rejected config names are watched beside those in force."""
         site = Site(tmp_path, "grpc")
         own = client("dns:ada.test", site.ca)
         with serving(site) as running:
@@ -245,7 +246,7 @@ class TestSwaps:
 
     @pytest.mark.parametrize("pattern", ["pinned", "pinned/*.pem"])
     def test_directory_of_registered_certificates(self, pattern, tmp_path):
-        """Who is registered comes and goes with files, in any kind of pattern."""
+        """Adding or removing a file registers or unregisters its certificate."""
         site = Site(tmp_path, "bridge")
         site.tls["client_certificate"] = "require_but_dont_verify"
         del site.tls["client_ca"]
@@ -279,10 +280,10 @@ class TestSwaps:
 
 
 class TestWithoutEvents:
-    """Events are a hint only."""
+    """Reloads without file system events, which are only a hint."""
 
     def test_change_is_found_within_one_interval(self, engine, tmp_path):
-        """Polling finds it, no later than it has settled after one interval."""
+        """Polling finds a change within one interval plus the settle time."""
         site = Site(tmp_path, engine)
         site.config["reload"] = {"interval": "1s", "events": False}
         site.write()
@@ -295,7 +296,7 @@ class TestWithoutEvents:
                 assert serial_of(site, running.address, own) == serial(new)
 
     def test_sighup_reloads_now(self, engine, tmp_path):
-        """The signal does what a change would do, changed or not."""
+        """SIGHUP starts a reload attempt at once, whether files changed or not."""
         site = Site(tmp_path, engine)
         site.config["reload"] = {"interval": "1h", "events": False}
         site.write()
@@ -322,10 +323,10 @@ class TestWithoutEvents:
 
 
 class TestRejected:
-    """What is rejected leaves everything as it was."""
+    """A rejected reload leaves everything as it was."""
 
     def test_whole_snapshot_stays(self, engine, tmp_path):
-        """A good rule beside a bad CA file is not taken, nor a good certificate."""
+        """With a bad CA file, neither a good new rule nor certificate is applied."""
         site = Site(tmp_path, engine)
         site.allow(all={"allow": ["verified"], "methods": ["*"]})
         site.write()
@@ -343,7 +344,7 @@ class TestRejected:
             greet(greeter)
 
     def test_engine_that_does_not_answer(self, monkeypatch, tmp_path):
-        """If the bridge does not take it, grpcio's own listener does not either."""
+        """If the bridge does not apply a reload, grpc listeners do not either."""
         monkeypatch.setattr(line, "_ANSWER_TIMEOUT", 0.5)
         site = Site(tmp_path, "bridge")
         site.config["listeners"]["other"] = {
@@ -373,7 +374,7 @@ class TestRejected:
             assert serial_of(site, running.address, own) == serial(new)
 
     def test_bridge_that_dies_comes_back_with_what_is_in_force(self, tmp_path):
-        """What was applied survives its process, and what was rejected is in none."""
+        """A restarted bridge has the certificate applied last, never a rejected one."""
         site = Site(tmp_path, "bridge")
         own = client("dns:ada.test", site.ca)
         with serving(site) as running:
@@ -389,35 +390,35 @@ class TestRejected:
             running.lines.wait("bridge.restarted", count=2)
             assert serial_of(site, running.address, own) == serial(new)
 
-    def test_what_has_no_check_is_rejected(self, monkeypatch, tmp_path):
-        """Whatever goes wrong in an attempt, there is a line, and the next works."""
+    def test_unexpected_error_is_rejected(self, monkeypatch, tmp_path):
+        """An unexpected exception rejects the attempt and is logged; the next works."""
         site = Site(tmp_path, "grpc")
 
         def fail(*_arguments, **_options):
-            raise ValueError("not thought of")
+            raise ValueError("unexpected")
 
         with serving(site) as running:
             with monkeypatch.context() as patched:
                 patched.setattr(reload, "build_snapshot", fail)
                 site.rotate()
                 line = running.rejected()
-                assert line["findings"] == "ValueError: not thought of"
+                assert line["findings"] == "ValueError: unexpected"
             site.rotate()
             running.applied()
 
     def test_change_while_it_is_read_is_not_lost(self, monkeypatch, tmp_path):
-        """What comes between reading and rejecting is tried in its turn."""
+        """A change between reading and rejecting a file leads to another attempt."""
         site = Site(tmp_path, "grpc")
         load = reload.load_rest
         good = text_of(site.ca, authority("further"))
 
         def load_and_change(loaded, *, now):
             result = load(loaded, now=now)
-            if result.failed is not None and now_or_never.acquire(blocking=False):
+            if result.failed is not None and only_once.acquire(blocking=False):
                 site.put("ca.pem", good)
             return result
 
-        now_or_never = threading.Semaphore(1)
+        only_once = threading.Semaphore(1)
         monkeypatch.setattr(reload, "load_rest", load_and_change)
         with serving(site) as running:
             began = time.monotonic()
@@ -426,10 +427,10 @@ class TestRejected:
             assert line["changed"] == "public: client CAs (+ CN=further)"
             assert line["at"] - began < 4
 
-    def test_renewal_is_missed_again_when_little_is_left(self, tmp_path):
-        """The mistake of weeks ago is repeated before the certificate in force ends.
+    def test_rejection_is_repeated_when_little_is_left(self, tmp_path):
+        """An old rejection is logged again before the certificate in force expires.
 
-        This one has a third of its life left in a moment.
+        That is when a third of its life is left, here in a moment.
         """
         site = Site(tmp_path, "grpc")
         # Of 15 seconds, 7 are left: the third begins in 2.

@@ -1,4 +1,4 @@
-"""The config of a server that runs is edited: what is live, and what is not."""
+"""Edits of a running server's config: some apply at once, others need a restart."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HEALTH = ["/grpc.health.v1.Health/*"]
 
 @pytest.fixture(name="site", params=["grpc", "bridge"])
 def _site(request, tmp_path):
-    """A site on which Ada may call."""
+    """A site whose rules allow the client `ada.test`."""
     site = Site(tmp_path, request.param)
     site.config["identities"] = {"ada": {"dns": "ada.test"}}
     site.allow(greetings={"allow": ["ada"], "methods": EVERYTHING})
@@ -46,7 +46,7 @@ def _site(request, tmp_path):
 
 
 def test_rules(site):
-    """An open connection is judged by the rules of now."""
+    """Calls on an open connection are decided by the new rules."""
     own = client("dns:ada.test", site.ca)
     with serving(site) as running, channel(site, running.address, own) as greeter:
         greet(greeter)
@@ -66,8 +66,8 @@ def test_rules(site):
         running.expect_nothing_more()
 
 
-def test_what_a_start_would_warn_of_is_in_the_line(site):
-    """Once, when it begins to hold: a policy that lost its deny is not quiet news."""
+def test_warnings_are_in_the_log_line(site):
+    """The line of a reload has new warnings once, such as for a missing deny rule."""
     with serving(site) as running:
         site.allow(greetings={"allow": ["anyone"], "methods": EVERYTHING})
         site.write()
@@ -87,8 +87,8 @@ def test_what_a_start_would_warn_of_is_in_the_line(site):
         assert "warnings" not in line
 
 
-def test_warning_about_files_that_say_the_same(site):
-    """A key that everybody may read now is told of, though nothing is swapped."""
+def test_warning_about_unchanged_content(site):
+    """A key file that becomes readable for all users is reported as a warning."""
     with serving(site) as running:
         (site.path.parent / "server.key").chmod(0o644)
         running.server.reload()
@@ -96,7 +96,7 @@ def test_warning_about_files_that_say_the_same(site):
 
 
 def test_config_without_rules_may_be_half_written(site):
-    """It would allow every call, so that what is missing gets its time to appear."""
+    """A config that lost its rules would allow every call: the reload waits first."""
     site.allow(all={"allow": ["verified"], "methods": EVERYTHING})
     site.write()
     now = datetime.now(timezone.utc)
@@ -116,7 +116,7 @@ def test_config_without_rules_may_be_half_written(site):
 
 
 def test_identities(site):
-    """Who somebody is is asked anew, too."""
+    """Identities of a client on an open connection are determined anew."""
     own = client("dns:ada.test", site.ca)
     with serving(site) as running, channel(site, running.address, own) as greeter:
         greet(greeter)
@@ -127,7 +127,7 @@ def test_identities(site):
 
 
 def test_error_detail(site):
-    """What a refused caller is told changes at once."""
+    """A changed `error_detail` applies at once, on open connections too."""
     own = client("dns:bob.test", site.ca)
     with serving(site) as running, channel(site, running.address, own) as greeter:
         assert failure(lambda: greet(greeter)) == (DENIED, "not authorized")
@@ -141,7 +141,7 @@ def test_error_detail(site):
 
 
 def test_audit(site, tmp_path):
-    """Events go where the config of now says, with its generation."""
+    """Audit events go where the current config says, with its generation."""
     own = client("dns:ada.test", site.ca)
     with serving(site) as running, channel(site, running.address, own) as greeter:
         greet(greeter)
@@ -160,8 +160,8 @@ def test_audit(site, tmp_path):
         assert json.loads(line)["generation"] == 3
 
 
-def test_tests(site):
-    """The config's own tests are run anew; one that fails rejects it all."""
+def test_policy_tests(site):
+    """Policy tests of the config run at each reload; a failing one rejects it."""
     own = client("dns:ada.test", site.ca)
     with serving(site) as running, channel(site, running.address, own) as greeter:
         greet(greeter)
@@ -182,7 +182,7 @@ def test_tests(site):
 
 
 def test_profile(site):
-    """The profile that the server was started with is applied to the new text too."""
+    """The profile that the server was started with is applied to the new config too."""
     own = client("dns:bob.test", site.ca)
     site.config["profiles"] = {
         "open": {
@@ -208,13 +208,13 @@ def test_profile(site):
 
 
 def test_config_from_standard_input(tmp_path):
-    """Its text cannot change any more, the files that it names can."""
+    """A config from stdin cannot change, but the files that it names are reloaded."""
     site = Site(tmp_path, "grpc")
     own = client("dns:ada.test", site.ca)
     text = site.path.read_text()
     site.path.unlink()
     with serving_process("-", stdin=text, cwd=tmp_path) as server:
-        # At once: what comes before files are watched is not forgotten.
+        # A signal before files are watched must not be lost.
         server.signal(signal.SIGHUP)
         eventually(lambda: "reload.unchanged  generation=1" in server.stderr)
         new = site.rotate()
@@ -224,11 +224,12 @@ def test_config_from_standard_input(tmp_path):
 
 
 def plaintext():
-    """A listener that was not there before."""
+    """Return the config of a plaintext listener, to be added."""
     return {"address": "127.0.0.1:0", "plaintext": True}
 
 
-#: Edits that need a restart: the keys of the block, its new value, and what is named.
+#: Edits that need a restart: the path of the key, its new value, and the name that the
+#: finding gives.
 RESTARTS = [
     (("services",), [{"servicer": "helloworld.greeter_aio:Greeter"}], "services"),
     (("server", "threads"), 3, "server.threads"),
@@ -259,10 +260,10 @@ RESTARTS = [
 ]
 
 
-def test_what_needs_a_restart_is_named_at_its_place(tmp_path):
-    """Every such key, by name and line; what is live beside it is not applied either.
+def test_keys_that_need_a_restart_are_named(tmp_path):
+    """The finding names the key and its line; other edits are not applied either.
 
-    Taking it back is enough.
+    Undoing the edit is enough to make reloads work again.
     """
     site = Site(tmp_path, "bridge")
     site.allow(greetings={"allow": ["verified"], "methods": EVERYTHING})
@@ -287,7 +288,7 @@ def test_what_needs_a_restart_is_named_at_its_place(tmp_path):
 
 
 def test_removed_keys_and_listeners_need_a_restart(tmp_path):
-    """What is no longer in the file is named at the deepest place that is left."""
+    """A removed key is reported at its nearest parent that is still in the file."""
     site = Site(tmp_path, "grpc")
     site.config["listeners"]["more"] = plaintext()
     site.config["server"]["threads"] = 3
@@ -306,9 +307,10 @@ def test_removed_keys_and_listeners_need_a_restart(tmp_path):
 
 
 def test_engine_that_would_have_to_change(tmp_path):
-    """`engine: auto` cannot take another engine, and the key that asks for it is named.
+    """An edit that needs another engine is rejected; the finding names the key.
 
-    Where the bridge serves anyway, the same key is live.
+    The engine of `engine: auto` is chosen at the start. A listener that uses the bridge
+    already applies the same edit.
     """
     site = Site(tmp_path, "grpc")
     site.tls["engine"] = "auto"
@@ -331,7 +333,7 @@ def test_engine_that_would_have_to_change(tmp_path):
     ],
 )
 def test_mistakes_in_the_file(text, code, tmp_path):
-    """They are said in the words of `validate`, with their place, on one line."""
+    """The log line has the findings of `validate`, with their places, on one line."""
     site = Site(tmp_path, "grpc")
     with serving(site) as running:
         site.put(site.path.name, text)

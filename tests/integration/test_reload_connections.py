@@ -1,4 +1,4 @@
-"""Connections that are open while things change: which go on, and which end when."""
+"""Connections that are open during a reload: which ones are closed, and when."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from support.reloading import (
 from support.servers import Conversation, failure
 
 UNKNOWN = grpc.StatusCode.UNAUTHENTICATED
-#: In the handshake, or at the call.
+#: The handshake or the call is refused.
 REFUSED = (grpc.StatusCode.UNAVAILABLE, UNKNOWN)
 CUT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
@@ -39,7 +39,7 @@ def _engine(request):
 
 @pytest.mark.parametrize("runtime", ["threads", "asyncio"])
 def test_stream_survives_new_certificates(engine, runtime, tmp_path):
-    """Calls that run, and connections that are open, do not notice."""
+    """Calls in flight and open connections are not affected by new certificates."""
     site = Site(tmp_path, engine, runtime=runtime)
     own = client("dns:ada.test", site.ca)
     gone = threading.Event()
@@ -62,45 +62,50 @@ def test_stream_survives_new_certificates(engine, runtime, tmp_path):
 
 
 class CaRemoval:
-    """The CA that signed it is taken away."""
+    """The CA of the client's certificate is removed.
+
+    Each class here is a way in which a certificate loses its validity, as functions of
+    the site: `begin` sets up the client, `end` makes its certificate invalid, `undo`
+    makes it valid again, `other` is a second client that `end_other` makes invalid.
+    """
 
     reason = "unable to get local issuer certificate"
 
     @staticmethod
     def begin(site):
-        """Return the client."""
+        """Set up the client and return it."""
         return client("dns:ada.test", site.ca)
 
     @staticmethod
     def end(site, own):
-        """Have it count no longer."""
+        """Make the client's certificate invalid."""
         site.put("ca.pem", text_of(authority("elsewhere")))
 
     @staticmethod
     def undo(site, own):
-        """Have it count again, and another one too."""
+        """Make the client's certificate valid again, and another client's too."""
         site.second = authority("second")
         site.put("ca.pem", text_of(site.ca, site.second))
 
     @staticmethod
     def other(site):
-        """Return the other one."""
+        """Return the other client."""
         return client("dns:other.test", site.second)
 
     @staticmethod
     def end_other(site, own, other):
-        """Have the other one count no longer."""
+        """Make the other client's certificate invalid."""
         site.put("ca.pem", text_of(site.ca))
 
 
 class Revocation:
-    """It is on a new list."""
+    """The client's certificate is on a new CRL."""
 
     reason = "certificate revoked"
 
     @staticmethod
     def begin(site):
-        """Return the client."""
+        """Set up the client and return it."""
         site.put("clients.crl", site.revoke())
         site.tls["crl"] = ["clients.crl"]
         site.write()
@@ -108,33 +113,33 @@ class Revocation:
 
     @staticmethod
     def end(site, own):
-        """Have it count no longer."""
+        """Make the client's certificate invalid."""
         site.put("clients.crl", site.revoke(own))
 
     @staticmethod
     def undo(site, own):
-        """Have it count again."""
+        """Make the client's certificate valid again."""
         site.put("clients.crl", site.revoke())
 
     @staticmethod
     def other(site):
-        """Return another one."""
+        """Return the other client."""
         return client("dns:other.test", site.ca)
 
     @staticmethod
     def end_other(site, own, other):
-        """Have the other one count no longer."""
+        """Make the other client's certificate invalid."""
         site.put("clients.crl", site.revoke(other))
 
 
 class Unpinning:
-    """It is registered no longer."""
+    """The client's certificate is no longer registered by fingerprint."""
 
     reason = "the certificate is not registered any more"
 
     @staticmethod
     def begin(site):
-        """Return the client."""
+        """Set up the client and return it."""
         own = client("dns:ada.test")
         site.tls["client_certificate"] = "require_but_dont_verify"
         del site.tls["client_ca"]
@@ -143,34 +148,34 @@ class Unpinning:
 
     @staticmethod
     def end(site, own):
-        """Have it count no longer."""
+        """Make the client's certificate invalid."""
         site.pin(client("dns:ada.test"))
 
     @staticmethod
     def undo(site, own):
-        """Have it count again, and another one too."""
+        """Make the client's certificate valid again, and another client's too."""
         site.second = client("dns:other.test")
         site.pin(own, site.second)
 
     @staticmethod
     def other(site):
-        """Return the other one."""
+        """Return the other client."""
         return site.second
 
     @staticmethod
     def end_other(site, own, other):
-        """Have the other one count no longer."""
+        """Make the other client's certificate invalid."""
         site.pin(own)
 
 
 class Unregistering:
-    """Its file is taken out of the directory of registered certificates."""
+    """The client's file is removed from the directory of registered certificates."""
 
     reason = Unpinning.reason
 
     @staticmethod
     def begin(site):
-        """Return the client."""
+        """Set up the client and return it."""
         own = client("dns:ada.test")
         site.tls["client_certificate"] = "require_but_dont_verify"
         del site.tls["client_ca"]
@@ -184,39 +189,39 @@ class Unregistering:
 
     @staticmethod
     def end(site, own):
-        """Have it count no longer."""
+        """Make the client's certificate invalid."""
         (site.folder / "pinned" / "a.pem").unlink()
 
     @staticmethod
     def undo(site, own):
-        """Have it count again, and another one too."""
+        """Make the client's certificate valid again, and another client's too."""
         site.second = client("dns:other.test")
         site.put("pinned/c.pem", text_of(own, site.second))
 
     @staticmethod
     def other(site):
-        """Return the other one."""
+        """Return the other client."""
         return site.second
 
     @staticmethod
     def end_other(site, own, other):
-        """Have the other one count no longer."""
+        """Make the other client's certificate invalid."""
         site.put("pinned/c.pem", text_of(own))
 
 
 class Expiry:
-    """It has expired."""
+    """The client's certificate expires."""
 
     reason = "certificate has expired"
 
     @staticmethod
     def begin(site):
-        """Return the client."""
+        """Set up the client and return it."""
         return client("dns:ada.test", site.ca, seconds=4)
 
     @staticmethod
     def end(site, own):
-        """Have it count no longer: time does that."""
+        """Wait until the client's certificate has expired."""
         threading.Event().wait(
             own.certificate.not_valid_after_utc.timestamp() - time.time() + 1
         )
@@ -226,11 +231,11 @@ LAPSES = [CaRemoval, Revocation, Unpinning, Unregistering, Expiry]
 
 
 class TestLapsed:
-    """A certificate that counted stops counting while its connection is open."""
+    """A certificate becomes invalid while its connection is open."""
 
     @pytest.mark.parametrize("lapse", LAPSES)
     def test_bridge_closes_after_the_last_call(self, lapse, tmp_path):
-        """New calls are refused at once; the running one may end, then it is over."""
+        """New calls are refused at once; the connection closes after its last call."""
         site = Site(tmp_path, "bridge")
         own = lapse.begin(site)
         gone = threading.Event()
@@ -258,7 +263,7 @@ class TestLapsed:
 
     @pytest.mark.parametrize("lapse", [CaRemoval, Unpinning])
     def test_bridge_cuts_after_the_grace(self, lapse, tmp_path):
-        """A call that takes longer than `shutdown_grace` is cut, and counted."""
+        """A call that runs longer than `shutdown_grace` is cut; the log counts it."""
         site = Site(tmp_path, "bridge")
         site.config["server"]["shutdown_grace"] = "1s"
         site.write()
@@ -274,7 +279,7 @@ class TestLapsed:
             assert failure(lambda: talk("two"))[0] in CUT
 
     def test_idle_connection_is_closed_soon(self, tmp_path):
-        """Nothing runs on it: nothing is waited for."""
+        """A connection without running calls is closed without waiting."""
         site = Site(tmp_path, "bridge")
         own = client("dns:ada.test", site.ca)
         gone = threading.Event()
@@ -292,7 +297,7 @@ class TestLapsed:
 
     @pytest.mark.parametrize("lapse", [CaRemoval, Expiry])
     def test_grpc_refuses_new_calls(self, lapse, tmp_path):
-        """With grpcio's own TLS the connection stays, and lets nothing through."""
+        """With engine grpc the connection stays open, and new calls are refused."""
         site = Site(tmp_path, "grpc")
         own = lapse.begin(site)
         gone = threading.Event()
@@ -313,10 +318,10 @@ class TestLapsed:
 
     @pytest.mark.parametrize("lapse", LAPSES[:-1])
     @pytest.mark.parametrize("has_rules", [True, False])
-    def test_what_comes_back_in_time_stays(self, lapse, has_rules, tmp_path):
-        """A CA, list or pin that was changed by mistake is put back before the end.
+    def test_certificate_valid_again_in_time_stays(self, lapse, has_rules, tmp_path):
+        """A connection stays if its CA, CRL or pin is restored before its calls end.
 
-        Another one that nobody puts back is closed by the same sweep.
+        Another connection whose certificate stays invalid is closed by the same sweep.
         """
         site = Site(tmp_path, "bridge")
         own = lapse.begin(site)
@@ -337,7 +342,7 @@ class TestLapsed:
             running.applied()
             assert refusal(greeter) is None
             assert talk.end() == []
-            # Both ends of a connection that does lapse show that all were looked at.
+            # That the other connection is closed shows that a sweep has taken place.
             other = lapse.other(site)
             with channel(site, running.address, other) as others:
                 greet(others)
@@ -349,8 +354,8 @@ class TestLapsed:
             assert not gone.is_set()
             assert len(running.lines.all("connection.closed")) == 1
 
-    def test_rules_that_go_close_nothing(self, tmp_path):
-        """Without rules nobody has to be registered, and nobody counts less."""
+    def test_removed_rules_close_no_connection(self, tmp_path):
+        """Without rules no registration is needed: every valid connection stays."""
         site = Site(tmp_path, "bridge")
         site.allow(all={"allow": ["verified"], "methods": ["*"]})
         site.write()
@@ -375,8 +380,8 @@ class TestLapsed:
             assert not gone.is_set()
             assert len(running.lines.all("connection.closed")) == 1
 
-    def test_pin_is_no_way_around_a_mode_that_verifies(self, tmp_path):
-        """A registered certificate whose CA is gone is refused, and closed."""
+    def test_pin_does_not_replace_verification(self, tmp_path):
+        """A verifying mode refuses a registered certificate whose CA was removed."""
         site = Site(tmp_path, "bridge")
         own = client("dns:ada.test", site.ca)
         site.pin(own)
@@ -389,8 +394,8 @@ class TestLapsed:
             assert refusal(greeter) is grpc.StatusCode.UNAVAILABLE
 
 
-def test_session_of_a_ca_that_is_gone_is_not_resumed(engine, tmp_path):
-    """A client that kept its session is no better off than one that did not."""
+def test_session_of_a_removed_ca_is_not_resumed(engine, tmp_path):
+    """A saved TLS session does not help a client whose CA was removed."""
     site = Site(tmp_path, engine)
     own = client("dns:ada.test", site.ca)
     cached = ("grpc.ssl_session_cache", session_cache.ssl_session_cache_lru(1))
@@ -404,8 +409,8 @@ def test_session_of_a_ca_that_is_gone_is_not_resumed(engine, tmp_path):
             assert refusal(GreeterStub(connection)) in REFUSED
 
 
-def test_swap_that_is_put_off_lets_nobody_call(tmp_path):
-    """Handshakes still go by the old CA, and no call gets through by it."""
+def test_postponed_swap_allows_no_call(tmp_path):
+    """If a swap is postponed, handshakes still trust the old CA; calls are denied."""
     site = Site(tmp_path, "grpc")
     own, other = client("dns:ada.test", site.ca), authority("other")
     with serving(site) as running:
@@ -423,9 +428,9 @@ def test_swap_that_is_put_off_lets_nobody_call(tmp_path):
 
 
 def test_claimed_connection_is_left_alone(tmp_path):
-    """Nobody checked it when it came, so that nothing can stop counting.
+    """A connection whose certificate was never verified cannot lose its validity.
 
-    One that was verified on the same listener is closed by the same sweep.
+    A verified one on the same listener is closed by the same sweep.
     """
     site = Site(tmp_path, "bridge")
     site.tls["client_certificate"] = "request_but_dont_verify"
@@ -448,10 +453,10 @@ def test_claimed_connection_is_left_alone(tmp_path):
 
 
 class TestAge:
-    """`max_connection_age` ends connections, `max_connection_age_grace` their calls."""
+    """The limits `max_connection_age` and `max_connection_age_grace`."""
 
     def test_old_connection_ends_and_the_next_one_follows(self, engine, tmp_path):
-        """A client without running calls only notices that it connects anew."""
+        """An idle client only has to connect again, which grpcio does by itself."""
         site = Site(tmp_path, engine)
         site.config["listeners"]["public"]["max_connection_age"] = "1s"
         site.write()
@@ -466,7 +471,7 @@ class TestAge:
                 greet(greeter)
 
     def test_running_call_gets_the_grace(self, engine, tmp_path):
-        """A stream is cut when age and grace are over, not before."""
+        """A stream is cut when both age and grace are over, not before."""
         site = Site(tmp_path, engine)
         site.config["listeners"]["public"].update(
             max_connection_age="1s", max_connection_age_grace="1s"

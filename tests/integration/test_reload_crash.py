@@ -1,4 +1,4 @@
-"""A server that is killed in the middle of a reload: the next start is clean."""
+"""A server that is killed during a reload starts cleanly the next time."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from tempfile import TemporaryDirectory
 
 from support.crashes import CrashLoop
 
-#: `scripts/crash_reload.py` does it as often as you like.
+#: How often the server is killed; `scripts/crash_reload.py` takes any number.
 KILLS = 15
 
 
 def test_killed_while_it_reloads(record_property):
-    """Nothing is half-written or in the way, and directories of the dead are gone."""
+    """A crash leaves no partial files; the next start removes stale directories."""
     seed = random.randrange(10**6)
     record_property("seed", seed)
     with TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
-"""Everything is rotated under load, and no call comes out other than it had to.
+"""Certificates, CAs and rules rotate under load, and every call has the right outcome.
 
-Eight clients call without pause, half of them on connections that last, half on a new
-one for each call. Two of each kind always have what it takes; one moves to the new CA
-only after its own is gone; one is a guest, whom the rules let in by turns.
+Eight clients call without pause, half of them on lasting connections, half on a new one
+for each call. Of each half, two are always allowed; one moves to the new CA only after
+its own is gone; one is a guest, whom the rules allow and deny in turns.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _GREETER = ["/helloworld.Greeter/*"]
 
 
 class Rotation:
-    """One run: the site, its clients, and what they may expect."""
+    """One run: the site, its clients, and when each client is allowed."""
 
     def __init__(self, site):
         self.site = site
@@ -43,7 +43,7 @@ class Rotation:
         self.write_rules(lets_guests_in=True)
 
     def begin(self, running, stack):
-        """Have everybody call."""
+        """Start all clients."""
         self.running = running
         for entitlement in self.entitled.values():
             entitlement.granted(time.monotonic())
@@ -56,11 +56,11 @@ class Rotation:
         self.callers = everyone(self.site, running.address, roles, stack)
 
     def write_cas(self, *cas):
-        """Write the CA file."""
+        """Write the CA file: these CAs and the one of the guests."""
         self.site.put("ca.pem", text_of(*cas, self.guests))
 
     def write_rules(self, *, lets_guests_in):
-        """Write the config."""
+        """Write the config, with or without the guests in its rule."""
         names = ["steady", "guest"] if lets_guests_in else ["steady"]
         self.site.config["identities"] = {
             "steady": {"dns": "steady.test"},
@@ -70,21 +70,21 @@ class Rotation:
         self.site.write()
 
     def wait(self, role, since, own, *, refused):
-        """Wait for a call of each kind that began after `since`."""
+        """Wait until each client of a role made a call that began after `since`."""
         for caller in self.callers[role]:
             caller.wait(since, own, refused=refused)
 
-    # What rotates.
+    # The rotations, and reloads that are rejected.
 
     def rotate_pair(self):
-        """The next handshake has the new certificate."""
+        """Rotate the server's pair; the next handshake has the new certificate."""
         new = self.site.rotate()
         self.running.applied()
         serial = serial_of(self.site, self.running.address, self.steady)
         assert serial == new.certificate.serial_number
 
     def rotate_ca(self):
-        """Old and new together, then the clients move, then the new one alone."""
+        """Rotate the client CA: trust old and new, move the clients, trust the new."""
         old, old_steady = self.ca, self.steady
         self.ca = authority("clients")
         self.steady = client(_STEADY, self.ca)
@@ -105,7 +105,7 @@ class Rotation:
             caller.become(self.steady)
 
     def rotate_rules(self, number):
-        """Guests are let in by turns."""
+        """Change the rule: guests are allowed in odd rounds and denied in even ones."""
         lets_in = number % 2 == 1
         entitlement = self.entitled[self.guest]
         entitlement.changing()
@@ -119,7 +119,7 @@ class Rotation:
         self.wait("guest", at, self.guest, refused=not lets_in)
 
     def break_something(self, number):
-        """What is rejected changes nothing; then it is mended."""
+        """Break one file, which is rejected and changes nothing; then restore it."""
         good = self.site.path.read_text()
         generation = self.running.server.generation
         if number == 0:
@@ -130,7 +130,7 @@ class Rotation:
         else:
             bad = [
                 good[: len(good) // 2],
-                good.replace('"steady"', '"nobody"', 1),
+                good.replace('"steady"', '"unknown"', 1),
                 good.replace('"runtime"', '"runtimes"'),
                 good.replace("127.0.0.1:0", "127.0.0.1:1"),
             ][number - 1]
@@ -141,7 +141,7 @@ class Rotation:
         assert self.running.server.generation == generation
 
     def verdicts(self):
-        """Give every call with what had to come of it."""
+        """Yield every call with its caller and expected outcome; None allows either."""
         for callers in self.callers.values():
             for caller in callers:
                 for call in caller.calls:
@@ -151,7 +151,7 @@ class Rotation:
 @pytest.mark.parametrize("engine", ["grpc", "bridge"])
 @pytest.mark.parametrize("runtime", ["threads", "asyncio"])
 def test_rotation_under_load(engine, runtime, tmp_path):
-    """30 pairs, 10 CAs, 10 rules, 5 mistakes: no call fails or succeeds wrongly."""
+    """Calls have the right outcome over 30 pairs, 10 CAs, 10 rules and 5 rejections."""
     rotation = Rotation(Site(tmp_path, engine, runtime=runtime))
     with serving(rotation.site) as running, ExitStack() as stack:
         rotation.begin(running, stack)
@@ -177,7 +177,7 @@ def test_rotation_under_load(engine, runtime, tmp_path):
 
 
 def expect_all_was_tried(rotation, is_lasting, verdicts):
-    """Nobody was idle, and clients of either kind saw each removal."""
+    """Assert that clients made many calls and that each removal was noticed."""
     calls = [
         (call, wanted)
         for caller, call, wanted in verdicts
