@@ -1,4 +1,4 @@
-"""What `serve` says once it is ready: facts, the `!` lines, the ready line last."""
+"""The banner of `serve`: facts about the server, `!` lines, and the ready line last."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def render_banner(
 ) -> Iterator[str]:
     """Yield the lines of the banner; the last one is the ready line.
 
-    Whoever made a certificate chose its names: they are made `visible`.
+    Names in certificates are untrusted text, so control characters are escaped.
     """
     yield from map(visible, _lines(server, fields, now))
 
 
 def is_warning(line: str) -> bool:
-    """Whether a line of the banner is one that nobody is spared: a `!` line."""
+    """Whether a line of the banner is a `!` line, which is shown even if quiet."""
     return line.startswith("!")
 
 
@@ -128,7 +128,10 @@ def _material(tls: TlsSettings, material: Material, now: datetime) -> Iterator[s
 
 
 def _revocation(material: Material) -> Iterator[str]:
-    """Say when clients begin to be refused if nobody fetches a new list."""
+    """Yield the number of revocation lists, and when the first one expires.
+
+    From then on its clients are refused, unless a new list has been loaded.
+    """
     lists = material.revocation_lists
     due = [crl.next_update for crl in lists if crl.next_update is not None]
     if lists:

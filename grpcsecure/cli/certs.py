@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 _DEFAULT_SERVERS = ("localhost", "127.0.0.1", "::1")
 _DEFAULT_CLIENT = "spiffe:spiffe://grpcsecure.test/client"
 
-#: What browsers and platforms accept at most; nobody should need more at a desk.
+#: The most that browsers and platforms accept; enough for development.
 _MAX_DAYS = 398
 
 
@@ -34,7 +34,7 @@ Examples:
   grpcsecure certs dev --help
 
 \b
-Exit codes: 0 good, 2 could not do the job.""",
+Exit codes: 0 success, 2 could not do the job.""",
 )
 def certs() -> None:
     """Make certificates for development."""
@@ -50,10 +50,10 @@ Examples:
 
 \b
 KIND is one of spiffe, uri, dns, email, ip, common_name, organizational_unit.
---broken makes DIR/broken: expired, revoked, of another CA, …
+--broken adds DIR/broken: certificates that are expired, revoked, of another CA, …
 
 \b
-Exit codes: 0 written, 2 nothing written (a file is there already, a bad name).""",
+Exit codes: 0 written, 2 nothing written (a file exists already, a wrong name).""",
 )
 @click.argument(
     "directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False)
@@ -76,8 +76,10 @@ Exit codes: 0 written, 2 nothing written (a file is there already, a bad name)."
     help="Name of a client; repeatable, one certificate each."
     f" [default: {_DEFAULT_CLIENT}]",
 )
-@click.option("--broken", is_flag=True, help="Add specimens that servers must refuse.")
-@click.option("--force", is_flag=True, help="Replace files that are there already.")
+@click.option(
+    "--broken", is_flag=True, help="Add certificates that servers must refuse."
+)
+@click.option("--force", is_flag=True, help="Replace existing files.")
 @click.option(
     "--days",
     type=click.IntRange(1, _MAX_DAYS),
@@ -109,7 +111,7 @@ def dev(  # noqa: PLR0913 - the options of the command
     _write(directory, files, force=force)
     console.narrate(
         f"wrote {len(files)} files to {directory}, valid for {days} days;"
-        " for development only: the key of the CA lies beside them"
+        " for development only: the key of the CA is among them"
     )
     console.result("\n".join(_instructions(directory, servers, clients)))
 
@@ -135,7 +137,7 @@ def _write(directory: Path, files: list[DevFile], *, force: bool) -> None:
         write_files(directory, files, force=force)
     except FileExistsError as error:
         raise UsageError(
-            f"`{error.filename or directory}` is there already; nothing was written"
+            f"`{error.filename or directory}` exists already; nothing was written"
             " (--force replaces it)"
         ) from error
     except OSError as error:
@@ -151,7 +153,7 @@ def _instructions(
 ) -> Iterator[str]:
     """Yield config lines and a client command, both to paste."""
     host = next((name for name in servers if name in _DEFAULT_SERVERS), None)
-    # Without quotes, the bracket would begin a list.
+    # Quoted, because an unquoted bracket begins a list in YAML.
     address = '"[::1]:8443"' if host == "::1" else "127.0.0.1:8443"
     yield "# in the config, below `listeners:`"
     yield "  public:"
@@ -169,7 +171,7 @@ def _instructions(
 
 
 def _yaml(path: Path) -> str:
-    """Quote a path for YAML, if it needs it; `$` would start a variable."""
+    """Quote a path for YAML if necessary; escape `$`, which starts a variable."""
     import json
 
     text = str(path).replace("$", "$$")
@@ -178,7 +180,14 @@ def _yaml(path: Path) -> str:
 
 
 def _grpcurl(directory: Path, stem: str, host: str | None, authority: str) -> str:
-    """Return a command that lists the services; `host=None`: no name leads here."""
+    """Return a command that lists the services.
+
+    Args:
+        directory: the directory of the certificates.
+        stem: the file name of the client's certificate, without suffix.
+        host: a name of the server that resolves to this machine, or None.
+        authority: the name to expect in the server's certificate if `host` is None.
+    """
     from shlex import quote
 
     paths = {
@@ -191,7 +200,7 @@ def _grpcurl(directory: Path, stem: str, host: str | None, authority: str) -> st
     }
     options = " ".join(f"{option} {path}" for option, path in paths.items())
     if host is None:
-        # Not a name that leads here: dial this machine, and expect that name.
+        # No name resolves to this machine: connect to it, but verify that name.
         options += f" -authority {quote(authority)}"
         host = "127.0.0.1"
     target = f"[{host}]:8443" if ":" in host else f"{host}:8443"

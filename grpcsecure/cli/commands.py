@@ -1,6 +1,6 @@
 """The command tree: global options, and the sub-commands by name.
 
-Sub-commands load when they are called, so that one command does not pay for another's
+A sub-command is imported when it is called, so that no command waits for another's
 imports.
 """
 
@@ -16,7 +16,7 @@ from grpcsecure.cli.console import Console
 
 __all__ = ["SESSION", "Session", "cli"]
 
-#: Under this name the commands find the session.
+#: The key of the session in click's `Context.meta`.
 SESSION = "grpcsecure.session"
 
 _COMMANDS = {
@@ -34,7 +34,7 @@ class Session:
 
     Attributes:
         console: the output streams, as the global options configure them.
-        has_cut: whether calls were cut, whose handlers may never return.
+        has_cut: whether calls were cut; their handlers may never return.
     """
 
     console: Console = field(default_factory=Console)
@@ -65,7 +65,7 @@ def _no_such_command(name: str) -> str:
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
-    epilog="Exit codes: 0 good, 1 what was checked is bad, 2 could not do the job;"
+    epilog="Exit codes: 0 success, 1 the check failed, 2 could not do the job;"
     " `serve` adds 3 start-up failed and 4 calls were cut.",
 )
 @click.option(
@@ -74,9 +74,7 @@ def _no_such_command(name: str) -> str:
     default="auto",
     help="Colour the output; auto: on a terminal. [env: NO_COLOR, FORCE_COLOR]",
 )
-@click.option(
-    "-q", "--quiet", is_flag=True, help="Say nothing but the result and errors."
-)
+@click.option("-q", "--quiet", is_flag=True, help="Print only the result and errors.")
 @click.option(
     "-v", "--verbose", is_flag=True, help="Show the traceback of an internal error."
 )

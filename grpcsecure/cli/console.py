@@ -1,10 +1,9 @@
-"""The streams: what a command has to say goes through here.
+"""Output streams of the commands: the result to stdout, everything else to stderr.
 
-Besides, click writes its help and what is wrong with a command line, and the log lines
-of `serve` have a handler of their own (`logs`).
+Two things are written elsewhere: click's help and usage errors, and the log lines of
+`serve` (see `logs`).
 
-The result goes to stdout, everything else to stderr. A reader that has gone away
-(`| head`) and a terminal that lacks a character are no errors.
+A closed pipe (`| head`) and a terminal that lacks a character are not errors.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ __all__ = ["COLORS", "Console"]
 #: The values of `--color`.
 COLORS = ("auto", "always", "never")
 
-#: For streams that cannot show our signs; one cell for one cell, so that carets fit.
+#: Replacements for streams that cannot encode a sign; same width, so that carets fit.
 _ASCII = {"⋮": ":", "✗": "x", "✓": "+", "…": "~", "→": ">", "·": "-"}
 
 
 class Console:
-    """Two streams, and how much goes to them.
+    """The two output streams, with the options for colour and verbosity.
 
     Args:
         color: one of `COLORS`.
         quiet: drop the narration; results and errors stay.
         verbose: show the traceback of an internal error.
-        stdout: instead of `sys.stdout`, which is looked up at every use.
-        stderr: instead of `sys.stderr`, likewise.
-        environ: instead of `os.environ`.
+        stdout: replaces `sys.stdout`, which is looked up at every use.
+        stderr: replaces `sys.stderr`, likewise.
+        environ: replaces `os.environ`.
     """
 
     def __init__(  # noqa: PLR0913 - options and seams, none of them required
@@ -58,12 +57,12 @@ class Console:
 
     @property
     def stdout(self) -> TextIO | None:
-        """Where results go; None if the process was started without."""
+        """The stream of results; None if the process was started without stdout."""
         return self._stdout or sys.stdout
 
     @property
     def stderr(self) -> TextIO | None:
-        """Where all else goes; None if the process was started without."""
+        """The stream of all else; None if the process was started without stderr."""
         return self._stderr or sys.stderr
 
     @property
@@ -79,7 +78,8 @@ class Console:
     def use_color(self, stream: TextIO | None) -> bool:
         """Decide by `--color`, NO_COLOR, FORCE_COLOR, and whether it is a terminal.
 
-        https://no-color.org and https://force-color.org: set, and not empty.
+        The variables count if they are not empty: https://no-color.org,
+        https://force-color.org.
         """
         if self._color != "auto":
             return self._color == "always"
@@ -90,7 +90,7 @@ class Console:
         return stream is not None and not stream.closed and stream.isatty()
 
     def result(self, text: str) -> None:
-        """Write what was asked for to stdout.
+        """Write the result of the command to stdout.
 
         Raises:
             GrpcSecureError: it cannot be written (the disk is full).
@@ -103,34 +103,34 @@ class Console:
             ) from error
 
     def narrate(self, text: str) -> None:
-        """Write what happens on the way to stderr, unless quiet."""
+        """Write a progress message to stderr, unless quiet."""
         if not self._quiet:
             self.error(text)
 
     def error(self, text: str) -> None:
-        """Write to stderr, also when quiet."""
+        """Write to stderr, even if quiet."""
         try:
             _write(self.stderr, text)
         except OSError:
-            # There is no place left where this could be said.
+            # Nowhere left to report this failure.
             return
 
     def internal_error(self, error: BaseException) -> None:
-        """Say in one line that this is our bug; the traceback comes when verbose."""
+        """Report a bug of grpcsecure in one line; add the traceback if verbose."""
         from grpcsecure.quoting import holds_key_text
 
-        words = str(error)
-        words = "(text not shown)" if holds_key_text(words) else " ".join(words.split())
-        what = type(error).__name__ + (f": {words}" if words else "")
+        text = str(error)
+        text = "(text not shown)" if holds_key_text(text) else " ".join(text.split())
+        shown = type(error).__name__ + (f": {text}" if text else "")
         if self.verbose:
             import traceback
 
             self.error("".join(traceback.format_exception(error)))
         hint = "" if self.verbose else "; -v shows the traceback"
-        self.error(f"internal error: {what} (this is a bug in grpcsecure{hint})")
+        self.error(f"internal error: {shown} (this is a bug in grpcsecure{hint})")
 
     def flush(self) -> None:
-        """Write out what is buffered; a reader that has gone away is no error."""
+        """Flush both streams; a closed pipe is not an error."""
         for stream in (self.stdout, self.stderr):
             try:
                 _write(stream, "")
@@ -139,7 +139,7 @@ class Console:
 
 
 def _write(stream: TextIO | None, text: str) -> None:
-    """Write `text`, a line end if it lacks one, and flush.
+    """Write `text`, add a line end if it lacks one, and flush.
 
     Raises:
         OSError: for any reason but a closed pipe.
@@ -159,7 +159,7 @@ def _write(stream: TextIO | None, text: str) -> None:
 
 
 def _encodable(text: str, encoding: str | None) -> str:
-    """Return `text` with what `encoding` lacks replaced."""
+    """Return `text` with replacements for the characters that `encoding` lacks."""
     if encoding is None or _fits(text, encoding):
         return text
     for sign, stand_in in _ASCII.items():
@@ -177,16 +177,16 @@ def _fits(text: str, encoding: str) -> bool:
 
 
 def _abandon(stream: TextIO) -> None:
-    """Point the stream's descriptor at nothing.
+    """Redirect the stream's descriptor to the null device.
 
-    What is left in its buffer would otherwise fail once more when the interpreter
-    ends, with a message and exit code 120
+    Otherwise writing the rest of its buffer would fail once more when the interpreter
+    exits, with a message and exit code 120
     (https://docs.python.org/3/library/signal.html#note-on-sigpipe).
     """
     try:
         descriptor = stream.fileno()
     except (OSError, ValueError):
         return
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, descriptor)
-    os.close(nothing)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)

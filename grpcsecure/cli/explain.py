@@ -1,4 +1,4 @@
-"""`grpcsecure explain`: why a call is allowed or denied, and who may call what."""
+"""`grpcsecure explain`: the reason for a decision, and the table of allowed calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from grpcsecure.cli.explain_options import Asked
+from grpcsecure.cli.explain_options import CallOptions
 from grpcsecure.cli.options import config_or_default, profile_option
 from grpcsecure.diagnostics.model import Finding, Report
 from grpcsecure.errors import ConfigError, ExitCode, UnreadableConfigError, UsageError
@@ -26,9 +26,9 @@ FORMATS = ("text", "json", "markdown", "html")
 
 @click.command(
     epilog="""\b
-Who calls is said by one of --as, --cert and --anonymous. KIND is spiffe, uri, dns,
-email, ip, common_name, organizational_unit, subject, fingerprint or public_key; several
---as are names of one certificate, which is taken to be verified where that can be.
+One of --as, --cert and --anonymous names the caller. KIND is spiffe, uri, dns, email,
+ip, common_name, organizational_unit, subject, fingerprint or public_key. Several --as
+are names in one certificate, which counts as verified if the listener verifies.
 
 \b
 Examples:
@@ -39,8 +39,8 @@ Examples:
   grpcsecure explain GS402
 
 \b
-Exit codes: 0 allowed (by every listener that was asked about), 1 denied, 2 could not
-do the job: usage, a config with errors. --list and findings: 0, or 2.""",
+Exit codes: 0 allowed on every listener in question, 1 denied, 2 could not do the job:
+usage, a config with errors. --list and findings: 0, or 2.""",
 )
 @click.argument("config", required=False, metavar="[CONFIG | GSnnn]")
 @profile_option
@@ -55,19 +55,21 @@ do the job: usage, a config with errors. --list and findings: 0, or 2.""",
 @click.option("--cert", metavar="PEM", help="The caller has this certificate.")
 @click.option("--anonymous", is_flag=True, help="The caller has no certificate.")
 @click.option(
-    "--listener", metavar="L", help="Only there; otherwise wherever M is served."
+    "--listener",
+    metavar="L",
+    help="The listener of the call; by default every one that serves M.",
 )
 @click.option(
     "--metadata",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Metadata that the call carries; may be repeated. Of a -bin key, base64.",
+    help="Metadata of the call; may be repeated. The value of a -bin key is base64.",
 )
 @click.option("--list", "list_", is_flag=True, help="Show who may call what.")
 @click.option(
     "--no-services",
     is_flag=True,
-    help="Do not import the servicers: take every method to exist.",
+    help="Do not import the servicers: assume that every method exists.",
 )
 @click.option(
     "--format",
@@ -75,7 +77,7 @@ do the job: usage, a config with errors. --list and findings: 0, or 2.""",
     type=click.Choice(FORMATS),
     default="text",
     show_default=True,
-    help="How it is shown; markdown and html with --list only.",
+    help="The output format; markdown and html only with --list.",
 )
 @click.pass_obj
 def explain(  # noqa: PLR0913 - the options of the command
@@ -93,8 +95,8 @@ def explain(  # noqa: PLR0913 - the options of the command
     no_services: bool,
     format_: str,
 ) -> ExitCode:
-    """Say why CONFIG allows or denies a call, or who may call what."""
-    asked = Asked(
+    """Show why CONFIG allows or denies a call, or who may call what."""
+    options = CallOptions(
         method=method,
         names=names,
         cert=cert,
@@ -104,23 +106,25 @@ def explain(  # noqa: PLR0913 - the options of the command
     )
     _check_format(format_, list_=list_)
     if list_:
-        asked.refuse("--list")
-    elif asked == Asked():
+        options.refuse("--list")
+    elif options == CallOptions():
         return _explain_finding(console, config, format_)
     else:
-        asked.check()
+        options.check()
     now = datetime.now(timezone.utc)
     try:
-        scene = _load(config_or_default(config), profile, now, services=not no_services)
+        loaded = _load(
+            config_or_default(config), profile, now, services=not no_services
+        )
     except ConfigError as error:
         from grpcsecure.diagnostics.render import render
 
-        # The findings are not what was asked for; that could not be had.
+        # Findings are not the result of this command, so they go to stderr.
         console.error(render("full", [error.report], color=console.color_stderr))
         return ExitCode.CANNOT
     if list_:
-        return _explain_table(console, scene, format_)
-    return _explain_call(console, scene, asked, format_, now)
+        return _explain_table(console, loaded, format_)
+    return _explain_call(console, loaded, options, format_, now)
 
 
 def _check_format(format_: str, *, list_: bool) -> None:
@@ -143,18 +147,22 @@ def _load(
     source = read_source(name)
     if isinstance(source, Finding):
         raise UnreadableConfigError(Report(subject=name, findings=(source,)))
-    sys.dont_write_bytecode = True  # nothing is written, nor for what is imported
+    sys.dont_write_bytecode = True  # write nothing, not even for imported modules
     return load_for_explain(
         source, profile=profile, environ=os.environ, now=now, with_services=services
     )
 
 
 def _explain_call(
-    console: Console, scene: LoadedConfig, asked: Asked, format_: str, now: datetime
+    console: Console,
+    loaded: LoadedConfig,
+    options: CallOptions,
+    format_: str,
+    now: datetime,
 ) -> ExitCode:
     from grpcsecure.explain.calls import explain_call
 
-    explanation = explain_call(scene, asked.question(scene), now=now)
+    explanation = explain_call(loaded, options.question(loaded), now=now)
     if format_ == "json":
         from grpcsecure.explain.render.explain_json import render_call_json
 
@@ -166,11 +174,11 @@ def _explain_call(
     return ExitCode.OK if explanation.is_allowed else ExitCode.BAD
 
 
-def _explain_table(console: Console, scene: LoadedConfig, format_: str) -> ExitCode:
+def _explain_table(console: Console, loaded: LoadedConfig, format_: str) -> ExitCode:
     from grpcsecure.explain.render import render_table
     from grpcsecure.explain.table import build_table
 
-    table = build_table(scene)
+    table = build_table(loaded)
     console.result(render_table(format_, table, color=console.color_stdout))
     return ExitCode.OK
 
@@ -187,8 +195,8 @@ def _explain_finding(console: Console, name: str | None, format_: str) -> ExitCo
             " such as GS402"
         )
     if kind is None:
-        meant = nearest_finding(name)
-        hint = f", did you mean `{meant}`?" if meant is not None else ""
+        similar = nearest_finding(name)
+        hint = f", did you mean `{similar}`?" if similar is not None else ""
         raise UsageError(f"no finding and no file is called {quote(name)}{hint}")
     if format_ == "json":
         from grpcsecure.explain.render.explain_json import render_finding_json

@@ -1,4 +1,4 @@
-"""What the options of `explain` ask, checked against the config they ask about."""
+"""The options of `explain` about one call, checked and turned into a `Question`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from grpcsecure.explain.query_subject import QuerySubject
     from grpcsecure.model.authorization import Criterion
 
-__all__ = ["Asked"]
+__all__ = ["CallOptions"]
 
-#: What a made-up certificate can say; files are for --cert.
+#: The kinds of names in a synthetic certificate; files are for --cert.
 _KINDS = {
     kind.value: kind for kind in MatcherKind if kind is not MatcherKind.CERTIFICATES
 }
@@ -32,8 +32,8 @@ _METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """The options about one call, as they were given."""
+class CallOptions:
+    """The values of the options about one call, unchecked."""
 
     method: str | None = None
     names: tuple[str, ...] = ()
@@ -43,10 +43,10 @@ class Asked:
     metadata: tuple[str, ...] = ()
 
     def refuse(self, other: str) -> None:
-        """Refuse all of them beside `other`.
+        """Refuse to combine any of the options with `other`.
 
         Raises:
-            UsageError: there is one.
+            UsageError: one of them is given.
         """
         for option, value in (
             ("--method", self.method),
@@ -58,21 +58,19 @@ class Asked:
                 raise UsageError(f"{option} and {other} exclude each other")
 
     def check(self) -> None:
-        """Say what is missing, or too much.
+        """Check that a method and exactly one caller are given.
 
         Raises:
-            UsageError: this is no question.
+            UsageError: they are not; the message says which is missing or too much.
         """
         if not self.method:
-            raise UsageError(
-                "say which call is meant: --method /package.Service/Method"
-            )
+            raise UsageError("name the call: --method /package.Service/Method")
         given = [option for option, value in self._callers() if value]
         if len(given) > 1:
             raise UsageError(f"{given[0]} and {given[1]} exclude each other")
         if not given:
             raise UsageError(
-                "say who calls: --as KIND:VALUE, --cert PEM or --anonymous"
+                "name the caller: --as KIND:VALUE, --cert PEM or --anonymous"
             )
 
     def _callers(self) -> tuple[tuple[str, object], ...]:
@@ -82,22 +80,22 @@ class Asked:
             ("--anonymous", self.anonymous),
         )
 
-    def question(self, scene: LoadedConfig) -> Question:
-        """Return the question, its names looked up.
+    def question(self, loaded: LoadedConfig) -> Question:
+        """Return the question; parse the values and look up the listener.
 
         Raises:
-            UsageError: a name or value is none.
+            UsageError: the listener is unknown, or a value cannot be parsed.
         """
         from grpcsecure.explain.calls import Question
 
         return Question(
-            asker=self._asker(),
+            subject=self._subject(),
             method=self.method or "",
-            listener=_find_listener(self.listener, scene),
+            listener=_find_listener(self.listener, loaded),
             metadata=tuple(_parse_metadata(self.metadata)),
         )
 
-    def _asker(self) -> QuerySubject:
+    def _subject(self) -> QuerySubject:
         from grpcsecure.explain.query_subject import QuerySubject
 
         if self.cert is not None:
@@ -107,8 +105,8 @@ class Asked:
         return QuerySubject(made_up=_parse_names(self.names))
 
 
-def _find_listener(name: str | None, scene: LoadedConfig) -> str | None:
-    names = [one.name for one in scene.config.listeners]
+def _find_listener(name: str | None, loaded: LoadedConfig) -> str | None:
+    names = [one.name for one in loaded.config.listeners]
     if name is None or name in names:
         return name
     hint = did_you_mean(name, names) or f"there are {', '.join(map(quote, names))}"
@@ -171,9 +169,9 @@ def _parse_metadata(texts: Iterable[str]) -> Iterator[tuple[str, str | bytes]]:
 
 
 def _read_certificate(name: str) -> QuerySubject:
-    """Read a client's certificate, and the chain it would send.
+    """Read a client's certificate, and the chain that the client would send.
 
-    A private key in the same file is not looked at.
+    A private key in the same file is ignored.
     """
     from grpcsecure.explain.query_subject import QuerySubject
     from grpcsecure.tls.files import PemFile, read_files
@@ -189,7 +187,7 @@ def _read_certificate(name: str) -> QuerySubject:
         raise UsageError(f"--cert {quote(name)}: line {broken.line}: {broken.problem}")
     certificates = [one for one in found if not isinstance(one, BrokenBlock)]
     if not certificates:
-        raise UsageError(f"--cert {quote(name)}: no certificate in PEM is in it")
+        raise UsageError(f"--cert {quote(name)}: it contains no PEM certificate")
     leaf, *chain = certificates
     return QuerySubject(
         file=name, certificate=leaf, chain=tuple(one.der for one in chain)

@@ -1,4 +1,4 @@
-"""Log lines on stderr: one event a line, as text or as JSON."""
+"""Log lines on stderr: one event per line, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["FORMATS", "LEVELS", "configure_logging"]
 FORMATS = ("text", "json")
 LEVELS = ("debug", "info", "warning", "error")
 
-#: What every record has; the rest of its attributes came with `extra`.
+#: The attributes of every log record; all others come from `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",
@@ -23,7 +23,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
 def configure_logging(*, format: str, level: str) -> None:  # noqa: A002 - the option's name
     """Send the log records of the process to stderr.
 
-    Other libraries' warnings go there too; they are part of the process.
+    That includes the warnings and errors of other libraries.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonFormatter() if format == "json" else _TextFormatter())
@@ -38,7 +38,7 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 
 
 class _TextFormatter(logging.Formatter):
-    """`event  key=value …`, the level named from warnings on."""
+    """Formats a record as `event  key=value …`, with the level if it is a warning."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = record.getMessage()
@@ -51,7 +51,7 @@ class _TextFormatter(logging.Formatter):
 
 
 class _JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """Formats a record as one JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {

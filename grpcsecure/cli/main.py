@@ -1,6 +1,6 @@
-"""The command `grpcsecure`: exit codes, and nothing shown as a traceback.
+"""The command `grpcsecure`: runs the command line and maps errors to exit codes.
 
-The only module that exits.
+The only module that exits the process. Users never see a traceback unless they ask.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with one of `ExitCode`.
 
     Args:
-        arguments: instead of those of the process.
+        arguments: the command line; by default that of the process.
     """
     code, stuck = _run(sys.argv[1:] if arguments is None else arguments)
     if stuck:
-        # A cut call whose handler does not return would hold the interpreter open.
+        # The handler of a cut call may never return, and the interpreter waits for it.
         os._exit(code)
     sys.exit(code)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["config_or_default", "profile_option"]
 
-#: The config of a command that is given none.
+#: The config file of a command without a CONFIG argument.
 DEFAULT_CONFIG = "grpcsecure.yaml"
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
@@ -36,7 +36,7 @@ def config_or_default(name: str | None) -> str:
     """Return the config to use: argument, `$GRPCSECURE_CONFIG`, or the default file.
 
     Raises:
-        UsageError: none of them is there.
+        UsageError: none of them exists.
     """
     name = name or os.environ.get("GRPCSECURE_CONFIG")
     if name:

@@ -51,7 +51,7 @@ Examples:
   grpcsecure serve - < payments.yaml
 
 \b
-SIGTERM and SIGINT drain: health says NOT_SERVING, no new calls are taken, running
+SIGTERM and SIGINT drain: health reports NOT_SERVING, new calls are refused, running
 ones get `server.shutdown_grace`. A second signal cuts them.
 
 \b
@@ -64,24 +64,24 @@ could no longer be served, 3 start-up failed (bind, service), 4 calls were cut."
     "--log-format",
     type=click.Choice(FORMATS),
     default="text",
-    help="How log lines look.",
+    help="The format of log lines.",
 )
 @click.option(
     "--log-level",
     type=click.Choice(LEVELS),
     default="info",
-    help="The least level logged.",
+    help="The lowest level that is logged.",
 )
 @click.option(
     "--ready-file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="PATH",
-    help="Write the addresses here (JSON) once the server is ready.",
+    help="Write the addresses to this file (JSON) once the server is ready.",
 )
 @click.option(
     "--client-command",
     metavar="TEXT",
-    help="Show this command when ready; {NAME} is the address of that listener.",
+    help="Show this command when ready; {NAME} is the address of listener NAME.",
 )
 @pass_meta_key(SESSION)
 @click.pass_obj
@@ -98,7 +98,7 @@ def serve(  # noqa: PLR0913 - the options of the command
 ) -> ExitCode:
     """Serve the services of CONFIG over its listeners."""
     started = time.perf_counter()
-    if ready_file == Path():  # of an unset variable of the shell
+    if ready_file == Path():  # such as from an unset shell variable
         raise UsageError("--ready-file: the path is empty")
     configure_logging(format=log_format, level=log_level)
     try:
@@ -121,9 +121,9 @@ def serve(  # noqa: PLR0913 - the options of the command
 
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end what happens inside, as it ends any process but PID 1.
+    """Let SIGTERM interrupt the block even if this process is PID 1.
 
-    For that one there are no default handlers, and a user's module may take its time.
+    PID 1 has no default signal handlers, and importing a user's module may take long.
     """
     if os.getpid() != 1:
         yield
@@ -153,14 +153,14 @@ def _load(name: str, profile: str | None) -> Server:
     loaded = load_config(
         source, profile=profile, environ=os.environ, now=now, last=Phase.FILES
     )
-    # The libraries stay for the life of the process: the garbage collector need not
-    # look at them again. The user's own modules are imported after this line.
+    # The libraries stay loaded as long as the process runs: exempt their objects from
+    # garbage collection. The user's own modules are imported after this line.
     gc.freeze()
     return make_server(load_services(loaded, now=now), environ=os.environ)
 
 
 class _ServeRun:
-    """One run of the server, and what is said about it on the way."""
+    """One run of the server, with its messages, log lines and ready file."""
 
     def __init__(
         self,
@@ -181,9 +181,9 @@ class _ServeRun:
         self.has_cut = False
 
     def until_it_ends(self, *, json_log: bool) -> ExitCode:
-        """Serve until a signal, or until a listener cannot be served any more.
+        """Serve until a signal, or until a listener can no longer be served.
 
-        Returns OK, CUT if calls were cut, or CANNOT after such a failure.
+        Returns OK, CUT if calls were cut, or CANNOT if a listener failed.
         """
         from grpcsecure.server.lifecycle import run
 
@@ -196,7 +196,7 @@ class _ServeRun:
                 on_cut=self._cut,
             )
         finally:
-            # Another server's ready file may be in its place if this one never started.
+            # If this server never started, the file may be that of another server.
             if self._ready_file is not None and self._has_written:
                 self._ready_file.unlink(missing_ok=True)
 
@@ -209,7 +209,7 @@ class _ServeRun:
             now = datetime.now(timezone.utc)
             for line in render_banner(self._server, fields, now=now):
                 if is_warning(line):
-                    self._console.error(line)  # at every start, also a quiet one
+                    self._console.error(line)  # shown even if quiet
                 else:
                     self._console.narrate(line)
             if self._client_command is not None:
@@ -220,7 +220,7 @@ class _ServeRun:
             self._has_written = True
 
     def _command(self) -> str:
-        """Fill in the addresses; other braces are the command's own (JSON, shell)."""
+        """Fill in the addresses; keep all other braces (JSON, shell) as they are."""
         command = self._client_command or ""
         for name, address in self._server.addresses.items():
             command = command.replace(f"{{{name}}}", address)
@@ -241,7 +241,7 @@ class _ServeRun:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Write `path` so that whoever waits for it never sees half of it.
+    """Write `path` atomically, so that readers never see an incomplete file.
 
     Raises:
         StartupError: it cannot be written.
@@ -257,7 +257,7 @@ def _write_whole(path: Path, text: str) -> None:
 
 def _show_startup_error(console: Console, error: StartupError) -> None:
     console.error(f"error: {error}")
-    # The cause of a BindError is grpcio's; that of the others is the user's code.
+    # The cause of a BindError is an exception of grpcio; otherwise of the user's code.
     if error.__cause__ is not None and not isinstance(error, BindError):
         from grpcsecure.server.services.user_code import user_traceback
 

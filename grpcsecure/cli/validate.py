@@ -1,4 +1,4 @@
-"""`grpcsecure validate`: prove configs, in CI and before a restart."""
+"""`grpcsecure validate`: check configs, in CI and before a restart."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ __all__ = ["validate"]
 
 @click.command(
     epilog="""\b
-Phases: YAML, schema, cross-field, files, services, policy tests. A phase with errors
-is the last.
-User code is imported, unless --no-services, but never called. Nothing is bound or
+Phases: YAML, schema, cross-field, files, services, policy tests. The check ends after
+the first phase with errors.
+User code is imported (unless --no-services), but never called. Nothing is bound or
 written: it is safe beside a running server.
 
 \b
@@ -51,7 +51,7 @@ Exit codes: 0 no errors, 1 errors, 2 usage or unreadable config.""",
 @click.argument("configs", nargs=-1, metavar="[CONFIG]...")
 @profile_option
 @click.option(
-    "--all-profiles", is_flag=True, help="Check without and with each profile."
+    "--all-profiles", is_flag=True, help="Check without a profile and with each one."
 )
 @click.option(
     "--format",
@@ -69,7 +69,9 @@ Exit codes: 0 no errors, 1 errors, 2 usage or unreadable config.""",
     help="Leave out warnings of this code; may be repeated.",
 )
 @click.option(
-    "--syntax-only", is_flag=True, help="Check the file alone, nothing it names."
+    "--syntax-only",
+    is_flag=True,
+    help="Check only the config file, not the files and services that it names.",
 )
 @click.option("--no-services", is_flag=True, help="Do not import the servicers.")
 @click.option(
@@ -77,13 +79,13 @@ Exit codes: 0 no errors, 1 errors, 2 usage or unreadable config.""",
     type=click.Path(path_type=Path, dir_okay=False),
     multiple=True,
     metavar="FILE",
-    help="Warn of client CAs in FILE (PEM), and of certificates in use, that do not"
-    " count any more; may be repeated.",
+    help="Warn about client CAs in FILE (PEM), and certificates in use, that are no"
+    " longer accepted; may be repeated.",
 )
 @click.option(
     "--print-config",
     is_flag=True,
-    help="Print the config in force, defaults filled in, secrets left out.",
+    help="Print the effective config with its defaults, without secrets.",
 )
 @click.pass_obj
 def validate(  # noqa: PLR0913 - the options of the command
@@ -100,7 +102,7 @@ def validate(  # noqa: PLR0913 - the options of the command
     previous: tuple[Path, ...],
     print_config: bool,
 ) -> ExitCode:
-    """Check each CONFIG (`-` is stdin) and report what is wrong with it."""
+    """Check each CONFIG (`-` is stdin) and report its errors and warnings."""
     if profile is not None and all_profiles:
         if not _is_from_environment("profile"):
             raise UsageError("--profile and --all-profiles exclude each other")
@@ -115,7 +117,7 @@ def validate(  # noqa: PLR0913 - the options of the command
         last=_last_phase(syntax_only=syntax_only, no_services=no_services),
         previous=tuple(one for path in previous for one in _read_previous(path)),
     )
-    sys.dont_write_bytecode = True  # nothing is written, nor for what is imported
+    sys.dont_write_bytecode = True  # write nothing, not even for imported modules
     ignores = Ignores(ignore)
     for name in configs or (config_or_default(None),):
         run.check(name)
@@ -149,7 +151,7 @@ def _read_previous(path: Path) -> tuple[Certificate, ...]:
 
 @dataclass(kw_only=True)
 class _ValidateRun:
-    """What is checked, and what came of it."""
+    """The checks of one command, and their results."""
 
     profile: str | None
     all_profiles: bool
@@ -157,11 +159,11 @@ class _ValidateRun:
     previous: tuple[Certificate, ...] = ()
     drafts: list[Draft] = field(default_factory=list)
     documents: list[Document] = field(default_factory=list)
-    #: Whether one of them is no text that a config could be read from.
+    #: Whether one of the configs could not be read as text.
     is_unreadable: bool = False
 
     def check(self, name: str) -> None:
-        """Check one config, with each profile that was asked for."""
+        """Check one config, once for each requested profile."""
         source = read_source(name)
         if isinstance(source, Finding):
             self.is_unreadable = True
@@ -195,7 +197,7 @@ class _ValidateRun:
         self.drafts.append(
             loaded.draft(
                 complete=self.last is Phase.POLICY_TESTS,
-                # Without the word there are none that could have been left out.
+                # A file without the word has no profiles that could be left unchecked.
                 all_profiles=self.all_profiles or "profiles" not in source.text,
             )
         )
@@ -204,7 +206,7 @@ class _ValidateRun:
 def _print_config(
     console: Console, documents: Sequence[Document], reports: Sequence[Report]
 ) -> None:
-    """Print the configs to stdout, and what is wrong with them to stderr."""
+    """Print the configs to stdout, and their findings to stderr."""
     from grpcsecure.config.effective import render_effective
 
     if documents:

@@ -53,7 +53,7 @@ class Basis(Enum):
 class Question:
     """A call that may be made; `listener=None`: wherever the method is served."""
 
-    asker: QuerySubject
+    subject: QuerySubject
     method: str
     listener: str | None = None
     metadata: tuple[tuple[str, str | bytes], ...] = ()
@@ -146,7 +146,7 @@ def _meant(scene: LoadedConfig, method: str) -> str | None:
 def _verdict(
     scene: LoadedConfig, question: Question, listener: Listener, now: datetime
 ) -> CallVerdict:
-    seen = see(scene, question.asker, listener, now=now)
+    seen = see(scene, question.subject, listener, now=now)
     exists = scene.exists(question.method, listener.name)
     if not seen.gets_in:
         return CallVerdict(

@@ -131,7 +131,7 @@ def test_nothing_is_overwritten_without_force(run, tmp_path):
     assert code == ExitCode.CANNOT
     assert out == ""
     assert err == (
-        "error: `certs/ca.pem` is there already; nothing was written"
+        "error: `certs/ca.pem` exists already; nothing was written"
         " (--force replaces it)\n"
     )
     assert (tmp_path / "certs/server.pem").read_bytes() == before

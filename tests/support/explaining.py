@@ -60,10 +60,10 @@ def caller(**names: str) -> QuerySubject:
     return QuerySubject(made_up=Matcher(tuple(criteria)))
 
 
-def ask(scene, asker, method=HELLO, *, listener=None, metadata=(), now=None):
+def ask(scene, subject, method=HELLO, *, listener=None, metadata=(), now=None):
     """Return the explanation of a call."""
     question = Question(
-        asker=asker, method=method, listener=listener, metadata=metadata
+        subject=subject, method=method, listener=listener, metadata=metadata
     )
     return explain_call(
         scene, question, now=datetime.now(timezone.utc) if now is None else now

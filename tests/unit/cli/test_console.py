@@ -1,4 +1,4 @@
-"""The streams: what goes where, in which colour, and who may have gone away."""
+"""The output streams: destination, colour, encoding, and streams that are closed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FULL = Path("/dev/full")
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that is a terminal."""
 
     def isatty(self):
         """Return True."""
@@ -26,20 +26,20 @@ class Terminal(io.StringIO):
 
 
 def make(**options):
-    """Return a console on two buffers, and the buffers."""
+    """Return a console that writes to two buffers, and the buffers."""
     out, err = io.StringIO(), io.StringIO()
     return Console(stdout=out, stderr=err, environ={}, **options), out, err
 
 
 def run(code, **more):
-    """Run `code` in an interpreter of its own, whose real streams are pipes."""
+    """Run `code` in a new interpreter whose streams are pipes."""
     code = f"from grpcsecure.cli.console import Console\nconsole = Console()\n{code}"
     more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
     return subprocess.run([sys.executable, "-c", code], check=False, timeout=60, **more)
 
 
 def test_result_goes_to_stdout_and_the_rest_to_stderr():
-    """A pipe behind the command gets the result and nothing else."""
+    """Only the result goes to stdout, so that it can be piped."""
     console, out, err = make()
     console.narrate("looking")
     console.result("found")
@@ -49,7 +49,7 @@ def test_result_goes_to_stdout_and_the_rest_to_stderr():
 
 
 def test_quiet_drops_narration_only():
-    """`-q` leaves the result and the errors."""
+    """With `-q` the result and the errors are still written."""
     console, out, err = make(quiet=True)
     console.narrate("looking")
     console.result("found")
@@ -59,7 +59,7 @@ def test_quiet_drops_narration_only():
 
 @pytest.mark.parametrize(("text", "written"), [("a\n", "a\n"), ("a", "a\n"), ("", "")])
 def test_result_ends_with_one_line_end(text, written):
-    """A line end is added where it lacks, and nothing is written for nothing."""
+    """A missing line end is added; an empty result writes nothing."""
     console, out, _ = make()
     console.result(text)
     assert out.getvalue() == written
@@ -71,7 +71,7 @@ def test_result_ends_with_one_line_end(text, written):
 )
 @pytest.mark.parametrize("color", ["always", "never"])
 def test_color_option_beats_all(color, environ, stream):
-    """`--color` decides, whatever the environment and the stream are."""
+    """`--color` has precedence over the environment and the kind of stream."""
     console = Console(color=color, environ=environ)
     assert console.use_color(stream) is (color == "always")
 
@@ -89,21 +89,21 @@ def test_color_option_beats_all(color, environ, stream):
         ),
     ],
 )
-def test_auto_color_asks_environment_then_stream(environ, on_terminal, on_pipe):
-    """NO_COLOR comes before FORCE_COLOR, and both count only if not empty."""
+def test_auto_color_checks_environment_then_stream(environ, on_terminal, on_pipe):
+    """NO_COLOR has precedence over FORCE_COLOR; both count only if not empty."""
     console = Console(environ=environ)
     assert console.use_color(Terminal()) is on_terminal
     assert console.use_color(io.StringIO()) is on_pipe
 
 
-def test_each_stream_is_judged_for_itself():
-    """A result in a file has no colour though the narration on the terminal has."""
+def test_color_is_decided_per_stream():
+    """A result in a file has no colour even if stderr is a terminal."""
     console = Console(stdout=io.StringIO(), stderr=Terminal(), environ={})
     assert (console.color_stdout, console.color_stderr) == (False, True)
 
 
 def test_color_choices_are_those_of_the_option():
-    """The list that the command line offers is the one that is understood."""
+    """The command line offers exactly the values that `Console` supports."""
     assert COLORS == ("auto", "always", "never")
 
 
@@ -116,7 +116,7 @@ def test_color_choices_are_those_of_the_option():
     ],
 )
 def test_stream_that_lacks_a_character(encoding, shown):
-    """Our signs become ASCII of the same width, other characters their escapes."""
+    """Signs become ASCII of the same width, other characters are escaped."""
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding=encoding)
     Console(stdout=stream, environ={}).result("a ⋮ ✗ … 名 \udcff")
@@ -124,7 +124,7 @@ def test_stream_that_lacks_a_character(encoding, shown):
 
 
 def test_internal_error_is_one_line():
-    """A bug is one line that says whose bug it is; a key in its text is not shown."""
+    """A bug is reported in one line; a private key in its text is not shown."""
     console, _, err = make()
     console.internal_error(ValueError("two\nlines"))
     console.internal_error(ValueError("-----BEGIN PRIVATE KEY-----"))
@@ -140,7 +140,7 @@ def test_internal_error_is_one_line():
 
 
 def test_internal_error_has_its_traceback_when_verbose():
-    """`-v` shows where it happened, before the line that says what."""
+    """`-v` shows the traceback before the line about the error."""
     console, out, err = make(verbose=True)
     with pytest.raises(ValueError, match="here") as raised:
         int("here")
@@ -151,8 +151,8 @@ def test_internal_error_has_its_traceback_when_verbose():
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_reader_that_has_gone_away_is_no_error(stream):
-    """`grpcsecure … | head` ends without a traceback and with its own exit code."""
+def test_closed_pipe_is_not_an_error(stream):
+    """`grpcsecure … | head` ends without a traceback and with its normal exit code."""
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -173,8 +173,8 @@ def test_reader_that_has_gone_away_is_no_error(stream):
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
-def test_full_disk_is_said_once():
-    """A result that cannot be written is an error of its own, not a success."""
+def test_full_disk_is_reported_once():
+    """A result that cannot be written is reported as an error, once."""
     with FULL.open("w") as full:
         done = run(
             "from grpcsecure.errors import GrpcSecureError\n"
@@ -189,8 +189,8 @@ def test_full_disk_is_said_once():
     assert done.stderr == b"cannot write the result: No space left on device\n"
 
 
-def test_full_disk_under_stderr_does_not_stop_the_work():
-    """What cannot be narrated is lost; the result is not."""
+def test_full_disk_of_stderr_does_not_stop_the_command():
+    """If stderr cannot be written, the result is still written to stdout."""
 
     class Full(io.StringIO):
         def write(self, text):
@@ -206,7 +206,7 @@ def test_full_disk_under_stderr_does_not_stop_the_work():
 
 
 def test_process_without_streams():
-    """A service manager that closes the streams is no reason to fail."""
+    """The command works if a service manager closed its streams."""
     done = run(
         "import sys\n"
         "sys.stdout = sys.stderr = None\n"
@@ -218,8 +218,8 @@ def test_process_without_streams():
     assert done.returncode == 0
 
 
-def test_closed_stream_is_left_alone():
-    """After a stream was closed by somebody else, writing to it does nothing."""
+def test_closed_stream_is_not_written():
+    """Writing to a stream that was closed elsewhere does nothing."""
     console, out, _ = make()
     out.close()
     console.result("x")

@@ -1,4 +1,4 @@
-"""`grpcsecure explain`: what it prints where, and what it returns."""
+"""`grpcsecure explain`: its output, output streams and exit codes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _folder(tmp_path_factory):
 
 @pytest.fixture(name="call")
 def _call(folder, capsys, monkeypatch):
-    """Run `explain` there; return its exit code, stdout and stderr."""
+    """Run `explain` in `folder`; return its exit code, stdout and stderr."""
     for name in ("GRPCSECURE_CONFIG", "GRPCSECURE_PROFILE", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(folder)
@@ -54,39 +54,39 @@ def _call(folder, capsys, monkeypatch):
 
 
 class TestExitCodes:
-    """What came of it is the exit code, whatever the format; stdout is the answer."""
+    """Exit code and streams do not depend on the format; stdout has the answer."""
 
     @pytest.mark.parametrize("form", ["text", "json"])
     def test_allowed(self, form, call):
-        """A call that is allowed is exit 0."""
+        """An allowed call is exit 0."""
         code, out, err = call("shop.yaml", *CALL, *SHOP, "--format", form)
         assert (code, err) == (0, "")
         assert "hello" in out
 
     @pytest.mark.parametrize("form", ["text", "json"])
     def test_denied(self, form, call):
-        """One that is denied is exit 1, and an answer all the same."""
+        """A denied call is exit 1, with the answer on stdout."""
         code, out, err = call("shop.yaml", *CALL, *OTHER, "--format", form)
         assert (code, err) == (1, "")
         assert "default" in out
 
     @pytest.mark.parametrize("form", FORMATS)
     def test_table(self, form, call):
-        """The table is exit 0: nothing was asked that could be denied."""
+        """The table is exit 0: it has no single call that could be denied."""
         code, out, err = call("shop.yaml", "--list", "--format", form)
         assert (code, err) == (0, "")
         assert "SayHello" in out
 
     @pytest.mark.parametrize("form", ["text", "json"])
     def test_finding(self, form, call):
-        """So is the text of a finding."""
+        """The text of a finding is exit 0."""
         code, out, err = call("GS402", "--format", form)
         assert (code, err) == (0, "")
         assert "unverified-identity" in out
 
     @pytest.mark.parametrize("form", FORMATS)
     def test_config_with_errors(self, form, call, folder):
-        """There is no answer: exit 2, and the findings are narration."""
+        """A config with errors is exit 2, with the findings on stderr."""
         (folder / "bad.yaml").write_text(GOOD.replace("rules", "ruls"))
         code, out, err = call("bad.yaml", "--list", "--format", form)
         assert (code, out) == (2, "")
@@ -100,30 +100,30 @@ class TestExitCodes:
         assert "GS001" in err
 
     def test_as_a_process(self, folder, call):
-        """The process says the same as the command."""
+        """A process has the same output as the command in this process."""
         arguments = ("shop.yaml", *CALL, *OTHER)
         result = run("explain", *arguments, cwd=folder)
-        told = (result.returncode, result.stdout, result.stderr)
-        assert told == call(*arguments)
+        output = (result.returncode, result.stdout, result.stderr)
+        assert output == call(*arguments)
 
     def test_quiet_changes_nothing(self, call, capsys):
-        """-q drops narration: the verdict is the result."""
+        """With -q the verdict is still printed: it is the result."""
         loud = call("shop.yaml", *CALL, *OTHER)
         with pytest.raises(SystemExit) as ended:
             main(["-q", "explain", "shop.yaml", *CALL, *OTHER])
         assert (ended.value.code, *capsys.readouterr()) == loud
 
 
-class TestQuestions:
-    """Options that ask nothing, or too much, are exit 2 with what to say instead."""
+class TestWrongUsage:
+    """Missing, contradicting or wrong options are exit 2, with a hint."""
 
     @pytest.mark.parametrize(
-        ("arguments", "words"),
+        ("arguments", "message"),
         [
             ((), "add --method M, or --list, or name a finding such as GS402"),
             (("shop.yaml",), "add --method M, or --list, or name a finding"),
-            (("shop.yaml", *CALL), "say who calls: --as KIND:VALUE, --cert PEM or"),
-            (("shop.yaml", *SHOP), "say which call is meant: --method"),
+            (("shop.yaml", *CALL), "name the caller: --as KIND:VALUE, --cert PEM or"),
+            (("shop.yaml", *SHOP), "name the call: --method"),
             (("shop.yaml", "--list", *CALL), "--method and --list exclude each other"),
             (("shop.yaml", "--list", *SHOP), "--as and --list exclude each other"),
             (
@@ -161,7 +161,7 @@ class TestQuestions:
             (("shop.yaml", *CALL, "--cert", "none.pem"), "no such file or directory"),
             (
                 ("shop.yaml", *CALL, "--cert", "shop.yaml"),
-                "no certificate in PEM is in it",
+                "it contains no PEM certificate",
             ),
             (
                 ("shop.yaml", *CALL, "--cert", "certs/broken/ca-broken.pem"),
@@ -188,15 +188,15 @@ class TestQuestions:
             (("x" * 5000,), "no finding and no file is called `xxx"),
         ],
     )
-    def test_refused(self, call, arguments, words):
-        """One line says what is wrong, with the nearest name that there is."""
+    def test_refused(self, call, arguments, message):
+        """One line names the mistake, with the nearest known name."""
         code, out, err = call(*arguments)
         assert (code, out) == (2, "")
-        assert words in err
+        assert message in err
         assert err.count("\n") == 1
 
     def test_key_in_the_same_file(self, call, folder):
-        """A certificate beside its key is read, and nothing of the key is shown."""
+        """A file with certificate and key can be used; the key is never shown."""
         key = (folder / "certs" / "client.key").read_text()
         pem = (folder / "certs" / "client.pem").read_text()
         (folder / "both.pem").write_text(key + pem)
@@ -207,15 +207,15 @@ class TestQuestions:
 
 
 class TestAnswers:
-    """The options reach the answer."""
+    """The answer depends on the options."""
 
     def test_profile(self, call):
-        """The rules are those of the profile."""
+        """With --profile, the rules of the profile decide."""
         assert call("shop.yaml", *CALL, *OTHER)[0] == 1
         assert call("shop.yaml", *CALL, *OTHER, "--profile", "open")[0] == 0
 
     def test_config_from_the_environment(self, call, monkeypatch):
-        """Without an argument it is $GRPCSECURE_CONFIG."""
+        """Without an argument the config is $GRPCSECURE_CONFIG."""
         monkeypatch.setenv("GRPCSECURE_CONFIG", "shop.yaml")
         assert call(*CALL, *SHOP)[0] == 0
 
@@ -230,7 +230,7 @@ class TestAnswers:
         assert call("sent.yaml", *CALL, *SHOP, *sent)[0] == 0
 
     def test_no_services(self, call, folder):
-        """User code is left alone, and the answer says that."""
+        """With --no-services user code is not imported, and the answer says so."""
         text = GOOD.replace("helloworld.greeter:Greeter", "not_there:Greeter")
         (folder / "user.yaml").write_text(text)
         assert call("user.yaml", *CALL, *SHOP)[0] == 2
@@ -238,8 +238,8 @@ class TestAnswers:
         assert code == 0
         assert "the services were not asked" in out
 
-    def test_failed_policy_tests_are_no_obstacle(self, call, folder):
-        """It is here that somebody finds out why a test fails."""
+    def test_works_despite_failed_policy_tests(self, call, folder):
+        """Failed policy tests do not stop it: users run it to find their cause."""
         tests = f"  tests: [{{as: anonymous, call: {HELLO}, expect: allow}}]\n"
         (folder / "failing.yaml").write_text(
             GOOD.replace("profiles:", f"{tests}profiles:")
@@ -247,17 +247,17 @@ class TestAnswers:
         assert call("failing.yaml", *CALL, *SHOP)[0] == 0
 
     def test_name_of_a_finding(self, call):
-        """A name is as good as a code, in any case."""
+        """A finding can be given by name or code, in upper or lower case."""
         assert call("Unverified-Identity") == call("gs402")
 
     def test_examples_of_a_finding(self, call):
-        """What, why, a bad and a good example."""
+        """The text of a finding has a wrong and a right example."""
         _, out, _ = call("GS402")
         assert "wrong:" in out
         assert "right:" in out
 
     def test_every_finding(self, call):
-        """Each code of the catalogue has its text, in both formats."""
+        """Each code of the catalogue has a text, in both formats."""
         for code, kind in CATALOG.items():
             status, out, _ = call(code)
             assert (status, kind.name in out) == (0, True)
@@ -265,14 +265,14 @@ class TestAnswers:
 
 
 def test_help_ends_with_examples_and_exit_codes(call):
-    """Who asks for help learns by example, and what to check in a script."""
+    """The help has examples, then the exit codes."""
     code, out, _ = call("--help")
     assert code == 0
     assert out.index("Examples:") < out.index("Exit codes: 0 allowed")
 
 
 def test_nothing_is_written(tmp_path):
-    """It is safe beside a running server: nothing appears in the folder."""
+    """No file is created or changed, so it is safe beside a running server."""
     make_specimens(tmp_path / "certs")
     (tmp_path / "shop.yaml").write_text(GOOD)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}

@@ -12,10 +12,10 @@ from grpcsecure.cli.logs import configure_logging
 
 @pytest.fixture(name="logged")
 def _logged(capsys):
-    """Configure logging as `serve` does; return a function that reads what came."""
+    """Configure logging as `serve` does; return a function that reads the lines."""
     root = logging.getLogger()
-    ours = logging.getLogger("grpcsecure")
-    before = root.handlers[:], root.level, ours.level
+    package = logging.getLogger("grpcsecure")
+    before = root.handlers[:], root.level, package.level
 
     def start(**options):
         configure_logging(**{"format": "text", "level": "info", **options})
@@ -28,14 +28,14 @@ def _logged(capsys):
     yield start
     root.handlers[:] = before[0]
     root.setLevel(before[1])
-    ours.setLevel(before[2])
+    package.setLevel(before[2])
 
 
 LOGGER = logging.getLogger("grpcsecure.server")
 
 
 def test_text_is_event_and_fields(logged):
-    """One event a line; its level is named from warnings on."""
+    """Each event is one line; the level is shown from warnings on."""
     lines = logged()
     LOGGER.info("server.draining", extra={"reason": "SIGTERM", "grace": "30s"})
     LOGGER.warning("server.cutting", extra={"reason": "second signal"})
@@ -46,7 +46,7 @@ def test_text_is_event_and_fields(logged):
 
 
 def test_json_is_one_object_a_line(logged):
-    """Time, level, logger and event are always there; a traceback is a field."""
+    """Each line has time, level, logger and event; a traceback is a field."""
     lines = logged(format="json")
     LOGGER.info("server.started", extra={"addresses": {"public": "127.0.0.1:1"}})
     try:
@@ -70,8 +70,8 @@ def test_json_is_one_object_a_line(logged):
     ["\x00", "\n", "\x7f", "\x85", "\x9b", "\u200e", "\u202e", "\u2069", "\U000e0001"],
     ids=ascii,
 )
-def test_json_shows_what_can_be_read(logged, character):
-    """No value moves the text of a line about; names in any script stay readable."""
+def test_json_escapes_control_characters_only(logged, character):
+    """No value rearranges the text of a line; names in any script stay readable."""
     lines = logged(format="json")
     subject = f"CN=Zoë 日本 🙂{character}x"
     LOGGER.info("handshake.refused", extra={"subject": subject})
@@ -81,24 +81,24 @@ def test_json_shows_what_can_be_read(logged, character):
     assert json.loads(line)["subject"] == subject
 
 
-def test_level_is_ours_and_others_warn(logged):
-    """--log-level is for our own events; other libraries tell of trouble only."""
+def test_level_applies_to_grpcsecure_only(logged):
+    """--log-level is for grpcsecure's events; other libraries log from warnings on."""
     lines = logged(level="error")
-    LOGGER.warning("unheard")
-    logging.getLogger("some.library").info("unheard")
-    logging.getLogger("some.library").warning("heard")
-    assert lines() == ["warning: heard"]
+    LOGGER.warning("dropped")
+    logging.getLogger("some.library").info("dropped")
+    logging.getLogger("some.library").warning("logged")
+    assert lines() == ["warning: logged"]
 
 
 def test_one_event_is_one_line(logged):
-    """A value cannot make up an event, or a further field, of its own."""
+    """A value cannot forge another event or another field."""
     lines = logged()
     LOGGER.info("handshake.refused", extra={"subject": "CN=x\nserver.started  y=1"})
     assert lines() == [r"handshake.refused  subject=CN=x\nserver.started \x20y=1"]
 
 
 def test_traceback_follows_its_event(logged):
-    """In text, what went wrong in a servicer is shown as Python shows it."""
+    """In text format, a traceback is shown below its event as Python shows it."""
     lines = logged()
     try:
         int("x")

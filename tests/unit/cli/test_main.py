@@ -29,24 +29,24 @@ def _call(capsys, monkeypatch):
 
 
 def test_version(call):
-    """`--version` is the package's."""
+    """`--version` prints the version of the package."""
     assert call("--version") == (0, f"grpcsecure {grpcsecure.__version__}\n", "")
 
 
 def test_help_lists_the_commands_and_exit_codes(call):
-    """What a result means is said where people look first."""
+    """The help lists all commands and the meaning of the exit codes."""
     code, out, err = call("--help")
     assert (code, err) == (0, "")
     listed = out.partition("Commands:\n")[2].splitlines()
     assert [line.split()[0] for line in listed[: len(COMMANDS)]] == COMMANDS
-    assert "Exit codes: 0 good, 1 what was checked is bad, 2 could not do" in out
+    assert "Exit codes: 0 success, 1 the check failed, 2 could not do" in out
 
 
 @pytest.mark.parametrize(
     "command", [["serve"], ["validate"], ["schema"], ["certs", "dev"]]
 )
 def test_help_of_each_command_ends_with_examples_and_exit_codes(command, call):
-    """Nobody has to guess how a command is called and what it returns."""
+    """The help of each command has examples and exit codes."""
     code, out, _ = call(*command, "--help")
     assert code == 0
     assert f"  grpcsecure {' '.join(command)}" in out.partition("Examples:\n")[2]
@@ -56,12 +56,12 @@ def test_help_of_each_command_ends_with_examples_and_exit_codes(command, call):
 
 @pytest.mark.parametrize("command", ["serve", "validate"])
 def test_options_name_their_variable(command, call):
-    """An option that the environment can set says by which variable."""
+    """The help of an option names the environment variable that can set it."""
     assert "GRPCSECURE_PROFILE" in call(command, "--help")[1]
 
 
 def test_unknown_command_names_the_nearest(call):
-    """A slip of the pen is exit 2, on stderr."""
+    """A misspelt command is exit 2, with a suggestion on stderr."""
     code, out, err = call("validte")
     assert (code, out) == (2, "")
     assert "no command `validte`, did you mean `validate`?" in err
@@ -76,14 +76,14 @@ def test_unknown_command_names_the_nearest(call):
     ],
 )
 def test_wrong_usage_is_exit_2_on_stderr(arguments, call):
-    """What was not understood was not done."""
+    """Invalid options are exit 2, with the usage on stderr."""
     code, out, err = call(*arguments)
     assert (code, out) == (2, "")
     assert err.startswith("Usage: grpcsecure")
 
 
 def test_schema_is_the_one_in_the_repository(call):
-    """`schema` prints what editors, loader and docs use."""
+    """`schema` prints the schema that editors, the loader and the docs use."""
     code, out, err = call("schema")
     assert (code, err) == (0, "")
     assert json.loads(out) == json.loads(
@@ -92,18 +92,18 @@ def test_schema_is_the_one_in_the_repository(call):
 
 
 def test_module_and_command_are_the_same():
-    """`python -m grpcsecure` is the command."""
+    """`python -m grpcsecure` runs the command."""
     result = run("--version")
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == f"grpcsecure {grpcsecure.__version__}\n"
 
 
 class TestInternalError:
-    """A bug of ours, here brought about by a module that tampers with us."""
+    """Reports of a bug in grpcsecure, simulated by a module that patches it."""
 
     @pytest.fixture(name="config")
     def _config(self, tmp_path):
-        """A config whose servicer breaks the next check."""
+        """A config whose servicer's module breaks the next check."""
         (tmp_path / "saboteur.py").write_text(
             "from helloworld.greeter import Greeter\n"
             "from grpcsecure.server.services import checks\n"
@@ -113,7 +113,7 @@ class TestInternalError:
 
     @pytest.mark.parametrize("name", ["server.yaml", "-v"])
     def test_is_one_line(self, config, name):
-        """The reader learns that it is not their fault, and nothing else."""
+        """One line says that it is a bug in grpcsecure, without a traceback."""
         config.rename(config.with_name(name))
         result = run("validate", "--", name, cwd=config.parent)
         assert (result.returncode, result.stdout) == (2, "")
@@ -124,7 +124,7 @@ class TestInternalError:
 
     @pytest.mark.parametrize("options", [["-v"], ["-qv"], ["--verbose"]])
     def test_verbose_shows_the_traceback(self, config, options):
-        """`-v` shows what a bug report needs, however it is written."""
+        """`-v`, in any spelling, shows the traceback for a bug report."""
         result = run(*options, "validate", config, cwd=Path(config).parent)
         assert (result.returncode, result.stdout) == (2, "")
         lines = result.stderr.splitlines()

@@ -1,4 +1,4 @@
-"""`grpcsecure validate`: what it prints where, and what it returns."""
+"""`grpcsecure validate`: its output, output streams and exit codes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PROFILES = (
 
 @pytest.fixture(name="call")
 def _call(capsys, monkeypatch, tmp_path):
-    """Run `validate` here; return its exit code, stdout and stderr."""
+    """Run `validate` in this process; return its exit code, stdout and stderr."""
     for name in ("GRPCSECURE_CONFIG", "GRPCSECURE_PROFILE", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -65,7 +65,7 @@ class TestExitCodes:
     """The exit code and the streams do not depend on the format."""
 
     def test_good(self, form, call, write):
-        """Nothing to report is exit 0; what is printed goes to stdout."""
+        """A config without findings is exit 0; nothing goes to stderr."""
         code, _, err = call("--format", form, write(GOOD))
         assert (code, err) == (0, "")
 
@@ -76,7 +76,7 @@ class TestExitCodes:
         assert "GS102" in out
 
     def test_warnings(self, form, call, write):
-        """Warnings alone are exit 0, and errors with --strict."""
+        """Warnings alone are exit 0; with --strict they are errors."""
         path = write(PROFILES)
         code, out, err = call("--format", form, "--profile", "dev", path)
         assert (code, err) == (0, "")
@@ -84,13 +84,13 @@ class TestExitCodes:
         assert call("--strict", "--format", form, "--profile", "dev", path)[0] == 1
 
     def test_unreadable(self, form, call, tmp_path):
-        """A file that cannot be read is exit 2, and reported like all else."""
+        """A file that cannot be read is exit 2, with a finding on stdout."""
         code, out, err = call("--format", form, tmp_path / "none.yaml")
         assert (code, err) == (2, "")
         assert "GS001" in out
 
     def test_quiet_changes_nothing(self, form, call, write, capsys):
-        """-q drops narration: the findings are the result."""
+        """With -q the findings are still printed: they are the result."""
         path = write(BAD)
         loud = call("--format", form, path)
         with pytest.raises(SystemExit) as ended:
@@ -102,8 +102,8 @@ class TestExitCodes:
     ("data", "finding"),
     [(b"version: \xff", "GS123"), (b" " * (MAX_BYTES + 1), "GS125")],
 )
-def test_no_text_is_unreadable_to_serve_and_validate(data, finding, tmp_path):
-    """What is no text, or far too much, is exit 2 for both."""
+def test_binary_or_huge_file_is_unreadable_to_both(data, finding, tmp_path):
+    """A file that is not text, or too large, is exit 2 for `validate` and `serve`."""
     path = tmp_path / "data.yaml"
     path.write_bytes(data)
     for command in ("validate", "serve"):
@@ -114,7 +114,7 @@ def test_no_text_is_unreadable_to_serve_and_validate(data, finding, tmp_path):
 
 @pytest.mark.parametrize("form", ["json", "sarif"])
 def test_json_formats_are_one_document(form, call, write):
-    """Several files make one document, not several."""
+    """The findings of several files are one JSON document."""
     one, two = write(GOOD, "one.yaml"), write(BAD, "two.yaml")
     code, out, _ = call("--format", form, one, two)
     assert code == 1
@@ -122,28 +122,28 @@ def test_json_formats_are_one_document(form, call, write):
 
 
 class TestWhichConfig:
-    """Arguments, the environment, or the file that everybody has."""
+    """The config comes from an argument, the environment, or the default file."""
 
     def test_default_file(self, call, write):
-        """Without an argument it is `grpcsecure.yaml` in the current directory."""
+        """Without an argument `grpcsecure.yaml` of the current directory is checked."""
         write(BAD, "grpcsecure.yaml")
         code, out, _ = call()
         assert code == 1
         assert "grpcsecure.yaml:4:1" in out
 
     def test_variable_comes_before_the_default(self, call, write, monkeypatch):
-        """$GRPCSECURE_CONFIG names another one."""
+        """$GRPCSECURE_CONFIG has precedence over `grpcsecure.yaml`."""
         write(BAD, "grpcsecure.yaml")
         monkeypatch.setenv("GRPCSECURE_CONFIG", str(write(GOOD)))
         assert call()[0] == 0
 
     def test_argument_comes_before_the_variable(self, call, write, monkeypatch):
-        """What is said aloud counts."""
+        """An argument has precedence over $GRPCSECURE_CONFIG."""
         monkeypatch.setenv("GRPCSECURE_CONFIG", str(write(BAD, "bad.yaml")))
         assert call(write(GOOD))[0] == 0
 
     def test_nothing_at_all(self, call):
-        """Without any of them the reader learns all three ways."""
+        """Without any of them the error message names all three."""
         code, out, err = call()
         assert (code, out) == (2, "")
         assert err == (
@@ -152,13 +152,13 @@ class TestWhichConfig:
         )
 
     def test_stdin(self):
-        """`-` is standard input, and is called so."""
+        """`-` is standard input, named `<stdin>` in findings."""
         result = run("validate", "-", stdin=BAD)
         assert (result.returncode, result.stderr) == (1, "")
         assert "<stdin>:4:1" in result.stdout
 
     def test_several_files(self, call, write):
-        """All are checked, whatever is wrong with the first."""
+        """All are checked, even if the first one has errors."""
         code, out, _ = call("--format", "concise", write(BAD, "a"), write(BAD, "b"))
         assert code == 1
         assert [line.split(":")[0].rpartition("/")[2] for line in out.splitlines()[:2]]
@@ -166,7 +166,7 @@ class TestWhichConfig:
         assert "b:4:1: error[GS102]" in out
 
     def test_unreadable_among_several_is_exit_2(self, call, write, tmp_path):
-        """One that could not be checked outweighs those that are bad."""
+        """An unreadable file has precedence over findings in other files."""
         code, out, _ = call(tmp_path / "none", write(BAD))
         assert code == 2
         assert "GS001" in out
@@ -174,10 +174,10 @@ class TestWhichConfig:
 
 
 class TestProfiles:
-    """One file, several configs."""
+    """Checking a config with its profiles."""
 
     def test_profile_is_applied(self, call, write):
-        """What is wrong in a profile is found with it only."""
+        """An error in a profile is found only if that profile is applied."""
         path = write(PROFILES)
         assert call(path)[0] == 0
         code, out, _ = call("--profile", "broken", path)
@@ -185,7 +185,7 @@ class TestProfiles:
         assert "server.yaml:7:30" in out
 
     def test_variable_names_the_profile(self, call, write, monkeypatch):
-        """$GRPCSECURE_PROFILE is the option's other spelling; empty is none."""
+        """$GRPCSECURE_PROFILE works like --profile; an empty value is ignored."""
         path = write(PROFILES)
         monkeypatch.setenv("GRPCSECURE_PROFILE", "broken")
         assert call(path)[0] == 1
@@ -193,26 +193,26 @@ class TestProfiles:
         assert call(path)[0] == 0
 
     def test_all_profiles(self, call, write):
-        """Without and with each: the finding says which profile it is from."""
+        """The config is checked without and with each profile; findings name it."""
         code, out, _ = call("--all-profiles", write(PROFILES))
         assert code == 1
         assert "profile broken" in out
 
     def test_unknown_profile_names_the_nearest(self, call, write):
-        """A name that names nothing is exit 2, on stderr."""
+        """An unknown profile is exit 2, with a suggestion on stderr."""
         code, out, err = call("--profile", "devv", write(PROFILES))
         assert (code, out) == (2, "")
         assert "`devv`" in err
         assert "did you mean `dev`?" in err
 
     def test_one_or_all(self, call, write):
-        """A profile and all of them exclude each other."""
+        """--profile and --all-profiles exclude each other."""
         code, out, err = call("--profile", "dev", "--all-profiles", write(PROFILES))
         assert (code, out) == (2, "")
         assert err == "error: --profile and --all-profiles exclude each other\n"
 
     def test_all_despite_the_variable(self, call, write, monkeypatch):
-        """What is said aloud counts: the variable chooses where nothing is said."""
+        """--all-profiles has precedence over $GRPCSECURE_PROFILE."""
         path = write(PROFILES)
         alone = call("--all-profiles", path)
         for name in ("dev", "devv"):
@@ -221,45 +221,45 @@ class TestProfiles:
 
 
 class TestIgnore:
-    """Warnings may be left out, errors may not."""
+    """Warnings can be ignored, errors cannot."""
 
     def test_ignored_warning(self, call, write):
-        """--ignore takes a code."""
+        """--ignore takes the code or name of a warning."""
         arguments = ("--profile", "dev", "--strict", write(PROFILES))
         arguments = ("--ignore", "no-authorization", *arguments)
         assert call(*arguments)[0] == 1
         assert call("--ignore", "GS311", *arguments)[0] == 0
 
     def test_ignored_error_stays(self, call, write):
-        """What `serve` would refuse is not ignored."""
+        """An error, which would stop `serve`, cannot be ignored."""
         code, out, _ = call("--ignore", "GS102", write(BAD))
         assert code == 1
         assert "GS102" in out
 
     def test_unknown_code_is_exit_2(self, call, write):
-        """A code that is none is the caller's mistake."""
+        """An unknown code is a usage error."""
         code, out, err = call("--ignore", "GS999", write(GOOD))
         assert (code, out) == (2, "")
         assert "`GS999`" in err
 
     @pytest.mark.parametrize(
-        ("name", "meant"),
+        ("name", "nearest"),
         [
             ("GS399", "GS313"),
             ("gs299", max(code for code in CATALOG if code < "GS3")),
             ("reflection-opn", "reflection-open"),
         ],
     )
-    def test_what_was_meant_is_what_explain_says(self, name, meant, call, write):
-        """One name is looked up in one way."""
+    def test_suggestion_is_the_same_everywhere(self, name, nearest, call, write):
+        """--ignore, ignore comments and `explain` suggest the same finding."""
         _, _, of_option = call("--ignore", name, write(GOOD))
         _, of_comment, _ = call(write(f"{GOOD}# grpcsecure: ignore[{name}]\n"))
         for text in (of_option, of_comment, run("explain", name).stderr):
-            assert f"`{meant}`" in text
+            assert f"`{nearest}`" in text
 
 
-class TestHowFar:
-    """How many of the phases run."""
+class TestPhases:
+    """Which phases of the check run."""
 
     TLS = GOOD.replace(
         "plaintext: true",
@@ -268,7 +268,7 @@ class TestHowFar:
     ).replace("helloworld.greeter", "no_such_module")
 
     def test_all_phases(self, call, write):
-        """It stops after the phase with errors, and says what did not run."""
+        """It stops after the phase with errors, and lists the phases not run."""
         code, out, _ = call(write(self.TLS))
         assert code == 1
         assert "none.pem" in out
@@ -276,11 +276,11 @@ class TestHowFar:
         assert "Not checked yet: services, policy tests" in out
 
     def test_syntax_only(self, call, write):
-        """Without secrets at hand, the file alone can be checked."""
+        """With --syntax-only the files that the config names need not exist."""
         assert call("--syntax-only", write(self.TLS))[0] == 0
 
     def test_no_services(self, call, write, tmp_path):
-        """User code is left alone; the files are checked."""
+        """With --no-services user code is not imported, but files are checked."""
         make_certificates(tmp_path / "certs")
         path = write(self.TLS.replace("none.", "certs/server."))
         assert call("--no-services", path)[0] == 0
@@ -290,7 +290,7 @@ class TestHowFar:
 
 
 class TestPrevious:
-    """`--previous`: the client CAs that were there before."""
+    """`--previous`: comparison with the client CAs used before."""
 
     CONFIG = GOOD.replace(
         "{address: '127.0.0.1:0', plaintext: true}",
@@ -300,7 +300,7 @@ class TestPrevious:
     )
 
     def test_each_file_counts(self, call, write, tmp_path):
-        """A CA that is lost is warned of, whichever of the files has it."""
+        """A removed CA is reported for each file that has it."""
         for name in ("certs", "one", "two"):
             make_certificates(tmp_path / name)
         same, one, two = (
@@ -315,7 +315,7 @@ class TestPrevious:
         assert "GS234" not in call(*same, path)[1]
 
     def test_without_the_files_there_is_nothing_to_compare(self, call, write, tmp_path):
-        """`--syntax-only` would say that all is well."""
+        """--syntax-only reads no CA files, so it cannot be combined with --previous."""
         code, out, err = call(
             "--syntax-only", "--previous", tmp_path / "any.pem", write(GOOD)
         )
@@ -324,10 +324,10 @@ class TestPrevious:
 
 
 class TestHarmless:
-    """Safe beside a running server, and with secrets around."""
+    """It writes no files and shows no secrets."""
 
     def test_nothing_is_written(self, tmp_path):
-        """Not even the bytecode of what is imported."""
+        """Not even bytecode of imported modules is written."""
         (tmp_path / "mine.py").write_text("from helloworld.greeter import Greeter\n")
         config = tmp_path / "server.yaml"
         config.write_text(GOOD.replace("helloworld.greeter", "mine"))
@@ -336,7 +336,7 @@ class TestHarmless:
         assert sorted(tmp_path.rglob("*")) == before
 
     def test_factories_are_not_called(self, call, write, tmp_path, monkeypatch):
-        """A factory that raises is no finding: it is for the start."""
+        """A factory is called when the server starts, so none raises here."""
         (tmp_path / "calls_nothing.py").write_text(
             "from helloworld.greeter import Greeter\n"
             "def make() -> Greeter:\n    raise AssertionError\n"
@@ -345,7 +345,7 @@ class TestHarmless:
         assert call(path)[0] == 0
 
     def test_printed_config_has_no_secrets(self, call, write, tmp_path, monkeypatch):
-        """--print-config shows what is in force, but neither keys nor arguments."""
+        """--print-config shows the effective config without keys and arguments."""
         make_certificates(tmp_path / "certs")
         monkeypatch.setenv("WORD", "s3cret-from-the-environment")
         plaintext = "{address: '127.0.0.1:0', plaintext: true}"
@@ -362,14 +362,14 @@ class TestHarmless:
         assert "GS313" in err
 
     def test_printed_config_of_a_bad_file(self, call, write):
-        """There is none; the findings go to stderr."""
+        """A config with errors is not printed; its findings go to stderr."""
         code, out, err = call("--print-config", write(BAD))
         assert (code, out) == (1, "")
         assert "GS102" in err
 
     @pytest.mark.parametrize("form", [form for form in FORMATS if form != "full"])
     def test_printed_config_has_one_format(self, form, call, write):
-        """It is YAML, whatever findings look like: the other option would be lost."""
+        """It is always YAML, so --format cannot be combined with it."""
         code, out, err = call("--print-config", "--format", form, write(GOOD))
         assert (code, out) == (2, "")
         assert err == f"error: --print-config and --format {form} exclude each other\n"
