@@ -47,7 +47,7 @@ def status(target):
 
 def test_foreign_connection_to_the_inner_socket_makes_no_call(server):
     """A connection that did not come through the bridge is nobody, and is refused."""
-    path = server.inner_paths["public"]
+    path = server.upstream_paths["public"]
     assert status(f"unix:{path}") is grpc.StatusCode.UNAUTHENTICATED
     assert server.seen == [("unix:", None)]
 
@@ -59,7 +59,7 @@ def test_live_name_cannot_be_taken_a_second_time(server, ca, client):
         [(name, _)] = server.bridge.peers.connections()
         copied = "\0" + name.removeprefix("unix-abstract:")
         with pytest.raises(OSError, match=r"in use") as refused:
-            Impostor(server.inner_paths["public"], copied)
+            Impostor(server.upstream_paths["public"], copied)
         assert refused.value.errno == errno.EADDRINUSE
 
 
@@ -71,7 +71,7 @@ def test_name_of_a_connection_that_ended_is_worth_nothing(server, ca, client):
     eventually(lambda: not server.bridge.peers)
     assert server.bridge.peers.lookup(name) is None
     freed = "\0" + name.removeprefix("unix-abstract:")
-    with impostor(server.inner_paths["public"], freed) as pretender:
+    with impostor(server.upstream_paths["public"], freed) as pretender:
         assert status(pretender.target) is grpc.StatusCode.UNAUTHENTICATED
 
 

@@ -71,7 +71,7 @@ def test_client_waits_for_room_in_the_servers_queue(pair, ca, tmp_path):
         filler.connect(path)
         server.lead_to(path)
         old = server.bridge._control.channel
-        server.bridge._control.hang_up()
+        server.bridge._control.disconnect()
         assert server.observer.event() == "died"
         assert server.observer.event() == "restarted"
         assert server.bridge._control.channel is not old
@@ -92,7 +92,7 @@ def test_client_waits_for_room_in_the_servers_queue(pair, ca, tmp_path):
 def test_server_that_is_not_there_ends_its_clients(pair, ca):
     """When nobody listens behind the bridge, the refusal says that."""
     with bridged(pair, host="thread") as server:
-        Path(server.inner_paths["public"]).unlink()
+        Path(server.upstream_paths["public"]).unlink()
         assert try_call(server.target(), ca)
         assert server.observer.refusal(
             reason="the server is not there: No such file or directory"

@@ -74,7 +74,7 @@ def test_signal_of_a_dead_launcher_from_somebody_else(pair, ca, client):
 def test_launcher_that_hangs_up_still_serves(pair, ca, client):
     """A bridge that lost its launcher's ear leaves the live server's sockets alone."""
     with bridged(pair, ca) as server:
-        server.bridge._control.hang_up()
+        server.bridge._control.disconnect()
         assert server.observer.event() == "died"
         assert server.observer.event() == "restarted"
         assert [*Path(server.directory.path).iterdir()]

@@ -217,14 +217,14 @@ class BridgedServer:
             path = self.directory.socket_path(number)
             self.server.add_insecure_port(f"unix:{path}")
             served.append(BridgeListener(name, self.sockets[name], path, tls, first))
-        self.inner_paths = {each.name: each.inner_path for each in served}
+        self.upstream_paths = {each.name: each.upstream_path for each in served}
         self.bridge = Bridge(served, self.observer, host=HOSTS[host]())
         self.server.start()
 
     def lead_to(self, path):
         """Have bridges that start from now on connect to another server's socket."""
         listeners = self.bridge._listeners
-        listeners["public"] = replace(listeners["public"], inner_path=path)
+        listeners["public"] = replace(listeners["public"], upstream_path=path)
 
     def start(self):
         """Start the bridge."""

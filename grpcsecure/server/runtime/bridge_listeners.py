@@ -68,11 +68,11 @@ class BridgeListeners:
             BindError: the address cannot be listened on; the message says why.
         """
         assert listener.tls is not None  # noqa: S101 - only TLS listeners are bridged
-        inner = self._directory.socket_path(len(self._listeners))
-        _bind_inner(listener, inner, add_insecure_port)
+        upstream = self._directory.socket_path(len(self._listeners))
+        _bind_upstream(listener, upstream, add_insecure_port)
         outer = self._open(listener)
         self._listeners.append(
-            BridgeListener(listener.name, outer, inner, listener.tls, material)
+            BridgeListener(listener.name, outer, upstream, listener.tls, material)
         )
         self.views.append(view)
         if isinstance(listener.address, TcpAddress):
@@ -87,8 +87,10 @@ class BridgeListeners:
         Raises:
             BindError: it cannot be bound; the message says why.
         """
-        inner = next(e.inner_path for e in self._listeners if e.name == listener.name)
-        _bind_inner(listener, inner, add_insecure_port)
+        upstream = next(
+            e.upstream_path for e in self._listeners if e.name == listener.name
+        )
+        _bind_upstream(listener, upstream, add_insecure_port)
 
     def _open(self, listener: Listener) -> socket.socket:
         try:
@@ -196,7 +198,7 @@ class BridgeListeners:
             self._on_failure(f"the TLS bridge keeps dying: {reason}")
 
 
-def _bind_inner(
+def _bind_upstream(
     listener: Listener, path: str, add_insecure_port: Callable[[str], int]
 ) -> None:
     inside = replace(listener, address=UnixAddress(Path(path)), tls=None)

@@ -219,7 +219,7 @@ class TlsStream:
         if lib.SSL_write(self._ssl, self._scratch.write, count) != count:
             raise StreamError(take_error())
 
-    def say_goodbye(self) -> None:
+    def queue_close_notify(self) -> None:
         """Append a close_notify to the bytes that wait to be sent."""
         if lib.SSL_shutdown(self._ssl) < 0:
             # For example, the handshake is not complete: no close_notify is needed.

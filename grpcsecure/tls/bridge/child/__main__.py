@@ -44,16 +44,16 @@ def main(arguments: list[str]) -> int:
     # cycles can wait until there are many more new objects than by default.
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    engine = BridgeLoop(control, trim_heap=find_malloc_trim())
-    last_words = Channel(control.dup())
+    loop = BridgeLoop(control, trim_heap=find_malloc_trim())
+    failure_channel = Channel(control.dup())
     try:
-        was_told = engine.run()
+        was_stopped = loop.run()
     except Exception as error:  # noqa: BLE001 - the process ends here; the launcher must hear why
-        _report_failure(last_words, error)
+        _report_failure(failure_channel, error)
         return 1
-    if not was_told and _outlives(parent):
+    if not was_stopped and _outlives(parent):
         # Nobody else is left to do it. All sockets are in one private directory.
-        for directory in {os.path.dirname(p) for p in engine.inner_paths}:  # noqa: PTH120 - str in, str out
+        for directory in {os.path.dirname(p) for p in loop.upstream_paths}:  # noqa: PTH120 - str in, str out
             remove_directory(directory)
     return 0
 
@@ -83,19 +83,19 @@ def _report_failure(channel: Channel, error: Exception) -> None:
 def _end_with(parent: int, control: socket.socket) -> None:
     """End when the launcher does, even if a fork of it keeps the control channel.
 
-    Nothing is raised by the signal, which may come at any moment, also while the engine
+    Nothing is raised by the signal, which may come at any moment, also while the loop
     ends already: it is as if the other side had hung up.
     """
     if sys.platform != "linux":
         return
 
-    def launcher_died(*_: object) -> None:
+    def on_parent_death(*_: object) -> None:
         if os.getppid() == parent:
             return  # it lives: somebody else has sent the signal
         with suppress(OSError):  # closed already
             control.shutdown(socket.SHUT_RDWR)
 
-    signal.signal(signal.SIGUSR1, launcher_died)
+    signal.signal(signal.SIGUSR1, on_parent_death)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGUSR1), 0, 0, 0)
     if os.getppid() != parent:
         raise SystemExit(0)  # it died before the line above

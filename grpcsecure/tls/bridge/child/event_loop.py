@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from grpcsecure.tls.bridge.child.served_listener import ReadyMaterial
-    from grpcsecure.tls.bridge.child.upstream_connect import Waiting
+    from grpcsecure.tls.bridge.child.upstream_connect import PendingConnect
     from grpcsecure.tls.openssl.handshake_result import HandshakeResult
 
 __all__ = ["BridgeLoop"]
@@ -68,7 +68,7 @@ class BridgeLoop:
         self._control = Channel(control)
         self._reactor = Reactor()
         self._scratch = Scratch()
-        self._farewells = LingeringCloses(
+        self._lingering_closes = LingeringCloses(
             self._reactor, self._scratch, self._resume_accepting
         )
         self._refusals = RefusalLog(
@@ -80,12 +80,12 @@ class BridgeLoop:
         self._ended: list[int] = []
         #: Contexts that wait for their order to be committed.
         self._prepared: tuple[int, dict[ServedListener, ReadyMaterial]] | None = None
-        self._swollen: set[Pipe] = set()
+        self._oversized: set[Pipe] = set()
         self._draining = False
         self._paused = False
-        self._handover = UpstreamConnect(self._reactor, self)
-        self._chores: Deadlines[str] = Deadlines(
-            self._reactor, _HOUSEKEEPING, self._do_chores
+        self._upstream_connect = UpstreamConnect(self._reactor, self)
+        self._periodic_tasks: Deadlines[str] = Deadlines(
+            self._reactor, _HOUSEKEEPING, self._run_periodic_task
         )
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._capacity = max(1, (soft - _RESERVE) // _PER_CLIENT)
@@ -113,9 +113,9 @@ class BridgeLoop:
             self._close()
 
     @property
-    def inner_paths(self) -> list[str]:
+    def upstream_paths(self) -> list[str]:
         """Where the server's sockets are, to tidy up after a launcher that died."""
-        return [each.inner_path for each in self._listeners.values()]
+        return [each.upstream_path for each in self._listeners.values()]
 
     def _notify(self, frame: Frame, descriptor: int | None = None) -> None:
         self._watch_control(all_sent=self._control.send(frame, descriptor))
@@ -148,7 +148,7 @@ class BridgeLoop:
         kind = frame.kind
         if kind is FrameKind.REGISTERED:
             for number in messages.read_ids(frame):
-                self._handover.registered(number)
+                self._upstream_connect.registered(number)
         elif kind is FrameKind.CLOSE:
             for number in messages.read_ids(frame):
                 # By turns: thousands would keep the others waiting for a second.
@@ -211,9 +211,9 @@ class BridgeLoop:
     def _client_count(self) -> int:
         return (
             len(self._handshakes)
-            + len(self._handover)
+            + len(self._upstream_connect)
             + len(self._pipes)
-            + len(self._farewells)
+            + len(self._lingering_closes)
         )
 
     def _accept(self, listener: ServedListener) -> None:
@@ -255,7 +255,7 @@ class BridgeLoop:
         """Out of descriptors: wait until something closes, or for a second."""
         self._paused = True
         self._set_accepting(0)
-        self._chores.add("accept")
+        self._periodic_tasks.add("accept")
 
     def _resume_accepting(self) -> None:
         if self._paused and not self._draining:
@@ -267,41 +267,41 @@ class BridgeLoop:
             if listener.ready is not None and listener.sock.fileno() >= 0:
                 self._reactor.change(listener.sock.fileno(), mask)
 
-    def handshake_done(self, handshake: Handshake, facts: HandshakeResult) -> None:
+    def handshake_done(self, handshake: Handshake, result: HandshakeResult) -> None:
         """Let the server have it."""
         self._drop_handshake(handshake)
-        self._handover.begin(handshake, facts)
+        self._upstream_connect.begin(handshake, result)
 
-    def announce(self, message: messages.PeerMessage, hold: int) -> None:
+    def announce(self, message: messages.PeerMessage, guard: int) -> None:
         """Have a name registered before it is used."""
-        self._notify(messages.write_peer(message), hold)
+        self._notify(messages.write_peer(message), guard)
 
-    def connected(self, waiting: Waiting) -> None:
+    def connected(self, pending: PendingConnect) -> None:
         """Begin to pass bytes on."""
         pipe = Pipe(
-            connection=waiting.number,
-            client=waiting.handshake.client,
-            inner=waiting.inner,
-            name=waiting.name,
-            listener=waiting.facts.listener,
-            address=waiting.facts.address,
-            stream=waiting.handshake.stream,
-            life=waiting.handshake.life,
+            connection=pending.number,
+            client=pending.handshake.client,
+            upstream=pending.upstream,
+            name=pending.name,
+            listener=pending.result.listener,
+            address=pending.result.address,
+            stream=pending.handshake.stream,
+            life=pending.handshake.life,
             reactor=self._reactor,
             scratch=self._scratch,
             owner=self,
         )
         pipe.life.enter(ConnectionState.OPEN)
-        self._pipes[waiting.number] = pipe
+        self._pipes[pending.number] = pipe
         pipe.start()
 
     def not_connected(
-        self, handshake: Handshake, facts: HandshakeResult, reason: str
+        self, handshake: Handshake, result: HandshakeResult, reason: str
     ) -> None:
         """End a client that the server does not take."""
-        self._report(RefusalKind.SERVER, facts, reason)
-        handshake.stream.say_goodbye()
-        self._farewells.begin(handshake.client, handshake.stream, handshake.life)
+        self._report(RefusalKind.SERVER, result, reason)
+        handshake.stream.queue_close_notify()
+        self._lingering_closes.begin(handshake.client, handshake.stream, handshake.life)
 
     def handshake_refused(
         self, handshake: Handshake, refusal: Refusal, *, linger: bool
@@ -310,7 +310,9 @@ class BridgeLoop:
         self._drop_handshake(handshake)
         self._report_refusal(refusal)
         if linger:
-            self._farewells.begin(handshake.client, handshake.stream, handshake.life)
+            self._lingering_closes.begin(
+                handshake.client, handshake.stream, handshake.life
+            )
         else:
             handshake.life.enter(ConnectionState.CLOSED)
             handshake.client.close()
@@ -325,7 +327,7 @@ class BridgeLoop:
     def _report_refusal(self, refusal: Refusal) -> None:
         self._refusals.add(refusal)
         if self._refusals.is_behind:
-            self._chores.add_if_absent("refusals")
+            self._periodic_tasks.add_if_absent("refusals")
 
     def _drop_handshake(self, handshake: Handshake) -> None:
         self._handshakes.discard(handshake)
@@ -334,63 +336,63 @@ class BridgeLoop:
     def pipe_ended(self, pipe: Pipe) -> None:
         """Close the server's end, and have the name forgotten."""
         del self._pipes[pipe.connection]
-        self._swollen.discard(pipe)
+        self._oversized.discard(pipe)
         if self._heap.on_connection_closed(len(self._pipes)):
-            self._chores.add("heap")
-        self.end_name(pipe.connection, pipe.inner, pipe.name)
+            self._periodic_tasks.add("heap")
+        self.end_name(pipe.connection, pipe.upstream, pipe.name)
         self._resume_accepting()
 
-    def end_name(self, number: int, inner: socket.socket, name: str) -> None:
+    def end_name(self, number: int, upstream: socket.socket, name: str) -> None:
         """Let go of a name now; have it forgotten at the end of the turn."""
         # The launcher holds the name by a descriptor of its own until it has forgotten
         # it, so closing ours before it is told frees nothing early.
         self._ended.append(number)
-        release_upstream(inner, name)
+        release_upstream(upstream, name)
 
     def pipe_broke(self, pipe: Pipe, error: Exception) -> None:
         """Report a mistake of ours, which ends one connection and no other."""
         self._report(RefusalKind.INTERNAL, pipe, f"{type(error).__name__}: {error}")
 
-    def pipe_swelled(self, pipe: Pipe) -> None:
+    def buffers_grew(self, pipe: Pipe) -> None:
         """Look at it again when it may be idle."""
-        self._swollen.add(pipe)
-        self._chores.add_if_absent("memory")
+        self._oversized.add(pipe)
+        self._periodic_tasks.add_if_absent("memory")
 
     def linger(self, pipe: Pipe, *, at_end: bool) -> None:
         """Let the client read what waits for it."""
-        self._farewells.begin(pipe.client, pipe.stream, pipe.life, at_end=at_end)
+        self._lingering_closes.begin(pipe.client, pipe.stream, pipe.life, at_end=at_end)
 
     def _close_connection(self, number: int) -> None:
         pipe = self._pipes.get(number)
         if pipe is not None:
             pipe.finish()
             return
-        self._handover.close_connection(number)
+        self._upstream_connect.close_connection(number)
 
-    def _do_chores(self, chore: str) -> None:
-        if chore == "accept":
+    def _run_periodic_task(self, task: str) -> None:
+        if task == "accept":
             self._resume_accepting()
-        elif chore == "refusals":
+        elif task == "refusals":
             self._refusals.flush()
             if self._refusals.is_behind:
-                self._chores.add(chore)
-        elif chore == "heap":
+                self._periodic_tasks.add(task)
+        elif task == "heap":
             self._heap.trim()
         else:
-            swollen = {pipe for pipe in self._swollen if not pipe.trim()}
-            if len(swollen) < len(self._swollen):
+            oversized = {pipe for pipe in self._oversized if not pipe.trim()}
+            if len(oversized) < len(self._oversized):
                 self._heap.trim()
-            self._swollen = swollen
-            if self._swollen:
-                self._chores.add(chore)
+            self._oversized = oversized
+            if self._oversized:
+                self._periodic_tasks.add(task)
 
     def _close(self) -> None:
         for pipe in [*self._pipes.values()]:
             pipe.abort()
         for each in self._handshakes:
             each.client.close()
-        self._handover.close()
-        self._farewells.close()
+        self._upstream_connect.close()
+        self._lingering_closes.close()
         for listener in self._listeners.values():
             listener.sock.close()
         self._reactor.close()

@@ -43,7 +43,7 @@ _ANY_RECORD = "record layer failure"
 class HandshakeOwner(Protocol):
     """What a handshake tells the engine."""
 
-    def handshake_done(self, handshake: Handshake, facts: HandshakeResult) -> None:
+    def handshake_done(self, handshake: Handshake, result: HandshakeResult) -> None:
         """The client may be connected to the server."""
 
     def handshake_refused(
@@ -194,18 +194,18 @@ class Handshake:
         if not self.stream.speaks_h2():
             self._refuse(RefusalKind.NO_H2, "no ALPN h2", alert=True)
             return
-        facts = self._facts()
+        result = self._result()
         mode = self.listener.settings.mode
-        if (mode.requires and facts.certificate is None) or (
-            mode.verifies and facts.certificate is not None and not facts.verified
+        if (mode.requires and result.certificate is None) or (
+            mode.verifies and result.certificate is not None and not result.verified
         ):
             # OpenSSL has refused these already; if it had not, this is the last door.
             self._refuse(RefusalKind.INTERNAL, "a verdict that contradicts the mode")
             return
         self._end()
-        self._owner.handshake_done(self, facts)
+        self._owner.handshake_done(self, result)
 
-    def _facts(self) -> HandshakeResult:
+    def _result(self) -> HandshakeResult:
         stream, record = self.stream, self.stream.record
         leaf, chain = stream.take_certificates()
         verified = leaf is not None and record.is_verified and self._ready.has_client_ca

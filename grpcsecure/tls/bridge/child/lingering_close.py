@@ -77,11 +77,11 @@ class LingeringCloses:
         if at_end and self._close_at_once(client, stream):
             life.enter(ConnectionState.CLOSED)
             return
-        farewell = _LingeringClose(client, stream, life)
-        self._all.add(farewell)
-        self._reactor.watch(farewell.fd, 0, lambda mask: self._ready(farewell, mask))
-        self._flushing.add(farewell)
-        self._flush(farewell)
+        closing = _LingeringClose(client, stream, life)
+        self._all.add(closing)
+        self._reactor.watch(closing.fd, 0, lambda mask: self._ready(closing, mask))
+        self._flushing.add(closing)
+        self._flush(closing)
 
     def _close_at_once(self, client: socket.socket, stream: TlsStream) -> bool:
         """Close it if all that waits can be sent now: nothing is left to be drained."""
@@ -94,55 +94,55 @@ class LingeringCloses:
         self._closed()
         return True
 
-    def _ready(self, farewell: _LingeringClose, mask: int) -> None:
-        if farewell.stream is not None:
-            self._flush(farewell)
+    def _ready(self, closing: _LingeringClose, mask: int) -> None:
+        if closing.stream is not None:
+            self._flush(closing)
         elif mask & ~OUT:
-            self._drain(farewell)
+            self._drain(closing)
 
-    def _flush(self, farewell: _LingeringClose) -> None:
-        stream = farewell.stream
+    def _flush(self, closing: _LingeringClose) -> None:
+        stream = closing.stream
         if stream is None:
             return
         before = stream.pending
         try:
-            done = stream.flush(farewell.client)
+            done = stream.flush(closing.client)
             if done:
-                farewell.client.shutdown(SHUT_WR)
+                closing.client.shutdown(SHUT_WR)
         except OSError:
-            self._close(farewell)
+            self._close(closing)
             return
         if done:
-            farewell.stream = None
-            farewell.life.enter(ConnectionState.DRAINING)
-            self._flushing.discard(farewell)
-            self._draining.add(farewell)
-            self._reactor.change(farewell.fd, IN)
+            closing.stream = None
+            closing.life.enter(ConnectionState.DRAINING)
+            self._flushing.discard(closing)
+            self._draining.add(closing)
+            self._reactor.change(closing.fd, IN)
             return
         if stream.pending < before:
-            self._flushing.add(farewell)
-        self._reactor.change(farewell.fd, OUT)
+            self._flushing.add(closing)
+        self._reactor.change(closing.fd, OUT)
 
-    def _drain(self, farewell: _LingeringClose) -> None:
+    def _drain(self, closing: _LingeringClose) -> None:
         try:
-            count = farewell.client.recv_into(self._scratch.read_memory)
+            count = closing.client.recv_into(self._scratch.read_memory)
         except BlockingIOError:
             return
         except OSError:
             count = 0
         if not count:
-            self._close(farewell)
+            self._close(closing)
 
-    def _close(self, farewell: _LingeringClose) -> None:
-        self._flushing.discard(farewell)
-        self._draining.discard(farewell)
-        self._all.discard(farewell)
-        self._reactor.forget(farewell.fd)
-        farewell.life.enter(ConnectionState.CLOSED)
-        farewell.client.close()
+    def _close(self, closing: _LingeringClose) -> None:
+        self._flushing.discard(closing)
+        self._draining.discard(closing)
+        self._all.discard(closing)
+        self._reactor.forget(closing.fd)
+        closing.life.enter(ConnectionState.CLOSED)
+        closing.client.close()
         self._closed()
 
     def close(self) -> None:
         """End all of them at once."""
-        for farewell in [*self._all]:
-            self._close(farewell)
+        for closing in [*self._all]:
+            self._close(closing)

@@ -30,7 +30,7 @@ __all__ = ["Pipe", "PipeOwner"]
 _MAX_WAITING = WRITE_SIZE + 4 * 1024
 
 #: A connection that moved this much at once has memory to give back when idle.
-_SWOLLEN = 32 * 1024
+_OVERSIZED = 32 * 1024
 
 
 class PipeOwner(Protocol):
@@ -45,7 +45,7 @@ class PipeOwner(Protocol):
     def pipe_broke(self, pipe: Pipe, error: Exception) -> None:
         """It was aborted by a mistake of ours."""
 
-    def pipe_swelled(self, pipe: Pipe) -> None:
+    def buffers_grew(self, pipe: Pipe) -> None:
         """It holds memory that `Pipe.trim` can give back."""
 
     def linger(self, pipe: Pipe, *, at_end: bool) -> None:
@@ -63,25 +63,25 @@ class Pipe:
         "_client_fd",
         "_client_mask",
         "_client_shut",
-        "_inner_done",
-        "_inner_fd",
-        "_inner_mask",
-        "_is_put_off",
+        "_is_deferred",
         "_owner",
         "_reactor",
         "_scratch",
-        "_to_inner",
+        "_to_upstream",
+        "_upstream_done",
+        "_upstream_fd",
+        "_upstream_mask",
         "address",
         "client",
         "connection",
-        "inner",
+        "has_oversized_buffers",
         "is_busy",
         "is_closed",
-        "is_swollen",
         "life",
         "listener",
         "name",
         "stream",
+        "upstream",
     )
 
     def __init__(  # noqa: PLR0913 - all by name, from one place
@@ -89,7 +89,7 @@ class Pipe:
         *,
         connection: int,
         client: socket.socket,
-        inner: socket.socket,
+        upstream: socket.socket,
         name: str,
         listener: str,
         address: str,
@@ -101,7 +101,7 @@ class Pipe:
     ) -> None:
         self.connection = connection
         self.client = client
-        self.inner = inner
+        self.upstream = upstream
         self.name = name
         self.listener = listener
         self.address = address
@@ -110,29 +110,29 @@ class Pipe:
         self.is_closed = False
         #: Whether it moved anything since this was last cleared.
         self.is_busy = False
-        self.is_swollen = False
+        self.has_oversized_buffers = False
         self._reactor = reactor
         self._scratch = scratch
         self._owner = owner
         self._client_fd = client.fileno()
-        self._inner_fd = inner.fileno()
+        self._upstream_fd = upstream.fileno()
         self._client_mask = IN
-        self._inner_mask = IN
+        self._upstream_mask = IN
         #: Whether it waits for another turn with bytes that are not decrypted yet.
-        self._is_put_off = False
+        self._is_deferred = False
         #: Plain bytes the server did not take yet.
-        self._to_inner: memoryview | None = None
+        self._to_upstream: memoryview | None = None
         #: Whether the client has said its last word.
         self._client_done = False
         #: Whether its FIN has been read, behind which nothing can come.
         self._client_shut = False
         #: Whether the server takes no more.
-        self._inner_done = False
+        self._upstream_done = False
 
     def start(self) -> None:
         """Begin; what came with the end of the handshake is passed on first."""
         self._reactor.watch(self._client_fd, IN, self.on_client)
-        self._reactor.watch(self._inner_fd, IN, self.on_inner)
+        self._reactor.watch(self._upstream_fd, IN, self.on_upstream)
         tickets = self.stream.pending if self.stream.has_only_tickets() else 0
         try:
             self._pass_on(no_more_than=tickets)
@@ -149,13 +149,13 @@ class Pipe:
         except Exception as error:  # noqa: BLE001 - see `_fail`
             self._fail(error)
 
-    def on_inner(self, mask: int) -> None:
+    def on_upstream(self, mask: int) -> None:
         """Serve the server's socket."""
         try:
             if mask & OUT:
-                self._drain_to_inner()
-            if mask & ~OUT and self._inner_mask & IN and not self.is_closed:
-                self._read_inner()
+                self._drain_to_upstream()
+            if mask & ~OUT and self._upstream_mask & IN and not self.is_closed:
+                self._read_upstream()
         except Exception as error:  # noqa: BLE001 - see `_fail`
             self._fail(error)
 
@@ -165,7 +165,7 @@ class Pipe:
             return  # there was nothing to read after all
         if isinstance(error, StreamError):
             # OpenSSL has put the alert behind what waits.
-            self._end_inner()
+            self._end_upstream()
             self._owner.linger(self, at_end=False)
             return
         self.abort()
@@ -182,8 +182,8 @@ class Pipe:
             return
         self.stream.feed(count)
         self._pass_on()
-        if count > _SWOLLEN:
-            self._note_swelling()
+        if count > _OVERSIZED:
+            self._note_oversized_buffers()
 
     def _pass_on(self, *, no_more_than: int = 0) -> None:
         """Decrypt what was fed and give it to the server.
@@ -192,77 +192,77 @@ class Pipe:
         """
         stream = self.stream
         total = stream.decrypt()
-        if total and not self._inner_done:
-            self._send_inner(self._scratch.plain_memory[:total])
+        if total and not self._upstream_done:
+            self._send_upstream(self._scratch.plain_memory[:total])
         if stream.pending > no_more_than:
             self._flush()
         if stream.ended:
             self._client_is_done()
         elif stream.is_behind:
-            self._put_off()
+            self._defer()
         self.is_busy = True
 
-    def _put_off(self) -> None:
+    def _defer(self) -> None:
         """The client's bytes cost more than its share of a turn: the rest waits."""
         self._watch_client(self._client_mask & ~IN)
-        if not self._is_put_off:
-            self._is_put_off = True
-            self._reactor.defer(self._go_on)
+        if not self._is_deferred:
+            self._is_deferred = True
+            self._reactor.defer(self._resume)
 
-    def _go_on(self) -> None:
-        self._is_put_off = False
+    def _resume(self) -> None:
+        self._is_deferred = False
         if self.is_closed or not self._may_read:
             return
         try:
             self._pass_on()
         except Exception as error:  # noqa: BLE001 - see `_fail`
             self._fail(error)
-        self._read_on()
+        self._resume_reading()
 
     @property
     def _may_read(self) -> bool:
         """Whether more of the client's bytes have a place to go to."""
         return (
             not self._client_done
-            and self._to_inner is None
+            and self._to_upstream is None
             and self.stream.pending <= _MAX_WAITING
         )
 
-    def _read_on(self) -> None:
+    def _resume_reading(self) -> None:
         """Go on with the client's bytes, first with those that are here already."""
         if self.is_closed or not self._may_read:
             return
         if self.stream.is_behind:
-            self._put_off()
+            self._defer()
         else:
             self._watch_client(self._client_mask | IN)
 
-    def _send_inner(self, data: memoryview) -> None:
+    def _send_upstream(self, data: memoryview) -> None:
         try:
-            sent = self.inner.send(data)
+            sent = self.upstream.send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
             # The server closed its end; what it sent before is still to be read.
-            self._inner_done = True
+            self._upstream_done = True
             return
         if sent < len(data):
             # A copy: the scratch memory is everybody's.
-            self._to_inner = memoryview(bytes(data[sent:]))
+            self._to_upstream = memoryview(bytes(data[sent:]))
             self._watch_client(self._client_mask & ~IN)
-            self._watch_inner(self._inner_mask | OUT)
+            self._watch_upstream(self._upstream_mask | OUT)
 
-    def _drain_to_inner(self) -> None:
-        data, self._to_inner = self._to_inner, None
-        self._watch_inner(self._inner_mask & ~OUT)
+    def _drain_to_upstream(self) -> None:
+        data, self._to_upstream = self._to_upstream, None
+        self._watch_upstream(self._upstream_mask & ~OUT)
         if data is not None:
-            self._send_inner(data)
-        if self._to_inner is not None:
+            self._send_upstream(data)
+        if self._to_upstream is not None:
             return
         if self._client_done:
-            self._shut_inner()
+            self._shut_upstream()
         else:
-            self._read_on()
+            self._resume_reading()
 
     def _client_is_done(self) -> None:
         """The client half-closed: tell the server, and go on delivering."""
@@ -270,18 +270,18 @@ class Pipe:
             self.life.enter(ConnectionState.HALF_CLOSED)
         self._client_done = True
         self._watch_client(self._client_mask & ~IN)
-        if self._to_inner is None:
-            self._shut_inner()
+        if self._to_upstream is None:
+            self._shut_upstream()
 
-    def _shut_inner(self) -> None:
-        if not self._inner_done:
-            self._inner_done = True
+    def _shut_upstream(self) -> None:
+        if not self._upstream_done:
+            self._upstream_done = True
             with suppress(OSError):  # the server was faster
-                self.inner.shutdown(SHUT_WR)
+                self.upstream.shutdown(SHUT_WR)
 
-    def _read_inner(self) -> None:
+    def _read_upstream(self) -> None:
         try:
-            count = self.inner.recv_into(self._scratch.write_memory, WRITE_SIZE)
+            count = self.upstream.recv_into(self._scratch.write_memory, WRITE_SIZE)
         except BlockingIOError:
             return
         except OSError:
@@ -292,8 +292,8 @@ class Pipe:
             return
         self.stream.encrypt(count)
         self._flush()
-        if count > _SWOLLEN:
-            self._note_swelling()
+        if count > _OVERSIZED:
+            self._note_oversized_buffers()
 
     def _flush(self) -> None:
         if self.stream.flush(self.client):
@@ -304,27 +304,27 @@ class Pipe:
         if self.stream.pending > _MAX_WAITING:
             mask &= ~IN
         self._watch_client(mask)
-        self._watch_inner(self._inner_mask & ~IN)
+        self._watch_upstream(self._upstream_mask & ~IN)
 
     def _after_flush(self) -> None:
         self._watch_client(self._client_mask & ~OUT)
-        self._watch_inner(self._inner_mask | IN)
-        self._read_on()
+        self._watch_upstream(self._upstream_mask | IN)
+        self._resume_reading()
 
     def _watch_client(self, mask: int) -> None:
         if mask != self._client_mask:
             self._client_mask = mask
             self._reactor.change(self._client_fd, mask)
 
-    def _watch_inner(self, mask: int) -> None:
-        if mask != self._inner_mask:
-            self._inner_mask = mask
-            self._reactor.change(self._inner_fd, mask)
+    def _watch_upstream(self, mask: int) -> None:
+        if mask != self._upstream_mask:
+            self._upstream_mask = mask
+            self._reactor.change(self._upstream_fd, mask)
 
-    def _note_swelling(self) -> None:
-        if not self.is_swollen:
-            self.is_swollen = True
-            self._owner.pipe_swelled(self)
+    def _note_oversized_buffers(self) -> None:
+        if not self.has_oversized_buffers:
+            self.has_oversized_buffers = True
+            self._owner.buffers_grew(self)
 
     def trim(self) -> bool:
         """Give memory of past bulk back if nothing moves; say whether it is done."""
@@ -333,27 +333,27 @@ class Pipe:
         busy, self.is_busy = self.is_busy, False
         if busy or not self.stream.trim():
             return False
-        self.is_swollen = False
+        self.has_oversized_buffers = False
         return True
 
     def finish(self) -> None:
         """End the connection as TLS wants it: close_notify, FIN, then drain."""
         if self.is_closed:
             return
-        self.stream.say_goodbye()
-        self._end_inner()
+        self.stream.queue_close_notify()
+        self._end_upstream()
         self._owner.linger(self, at_end=self._client_shut)
 
     def abort(self) -> None:
         """End the connection at once."""
         if not self.is_closed:
-            self._end_inner()
+            self._end_upstream()
             self.life.enter(ConnectionState.CLOSED)
             self.client.close()
 
-    def _end_inner(self) -> None:
+    def _end_upstream(self) -> None:
         self.is_closed = True
         self._reactor.forget(self._client_fd)
-        self._reactor.forget(self._inner_fd)
-        self._to_inner = None
+        self._reactor.forget(self._upstream_fd)
+        self._to_upstream = None
         self._owner.pipe_ended(self)

@@ -42,14 +42,14 @@ class ReadyMaterial:
 class ServedListener:
     """What accepts, and with which settings and material."""
 
-    __slots__ = ("_ready", "deadlines", "inner_path", "name", "settings", "sock")
+    __slots__ = ("_ready", "deadlines", "name", "settings", "sock", "upstream_path")
 
     def __init__(
         self, order: ListenOrder, sock: socket.socket, reactor: Reactor
     ) -> None:
         self.name = order.listener
         self.settings = order.settings
-        self.inner_path = order.inner_path
+        self.upstream_path = order.upstream_path
         self.sock = sock
         self.deadlines: Deadlines[Handshake] = Deadlines(
             reactor,

@@ -25,49 +25,49 @@ if TYPE_CHECKING:
     from grpcsecure.tls.bridge.child.reactor import Reactor
     from grpcsecure.tls.openssl.handshake_result import HandshakeResult
 
-__all__ = ["UpstreamConnect", "UpstreamConnectOwner", "Waiting"]
+__all__ = ["PendingConnect", "UpstreamConnect", "UpstreamConnectOwner"]
 
 #: Seconds between attempts when the server's backlog is full, and until launcher and
 #: server must have taken a connection.
 _RETRY = 0.01
-_ANSWER = 10.0
+_TIMEOUT = 10.0
 
 
-class Waiting:
+class PendingConnect:
     """A client between its handshake and its connection to the server."""
 
-    __slots__ = ("facts", "handshake", "inner", "name", "number")
+    __slots__ = ("handshake", "name", "number", "result", "upstream")
 
     def __init__(
         self,
         number: int,
         handshake: Handshake,
-        facts: HandshakeResult,
-        inner: socket.socket,
+        result: HandshakeResult,
+        upstream: socket.socket,
         name: str,
     ) -> None:
         self.number = number
         self.handshake = handshake
-        self.facts = facts
-        self.inner = inner
+        self.result = result
+        self.upstream = upstream
         self.name = name
 
 
 class UpstreamConnectOwner(Protocol):
     """What a handover tells the engine."""
 
-    def announce(self, message: PeerMessage, hold: int) -> None:
-        """Have a name registered; `hold` is a descriptor of its socket."""
+    def announce(self, message: PeerMessage, guard: int) -> None:
+        """Have a name registered; `guard` is a descriptor of its socket."""
 
-    def connected(self, waiting: Waiting) -> None:
+    def connected(self, pending: PendingConnect) -> None:
         """The server has the connection."""
 
     def not_connected(
-        self, handshake: Handshake, facts: HandshakeResult, reason: str
+        self, handshake: Handshake, result: HandshakeResult, reason: str
     ) -> None:
         """It does not come to that."""
 
-    def end_name(self, number: int, inner: socket.socket, name: str) -> None:
+    def end_name(self, number: int, upstream: socket.socket, name: str) -> None:
         """A name was announced and is not needed any more."""
 
 
@@ -76,79 +76,81 @@ class UpstreamConnect:
 
     def __init__(self, reactor: Reactor, owner: UpstreamConnectOwner) -> None:
         self._owner = owner
-        self._waiting: dict[int, Waiting] = {}
+        self._pending: dict[int, PendingConnect] = {}
         self._numbers = itertools.count(1)
-        self._answers: Deadlines[Waiting] = Deadlines(
-            reactor, _ANSWER, self._not_answered
+        self._answers: Deadlines[PendingConnect] = Deadlines(
+            reactor, _TIMEOUT, self._not_answered
         )
-        self._retries: Deadlines[Waiting] = Deadlines(reactor, _RETRY, self._connect)
+        self._retries: Deadlines[PendingConnect] = Deadlines(
+            reactor, _RETRY, self._connect
+        )
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._pending)
 
-    def begin(self, handshake: Handshake, facts: HandshakeResult) -> None:
+    def begin(self, handshake: Handshake, result: HandshakeResult) -> None:
         """Take a name, and have it registered before it is used."""
         try:
-            inner, name = open_upstream(handshake.listener.inner_path)
+            upstream, name = open_upstream(handshake.listener.upstream_path)
         except OSError as error:
             reason = f"no socket towards the server: {error.strerror}"
-            self._owner.not_connected(handshake, facts, reason)
+            self._owner.not_connected(handshake, result, reason)
             return
         handshake.life.enter(ConnectionState.REGISTERING)
         number = next(self._numbers)
-        waiting = Waiting(number, handshake, facts, inner, name)
-        self._waiting[number] = waiting
-        self._answers.add(waiting)
+        pending = PendingConnect(number, handshake, result, upstream, name)
+        self._pending[number] = pending
+        self._answers.add(pending)
         try:
-            self._owner.announce(PeerMessage(number, name, facts), inner.fileno())
+            self._owner.announce(PeerMessage(number, name, result), upstream.fileno())
         except OSError as error:
-            self._abandon(waiting, f"its name is not registered: {error.strerror}")
+            self._abandon(pending, f"its name is not registered: {error.strerror}")
 
     def registered(self, number: int) -> None:
         """The launcher knows the name: use it."""
-        waiting = self._waiting.get(number)
-        if waiting is not None:
-            waiting.handshake.life.enter(ConnectionState.CONNECTING)
-            self._connect(waiting)
+        pending = self._pending.get(number)
+        if pending is not None:
+            pending.handshake.life.enter(ConnectionState.CONNECTING)
+            self._connect(pending)
 
-    def _connect(self, waiting: Waiting) -> None:
+    def _connect(self, pending: PendingConnect) -> None:
         try:
             done = connect_upstream(
-                waiting.inner, waiting.handshake.listener.inner_path
+                pending.upstream, pending.handshake.listener.upstream_path
             )
         except OSError as error:
-            self._abandon(waiting, f"the server is not there: {error.strerror}")
+            self._abandon(pending, f"the server is not there: {error.strerror}")
             return
         if not done:
-            self._retries.add(waiting)
+            self._retries.add(pending)
             return
-        self._forget(waiting)
-        self._owner.connected(waiting)
+        self._forget(pending)
+        self._owner.connected(pending)
 
-    def _not_answered(self, waiting: Waiting) -> None:
-        self._abandon(waiting, f"the server did not answer within {_ANSWER:g}s")
+    def _not_answered(self, pending: PendingConnect) -> None:
+        self._abandon(pending, f"the server did not answer within {_TIMEOUT:g}s")
 
     def close_connection(self, number: int) -> None:
         """Obey an order to close; a number that is not here is somebody else's."""
-        waiting = self._waiting.get(number)
-        if waiting is not None:
+        pending = self._pending.get(number)
+        if pending is not None:
             self._abandon(
-                waiting, "not taken by the launcher, which may be out of descriptors"
+                pending, "not taken by the launcher, which may be out of descriptors"
             )
 
-    def _abandon(self, waiting: Waiting, reason: str) -> None:
-        self._forget(waiting)
-        self._owner.end_name(waiting.number, waiting.inner, waiting.name)
-        self._owner.not_connected(waiting.handshake, waiting.facts, reason)
+    def _abandon(self, pending: PendingConnect, reason: str) -> None:
+        self._forget(pending)
+        self._owner.end_name(pending.number, pending.upstream, pending.name)
+        self._owner.not_connected(pending.handshake, pending.result, reason)
 
-    def _forget(self, waiting: Waiting) -> None:
-        del self._waiting[waiting.number]
-        self._answers.discard(waiting)
-        self._retries.discard(waiting)
+    def _forget(self, pending: PendingConnect) -> None:
+        del self._pending[pending.number]
+        self._answers.discard(pending)
+        self._retries.discard(pending)
 
     def close(self) -> None:
         """End all of them at once."""
-        for waiting in self._waiting.values():
-            release_upstream(waiting.inner, waiting.name)
-            waiting.handshake.client.close()
-        self._waiting.clear()
+        for pending in self._pending.values():
+            release_upstream(pending.upstream, pending.name)
+            pending.handshake.client.close()
+        self._pending.clear()

@@ -19,7 +19,7 @@ from enum import IntEnum
 __all__ = ["MAX_FRAME", "VERSION", "Channel", "Frame", "FrameKind", "ProtocolError"]
 
 #: Raised with each change of a frame's meaning; both ends must have the same.
-VERSION = 2
+VERSION = 3
 
 #: Material with large revocation lists is the largest thing that is sent.
 MAX_FRAME = 64 * 1024 * 1024

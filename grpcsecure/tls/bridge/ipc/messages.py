@@ -28,7 +28,7 @@ class ListenOrder(NamedTuple):
 
     listener: str
     settings: ContextSettings
-    inner_path: str
+    upstream_path: str
 
 
 class PeerMessage(NamedTuple):
@@ -36,7 +36,7 @@ class PeerMessage(NamedTuple):
 
     connection: int
     name: str
-    facts: HandshakeResult
+    result: HandshakeResult
 
 
 def _field(frame: Frame, key: str, kind: type[_T]) -> _T:
@@ -81,7 +81,7 @@ def write_listen(order: ListenOrder) -> Frame:
             "mode": order.settings.mode.value,
             "min_version": order.settings.min_version.value,
             "timeout": float(order.settings.handshake_timeout),
-            "inner": order.inner_path,
+            "upstream": order.upstream_path,
         },
     )
 
@@ -99,7 +99,7 @@ def read_listen(frame: Frame) -> ListenOrder:
         handshake_timeout=_field(frame, "timeout", float),
     )
     return ListenOrder(
-        _field(frame, "listener", str), settings, _field(frame, "inner", str)
+        _field(frame, "listener", str), settings, _field(frame, "upstream", str)
     )
 
 
@@ -177,25 +177,25 @@ def read_answer(frame: Frame) -> tuple[int, str | None]:
 
 def write_peer(message: PeerMessage) -> Frame:
     """Send with a descriptor of the socket that has the name."""
-    facts = message.facts
-    leaf = () if facts.certificate is None else (facts.certificate,)
+    result = message.result
+    leaf = () if result.certificate is None else (result.certificate,)
     return Frame(
         FrameKind.PEER,
         {
             "id": message.connection,
             "name": message.name,
-            "listener": facts.listener,
-            "address": facts.address,
-            "generation": facts.generation,
-            "verified": facts.verified,
-            "reason": facts.unverified_reason,
-            "code": facts.unverified_code,
-            "version": facts.tls_version,
-            "sni": facts.server_name,
-            "resumed": facts.resumed,
-            "group": facts.group,
+            "listener": result.listener,
+            "address": result.address,
+            "generation": result.generation,
+            "verified": result.verified,
+            "reason": result.unverified_reason,
+            "code": result.unverified_code,
+            "version": result.tls_version,
+            "sni": result.server_name,
+            "resumed": result.resumed,
+            "group": result.group,
         },
-        (*leaf, *facts.chain),
+        (*leaf, *result.chain),
     )
 
 
@@ -206,7 +206,7 @@ def read_peer(frame: Frame) -> PeerMessage:
         ProtocolError: a field is missing, of another type, or contradicts another.
     """
     leaf, *chain = frame.blobs or (None,)
-    facts = HandshakeResult(
+    result = HandshakeResult(
         listener=_field(frame, "listener", str),
         address=_field(frame, "address", str),
         generation=_field(frame, "generation", int),
@@ -220,9 +220,9 @@ def read_peer(frame: Frame) -> PeerMessage:
         resumed=_field(frame, "resumed", bool),
         group=_optional(frame, "group", str),
     )
-    if facts.verified and (leaf is None or facts.unverified_reason is not None):
+    if result.verified and (leaf is None or result.unverified_reason is not None):
         raise ProtocolError("a PEER frame that contradicts itself")
-    return PeerMessage(_field(frame, "id", int), _field(frame, "name", str), facts)
+    return PeerMessage(_field(frame, "id", int), _field(frame, "name", str), result)
 
 
 def write_ids(kind: FrameKind, connections: Iterable[int]) -> Frame:

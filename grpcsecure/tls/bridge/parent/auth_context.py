@@ -36,16 +36,16 @@ _MAX_TRUST_DOMAIN = 255
 _MAX_KEPT = 16 * 1024
 
 
-def auth_context(facts: HandshakeResult) -> dict[str, list[bytes]]:
+def auth_context(result: HandshakeResult) -> dict[str, list[bytes]]:
     """Return what `ServicerContext.auth_context()` gives for this peer natively.
 
     Raises:
         DerError: the certificate does not parse; the bridge refuses these.
     """
-    return complete(properties_to_keep(facts), facts)
+    return complete(properties_to_keep(result), result)
 
 
-def properties_to_keep(facts: HandshakeResult) -> dict[str, list[bytes]]:
+def properties_to_keep(result: HandshakeResult) -> dict[str, list[bytes]]:
     """Return the same for `complete`: without values where they would be long text.
 
     To be kept with the connection, since composing it costs far more than a call's
@@ -55,15 +55,15 @@ def properties_to_keep(facts: HandshakeResult) -> dict[str, list[bytes]]:
         DerError: as above.
     """
     properties: dict[str, list[bytes]] = {"transport_security_type": [b"ssl"]}
-    if facts.certificate is not None:
-        _add_certificate(properties, facts.certificate, facts.chain)
+    if result.certificate is not None:
+        _add_certificate(properties, result.certificate, result.chain)
     properties["security_level"] = [b"TSI_PRIVACY_AND_INTEGRITY"]
-    properties["ssl_session_reused"] = [b"true" if facts.resumed else b"false"]
-    if facts.server_name:
-        properties["ssl_requested_server_name"] = [facts.server_name.encode()]
-    properties["ssl_tls_version"] = [facts.tls_version.encode()]
-    if facts.group:
-        properties["ssl_negotiated_key_exchange_group"] = [facts.group.encode()]
+    properties["ssl_session_reused"] = [b"true" if result.resumed else b"false"]
+    if result.server_name:
+        properties["ssl_requested_server_name"] = [result.server_name.encode()]
+    properties["ssl_tls_version"] = [result.tls_version.encode()]
+    if result.group:
+        properties["ssl_negotiated_key_exchange_group"] = [result.group.encode()]
     uris = properties.get("peer_uri", [])
     if len(uris) == 1 and _is_spiffe_id(uris[0]):
         properties["peer_spiffe_id"] = uris
@@ -71,12 +71,12 @@ def properties_to_keep(facts: HandshakeResult) -> dict[str, list[bytes]]:
 
 
 def complete(
-    kept: dict[str, list[bytes]], facts: HandshakeResult
+    kept: dict[str, list[bytes]], result: HandshakeResult
 ) -> dict[str, list[bytes]]:
     """Return all properties of a peer as the caller's own, by what is kept of them."""
     properties = {name: [*values] for name, values in kept.items()}
-    if not properties.get(_LEAF, True) and facts.certificate is not None:
-        _add_text(properties, facts.certificate, facts.chain)
+    if not properties.get(_LEAF, True) and result.certificate is not None:
+        _add_text(properties, result.certificate, result.chain)
     return properties
 
 

@@ -68,9 +68,9 @@ class ControlClient:
             taken = False
         if not taken:
             # Gone, or stuck: ended here so that reading notices it, in its own thread.
-            self.hang_up()
+            self.disconnect()
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         """Have the bridge end, and its reader notice."""
         if self.channel is not None:
             with suppress(OSError):  # it is gone already

@@ -23,13 +23,13 @@ class BridgeError(Exception):
 class BridgeListener:
     """One listener to serve: bound and listening `sock`, and the server's own socket.
 
-    `inner_path` is the unix socket on which the grpcio server of this listener
+    `upstream_path` is the unix socket on which the grpcio server of this listener
     accepts, in a private directory (`inner.UpstreamDirectory`).
     """
 
     name: str
     sock: socket.socket
-    inner_path: str
+    upstream_path: str
     tls: TlsSettings
     material: Material = field(repr=False)
 

@@ -169,13 +169,13 @@ class Bridge:
             except (NoAnswerError, BridgeError):
                 # What serves has to be what was said to: the next one begins with it.
                 if self._control.channel is serves:
-                    self._control.hang_up()
+                    self._control.disconnect()
 
     def close(self, peers: Collection[str]) -> None:
         """Close the connections that have these names, with a TLS close_notify."""
         numbers = self.peers.numbers_of(frozenset(peers))
         if numbers:
-            self._send_about(FrameKind.CLOSE, numbers)
+            self._send_ids(FrameKind.CLOSE, numbers)
 
     def drain(self) -> None:
         """Accept no more; open connections go on until server or client end them."""
@@ -232,9 +232,9 @@ class Bridge:
                 return
 
     @staticmethod
-    def _notify(hear: Callable[..., None], *what: object) -> None:
+    def _notify(callback: Callable[..., None], *arguments: object) -> None:
         with suppress(Exception):  # such as of a filter in somebody's logging
-            hear(*what)
+            callback(*arguments)
 
     def _has_served(self, reason: str) -> bool:
         """Whether there is something to restart: a failed first start is `start`'s."""
@@ -253,11 +253,11 @@ class Bridge:
             return f"it could not be started: {error.strerror}", 0.0
         try:
             self._open(channel, running)
-            reason = self._listen_to(channel)
+            reason = self._receive(channel)
         except ProtocolError as error:
             reason = f"too much material for it: {error}"
         finally:
-            self._shut()
+            self._forget_bridge()
         outcome = running.wait(_STOP_TIMEOUT)
         if outcome is None:
             running.kill()
@@ -286,11 +286,13 @@ class Bridge:
             self._refused = None
             if self._stopping:
                 # Its listening sockets are closed, or soon: there is nothing to serve.
-                self._control.hang_up()
+                self._control.disconnect()
                 return
             for listener in self._listeners.values():
                 order = messages.ListenOrder(
-                    listener.name, ContextSettings.of(listener.tls), listener.inner_path
+                    listener.name,
+                    ContextSettings.of(listener.tls),
+                    listener.upstream_path,
                 )
                 self._control.send(messages.write_listen(order), listener.sock.fileno())
             self._first_order = self._control.new_order()
@@ -299,13 +301,13 @@ class Bridge:
             )
             self._control.send(messages.write_commit(self._first_order))
 
-    def _shut(self) -> None:
+    def _forget_bridge(self) -> None:
         """Forget the peers first: after this their names may be bound by anybody."""
         with self._changed:
             self.peers.clear()
             self._control.reset()
 
-    def _listen_to(self, channel: Channel) -> str | None:
+    def _receive(self, channel: Channel) -> str | None:
         """Obey what the bridge reports until it ends; return its last words."""
         greeted = False
         try:
@@ -320,7 +322,7 @@ class Bridge:
                     else:
                         self._dispatch(frame, descriptor, registered)
                 if registered:
-                    self._send_about(FrameKind.REGISTERED, registered)
+                    self._send_ids(FrameKind.REGISTERED, registered)
         except ProtocolError as error:
             running = self._running
             if running is not None:
@@ -329,7 +331,7 @@ class Bridge:
         except (EOFError, OSError):
             return None
 
-    def _send_about(self, kind: FrameKind, connections: Iterable[int]) -> None:
+    def _send_ids(self, kind: FrameKind, connections: Iterable[int]) -> None:
         with self._changed:
             self._control.send(messages.write_ids(kind, connections))
 
@@ -363,15 +365,15 @@ class Bridge:
     def _register(
         self,
         message: messages.PeerMessage,
-        hold: int | None,
+        guard: int | None,
         registered: list[int],
     ) -> None:
-        if hold is None:
+        if guard is None:
             # Out of descriptors: without a hold on it the name is not safe.
-            self._send_about(FrameKind.CLOSE, [message.connection])
+            self._send_ids(FrameKind.CLOSE, [message.connection])
             return
-        if not self.peers.add(message.connection, message.name, message.facts, hold):
-            os.close(hold)
+        if not self.peers.add(message.connection, message.name, message.result, guard):
+            os.close(guard)
             raise ProtocolError("a connection that is there already")
         registered.append(message.connection)
 
@@ -382,7 +384,7 @@ class Bridge:
                 return
             if reason is not None:
                 self._refused = reason
-                self._control.hang_up()
+                self._control.disconnect()
                 return
             if kind is not FrameKind.SWAPPED:
                 return
