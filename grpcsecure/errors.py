@@ -10,6 +10,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from grpcsecure.diagnostics.model import Report
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "KeyMaterialError",
     "StartupError",
     "UnreadableConfigError",
+    "UnsupportedLibraryError",
     "UsageError",
 ]
 
@@ -93,3 +96,31 @@ class StartupError(GrpcSecureError):
 
 class BindError(StartupError):
     """The server could not listen on an address."""
+
+
+class UnsupportedLibraryError(StartupError):
+    """An installed library lacks private names that grpcsecure needs to serve.
+
+    Attributes:
+        library: its name.
+        version: the installed version.
+        missing: the names.
+        tried: the versions that are known to have them.
+    """
+
+    def __init__(
+        self,
+        library: str,
+        version: str,
+        missing: Sequence[str],
+        tried: Sequence[str],
+    ) -> None:
+        names = ", ".join(f"`{name}`" for name in missing)
+        super().__init__(
+            f"{library} {version} does not have {names}, which grpcsecure needs;"
+            f" it has been tried with {library} {' and '.join(tried)}"
+        )
+        self.library = library
+        self.version = version
+        self.missing = tuple(missing)
+        self.tried = tuple(tried)

@@ -174,7 +174,8 @@ class Server:
 
         Raises:
             BindError: an address cannot be listened on.
-            StartupError: a servicer could not be created, or does not serve.
+            StartupError: a servicer could not be created, or does not serve; or an
+                installed library is one that nothing can be served with.
             GrpcSecureError: the server was started or stopped before.
         """
         self.begin()
@@ -363,6 +364,11 @@ class Server:
         ]
         if errors:
             raise StartupError("; ".join(finding.message for finding in errors))
+        if any(material.client_cas for material in self.materials.values()):
+            # Each call's certificate is checked again, whatever the engine.
+            from grpcsecure.tls.openssl import _bindings as openssl
+
+            openssl.require()
         assembly = Assembly(
             config=self.config,
             services=self._services,

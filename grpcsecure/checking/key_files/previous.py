@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import file_kinds as kinds
+from grpcsecure.diagnostics.catalog import tool_kinds
 from grpcsecure.errors import KeyMaterialError
 from grpcsecure.model.peer import Certificate
 from grpcsecure.quoting import quote
@@ -53,6 +54,16 @@ def check_previous(
     """Find the certificates of `previous` that count on no listener any more."""
     verifying = [name for name, material in materials.items() if material.client_cas]
     for certificate in previous:
+        unchecked = _why_unchecked(certificate) if verifying else None
+        if unchecked is not None:
+            yield tool_kinds.UNCHECKED_CERTIFICATE(
+                f"the certificate {quote(certificate.subject)} was not compared",
+                span=document.place("listeners", verifying[0], "tls", "client_ca"),
+                label=unchecked,
+                help="install a release of pyOpenSSL that grpcsecure has been tried"
+                " with",
+            )
+            continue
         reasons = {
             name: _why_left_behind(certificate, materials[name], now)
             for name in verifying
@@ -67,6 +78,14 @@ def check_previous(
             label=f"{reason}",
             help="keep the old CA beside the new one until every client has moved",
         )
+
+
+def _why_unchecked(certificate: Certificate) -> str | None:
+    if is_ca(certificate):
+        return None  # compared by its name and key
+    from grpcsecure.tls.openssl.chain_check import why_unchecked
+
+    return why_unchecked()
 
 
 def _why_left_behind(

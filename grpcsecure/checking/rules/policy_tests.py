@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from grpcsecure.checking.rules.methods import KnownMethods, service_of
 from grpcsecure.config import wording
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
+from grpcsecure.diagnostics.catalog import tool_kinds
 from grpcsecure.diagnostics.model import Case, Label
 from grpcsecure.model.authorization import HIDDEN, MatcherKind
 from grpcsecure.model.name_patterns import parse_metadata_value
@@ -150,9 +151,12 @@ class _Runner:
             services = tuple(one for one in services if one.path is not None)
         self._known = None if services is None else KnownMethods(services)
         self._rechecks: dict[str, Rechecker] = {}
+        #: Why a certificate of the test could not be checked, if one could not.
+        self._why_unchecked: str | None = None
 
     def run(self, index: int, test: PolicyTest) -> Finding | None:
         """Return the finding for a test that fails: its first decision that differs."""
+        self._why_unchecked = None
         attempts = list(self._attempts(test))
         for attempt in attempts:
             standing = self._policy.identify(attempt.peer, in_force=attempt.in_force)
@@ -161,6 +165,8 @@ class _Runner:
                 trace = self._policy.trace(standing, attempt.call)
                 notes = [describe_caller(standing), *describe_trace(trace)]
                 return self._report(index, test, attempt, decision, notes)
+        if self._why_unchecked is not None:
+            return self._report_unchecked(index, self._why_unchecked)
         return None if attempts else self._report_none(index, test)
 
     def _attempts(self, test: PolicyTest) -> Iterator[_TestRun]:
@@ -202,6 +208,12 @@ class _Runner:
         if pattern is None:
             yield synthetic_peer(caller, listener), True, ""
             return
+        if listener.can_verify:
+            from grpcsecure.tls.openssl.chain_check import why_unchecked
+
+            self._why_unchecked = why_unchecked()
+            if self._why_unchecked is not None:
+                return
         now = self._bench.now
         for path, certificate in self._bench.pins.certificates(pattern):
             in_force = certificate.why_not_in_force(now) is None
@@ -247,6 +259,14 @@ class _Runner:
             return Label(span=place, text="decides: no rule matches")
         place = self._document.key("authorization", "rules", decision.rule.name)
         return Label(span=place, text="decides")
+
+    def _report_unchecked(self, index: int, reason: str) -> Finding:
+        return tool_kinds.UNCHECKED_CERTIFICATE(
+            "a test was not run: its certificates cannot be checked",
+            span=self._document.place("authorization", "tests", index, "as"),
+            label=reason,
+            help="install a release of pyOpenSSL that grpcsecure has been tried with",
+        )
 
     def _report_none(self, index: int, test: PolicyTest) -> Finding | None:
         if _pattern(test.caller) is not None and any(

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from grpcsecure.diagnostics.model import Kind, Severity
 
-__all__ = ["NEEDS_RESTART", "UNREADABLE_CONFIG", "UNUSED_IGNORE"]
+__all__ = [
+    "NEEDS_RESTART",
+    "UNCHECKED_CERTIFICATE",
+    "UNREADABLE_CONFIG",
+    "UNUSED_IGNORE",
+]
 
 UNREADABLE_CONFIG = Kind(
     code="GS001",
@@ -33,4 +38,14 @@ NEEDS_RESTART = Kind(
     why="Services, addresses, modes and other settings that define a listener or the"
     " process are fixed while it runs. A reload applies a file as a whole or not at"
     " all, so the whole change is rejected, and the old config stays in use.",
+)
+
+UNCHECKED_CERTIFICATE = Kind(
+    code="GS005",
+    name="unchecked-certificate",
+    severity=Severity.WARNING,
+    what="A certificate cannot be checked with the installed pyOpenSSL.",
+    why="That release lacks names that the check needs, so a policy test with the"
+    " certificate was not run, or it was not compared with `--previous`. Where clients"
+    " are verified `serve` does not start with it: exit code 3.",
 )

@@ -4,7 +4,9 @@ OpenSSL's result depends on a callback that only handshakes run: it ignores that
 client CA has no CRL. So this check begins a handshake in memory: a TLS 1.2 client gets
 a `ServerHello` and a `Certificate` message, and the handshake ends once OpenSSL has
 checked the certificate. TLS 1.2 sends these messages unencrypted, so no key is
-generated or used. Invariant: an incomplete check never counts as "verified".
+generated or used. Invariant: an incomplete check never counts as "verified". If
+this pyOpenSSL lacks names that the check needs, no certificate is verified, and `serve`
+does not start.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from OpenSSL import SSL
-from OpenSSL._util import lib
 
+from grpcsecure.tls.openssl import _bindings as openssl
 from grpcsecure.tls.openssl.context import build_check_context
 from grpcsecure.tls.openssl.verify_callback import HandshakeRecord, error_text
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.tls.openssl.settings import ContextMaterial
 
-__all__ = ["CertificateCheck", "CheckResult"]
+__all__ = ["CertificateCheck", "CheckResult", "why_unchecked"]
 
 #: Record and message types of RFC 5246 (sections 6.2.1 and 7.4), and TLS 1.2.
 _HANDSHAKE = b"\x16\x03\x03"
@@ -58,7 +60,9 @@ class CertificateCheck:
     __slots__ = ("_context",)
 
     def __init__(self, material: ContextMaterial, *, any_strength: bool = True) -> None:
-        self._context = build_check_context(material, any_strength=any_strength)
+        self._context: SSL.Context | None = None
+        if why_unchecked() is None:
+            self._context = build_check_context(material, any_strength=any_strength)
 
     def run(self, leaf: bytes, chain: Iterable[bytes], *, at: int) -> CheckResult:
         """Return the result of a handshake at the time `at` (seconds since 1970).
@@ -66,12 +70,14 @@ class CertificateCheck:
         Several threads may call it at the same time: they share a context that is
         never changed.
         """
+        if self._context is None:
+            return CheckResult(False, why_unchecked())
         record = HandshakeRecord()
         connection = SSL.Connection(self._context, None)
         connection.set_app_data(record)
         connection.set_connect_state()
-        parameters = lib.SSL_get0_param(connection._ssl)  # noqa: SLF001 - has no method
-        lib.X509_VERIFY_PARAM_set_time(parameters, at)
+        parameters = openssl.SSL_get0_param(openssl.ssl_of(connection))
+        openssl.X509_VERIFY_PARAM_set_time(parameters, at)
         # OpenSSL either waits for the rest of the handshake or has aborted it: only
         # the record of the callbacks counts. OverflowError: the chain is longer than a
         # message can be.
@@ -82,6 +88,12 @@ class CertificateCheck:
             connection.bio_write(flight)
             connection.do_handshake()
         return _outcome(record)
+
+
+def why_unchecked() -> str | None:
+    """Return why no certificate can be checked, None if they can."""
+    missing = openssl.missing_names()
+    return "cannot be checked with this pyOpenSSL" if missing else None
 
 
 def _outcome(record: HandshakeRecord) -> CheckResult:

@@ -12,10 +12,10 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from OpenSSL import SSL, crypto
-from OpenSSL._util import ffi, lib
 
 from grpcsecure.model.listener import TlsVersion
 from grpcsecure.model.modes import ClientCertificateMode
+from grpcsecure.tls.openssl import _bindings as openssl
 from grpcsecure.tls.openssl.verify_callback import ask_for_certificate
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def build_check_context(
     _trust_or_fail(context, ClientCertificateMode.REQUEST_BUT_DONT_VERIFY, material)
     # Otherwise OpenSSL would check it for the purpose of a server certificate.
     store = context.get_cert_store()
-    if not lib.X509_STORE_set_purpose(store._store, _PURPOSE_SSL_CLIENT):  # type: ignore[union-attr] # noqa: SLF001 - it has no method for it
+    if not openssl.X509_STORE_set_purpose(openssl.store_of(store), _PURPOSE_SSL_CLIENT):
         raise ContextError("certificates cannot be checked as a client's")
     return context
 
@@ -209,11 +209,11 @@ def _trust(
 def _add_crl(store: crypto.X509Store, der: bytes) -> None:
     # Like `store.add_crl`, but without cryptography encoding the list again: that takes
     # 50 ms for a list of 4 MiB, during which no other thread runs.
-    bio = crypto._new_mem_buf(der)  # noqa: SLF001
-    crl = lib.d2i_X509_CRL_bio(bio, ffi.NULL)
-    crypto._openssl_assert(crl != ffi.NULL)  # noqa: SLF001
-    crl = ffi.gc(crl, lib.X509_CRL_free)
-    crypto._openssl_assert(lib.X509_STORE_add_crl(store._store, crl) != 0)  # noqa: SLF001
+    crl = openssl.d2i_X509_CRL_bio(openssl.memory_with(der), openssl.NULL)
+    openssl.raise_unless(crl != openssl.NULL)
+    crl = openssl.free_with(crl, openssl.X509_CRL_free)
+    added = openssl.X509_STORE_add_crl(openssl.store_of(store), crl)
+    openssl.raise_unless(added != 0)
 
 
 def _add_authorities(

@@ -14,8 +14,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
-from OpenSSL._util import ffi, lib
 
+from grpcsecure.tls.openssl import _bindings as openssl
 from grpcsecure.tls.openssl.verify_callback import HandshakeRecord, der_of
 
 if TYPE_CHECKING:
@@ -86,13 +86,13 @@ class Scratch:
     )
 
     def __init__(self) -> None:
-        self.read = ffi.new(f"char[{READ_SIZE}]")
-        self.read_memory = memoryview(ffi.buffer(self.read))
-        self.plain = ffi.new(f"char[{READ_SIZE + _RECORD}]")
-        self.plain_memory = memoryview(ffi.buffer(self.plain))
-        self.write = ffi.new(f"char[{WRITE_SIZE}]")
-        self.write_memory = memoryview(ffi.buffer(self.write))
-        self.sink = ffi.new(f"char[{_SINK_SIZE}]")
+        self.read = openssl.new_memory(f"char[{READ_SIZE}]")
+        self.read_memory = memoryview(openssl.buffer_at(self.read))
+        self.plain = openssl.new_memory(f"char[{READ_SIZE + _RECORD}]")
+        self.plain_memory = memoryview(openssl.buffer_at(self.plain))
+        self.write = openssl.new_memory(f"char[{WRITE_SIZE}]")
+        self.write_memory = memoryview(openssl.buffer_at(self.write))
+        self.sink = openssl.new_memory(f"char[{_SINK_SIZE}]")
 
 
 class TlsStream:
@@ -120,17 +120,17 @@ class TlsStream:
         self._connection.set_app_data(self.record)
         self._connection.set_accept_state()
         self._scratch = scratch
-        self._ssl: Any = self._connection._ssl  # noqa: SLF001 - see the module
-        self._in: Any = self._connection._into_ssl  # noqa: SLF001
-        self._out: Any = self._connection._from_ssl  # noqa: SLF001
-        self._out_data: Any = ffi.new("char **")
+        self._ssl: Any = openssl.ssl_of(self._connection)
+        self._in: Any = openssl.input_of(self._connection)
+        self._out: Any = openssl.output_of(self._connection)
+        self._out_data: Any = openssl.new_memory("char **")
         # pyOpenSSL sets this mode. Without it a read ends after each record, even one
         # without data, so thousands of those cannot keep OpenSSL busy in one call.
-        lib.SSL_clear_mode(self._ssl, lib.SSL_MODE_AUTO_RETRY)
+        openssl.SSL_clear_mode(self._ssl, openssl.SSL_MODE_AUTO_RETRY)
 
     def feed(self, count: int) -> None:
         """Pass the first `count` bytes of the read region to OpenSSL."""
-        if lib.BIO_write(self._in, self._scratch.read, count) != count:
+        if openssl.BIO_write(self._in, self._scratch.read, count) != count:
             raise StreamError("out of memory")
 
     def handshake(self) -> bool:
@@ -140,13 +140,13 @@ class TlsStream:
             SSL.Error: it failed, and an alert is waiting to be sent.
             NoH2Error: the client's protocols do not include `h2`; likewise.
         """
-        lib.ERR_clear_error()  # see `take_error`
-        result = lib.SSL_do_handshake(self._ssl)
+        openssl.ERR_clear_error()  # see `take_error`
+        result = openssl.SSL_do_handshake(self._ssl)
         if result == 1:
             return True
         # pyOpenSSL would raise an exception also for "wants more": half of all calls.
-        if lib.SSL_get_error(self._ssl, result) != lib.SSL_ERROR_WANT_READ:
-            self._connection._raise_ssl_error(self._ssl, result)  # noqa: SLF001
+        if openssl.SSL_get_error(self._ssl, result) != openssl.SSL_ERROR_WANT_READ:
+            openssl.raiser_of(self._connection)(self._ssl, result)
         return False
 
     def refuse_without_alpn(self) -> bool:
@@ -163,7 +163,7 @@ class TlsStream:
         if not hello or output[11:43] == _RETRY_RANDOM:
             return False
         self._drop(len(output))
-        lib.BIO_write(self._out, _NO_APPLICATION_PROTOCOL, 7)
+        openssl.BIO_write(self._out, _NO_APPLICATION_PROTOCOL, 7)
         return True
 
     def has_only_tickets(self) -> bool:
@@ -185,20 +185,20 @@ class TlsStream:
         """
         ssl, plain = self._ssl, self._scratch.plain
         total, end = 0, 0.0
-        lib.ERR_clear_error()  # see `take_error`
+        openssl.ERR_clear_error()  # see `take_error`
         self.is_behind = False
         for step in itertools.count(1):
-            got = lib.SSL_read(ssl, plain + total, READ_SIZE + _RECORD - total)
+            got = openssl.SSL_read(ssl, plain + total, READ_SIZE + _RECORD - total)
             if got > 0:
                 total += got
             else:
-                code = lib.SSL_get_error(ssl, got)
-                if code == lib.SSL_ERROR_ZERO_RETURN:
+                code = openssl.SSL_get_error(ssl, got)
+                if code == openssl.SSL_ERROR_ZERO_RETURN:
                     self.ended = True
                     return total
-                if code != lib.SSL_ERROR_WANT_READ:
+                if code != openssl.SSL_ERROR_WANT_READ:
                     raise StreamError(take_error())
-            if not lib.BIO_get_mem_data(self._in, ffi.NULL):
+            if not openssl.BIO_get_mem_data(self._in, openssl.NULL):
                 return total
             if step % _STEPS:
                 continue
@@ -216,19 +216,19 @@ class TlsStream:
         Raises:
             StreamError: OpenSSL can no longer send on this connection.
         """
-        if lib.SSL_write(self._ssl, self._scratch.write, count) != count:
+        if openssl.SSL_write(self._ssl, self._scratch.write, count) != count:
             raise StreamError(take_error())
 
     def queue_close_notify(self) -> None:
         """Append a close_notify to the bytes that wait to be sent."""
-        if lib.SSL_shutdown(self._ssl) < 0:
+        if openssl.SSL_shutdown(self._ssl) < 0:
             # For example, the handshake is not complete: no close_notify is needed.
-            lib.ERR_clear_error()
+            openssl.ERR_clear_error()
 
     @property
     def pending(self) -> int:
         """The number of bytes that wait to be sent."""
-        count: int = lib.BIO_get_mem_data(self._out, ffi.NULL)
+        count: int = openssl.BIO_get_mem_data(self._out, openssl.NULL)
         return count
 
     def flush(self, sock: socket.socket) -> bool:
@@ -239,11 +239,11 @@ class TlsStream:
         Raises:
             OSError: of `send`, except `BlockingIOError`.
         """
-        count = lib.BIO_get_mem_data(self._out, self._out_data)
+        count = openssl.BIO_get_mem_data(self._out, self._out_data)
         if not count:
             return True
         try:
-            sent = sock.send(ffi.buffer(self._out_data[0], count))
+            sent = sock.send(openssl.buffer_at(self._out_data[0], count))
         except BlockingIOError:
             return False
         self._drop(sent)
@@ -251,11 +251,13 @@ class TlsStream:
 
     def _drop(self, count: int) -> None:
         while count > 0:
-            count -= lib.BIO_read(self._out, self._scratch.sink, min(count, _SINK_SIZE))
+            count -= openssl.BIO_read(
+                self._out, self._scratch.sink, min(count, _SINK_SIZE)
+            )
 
     def _output(self) -> bytes:
-        count = lib.BIO_get_mem_data(self._out, self._out_data)
-        return bytes(ffi.buffer(self._out_data[0], count)) if count else b""
+        count = openssl.BIO_get_mem_data(self._out, self._out_data)
+        return bytes(openssl.buffer_at(self._out_data[0], count)) if count else b""
 
     def trim(self) -> bool:
         """Free the memory of empty BIOs; return whether they were empty.
@@ -263,11 +265,11 @@ class TlsStream:
         A memory BIO never shrinks by itself: a connection that once transferred a large
         message would keep half a megabyte until it is closed.
         """
-        if self.pending or lib.BIO_get_mem_data(self._in, ffi.NULL):
+        if self.pending or openssl.BIO_get_mem_data(self._in, openssl.NULL):
             return False
-        self._in = lib.BIO_new(lib.BIO_s_mem())
-        self._out = lib.BIO_new(lib.BIO_s_mem())
-        lib.SSL_set_bio(self._ssl, self._in, self._out)  # frees the old ones
+        self._in = openssl.BIO_new(openssl.BIO_s_mem())
+        self._out = openssl.BIO_new(openssl.BIO_s_mem())
+        openssl.SSL_set_bio(self._ssl, self._in, self._out)  # frees the old ones
         return True
 
     def version(self) -> str:
@@ -285,7 +287,7 @@ class TlsStream:
 
     def is_resumed(self) -> bool:
         """Whether the session was resumed; pyOpenSSL has no method for it."""
-        return bool(lib.SSL_session_reused(self._ssl))
+        return bool(openssl.SSL_session_reused(self._ssl))
 
     def group(self) -> str | None:
         """Return BoringSSL's name of the key exchange group."""
@@ -296,12 +298,12 @@ class TlsStream:
         """Return the peer's leaf and the certificates sent after it, as DER; once."""
         leaf, self.record.leaf = self.record.leaf, None
         # On the server side, OpenSSL does not include the leaf in this list.
-        chain = lib.SSL_get_peer_cert_chain(self._ssl)
-        if leaf is None or chain == ffi.NULL:
+        chain = openssl.SSL_get_peer_cert_chain(self._ssl)
+        if leaf is None or chain == openssl.NULL:
             return leaf, ()
         return leaf, tuple(
-            der_of(lib.sk_X509_value(chain, index))
-            for index in range(lib.sk_X509_num(chain))
+            der_of(openssl.sk_X509_value(chain, index))
+            for index in range(openssl.sk_X509_num(chain))
         )
 
 
@@ -312,10 +314,10 @@ def take_error() -> str:
     SSL_get_error. That function reads the queue, so an error that one connection left
     there would become a failure of the next one.
     """
-    code = lib.ERR_peek_error()
-    text = lib.ERR_reason_error_string(code) if code else ffi.NULL
-    lib.ERR_clear_error()
-    if text == ffi.NULL:
+    code = openssl.ERR_peek_error()
+    text = openssl.ERR_reason_error_string(code) if code else openssl.NULL
+    openssl.ERR_clear_error()
+    if text == openssl.NULL:
         return "unexpected end of the connection"
-    reason: str = ffi.string(text).decode("ascii", "replace")
+    reason: str = openssl.string_at(text).decode("ascii", "replace")
     return reason

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from OpenSSL import SSL
-from OpenSSL._util import ffi, lib
-
+from grpcsecure.tls.openssl import _bindings as openssl
 from grpcsecure.tls.openssl.certificate_names import read_names
 from grpcsecure.tls.openssl.der import DerError
 
 if TYPE_CHECKING:
+    from OpenSSL import SSL
+
     from grpcsecure.tls.openssl.certificate_names import CertificateNames
 
 __all__ = [
@@ -119,37 +119,34 @@ def ask_for_certificate(
     """
     # Creates a helper through which `do_handshake` raises a callback's exceptions.
     context.set_verify(flags, _never_called)
-    helper: Any = context._verify_helper  # noqa: SLF001
-    problems: list[Exception] = helper._problems  # noqa: SLF001
-    index = lib.SSL_get_ex_data_X509_STORE_CTX_idx()
+    problems: list[Exception] = openssl.callback_problems_of(context)
+    index = openssl.SSL_get_ex_data_X509_STORE_CTX_idx()
 
     def check(ok: int, store: Any) -> int:  # noqa: ANN401 - a pointer
         try:
             # Nothing to record: an issuer without an error.
-            if ok and lib.X509_STORE_CTX_get_error_depth(store):
+            if ok and openssl.X509_STORE_CTX_get_error_depth(store):
                 return 1
-            ssl = lib.X509_STORE_CTX_get_ex_data(store, index)
-            connection = SSL.Connection._reverse_mapping[ssl]  # noqa: SLF001
+            ssl = openssl.X509_STORE_CTX_get_ex_data(store, index)
+            connection = openssl.connections[ssl]
             error = _examine(
                 connection.get_app_data(),
                 store,
-                0 if ok else lib.X509_STORE_CTX_get_error(store),
+                0 if ok else openssl.X509_STORE_CTX_get_error(store),
                 verifies=verifies,
                 anchors=anchors,
             )
-            lib.X509_STORE_CTX_set_error(store, error)
+            openssl.X509_STORE_CTX_set_error(store, error)
             if not error:
                 # An ignored error may still be in OpenSSL's queue, and would be taken
                 # for an error of the next operation.
-                lib.ERR_clear_error()
+                openssl.ERR_clear_error()
         except Exception as mistake:  # noqa: BLE001 - an error in a decision is a refusal
             problems.append(mistake)
             return 0
         return not error
 
-    callback = ffi.callback("int (*)(int, X509_STORE_CTX *)", check)
-    lib.SSL_CTX_set_verify(context._context, flags, callback)  # noqa: SLF001
-    context._verify_callback = callback  # noqa: SLF001 - it has to live as long
+    openssl.use_verify_callback(context, flags, check)
 
 
 def _never_called(*_: object) -> bool:
@@ -179,8 +176,8 @@ def _examine(
     the issuer that would sign that CRL is not trusted; and before 4.0 it demands one
     for a root, signed by the root itself.
     """
-    depth = lib.X509_STORE_CTX_get_error_depth(store)
-    der = der_of(lib.X509_STORE_CTX_get_current_cert(store))
+    depth = openssl.X509_STORE_CTX_get_error_depth(store)
+    der = der_of(openssl.X509_STORE_CTX_get_current_cert(store))
     if error in _NO_CRL and der in anchors:
         error = 0
     if error and record.error is None:
@@ -219,17 +216,17 @@ def der_of(certificate: Any) -> bytes:  # noqa: ANN401 - a pointer
     Raises:
         ValueError: the pointer is NULL, or there is no memory.
     """
-    if certificate == ffi.NULL:
+    if certificate == openssl.NULL:
         raise ValueError("the certificate is NULL")
-    bio = lib.BIO_new(lib.BIO_s_mem())
+    bio = openssl.BIO_new(openssl.BIO_s_mem())
     try:
-        if not lib.i2d_X509_bio(bio, certificate):
+        if not openssl.i2d_X509_bio(bio, certificate):
             raise ValueError("OpenSSL cannot encode the certificate")
-        start = ffi.new("char **")
-        count = lib.BIO_get_mem_data(bio, start)
-        return bytes(ffi.buffer(start[0], count))
+        start = openssl.new_memory("char **")
+        count = openssl.BIO_get_mem_data(bio, start)
+        return bytes(openssl.buffer_at(start[0], count))
     finally:
-        lib.BIO_free(bio)
+        openssl.BIO_free(bio)
 
 
 def error_text(code: int) -> str:
@@ -237,5 +234,5 @@ def error_text(code: int) -> str:
     if code in _WORDS:
         return _WORDS[code]
     # pyOpenSSL has no function for it, cryptography's bindings do.
-    text: bytes = ffi.string(lib.X509_verify_cert_error_string(code))
+    text: bytes = openssl.string_at(openssl.X509_verify_cert_error_string(code))
     return text.decode("ascii", "replace")

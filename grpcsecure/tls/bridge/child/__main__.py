@@ -16,6 +16,7 @@ import sys
 import time
 from contextlib import suppress
 
+from grpcsecure.errors import GrpcSecureError
 from grpcsecure.tls.bridge.child.event_loop import BridgeLoop
 from grpcsecure.tls.bridge.heap_trimmer import find_malloc_trim
 from grpcsecure.tls.bridge.ipc import messages
@@ -44,9 +45,9 @@ def main(arguments: list[str]) -> int:
     # cycles can wait until there are many more new objects than by default.
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    loop = BridgeLoop(control, trim_heap=find_malloc_trim())
     failure_channel = Channel(control.dup())
     try:
+        loop = BridgeLoop(control, trim_heap=find_malloc_trim())
         was_stopped = loop.run()
     except Exception as error:  # noqa: BLE001 - the process ends here; the launcher must hear why
         _report_failure(failure_channel, error)
@@ -74,8 +75,11 @@ def _outlives(parent: int) -> bool:
 def _report_failure(channel: Channel, error: Exception) -> None:
     import traceback
 
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    reason = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
+    if isinstance(error, GrpcSecureError):
+        reason = str(error)
+    else:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
     with suppress(OSError):  # nobody listens
         channel.send(messages.write_failed(reason))
 

@@ -26,6 +26,7 @@ from grpcsecure.tls.bridge.heap_trimmer import HeapTrimmer
 from grpcsecure.tls.bridge.ipc import messages
 from grpcsecure.tls.bridge.ipc.framing import Channel, Frame, FrameKind, ProtocolError
 from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
+from grpcsecure.tls.openssl import _bindings as openssl
 from grpcsecure.tls.openssl.context import ContextError
 from grpcsecure.tls.openssl.stream import Scratch
 
@@ -58,11 +59,16 @@ class Stopped(Exception):  # noqa: N818 - an order, not an error
 
 
 class BridgeLoop:
-    """All state of one bridge; `run` until the launcher stops it or goes away."""
+    """All state of one bridge; `run` until the launcher stops it or goes away.
+
+    Raises:
+        UnsupportedLibraryError: this pyOpenSSL lacks names that the bridge needs.
+    """
 
     def __init__(
         self, control: socket.socket, *, trim_heap: Callable[[], object] | None = None
     ) -> None:
+        openssl.require()
         self._heap = HeapTrimmer(trim_heap)
         control.setblocking(False)
         self._control = Channel(control)

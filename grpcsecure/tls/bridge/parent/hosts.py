@@ -13,6 +13,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from grpcsecure.errors import GrpcSecureError
+
 if TYPE_CHECKING:
     import socket
 
@@ -119,6 +121,9 @@ class _Thread:
 
         try:
             BridgeLoop(control).run()
+        except GrpcSecureError as error:
+            control.close()
+            self._outcome = str(error)
         except Exception as error:  # noqa: BLE001 - the thread ends here; `wait` says why
             self._outcome = f"{type(error).__name__}: {error}"
 

@@ -314,11 +314,11 @@ class Bridge:
             while True:
                 registered: list[int] = []
                 for frame, descriptor in channel.receive():
+                    if frame.kind is FrameKind.FAILED:  # before a greeting, too
+                        return messages.read_failed(frame)
                     if not greeted:
                         messages.check_hello(frame)
                         greeted = True
-                    elif frame.kind is FrameKind.FAILED:
-                        return messages.read_failed(frame)
                     else:
                         self._dispatch(frame, descriptor, registered)
                 if registered:

@@ -1,0 +1,217 @@
+"""Every private name of pyOpenSSL and cryptography that grpcsecure uses.
+
+pyOpenSSL calls OpenSSL through cryptography's bindings, which are private. Functions of
+OpenSSL for which pyOpenSSL has no public method are called through the same bindings,
+and keep OpenSSL's names here. All names are looked up at import. A missing name is an
+error only in `require`, because `validate` and `explain` work without. The comment
+before each name says when the name can be removed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import cryptography
+import OpenSSL
+from OpenSSL import SSL, crypto
+
+from grpcsecure.errors import UnsupportedLibraryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["NAMES", "TRIED", "missing_names", "require", "use_verify_callback"]
+
+#: Versions of pyOpenSSL (and cryptography) that the tests of TLS were run with: the
+#: oldest that pyproject.toml allows, and the newest.
+TRIED = ("26.0.0 (cryptography 46.0.0)", "26.4.0 (cryptography 50.0.2)")
+
+#: All names that this module looks up, and those that were not found.
+NAMES: list[str] = []
+_missing: list[str] = []
+
+
+def _find(owner: Any, where: str, name: str) -> Any:  # noqa: ANN401 - a library's part
+    if owner is None:
+        return None  # the owner is missing, and recorded as such
+    full_name = f"{where}.{name}"
+    NAMES.append(full_name)
+    try:
+        return attrgetter(name)(owner)
+    except AttributeError:
+        _missing.append(full_name)
+        return None
+
+
+def _import(name: str) -> Any:  # noqa: ANN401 - a module
+    NAMES.append(name)
+    try:
+        return import_module(name)
+    except ImportError:
+        _missing.append(name)
+        return None
+
+
+# Go with the last name below.
+_util = _import("OpenSSL._util")
+_ffi = _find(_util, "OpenSSL._util", "ffi")
+_lib = _find(_util, "OpenSSL._util", "lib")
+
+
+def _function(name: str) -> Any:  # noqa: ANN401 - a function or constant of OpenSSL
+    return _find(_lib, "OpenSSL._util.lib", name)
+
+
+# Memory that OpenSSL reads and writes, and callbacks that it calls. Go with the last
+# function that takes or returns a pointer.
+NULL = _find(_ffi, "OpenSSL._util.ffi", "NULL")
+new_memory = _find(_ffi, "OpenSSL._util.ffi", "new")
+buffer_at = _find(_ffi, "OpenSSL._util.ffi", "buffer")
+string_at = _find(_ffi, "OpenSSL._util.ffi", "string")
+free_with = _find(_ffi, "OpenSSL._util.ffi", "gc")
+_make_callback = _find(_ffi, "OpenSSL._util.ffi", "callback")
+
+# Records in and out. Go when pyOpenSSL has a `recv` and a `send` on memory that the
+# caller owns, which copy once and return when there is nothing to read.
+SSL_read = _function("SSL_read")
+SSL_write = _function("SSL_write")
+BIO_read = _function("BIO_read")
+BIO_write = _function("BIO_write")
+BIO_get_mem_data = _function("BIO_get_mem_data")
+
+# Goes when pyOpenSSL's `do_handshake` returns, and does not raise, when it wants more.
+SSL_do_handshake = _function("SSL_do_handshake")
+
+# What became of one of those. Go with the last of them.
+SSL_get_error = _function("SSL_get_error")
+SSL_ERROR_WANT_READ = _function("SSL_ERROR_WANT_READ")
+SSL_ERROR_ZERO_RETURN = _function("SSL_ERROR_ZERO_RETURN")
+
+# The queue of errors. Go when pyOpenSSL empties it after each call.
+ERR_clear_error = _function("ERR_clear_error")
+ERR_peek_error = _function("ERR_peek_error")
+ERR_reason_error_string = _function("ERR_reason_error_string")
+
+# Goes when pyOpenSSL's `shutdown` does not raise before the end of a handshake.
+SSL_shutdown = _function("SSL_shutdown")
+
+# Go when pyOpenSSL does not set this mode on every connection by itself, or when
+# `Connection` has a public `clear_mode`.
+SSL_clear_mode = _function("SSL_clear_mode")
+SSL_MODE_AUTO_RETRY = _function("SSL_MODE_AUTO_RETRY")
+
+# Memory BIOs, which never shrink, are replaced. Go when OpenSSL's shrink when they are
+# empty.
+BIO_new = _function("BIO_new")
+BIO_s_mem = _function("BIO_s_mem")
+SSL_set_bio = _function("SSL_set_bio")
+
+# Goes when pyOpenSSL's `Connection` says whether its session was resumed.
+SSL_session_reused = _function("SSL_session_reused")
+
+# The certificates as DER, without an object for each of them. Go when pyOpenSSL's
+# `get_peer_cert_chain` and verify callback give DER, or objects that cost as little.
+SSL_get_peer_cert_chain = _function("SSL_get_peer_cert_chain")
+sk_X509_num = _function("sk_X509_num")
+sk_X509_value = _function("sk_X509_value")
+X509_STORE_CTX_get_current_cert = _function("X509_STORE_CTX_get_current_cert")
+i2d_X509_bio = _function("i2d_X509_bio")
+BIO_free = _function("BIO_free")
+
+# A verify callback that says why it refuses. Go when one of pyOpenSSL's may return an
+# X509_V_ERR number in place of False.
+SSL_CTX_set_verify = _function("SSL_CTX_set_verify")
+SSL_get_ex_data_X509_STORE_CTX_idx = _function("SSL_get_ex_data_X509_STORE_CTX_idx")
+X509_STORE_CTX_get_ex_data = _function("X509_STORE_CTX_get_ex_data")
+X509_STORE_CTX_get_error = _function("X509_STORE_CTX_get_error")
+X509_STORE_CTX_get_error_depth = _function("X509_STORE_CTX_get_error_depth")
+X509_STORE_CTX_set_error = _function("X509_STORE_CTX_set_error")
+
+# Goes when pyOpenSSL has the words for an X509_V_ERR number.
+X509_verify_cert_error_string = _function("X509_verify_cert_error_string")
+
+# Go when pyOpenSSL's `Connection` has a `set_time` for its checks, as `X509Store` has.
+SSL_get0_param = _function("SSL_get0_param")
+X509_VERIFY_PARAM_set_time = _function("X509_VERIFY_PARAM_set_time")
+
+# Goes when pyOpenSSL's `X509Store` has a `set_purpose`.
+X509_STORE_set_purpose = _function("X509_STORE_set_purpose")
+
+# A revocation list from DER. Go when pyOpenSSL's `X509Store.add_crl` does not have
+# cryptography write the list anew.
+d2i_X509_CRL_bio = _function("d2i_X509_CRL_bio")
+X509_CRL_free = _function("X509_CRL_free")
+X509_STORE_add_crl = _function("X509_STORE_add_crl")
+memory_with = _find(crypto, "OpenSSL.crypto", "_new_mem_buf")
+raise_unless = _find(crypto, "OpenSSL.crypto", "_openssl_assert")
+
+# A connection by its pointer, in a callback. Goes with `SSL_CTX_set_verify`.
+connections = _find(SSL.Connection, "OpenSSL.SSL.Connection", "_reverse_mapping")
+
+#: What only objects have: the object's class and the name.
+_ATTRIBUTES: list[tuple[type, str]] = []
+
+
+def _attribute(kind: type, name: str) -> Callable[[Any], Any]:
+    _ATTRIBUTES.append((kind, name))
+    return attrgetter(name)
+
+
+# Pointers for the functions above. Each goes with the last function that takes it.
+ssl_of = _attribute(SSL.Connection, "_ssl")
+input_of = _attribute(SSL.Connection, "_into_ssl")
+output_of = _attribute(SSL.Connection, "_from_ssl")
+_pointer_of = _attribute(SSL.Context, "_context")
+store_of = _attribute(crypto.X509Store, "_store")
+
+# What raises the exception of a failed handshake. Goes with `SSL_do_handshake`.
+raiser_of = _attribute(SSL.Connection, "_raise_ssl_error")
+
+# Where a callback leaves what it raised, and what keeps a callback alive. Go with
+# `SSL_CTX_set_verify`.
+callback_problems_of = _attribute(SSL.Context, "_verify_helper._problems")
+_attribute(SSL.Context, "_verify_callback")
+
+
+def _look_into_objects() -> None:
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_verify(SSL.VERIFY_PEER, lambda *_: False)
+    examples = {
+        SSL.Context: context,
+        SSL.Connection: SSL.Connection(context, None),
+        crypto.X509Store: context.get_cert_store(),
+    }
+    for kind, name in _ATTRIBUTES:
+        _find(examples[kind], f"{kind.__module__}.{kind.__qualname__}", name)
+
+
+_look_into_objects()
+
+
+def use_verify_callback(
+    context: SSL.Context,
+    flags: int,
+    check: Callable[[int, Any], int],
+) -> None:
+    """Have OpenSSL call `check` for each certificate, with a verdict and a pointer."""
+    callback = _make_callback("int (*)(int, X509_STORE_CTX *)", check)
+    SSL_CTX_set_verify(_pointer_of(context), flags, callback)
+    context._verify_callback = callback  # it has to live as long
+
+
+def missing_names() -> tuple[str, ...]:
+    """Return the names that this pyOpenSSL and cryptography do not have."""
+    return tuple(_missing)
+
+
+def require() -> None:
+    """Have all names be there.
+
+    Raises:
+        UnsupportedLibraryError: some are missing.
+    """
+    if _missing:
+        version = f"{OpenSSL.__version__} (cryptography {cryptography.__version__})"
+        raise UnsupportedLibraryError("pyOpenSSL", version, missing_names(), TRIED)
