@@ -102,7 +102,7 @@ class CallOptions:
             return _read_certificate(self.cert)
         if self.anonymous:
             return QuerySubject()
-        return QuerySubject(made_up=_parse_names(self.names))
+        return QuerySubject(names=_parse_names(self.names))
 
 
 def _find_listener(name: str | None, loaded: LoadedConfig) -> str | None:

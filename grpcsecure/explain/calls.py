@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from grpcsecure.diagnostics.model import Span
     from grpcsecure.explain.listener_facts import ListenerFacts
     from grpcsecure.explain.loaded_config import LoadedConfig
-    from grpcsecure.explain.query_subject import CallerFacts, QuerySubject, Seen
+    from grpcsecure.explain.query_subject import CallerFacts, QuerySubject, SeenCaller
     from grpcsecure.model.authorization import Rule
     from grpcsecure.model.listener import Listener
 
@@ -164,11 +164,11 @@ def _verdict(
 
 
 def _decided(
-    scene: LoadedConfig, seen: Seen, listener: Listener, call: Call
+    scene: LoadedConfig, seen: SeenCaller, listener: Listener, call: Call
 ) -> CallVerdict:
-    policy, standing = scene.snapshot.policy, seen.standing
+    policy, principal = scene.snapshot.policy, seen.principal
     facts = listener_facts(scene, listener)
-    if policy is None or standing is None:
+    if policy is None or principal is None:
         return CallVerdict(
             listener=facts,
             effect=Effect.ALLOW,
@@ -179,7 +179,7 @@ def _decided(
             caller=seen.facts,
             exists=call.exists,
         )
-    decision = policy.decide(standing, call)
+    decision = policy.decide(principal, call)
     shadow = decision.shadow
     steps = tuple(_steps(scene, seen, call))
     return CallVerdict(
@@ -208,11 +208,11 @@ def _status(*, is_allowed: bool, is_known: bool, exists: bool) -> str:
     return "PERMISSION_DENIED" if is_known else "UNAUTHENTICATED"
 
 
-def _steps(scene: LoadedConfig, seen: Seen, call: Call) -> Iterator[StepFacts]:
-    policy, standing, peer = scene.snapshot.policy, seen.standing, seen.peer
-    if policy is None or standing is None or peer is None:
+def _steps(scene: LoadedConfig, seen: SeenCaller, call: Call) -> Iterator[StepFacts]:
+    policy, principal, peer = scene.snapshot.policy, seen.principal, seen.peer
+    if policy is None or principal is None or peer is None:
         return
-    for number, step in enumerate(policy.trace(standing, call), 1):
+    for number, step in enumerate(policy.trace(principal, call), 1):
         yield StepFacts(
             number=number,
             rule=step.rule,
@@ -220,7 +220,7 @@ def _steps(scene: LoadedConfig, seen: Seen, call: Call) -> Iterator[StepFacts]:
             is_match=step.is_match,
             is_decisive=step.is_decisive,
             is_about_method=step.method is not None,
-            words=explain_step(scene, step, peer, standing, call),
+            words=explain_step(scene, step, peer, principal, call),
         )
         if step.is_decisive:
             return

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from grpcsecure.model.authorization import Identity, Rule
     from grpcsecure.model.listener import Listener
 
-__all__ = ["is_only_claimed", "rules_of", "standing_of"]
+__all__ = ["is_only_claimed", "principal_of", "rules_of"]
 
 
 def rules_of(scene: LoadedConfig) -> tuple[Rule, ...]:
@@ -27,8 +27,10 @@ def rules_of(scene: LoadedConfig) -> tuple[Rule, ...]:
     return () if authorization is None else authorization.rules
 
 
-def standing_of(scene: LoadedConfig, listener: Listener, name: str) -> Principal | None:
-    """Return the standing of a caller with one name, or None where it changes nothing.
+def principal_of(
+    scene: LoadedConfig, listener: Listener, name: str
+) -> Principal | None:
+    """Return the principal of a caller with one name, or None where it changes nothing.
 
     Its other names are those that every such caller has on this listener.
 

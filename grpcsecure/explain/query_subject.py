@@ -1,7 +1,6 @@
-"""Who is asked about: nobody, names that are made up, or a certificate.
+"""The caller that `explain` is asked about: anonymous, synthetic, or a certificate.
 
-What a listener makes of them is the handshake's code and the server's judge; here it is
-only put in words.
+The code of real handshakes and calls decides; this module only describes the answer.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from grpcsecure.model.authorization import Criterion, Matcher
 from grpcsecure.model.peer import PeerState
 from grpcsecure.policy.certificate_facts import needed_fact
 from grpcsecure.policy.synthetic_peers import is_concrete, synthetic_peer
+from grpcsecure.server.rpc.peer_cache import Connection
 from grpcsecure.tls.simulated_handshake import simulate_handshake
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CallerFacts",
     "QuerySubject",
-    "Seen",
+    "SeenCaller",
     "describe_names",
     "see",
     "synthetic_name",
@@ -41,12 +41,13 @@ _ONE_DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuerySubject:
-    """Whom the question is about: `made_up`, or the certificate of `file`, or nobody.
+    """The caller of the question: with `names`, or the certificate of `file`.
 
-    `chain` are the further certificates of the file (DER).
+    Without both it is anonymous. `chain` are the further certificates of the file
+    (DER).
     """
 
-    made_up: Matcher | None = None
+    names: Matcher | None = None
     file: str | None = None
     certificate: Certificate | None = None
     chain: tuple[bytes, ...] = ()
@@ -54,14 +55,14 @@ class QuerySubject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerFacts:
-    """What a listener makes of a caller, in words and in names.
+    """How a listener sees a caller, for a reader.
 
-    `state` is that of a peer, or `refused` for one whom the handshake keeps out.
+    `state` is that of a peer, or `refused` where the handshake refuses it.
     """
 
     state: str
     words: str
-    #: When its certificate ends, seen from now; empty without one.
+    #: When its certificate expires, relative to now; empty without one.
     expiry: str = ""
     certificate: Certificate | None = None
     #: Names of the config that were proved, and those that are only claimed.
@@ -70,23 +71,23 @@ class CallerFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """A caller as a listener sees it; `standing` is None if it does not get in.
+class SeenCaller:
+    """A caller as a listener sees it; `principal` is None if it does not get in.
 
-    Without a policy there is no standing either, and `gets_in` tells the two apart.
+    Without a policy there is no principal either; `gets_in` says which it is.
     """
 
     facts: CallerFacts
     gets_in: bool
     peer: Peer | None = None
-    standing: Principal | None = None
+    principal: Principal | None = None
 
 
 def synthetic_name(kind: MatcherKind, value: str) -> Criterion:
-    """Return one name of a made-up certificate.
+    """Return one name of a synthetic certificate.
 
     Raises:
-        ValueError: the value is none of that kind, or stands for many.
+        ValueError: the value is not of that kind, or is a pattern.
     """
     criterion = Criterion(kind, value)
     needed_fact(criterion)
@@ -96,53 +97,54 @@ def synthetic_name(kind: MatcherKind, value: str) -> Criterion:
 
 
 def see(
-    scene: LoadedConfig, asker: QuerySubject, listener: Listener, *, now: datetime
-) -> Seen:
-    """Return what a listener makes of a caller."""
-    if asker.certificate is not None:
-        return _see_certificate(scene, asker, asker.certificate, listener, now)
-    peer = synthetic_peer(asker.made_up, listener)
+    scene: LoadedConfig, subject: QuerySubject, listener: Listener, *, now: datetime
+) -> SeenCaller:
+    """Return how a listener sees a caller."""
+    if subject.certificate is not None:
+        return _see_certificate(scene, subject, subject.certificate, listener, now)
+    peer = synthetic_peer(subject.names, listener)
     if peer.state is PeerState.ANONYMOUS and listener.requires:
         return _refused("no certificate: refused in the handshake", listener, None)
     policy = scene.snapshot.policy
-    # A made-up certificate is in force at any time.
-    standing = None if policy is None else policy.identify(peer, in_force=True)
-    return _seen(_made_up_words(asker, peer, listener), peer, standing)
+    # A synthetic certificate is in force at any time.
+    principal = None if policy is None else policy.identify(peer, in_force=True)
+    return _seen(_synthetic_words(subject, peer, listener), peer, principal)
 
 
 def _see_certificate(
     scene: LoadedConfig,
-    asker: QuerySubject,
+    subject: QuerySubject,
     leaf: Certificate,
     listener: Listener,
     now: datetime,
-) -> Seen:
+) -> SeenCaller:
     material = scene.snapshot.materials.get(listener.name)
-    rehearsed = simulate_handshake(listener, material, leaf.der, asker.chain, now=now)
-    if rehearsed.refusal is not None:
-        words = f"refused in the handshake: {rehearsed.refusal}"
-        return _refused(f"certificate {asker.file}: {words}", listener, leaf)
-    judgement = scene.snapshot.judges[listener.name].judge(rehearsed.presented)
-    peer = judgement.peer("")
-    words = f"certificate {asker.file}: {_certificate_words(scene, peer, listener)}"
-    return _seen(words, peer, judgement.standing, expiry=_expiry(leaf, now))
+    handshake = simulate_handshake(listener, material, leaf.der, subject.chain, now=now)
+    if handshake.refusal is not None:
+        words = f"refused in the handshake: {handshake.refusal}"
+        return _refused(f"certificate {subject.file}: {words}", listener, leaf)
+    connection = None if handshake.result is None else Connection(handshake.result)
+    resolved = scene.snapshot.resolvers[listener.name].resolve(connection)
+    peer = resolved.peer("")
+    words = f"certificate {subject.file}: {_certificate_words(scene, peer, listener)}"
+    return _seen(words, peer, resolved.principal, expiry=_expiry(leaf, now))
 
 
-def _refused(words: str, listener: Listener, leaf: Certificate | None) -> Seen:
+def _refused(words: str, listener: Listener, leaf: Certificate | None) -> SeenCaller:
     facts = CallerFacts(
         state="refused", words=f"{words} ({_mode(listener)})", certificate=leaf
     )
-    return Seen(facts=facts, gets_in=False)
+    return SeenCaller(facts=facts, gets_in=False)
 
 
 def _seen(
-    words: str, peer: Peer, standing: Principal | None, *, expiry: str = ""
-) -> Seen:
+    words: str, peer: Peer, principal: Principal | None, *, expiry: str = ""
+) -> SeenCaller:
     names: frozenset[str] = frozenset()
     claimed: frozenset[str] = frozenset()
-    if standing is not None:
-        names = standing.identities
-        claimed = standing.claimed - standing.granted
+    if principal is not None:
+        names = principal.identities
+        claimed = principal.claimed - principal.granted
     facts = CallerFacts(
         state=peer.state.value,
         words=words,
@@ -151,7 +153,7 @@ def _seen(
         identities=tuple(sorted(names)),
         claimed=tuple(sorted(claimed)),
     )
-    return Seen(facts=facts, gets_in=True, peer=peer, standing=standing)
+    return SeenCaller(facts=facts, gets_in=True, peer=peer, principal=principal)
 
 
 def _mode(listener: Listener) -> str:
@@ -160,11 +162,11 @@ def _mode(listener: Listener) -> str:
     )
 
 
-def _made_up_words(asker: QuerySubject, peer: Peer, listener: Listener) -> str:
-    if asker.made_up is None:
+def _synthetic_words(subject: QuerySubject, peer: Peer, listener: Listener) -> str:
+    if subject.names is None:
         return "no certificate: anonymous"
     says = " and ".join(
-        f"{one.kind.value} {one.value}" for one in asker.made_up.criteria
+        f"{one.kind.value} {one.value}" for one in subject.names.criteria
     )
     words = f"certificate with {says}"
     match peer.state:
@@ -199,7 +201,7 @@ def _expiry(certificate: Certificate, now: datetime) -> str:
 
 
 def describe_names(certificate: Certificate) -> Iterator[tuple[str, str]]:
-    """Yield the names in a certificate, by the keys that `identities` have for them."""
+    """Yield the names in a certificate, each with its key in `identities`."""
     yield from certificate.alternative_names()
     for unit in certificate.organizational_units:
         yield "organizational_unit", unit

@@ -37,7 +37,7 @@ _USUAL_PATH = re.compile(r"/[^/]+/[^/]+")
 
 
 def explain_step(
-    scene: LoadedConfig, step: TraceStep, peer: Peer, standing: Principal, call: Call
+    scene: LoadedConfig, step: TraceStep, peer: Peer, principal: Principal, call: Call
 ) -> str:
     """Return why a rule decided, or the first reason why it did not."""
     rule = step.rule
@@ -49,7 +49,7 @@ def explain_step(
     if miss is Miss.LISTENER:
         return f"method matches; only on {any_of(rule.listeners or ())}"
     if miss is Miss.IDENTITY:
-        return f"method matches; {_explain_identity(scene, rule, peer, standing)}"
+        return f"method matches; {_explain_identity(scene, rule, peer, principal)}"
     if miss is Miss.METADATA:
         return f"method and caller match; {_explain_metadata(step, call)}"
     return "would match, but an allow rule opens no method that does not exist"
@@ -80,16 +80,16 @@ def _short_name(call: Call) -> str:
 
 
 def _explain_identity(
-    scene: LoadedConfig, rule: Rule, peer: Peer, standing: Principal
+    scene: LoadedConfig, rule: Rule, peer: Peer, principal: Principal
 ) -> str:
     names = rule.identities
     if rule.effect is Effect.DENY:
         return f"it is for {_list(names)}, which the caller neither is nor claims to be"
-    claimed = [name for name in names if name in standing.claimed]
+    claimed = [name for name in names if name in principal.claimed]
     if claimed:
         return f"needs {claimed[0]}; {_explain_claim(scene, claimed[0], peer)}"
     if len(names) > _MOST_SPELLED:
-        return f"needs {_list(names)}; caller is {_who(peer, standing)}"
+        return f"needs {_list(names)}; caller is {_who(peer, principal)}"
     needs = any_of([f"{name}{_needs(scene, name)}" for name in names])
     return f"needs {needs}; {_has(scene, names, peer)}"
 
@@ -185,9 +185,9 @@ def _shown(value: str | bytes) -> str:
     return b64encode(value).decode().rstrip("=")
 
 
-def _who(peer: Peer, standing: Principal) -> str:
-    if standing.identities:
-        return any_of(sorted(standing.identities)).replace(" or ", " and ")
+def _who(peer: Peer, principal: Principal) -> str:
+    if principal.identities:
+        return any_of(sorted(principal.identities)).replace(" or ", " and ")
     if peer.state is PeerState.ANONYMOUS:
         return "anonymous"
     if peer.state is PeerState.CLAIMED:

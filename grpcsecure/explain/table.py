@@ -13,7 +13,11 @@ from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from grpcsecure.explain.implied_identities import is_only_claimed, rules_of, standing_of
+from grpcsecure.explain.implied_identities import (
+    is_only_claimed,
+    principal_of,
+    rules_of,
+)
 from grpcsecure.explain.listener_facts import (
     callers_of,
     listener_facts,
@@ -178,9 +182,9 @@ def build_table(scene: LoadedConfig) -> Table:
 def _rows(
     scene: LoadedConfig, listener: Listener, callers: Sequence[Caller]
 ) -> Iterator[Row]:
-    standings = [
+    principals = [
         (
-            standing_of(scene, listener, caller.name),
+            principal_of(scene, listener, caller.name),
             is_only_claimed(scene, listener, caller.name),
         )
         for caller in callers
@@ -190,12 +194,12 @@ def _rows(
         rules = [*_conditional_rules(scene, call)]
         cells = tuple(
             Cell(effect=None)
-            if standing is None
+            if principal is None
             else replace(
-                _cell(scene.snapshot.policy, standing, call, rules),
+                _cell(scene.snapshot.policy, principal, call, rules),
                 is_only_claimed=is_claim,
             )
-            for standing, is_claim in standings
+            for principal, is_claim in principals
         )
         yield Row(
             method=method, exposure=_exposure(listener, callers, cells), cells=cells
@@ -218,22 +222,22 @@ _parse = lru_cache(maxsize=16 * 1024)(parse_method_pattern)
 
 
 def _cell(
-    policy: Policy | None, standing: Principal, call: Call, rules: Iterable[Rule]
+    policy: Policy | None, principal: Principal, call: Call, rules: Iterable[Rule]
 ) -> Cell:
     if policy is None:
         return Cell(effect=Effect.ALLOW)
-    decision = policy.decide(standing, call)
+    decision = policy.decide(principal, call)
     conditions: list[Change] = []
     shadows = [*_shadow(decision)]
     for rule in rules:
-        other = policy.decide(standing, _with_metadata(call, rule))
+        other = policy.decide(principal, _with_metadata(call, rule))
         if other.rule is rule and other.effect is not decision.effect:
             conditions.append(Change(rule.effect, rule, rule.metadata))
         shadows += _shadow(other, rule.metadata)
     return Cell(
         effect=decision.effect,
         rule=decision.rule,
-        names=_names(decision, standing),
+        names=_names(decision, principal),
         conditions=tuple(conditions),
         shadows=_without_repetition(shadows),
     )
@@ -265,11 +269,11 @@ def _with_metadata(call: Call, rule: Rule) -> Call:
     return call._replace(metadata=sent)
 
 
-def _names(decision: Decision, standing: Principal) -> tuple[str, ...]:
+def _names(decision: Decision, principal: Principal) -> tuple[str, ...]:
     if decision.rule is None:
         return ()
     is_allow = decision.rule.effect is Effect.ALLOW
-    having = standing.granted if is_allow else standing.claimed
+    having = principal.granted if is_allow else principal.claimed
     return tuple(name for name in decision.rule.identities if name in having)
 
 

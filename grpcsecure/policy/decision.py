@@ -89,18 +89,18 @@ class _RuleSet:
         self._others = _Rules([rule for rule in rules if rule.rule.listeners is None])
         self._answers = answers
 
-    def decide(self, standing: Principal, call: Call) -> Decision:
+    def decide(self, principal: Principal, call: Call) -> Decision:
         # deny rule  method exists  allow rule  answer
         # matches    any            any         the deny rule's
         # none       yes            matches     the allow rule's
         # none       yes            none        the default's
         # none       no             any         the default's
         rules = self._named.get(call.listener, self._others)
-        rule = rules.deny.first(standing.claimed, call)
+        rule = rules.deny.first(principal.claimed, call)
         if rule is None and call.exists:
-            rule = rules.allow.first(standing.granted, call)
+            rule = rules.allow.first(principal.granted, call)
         order = _DEFAULT if rule is None else rule.order
-        return self._answers[order][standing.is_known]
+        return self._answers[order][principal.is_known]
 
 
 #: What stands for the default among the places of rules.
@@ -136,12 +136,12 @@ class Policy:
         """
         return self._identities.identify(peer, in_force=in_force)
 
-    def decide(self, standing: Principal, call: Call) -> Decision:
+    def decide(self, principal: Principal, call: Call) -> Decision:
         """Decide on a call of a peer. Without a rule that matches, the default does."""
-        decision = self._enforced.decide(standing, call)
+        decision = self._enforced.decide(principal, call)
         if self._all is None:
             return decision
-        would_be = self._all.decide(standing, call)
+        would_be = self._all.decide(principal, call)
         if would_be is decision:
             return decision
         return Decision(
@@ -151,12 +151,12 @@ class Policy:
             shadow=would_be,
         )
 
-    def trace(self, standing: Principal, call: Call) -> tuple[TraceStep, ...]:
+    def trace(self, principal: Principal, call: Call) -> tuple[TraceStep, ...]:
         """Return a step for each rule, in the order in which they are asked."""
-        decisive = self.decide(standing, call).rule
+        decisive = self.decide(principal, call).rule
         in_order = sorted(self._rules, key=lambda r: r.rule.effect is Effect.ALLOW)
         return tuple(
-            _step(rule, standing, call, is_decisive=rule.rule is decisive)
+            _step(rule, principal, call, is_decisive=rule.rule is decisive)
             for rule in in_order
         )
 
@@ -169,10 +169,10 @@ def _answers(effect: Effect, rule: Rule | None) -> _Answers:
 
 
 def _step(
-    rule: CompiledRule, standing: Principal, call: Call, *, is_decisive: bool
+    rule: CompiledRule, principal: Principal, call: Call, *, is_decisive: bool
 ) -> TraceStep:
     is_allow = rule.rule.effect is Effect.ALLOW
-    names = standing.granted if is_allow else standing.claimed
+    names = principal.granted if is_allow else principal.claimed
     method = next((str(p) for p in rule.patterns if p.matches(call.method)), None)
     identities = tuple(name for name in rule.rule.identities if name in names)
     unmet = tuple(rule.unmet(call))

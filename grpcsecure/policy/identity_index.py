@@ -1,8 +1,9 @@
-"""Which identities a peer has: what its certificate says, against all matchers at once.
+"""Which identities a peer has: its certificate, matched with all identities at once.
 
-A certificate is turned into facts, a matcher into the facts it needs; it matches if all
-of them are there. So a look-up costs what the certificate says, and not the number of
-identities. Invariant: what is granted is claimed too, since granted facts are a part.
+A certificate is turned into facts, a matcher into the facts it needs; it matches if the
+certificate has all of them. So the cost of a look-up follows the size of the
+certificate, not the number of identities. Invariant: granted identities are claimed
+too, since the granted facts are a part of the claimed ones.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ BUILT_IN_NAMES = frozenset(built_in.value for built_in in BuiltIn)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """What the identities of a config make of one peer.
+    """The identities of one peer.
 
-    `granted` is what allow rules go by: names that were proved. `claimed` is what deny
-    rules go by: what the certificate says, whoever signed it. Both hold the built-in
-    names as well.
+    Allow rules match `granted` identities, those that the peer proved. Deny rules match
+    `claimed` ones, those that its certificate says, verified or not. Both include the
+    built-in names.
     """
 
     granted: frozenset[str]
     claimed: frozenset[str]
-    #: Whether the peer proved to be somebody: it is then told that it may not, and not
-    #: that it has to say who it is.
+    #: Whether the peer proved an identity: it then gets PERMISSION_DENIED, and not
+    #: UNAUTHENTICATED.
     is_known: bool
 
     @property
@@ -55,7 +56,7 @@ class IdentityIndex:
         pins: the value of each `certificates` criterion, to fingerprints.
 
     Raises:
-        ValueError: a criterion's value is none, or its pins are not given.
+        ValueError: a criterion's value is not valid, or its pins are not given.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class IdentityIndex:
         for name, needed in matchers:
             self._matchers[min(needed, key=uses.__getitem__)].append((name, needed))
         self._facts = CertificateFacts(uses, pins)
-        # It may say whatever a deny rule asks for, and proves nothing of that.
+        # It may have every name that a deny rule asks for, and proves none of them.
         presented = frozenset({BuiltIn.ANYONE.value, BuiltIn.PRESENTED.value})
         self._unreadable = Principal(
             granted=presented,
@@ -86,10 +87,10 @@ class IdentityIndex:
         )
 
     def identify(self, peer: Peer, *, in_force: bool) -> Principal:
-        """Say who a peer is. Without a fact for it, a name is not given.
+        """Return the identities of a peer. Without a fact for it, none is given.
 
         Args:
-            peer: judged for now; only a `VerifiedPeer` is believed its names.
+            peer: as of now; only the names of a `VerifiedPeer` are granted.
             in_force: whether the dates of the certificate include now; pins need it.
         """
         built_in = _built_in(peer)

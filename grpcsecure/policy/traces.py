@@ -26,10 +26,10 @@ def describe_decision(decision: Decision) -> str:
     return f"{verb} by {by}"
 
 
-def describe_caller(standing: Principal) -> str:
+def describe_caller(principal: Principal) -> str:
     """Say which names a caller has."""
-    claimed = standing.claimed - standing.granted
-    text = f"the caller is {_list(sorted(standing.granted))}"
+    claimed = principal.claimed - principal.granted
+    text = f"the caller is {_list(sorted(principal.granted))}"
     if claimed:
         text += f"; it claims to be {_list(sorted(claimed))}, which is not verified"
     return text

@@ -1,7 +1,7 @@
-"""Everything that TLS and the rules need, of one moment: swapped whole, by assignment.
+"""The snapshot in force: what TLS and the rules need, of one generation.
 
-Start-up and reload build it with the same code. Invariant: whoever takes the snapshot
-in force once per call sees one generation of everything.
+Swapped whole, by assignment; start-up and reload build it with the same code.
+Invariant: a call that takes the snapshot in force once sees one generation.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from grpcsecure.server.rpc.principals import Judge
+from grpcsecure.server.rpc.peer_cache import PeerResolver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,24 +24,24 @@ __all__ = ["InForce", "Snapshot", "build_snapshot"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One generation: the config, each listener's material and judge, the rules.
+    """One generation: the config, each listener's material and resolver, the rules.
 
-    `materials` has the TLS listeners, `judges` all of them; `policy` is None where
+    `materials` has the TLS listeners, `resolvers` all of them; `policy` is None where
     every call is allowed.
     """
 
     generation: int
     config: ServerConfig
     materials: Mapping[str, Material] = field(repr=False)
-    judges: Mapping[str, Judge] = field(repr=False)
+    resolvers: Mapping[str, PeerResolver] = field(repr=False)
     policy: Policy | None = field(repr=False)
     #: Fingerprints by the pattern that registers them.
     pins: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
 
     def warm_up(self) -> None:
-        """Load what the first judgement needs, so that no call has to wait for it."""
-        for judge in self.judges.values():
-            judge.warm_up()
+        """Load what the first call needs, so that it does not have to wait."""
+        for resolver in self.resolvers.values():
+            resolver.warm_up()
 
 
 class InForce:
@@ -75,8 +75,8 @@ def build_snapshot(
         materials=materials,
         policy=policy,
         pins=pins,
-        judges={
-            listener.name: Judge(
+        resolvers={
+            listener.name: PeerResolver(
                 listener.name,
                 rechecks=_rechecks(materials.get(listener.name)),
                 policy=policy,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from grpcsecure.errors import CertificateError
 from grpcsecure.tls.certificate import load_x509, parse_pem_certificates, reading
 from grpcsecure.tls.crl import parse_crl
-from grpcsecure.tls.openssl.handshake_result import NOT_CHECKED
+from grpcsecure.tls.handshake_result import NOT_CHECKED
 from grpcsecure.tls.openssl.settings import ContextMaterial
 
 if TYPE_CHECKING:

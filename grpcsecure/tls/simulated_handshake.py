@@ -1,7 +1,7 @@
-"""What a handshake of a listener would make of a certificate, without one.
+"""A simulated handshake: whether a listener would let a client certificate in.
 
-For explaining: the check is the handshake's own, only that nobody proves possession of
-the key. Invariant: what could not be checked is not let in as verified.
+For `explain`: the check is the one of real handshakes, but no key is proved. Invariant:
+a certificate that could not be checked is not let in as verified.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grpcsecure.model.listener import Engine
-from grpcsecure.tls.openssl.handshake_result import NOT_CHECKED
+from grpcsecure.tls.handshake_result import NOT_CHECKED, HandshakeResult
 from grpcsecure.tls.openssl.settings import ContextMaterial
-from grpcsecure.tls.verify import present_checked
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from grpcsecure.model.listener import Listener
     from grpcsecure.tls.material import Material
-    from grpcsecure.tls.verify import Presented
 
 __all__ = ["SimulatedHandshake", "simulate_handshake"]
 
@@ -29,13 +27,13 @@ _UNREADABLE = "the certificate cannot be read"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedHandshake:
-    """What a handshake would leave: a refusal in words, or what was presented.
+    """The outcome: the reason of a refusal, or the result of the handshake.
 
-    Neither of them: the listener does not ask, and the caller is anonymous.
+    With neither, the listener does not ask for a certificate: the caller is anonymous.
     """
 
     refusal: str | None = None
-    presented: Presented | None = None
+    result: HandshakeResult | None = None
 
 
 def simulate_handshake(
@@ -46,7 +44,7 @@ def simulate_handshake(
     *,
     now: datetime,
 ) -> SimulatedHandshake:
-    """Return what becomes of a client that presents a certificate.
+    """Return the outcome of a handshake in which a client presents a certificate.
 
     the mode             unusable   not verified   verified
     does not ask         anonymous  anonymous      anonymous
@@ -79,7 +77,13 @@ def simulate_handshake(
         reason = _UNREADABLE
     if reason is not None and tls.client_certificate.verifies:
         return SimulatedHandshake(refusal=reason)
-    presented = present_checked(
-        leaf, chain, verified=reason is None, reason=reason, code=code
+    return SimulatedHandshake(
+        result=HandshakeResult(
+            listener=listener.name,
+            certificate=leaf,
+            chain=chain,
+            verified=reason is None,
+            unverified_reason=reason,
+            unverified_code=code,
+        )
     )
-    return SimulatedHandshake(presented=presented)

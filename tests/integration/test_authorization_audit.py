@@ -335,10 +335,10 @@ def test_calls_do_not_wait_for_the_audit(runtime, tmp_path, caplog):
                     call(b"", timeout=5)
             auditor = world.server._auditor
             snapshot = world.server._in_force.snapshot
-            judgement = snapshot.judges["plain"].judge(None)
-            decision = snapshot.policy.decide(judgement.standing, Call(UNARY, "plain"))
+            resolved = snapshot.resolvers["plain"].resolve(None)
+            decision = snapshot.policy.decide(resolved.principal, Call(UNARY, "plain"))
             while auditor._waiting.qsize() < 10_000:
-                auditor.record(snapshot, judgement, "", UNARY, decision)
+                auditor.record(snapshot, resolved, "", UNARY, decision)
             for _ in range(7):
                 with pytest.raises(grpc.RpcError, match="not authenticated"):
                     call(b"", timeout=5)

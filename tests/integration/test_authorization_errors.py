@@ -16,7 +16,7 @@ from support.bridge_certs import authority
 from support.guarded import KINDS, RUNTIMES, entered, knock, listeners, serve
 
 from grpcsecure.policy.decision import Policy
-from grpcsecure.server.rpc.principals import Judge
+from grpcsecure.server.rpc.peer_cache import PeerResolver
 
 UNKNOWN = (grpc.StatusCode.UNAUTHENTICATED, "not authenticated")
 METHODS = [*KINDS.values(), "/no.Such/Method"]
@@ -49,7 +49,7 @@ class CannotDecide(Policy):
 class DecidesNothing(Policy):
     """A policy that returns something that is not a decision."""
 
-    def decide(self, standing, call):
+    def decide(self, principal, call):
         """Return None instead of a decision."""
         return
 
@@ -80,11 +80,11 @@ def with_policy(kind):
     def change(snapshot):
         policy = kind.__new__(kind)
         vars(policy).update(vars(snapshot.policy))
-        judges = {
-            name: Judge(name, rechecks=judge._rechecks, policy=policy)
-            for name, judge in snapshot.judges.items()
+        resolvers = {
+            name: PeerResolver(name, rechecks=resolver._rechecks, policy=policy)
+            for name, resolver in snapshot.resolvers.items()
         }
-        return replace(snapshot, policy=policy, judges=judges)
+        return replace(snapshot, policy=policy, resolvers=resolvers)
 
     return change
 
@@ -93,22 +93,22 @@ def with_rechecks(kind):
     """Return a function that replaces a snapshot's client CAs by broken ones."""
 
     def change(snapshot):
-        judges = {
-            name: Judge(name, rechecks=kind(), policy=snapshot.policy)
-            for name in snapshot.judges
+        resolvers = {
+            name: PeerResolver(name, rechecks=kind(), policy=snapshot.policy)
+            for name in snapshot.resolvers
         }
-        return replace(snapshot, judges=judges)
+        return replace(snapshot, resolvers=resolvers)
 
     return change
 
 
 def without_rules(snapshot):
-    """Return a snapshot whose judges have no policy, although it has rules."""
-    judges = {
-        name: Judge(name, rechecks=judge._rechecks, policy=None)
-        for name, judge in snapshot.judges.items()
+    """Return a snapshot whose resolvers have no policy, although it has rules."""
+    resolvers = {
+        name: PeerResolver(name, rechecks=resolver._rechecks, policy=None)
+        for name, resolver in snapshot.resolvers.items()
     }
-    return replace(snapshot, judges=judges)
+    return replace(snapshot, resolvers=resolvers)
 
 
 BROKEN = {
@@ -118,8 +118,8 @@ BROKEN = {
     "reads_metadata": with_policy(CannotReportReading),
     "client CAs": with_rechecks(CannotVerify),
     "no verdict": with_rechecks(VerifiesNothing),
-    "no judge": lambda snapshot: replace(snapshot, judges={}),
-    "judges without rules": without_rules,
+    "no resolver": lambda snapshot: replace(snapshot, resolvers={}),
+    "resolvers without rules": without_rules,
 }
 
 
@@ -178,7 +178,7 @@ def test_error_that_cannot_be_shown(world, caplog):
             raise ValueError("no text")
 
     class Unprintable(Policy):
-        def decide(self, standing, call):
+        def decide(self, principal, call):
             raise UnprintableError
 
     good = world.enforce({"default": "allow"})

@@ -254,15 +254,15 @@ def test_connection_of_another_listener_is_refused(server, certificates, tmp_pat
     """A connection accepted by a lenient listener counts for that listener only."""
     peers = registry(server)
     with connected(server.addresses["dev"], certificates) as channel:
-        facts = peers.lookup(f"unix-abstract:{live_name(server, channel)}")
-    assert facts.listener == "dev"
+        connection = peers.lookup(f"unix-abstract:{live_name(server, channel)}")
+    assert connection.result.listener == "dev"
     expected = {"dev": SERVED, "public": REFUSED}
     for number, listener in enumerate(expected):
         # Simulate that an attacker has bound the name of a live connection after all.
         name = f"grpcsecure-stolen-{uuid4().hex}"
         with impostor(inner_socket(listener), f"\0{name}") as pretender:
             hold = os.dup(pretender.end.fileno())
-            assert peers.add(-1 - number, f"unix-abstract:{name}", facts, hold)
+            assert peers.add(-1 - number, f"unix-abstract:{name}", connection, hold)
             assert statuses(pretender.target) == expected[listener]
             peers.remove(-1 - number)
     sights("stranger")

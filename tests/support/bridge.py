@@ -218,7 +218,12 @@ class BridgedServer:
             self.server.add_insecure_port(f"unix:{path}")
             served.append(BridgeListener(name, self.sockets[name], path, tls, first))
         self.upstream_paths = {each.name: each.upstream_path for each in served}
-        self.bridge = Bridge(served, self.observer, host=HOSTS[host]())
+        self.bridge = Bridge(
+            served,
+            self.observer,
+            make_peer=lambda _name, result: result,
+            host=HOSTS[host](),
+        )
         self.server.start()
 
     def lead_to(self, path):

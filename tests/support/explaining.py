@@ -57,7 +57,7 @@ def load(folder: Path, text: str, *, with_services=True, profile=None, environ=N
 def caller(**names: str) -> QuerySubject:
     """Return who has a certificate with these names, by the keys of `identities`."""
     criteria = (Criterion(MatcherKind(kind), value) for kind, value in names.items())
-    return QuerySubject(made_up=Matcher(tuple(criteria)))
+    return QuerySubject(names=Matcher(tuple(criteria)))
 
 
 def ask(scene, subject, method=HELLO, *, listener=None, metadata=(), now=None):

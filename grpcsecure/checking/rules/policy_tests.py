@@ -159,11 +159,11 @@ class _Runner:
         self._why_unchecked = None
         attempts = list(self._attempts(test))
         for attempt in attempts:
-            standing = self._policy.identify(attempt.peer, in_force=attempt.in_force)
-            decision = self._policy.decide(standing, attempt.call)
+            principal = self._policy.identify(attempt.peer, in_force=attempt.in_force)
+            decision = self._policy.decide(principal, attempt.call)
             if decision.effect is not test.expect:
-                trace = self._policy.trace(standing, attempt.call)
-                notes = [describe_caller(standing), *describe_trace(trace)]
+                trace = self._policy.trace(principal, attempt.call)
+                notes = [describe_caller(principal), *describe_trace(trace)]
                 return self._report(index, test, attempt, decision, notes)
         if self._why_unchecked is not None:
             return self._report_unchecked(index, self._why_unchecked)

@@ -1,7 +1,8 @@
-"""Connections through the bridge whose certificate has stopped counting are closed.
+"""Closes bridged connections whose client certificate is no longer valid.
 
-The authorizer refuses their new calls at once; running ones may finish within the
-grace. Invariant: a connection that never counted is left alone: its mode let it in.
+That is: expired, revoked, unregistered, or its CA removed. The authorizer refuses their
+new calls at once; running ones may finish within the grace. Invariant: a connection
+whose certificate never was valid stays, since its mode let it in.
 """
 
 from __future__ import annotations
@@ -14,11 +15,10 @@ from grpcsecure.server.event_text import escape
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from grpcsecure.server.rpc.bridged_caller import BridgedView
-    from grpcsecure.server.rpc.principals import Judgement
+    from grpcsecure.server.rpc.bridged_caller import BridgedConnection, BridgedView
+    from grpcsecure.server.rpc.peer_cache import ResolvedPeer
     from grpcsecure.server.snapshot import InForce, Snapshot
-    from grpcsecure.tls.openssl.handshake_result import HandshakeResult
-    from grpcsecure.tls.verify import PeerAssessment
+    from grpcsecure.tls.assessment import PeerAssessment
 
 __all__ = ["ConnectionSweeper"]
 
@@ -31,10 +31,10 @@ class _Ending:
     __slots__ = ("address", "deadline", "reason", "subject", "view")
 
     def __init__(
-        self, view: BridgedView, judgement: Judgement, address: str, deadline: float
+        self, view: BridgedView, resolved: ResolvedPeer, address: str, deadline: float
     ) -> None:
-        assessment = judgement.assessment
-        assert assessment is not None  # noqa: S101 - an anonymous peer has no lapse
+        assessment = resolved.assessment
+        assert assessment is not None  # noqa: S101 - an anonymous peer is never swept
         self.view = view
         self.address = address
         self.deadline = deadline
@@ -51,11 +51,11 @@ def _reason(assessment: PeerAssessment) -> str:
 
 
 class ConnectionSweeper:
-    """Finds and closes them; used by one thread.
+    """Finds and closes such connections; used by one thread.
 
     Args:
         views: of the bridged listeners.
-        in_force: the snapshot they are judged by.
+        in_force: holds the snapshot that they are checked against.
         close: closes connections by their names, with a TLS close_notify.
         grace: seconds that their running calls get.
         clock: monotonic, in seconds.
@@ -75,45 +75,48 @@ class ConnectionSweeper:
         self._close = close
         self._grace = grace
         self._clock = clock
-        #: Open connections that have counted at some time, by a pin too.
+        #: Open connections whose certificate was valid or registered at some time.
         self._counted: set[str] = set()
-        #: What they were looked at with.
+        #: The snapshot of the last sweep.
         self._last = in_force.snapshot
         self._ending: dict[str, _Ending] = {}
 
     def sweep(self) -> None:
-        """Look at all connections; begin to end the lapsed ones, close idle ones."""
+        """Check all connections; give invalid ones a deadline, and close idle ones."""
         last, now = self._last, self._in_force.snapshot
         self._last = now
         counted = set()
         live = set()
-        for name, view, facts in self._connections():
+        for name, view, connection in self._connections():
             live.add(name)
-            judgement = _judge(now, view, facts)
+            resolved = _resolve(now, view, connection)
             has_counted = (
                 name in self._counted
-                or _is_known(judgement)
-                or _has_counted(last, now, view, facts)
+                or resolved.is_known
+                or _has_counted(last, now, view, connection)
             )
             if has_counted:
                 counted.add(name)
-            if _may_stay(judgement, view, has_counted=has_counted):
+            if _may_stay(resolved, view, has_counted=has_counted):
                 self._ending.pop(name, None)
             elif name not in self._ending:
                 deadline = self._clock() + self._grace
-                self._ending[name] = _Ending(view, judgement, facts.address, deadline)
+                self._ending[name] = _Ending(
+                    view, resolved, connection.result.address, deadline
+                )
         self._counted = counted
         for name in self._ending.keys() - live:
             del self._ending[name]
         self._close_idle()
 
-    def _connections(self) -> Iterator[tuple[str, BridgedView, HandshakeResult]]:
+    def _connections(self) -> Iterator[tuple[str, BridgedView, BridgedConnection]]:
         for view in self._views:
             if view.registry is None:
                 continue
-            for name, facts in view.registry.connections():
-                if facts.listener == view.name and facts.certificate is not None:
-                    yield name, view, facts
+            for name, connection in view.registry.connections():
+                result = connection.result
+                if result.listener == view.name and result.certificate is not None:
+                    yield name, view, connection
 
     def _close_idle(self) -> None:
         now = self._clock()
@@ -124,7 +127,7 @@ class ConnectionSweeper:
                 due[name] = running
         if not due:
             return
-        # In one go: one order to the bridge for all of them.
+        # One order to the bridge for all of them.
         self._close([*due])
         for name, calls_cut in due.items():
             _log_closed(self._ending.pop(name), calls_cut)
@@ -142,31 +145,32 @@ def _log_closed(ending: _Ending, calls_cut: int) -> None:
     _LOGGER.warning("connection.closed", extra=fields)
 
 
-def _judge(snapshot: Snapshot, view: BridgedView, facts: HandshakeResult) -> Judgement:
-    return snapshot.judges[view.name].judge(view.presented_by(facts))
+def _resolve(
+    snapshot: Snapshot, view: BridgedView, connection: BridgedConnection
+) -> ResolvedPeer:
+    return snapshot.resolvers[view.name].resolve(connection)
 
 
-def _is_known(judgement: Judgement) -> bool:
-    return judgement.standing is not None and judgement.standing.is_known
+def _may_stay(resolved: ResolvedPeer, view: BridgedView, *, has_counted: bool) -> bool:
+    """Whether a connection's certificate is valid now, or never was.
 
-
-def _may_stay(judgement: Judgement, view: BridgedView, *, has_counted: bool) -> bool:
-    """Whether it counts, or never did.
-
-    Where the mode verifies, a pin is no way around that. Without rules, nobody needs
-    to be registered.
+    A registered certificate does not excuse a lapsed one where the mode verifies.
+    Without rules, no certificate has to be registered.
     """
-    if judgement.has_lapsed and (view.verifies or not _is_known(judgement)):
+    if resolved.has_lapsed and (view.verifies or not resolved.is_known):
         return False
-    return not has_counted or judgement.standing is None or _is_known(judgement)
+    return not has_counted or resolved.principal is None or resolved.is_known
 
 
 def _has_counted(
-    last: Snapshot, now: Snapshot, view: BridgedView, facts: HandshakeResult
+    last: Snapshot, now: Snapshot, view: BridgedView, connection: BridgedConnection
 ) -> bool:
-    """Whether it counted by a pin when it came, after the last look, before a swap."""
+    """Whether a registration that is gone now was in force at its handshake.
+
+    For a connection that came after the last sweep and before the swap of snapshots.
+    """
     return (
         last is not now
-        and facts.generation <= last.generation
-        and _is_known(_judge(last, view, facts))
+        and connection.result.generation <= last.generation
+        and _resolve(last, view, connection).is_known
     )

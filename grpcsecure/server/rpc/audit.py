@@ -1,7 +1,7 @@
-"""An event per denial, or per decision: to the log or a file, in no call's way.
+"""The audit: one event per denial, or per decision, to the log or to a file.
 
-Calls only put an event into a queue; a thread of its own writes. If that falls behind,
-events are left out and counted rather than calls held up.
+A call only puts its event into a queue; a thread writes. If that thread falls behind,
+events are dropped and counted rather than calls held up.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from grpcsecure.model.peer import Certificate
-    from grpcsecure.server.rpc.principals import Judgement
+    from grpcsecure.server.rpc.peer_cache import ResolvedPeer
     from grpcsecure.server.snapshot import Snapshot
 
-__all__ = ["NOBODY", "UNDECIDED", "UNVERIFIED", "Auditor"]
+__all__ = ["UNDECIDED", "UNKNOWN_CONNECTION", "UNVERIFIED", "Auditor"]
 
 _LOGGER = logging.getLogger("grpcsecure.audit")
 
@@ -46,8 +46,8 @@ _PATIENCE = 2.0
 #: On a call whose certificate the listener's mode does not accept any more.
 UNVERIFIED = Decision(effect=Effect.DENY, rule=None, is_known=False)
 
-#: On a call by a connection that nobody vouches for.
-NOBODY = Decision(effect=Effect.DENY, rule=None, is_known=False)
+#: On a call by a connection that the bridge did not announce.
+UNKNOWN_CONNECTION = Decision(effect=Effect.DENY, rule=None, is_known=False)
 
 #: On a call whose decision raised.
 UNDECIDED = Decision(effect=Effect.DENY, rule=None, is_known=False)
@@ -60,9 +60,9 @@ _NAMES = {Effect.DENY: "call.denied", Effect.ALLOW: "call.allowed"}
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """A decision, with all that has to be said about it: rendered by the writer.
+    """A decision with all that its event shows; the writer's thread renders it.
 
-    Clients choose some of it: no more is kept of that than is shown.
+    Clients choose some of the text: no more of it is kept than is shown.
     """
 
     at: datetime
@@ -107,12 +107,12 @@ class _Event:
 
 def _event(
     snapshot: Snapshot,
-    judgement: Judgement,
+    resolved: ResolvedPeer,
     address: str,
     method: str,
     decision: Decision,
 ) -> _Event:
-    standing, assessment = judgement.standing, judgement.assessment
+    principal, assessment = resolved.principal, resolved.assessment
     subject = unverified = None
     names: tuple[str, ...] = ()
     if assessment is not None:
@@ -124,10 +124,10 @@ def _event(
         datetime.now(timezone.utc),
         _settings(snapshot),
         snapshot.generation,
-        judgement.listener,
+        resolved.listener,
         address,
         clip(method),
-        frozenset() if standing is None else standing.identities,
+        frozenset() if principal is None else principal.identities,
         subject,
         names,
         unverified,
@@ -136,7 +136,7 @@ def _event(
 
 
 def _alternative_names(certificate: Certificate) -> Iterator[str]:
-    """Yield what often is the only name: many certificates have an empty subject."""
+    """Yield alternative names: many certificates have an empty subject."""
     for kind, value in islice(certificate.alternative_names(), _MOST_NAMES):
         yield clip(f"{kind}:{value}")
 
@@ -149,7 +149,7 @@ def _escape_name(name: str) -> str:
 def _rule(decision: Decision) -> str:
     if decision is UNVERIFIED:
         return "client_certificate"
-    if decision is NOBODY:
+    if decision is UNKNOWN_CONNECTION:
         return "connection"
     if decision is UNDECIDED:
         return "error"
@@ -163,7 +163,7 @@ def _settings(snapshot: Snapshot) -> AuditSettings:
 
 
 class Auditor:
-    """Takes decisions from any thread and has them written by one of its own."""
+    """Takes decisions from any thread; a thread of its own writes them."""
 
     def __init__(self) -> None:
         self._waiting: SimpleQueue[_Event | None] = SimpleQueue()
@@ -173,7 +173,7 @@ class Auditor:
         self._is_closed = False
 
     def wants(self, snapshot: Snapshot, decision: Decision) -> bool:
-        """Whether a decision becomes an event; what a shadow rule changes does."""
+        """Whether a decision becomes an event; one that a shadow rule changes does."""
         level = _settings(snapshot).level
         if level is AuditLevel.DENIALS:
             return decision.effect is Effect.DENY or decision.shadow is not None
@@ -182,16 +182,16 @@ class Auditor:
     def record(
         self,
         snapshot: Snapshot,
-        judgement: Judgement,
+        resolved: ResolvedPeer,
         address: str,
         method: str,
         decision: Decision,
     ) -> None:
-        """Have an event written, sooner or later; returns at once."""
+        """Queue an event; returns at once."""
         if self._waiting.qsize() >= _MOST_WAITING:
             self._left_out += 1
             return
-        self._waiting.put(_event(snapshot, judgement, address, method, decision))
+        self._waiting.put(_event(snapshot, resolved, address, method, decision))
         if self._thread is None:
             self._start()
 
@@ -204,7 +204,7 @@ class Auditor:
                 self._thread.start()
 
     def close(self) -> None:
-        """Write what waits, for a moment at most, and end; harmless twice."""
+        """Write what waits, for `_PATIENCE` at most, and end; harmless twice."""
         with self._lock:
             self._is_closed = True
         self._waiting.put(None)
@@ -220,7 +220,7 @@ class Auditor:
                     _LOGGER.warning("audit.left_out", extra={"events": left_out})
                 try:
                     self._write(event, files)
-                except Exception:  # such as of a filter in somebody's logging
+                except Exception:  # such as of a filter in the user's logging
                     with suppress(Exception):
                         _LOGGER.exception("audit.unwritten")
         finally:
@@ -233,7 +233,7 @@ class Auditor:
             line = _render(event.name, fields, settings.format)
             if files.append(settings.file, line):
                 return
-        # Also what the file does not take: no event is lost for a full disk.
+        # The log also takes what the file cannot: a full disk loses no event.
         denied = event.decision.effect is Effect.DENY
         level = logging.WARNING if denied else logging.INFO
         _LOGGER.log(level, event.name, extra=fields)
@@ -246,7 +246,7 @@ def _render(name: str, fields: Mapping[str, object], form: LogFormat) -> str:
 
 
 class _Files:
-    """The audit file, opened anew when somebody else has moved it away."""
+    """The audit file, opened anew after a rotation has moved it away."""
 
     def __init__(self) -> None:
         self._path: Path | None = None
@@ -256,7 +256,7 @@ class _Files:
     def append(self, path: Path, line: str) -> bool:
         """Write a line, or return False.
 
-        What goes wrong is logged once, until it goes well again.
+        A failure is logged once, until a line is written again.
         """
         try:
             self._open(path)
@@ -266,7 +266,7 @@ class _Files:
         except OSError as error:
             if not self._has_failed:
                 reason = (error.strerror or str(error)).lower()
-                _LOGGER.error(  # noqa: TRY400 - a full disk is no mistake of ours
+                _LOGGER.error(  # noqa: TRY400 - a full disk is not a bug
                     "audit.failed", extra={"file": str(path), "reason": reason}
                 )
             self._has_failed = True

@@ -1,7 +1,7 @@
 """Authorization of the calls of one listener, before any message of them is read.
 
-Fails closed: a caller that nobody vouches for, and a call whose decision raises, are
-refused. Neither asks what the message says; what it may cost is bounded by the rules.
+Fails closed: a call through an unidentified connection, and a call whose decision
+raises, are refused.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import grpc
 from grpcsecure.model.authorization import Effect
 from grpcsecure.model.server import ErrorDetail
 from grpcsecure.server.event_text import escape
-from grpcsecure.server.rpc.audit import NOBODY, UNDECIDED, UNVERIFIED
+from grpcsecure.server.rpc.audit import UNDECIDED, UNKNOWN_CONNECTION, UNVERIFIED
 
 if TYPE_CHECKING:
     from grpcsecure.model.authorization import Decision
     from grpcsecure.model.peer import Certificate
     from grpcsecure.server.rpc.audit import Auditor
     from grpcsecure.server.rpc.call_context import ListenerView
-    from grpcsecure.server.rpc.principals import Judgement
+    from grpcsecure.server.rpc.peer_cache import ResolvedPeer
     from grpcsecure.server.snapshot import InForce
 
 __all__ = ["FRESH", "NOT_FOUND", "Authorizer", "GuardedMethod", "Refusal"]
@@ -32,16 +32,16 @@ _LOGGER = logging.getLogger("grpcsecure.policy")
 #: A status and its text, as `context.abort` takes them.
 Refusal = tuple[grpc.StatusCode, str]
 
-#: Seconds for which a decision counts while the one message of a call is waited for: a
-#: call that was let in must not be kept for the day when its caller no longer would be.
+#: Seconds for which a decision counts while the single message of a call is awaited: a
+#: call that was allowed must not be kept until its caller would be refused.
 FRESH = 1.0
 
-#: What a caller is told that nobody vouches for, or that has no usable identity.
+#: The answer to an unidentified connection, and to a caller without an identity.
 _UNKNOWN: Refusal = (grpc.StatusCode.UNAUTHENTICATED, "not authenticated")
-#: What a caller is told that is known, and not allowed.
+#: The answer to a caller that is known, and not allowed.
 _FORBIDDEN: Refusal = (grpc.StatusCode.PERMISSION_DENIED, "not authorized")
 
-#: grpcio's own answer to a method that nobody registered.
+#: grpcio's own answer to a method that is not registered.
 NOT_FOUND: Refusal = (grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 
 
@@ -58,47 +58,47 @@ class Authorizer:
     def authorize(
         self, context: Any, method: str, *, exists: bool = True
     ) -> tuple[Any, Refusal | None]:
-        """Return the caller of a call, and what to refuse it with; None admits it.
+        """Return the caller of a call, and the refusal; without one it is allowed.
 
         An error in here refuses the call.
 
         Args:
             context: grpcio's context of the call.
             method: its path as it came.
-            exists: whether some servicer has the method.
+            exists: whether a servicer has the method.
         """
         caller: Any = None
         try:
             caller = self.view.find(context)
             if caller is None:
-                self._record_unjudged(context, method, NOBODY)
+                self._record_unresolved(context, method, UNKNOWN_CONNECTION)
                 return None, _UNKNOWN
-            refusal = self._judge(context, caller, method, exists=exists)
+            refusal = self._decide(context, caller, method, exists=exists)
             if refusal is None:
                 self.view.begin(context, caller)
         except Exception:
-            # Whatever it was: undecided is denied.
-            with suppress(Exception):  # such as of a filter in somebody's logging
+            # Any error: undecided is denied.
+            with suppress(Exception):  # such as of a filter in the user's logging
                 _LOGGER.exception(
                     "call.undecided",
                     extra={"listener": self.view.name, "method": escape(method)},
                 )
             with suppress(Exception):  # what failed may fail again
-                self._record_unjudged(caller or context, method, UNDECIDED)
+                self._record_unresolved(caller or context, method, UNDECIDED)
             return None, _UNKNOWN
         return caller, refusal
 
-    def _record_unjudged(self, asked: Any, method: str, decision: Decision) -> None:
+    def _record_unresolved(self, asked: Any, method: str, decision: Decision) -> None:
         snapshot = self._in_force.snapshot
         if self._auditor.wants(snapshot, decision):
-            judgement = snapshot.judges[self.view.name].judge(None)
+            resolved = snapshot.resolvers[self.view.name].resolve(None)
             address = escape(asked.peer())
-            self._auditor.record(snapshot, judgement, address, method, decision)
+            self._auditor.record(snapshot, resolved, address, method, decision)
 
-    def _judge(
+    def _decide(
         self, context: Any, caller: Any, method: str, *, exists: bool
     ) -> Refusal | None:
-        """Judge the peer, then the call.
+        """Resolve the peer, then decide the call.
 
         mode verifies  certificate   rules  call
         yes            has lapsed    any    refused, as a handshake would be
@@ -110,8 +110,8 @@ class Authorizer:
         policy = snapshot.policy
         if policy is None and not view.verifies:
             return None
-        judgement = snapshot.judges[view.name].judge(view.presented(caller))
-        if view.verifies and judgement.has_lapsed:
+        resolved = snapshot.resolvers[view.name].resolve(view.connection(caller))
+        if view.verifies and resolved.has_lapsed:
             decision = UNVERIFIED
         elif policy is None:
             return None
@@ -119,30 +119,30 @@ class Authorizer:
             # With rules it has been imported; without, a start is that much shorter.
             from grpcsecure.policy.rule_index import Call
 
-            assert judgement.standing is not None  # noqa: S101 - judged by this policy
+            assert resolved.principal is not None  # noqa: S101 - resolved by this policy
             metadata = context.invocation_metadata() if policy.reads_metadata else ()
             call = Call(method, view.name, metadata, exists)
-            decision = policy.decide(judgement.standing, call)
+            decision = policy.decide(resolved.principal, call)
         if self._auditor.wants(snapshot, decision):
-            self._auditor.record(snapshot, judgement, caller.peer(), method, decision)
+            self._auditor.record(snapshot, resolved, caller.peer(), method, decision)
         if decision.effect is Effect.ALLOW:
             return None
         code, text = _FORBIDDEN if decision.is_known else _UNKNOWN
         if snapshot.config.server.error_detail is ErrorDetail.FULL:
-            text = f"{text}: {explain_denial(judgement, decision)}"
+            text = f"{text}: {explain_denial(resolved, decision)}"
         return code, text
 
 
-def explain_denial(judgement: Judgement, decision: Decision) -> str:
-    """Say in words why a call was denied, for callers that may know."""
-    assessment = judgement.assessment
+def explain_denial(resolved: ResolvedPeer, decision: Decision) -> str:
+    """Return the human-readable reason of a denial, for `error_detail: full`."""
+    assessment = resolved.assessment
     if assessment is None:
         reason = "no client certificate"
     elif assessment.reason is not None:
         subject = escape(assessment.certificate.subject) or "empty subject"
         reason = f"certificate not trusted: {escape(assessment.reason)}, {subject}"
     else:
-        reason = f"known as {_names(judgement)}"
+        reason = f"known as {_names(resolved)}"
     if decision.rule is not None:
         return f"rule `{decision.rule.name}` denies it ({reason})"
     if decision.is_known:
@@ -150,14 +150,14 @@ def explain_denial(judgement: Judgement, decision: Decision) -> str:
     return reason
 
 
-def _names(judgement: Judgement) -> str:
-    standing, assessment = judgement.standing, judgement.assessment
-    names = sorted(standing.identities) if standing is not None else []
+def _names(resolved: ResolvedPeer) -> str:
+    principal, assessment = resolved.principal, resolved.assessment
+    names = sorted(principal.identities) if principal is not None else []
     if names or assessment is None:
         return ", ".join(names)
     certificate = assessment.certificate
     subject = certificate.spiffe_id or certificate.subject
-    return escape(subject) or _first_name(certificate) or "nobody by name"
+    return escape(subject) or _first_name(certificate) or "a certificate without names"
 
 
 def _first_name(certificate: Certificate) -> str:
@@ -166,9 +166,9 @@ def _first_name(certificate: Certificate) -> str:
 
 
 class GuardedMethod(NamedTuple):
-    """A method behind an authorizer: what its calls are asked for, once or again.
+    """A method, and the authorizer that decides its calls.
 
-    `exists` says whether some servicer has it.
+    `exists` says whether a servicer has it.
     """
 
     authorizer: Authorizer

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from grpcsecure.tls.verify import present_native
+from grpcsecure.server.rpc.peer_cache import native_connection
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -20,17 +20,16 @@ if TYPE_CHECKING:
 
     from grpcsecure.model.modes import ClientCertificateMode
     from grpcsecure.model.peer import Peer
+    from grpcsecure.server.rpc.peer_cache import Connection
     from grpcsecure.server.snapshot import InForce
-    from grpcsecure.tls.verify import Presented
 
 __all__ = ["AsyncioContext", "CallContext", "ListenerView", "no_exception", "peer"]
 
 
 class ListenerView:
-    """What a listener knows about the peers of its calls; one for all its calls.
+    """A listener as its calls see it: how to find the caller of each.
 
-    A caller is what can be asked who calls: grpcio's context, or what the bridge found
-    out about its connection.
+    A caller answers who calls: grpcio's own context, or a `BridgedConnection`.
     """
 
     __slots__ = ("_in_force", "_mode", "name")
@@ -52,29 +51,29 @@ class ListenerView:
         return context
 
     def begin(self, context: Any, caller: Any) -> None:
-        """Take note of a call that is admitted; here nobody asks for it."""
+        """Count an authorized call as running; only bridged listeners need it."""
 
-    def presented(self, caller: Any) -> Presented | None:
-        """Return what the caller presented in its handshake, None if nothing."""
+    def connection(self, caller: Any) -> Connection | None:
+        """Return the connection of a caller, None if it presented no certificate."""
         if self._mode is None or not self._mode.asks:
             return None
-        return present_native(caller.auth_context(), self._mode, listener=self.name)
+        return native_connection(caller.auth_context(), self._mode, listener=self.name)
 
     def caller_of(self, context: Any) -> Any:
-        """Return the caller of a call, by its context of ours."""
+        """Return the caller of the call that a context belongs to."""
         return context
 
     def peer(self, context: Any) -> Peer:
-        """Judge the peer of a call by what holds now, not at the handshake."""
-        judge = self._in_force.snapshot.judges[self.name]
-        judgement = judge.judge(self.presented(self.caller_of(context)))
-        return judgement.peer(context.peer())
+        """Return the peer of a call as of now, not of its handshake."""
+        resolver = self._in_force.snapshot.resolvers[self.name]
+        resolved = resolver.resolve(self.connection(self.caller_of(context)))
+        return resolved.peer(context.peer())
 
 
 class CallContext:
     """A servicer context of grpcio that also knows its listener.
 
-    Like grpcio's own, it takes attributes: interceptors hand on what they found out.
+    Like grpcio's own, it takes attributes, by which interceptors pass values on.
     """
 
     def __init__(self, context: Any, view: ListenerView, caller: Any) -> None:
@@ -86,7 +85,7 @@ class CallContext:
         return getattr(self._context, name)
 
     def _asked(self) -> Any:
-        """Return what knows the caller: grpcio's context, or the bridge's facts."""
+        """Return the caller: grpcio's context, or the bridged connection."""
         return self._grpcsecure_caller
 
     def peer(self) -> str:
@@ -110,8 +109,8 @@ class CallContext:
 class AsyncioContext(CallContext):
     """A context that a servicer may keep beyond the call; the call is a `with` block.
 
-    Under asyncio grpcio frees the call as soon as it is over, and asking its context
-    who called ends the process. This one raises instead.
+    Under asyncio grpcio frees the call as soon as it is over; its own context must not
+    be asked after that. This one raises instead.
     """
 
     def __init__(self, context: Any, view: ListenerView, caller: Any) -> None:
@@ -143,15 +142,15 @@ class AsyncioContext(CallContext):
 
 
 def no_exception(error: BaseException) -> Exception:
-    """Return what stands for something that a servicer raised and is no `Exception`."""
+    """Return an `Exception` in place of a bare `BaseException` of a servicer."""
     return RuntimeError(f"the servicer raised {type(error).__name__}")
 
 
 def _is_unanswered(error: BaseException) -> bool:
-    """Whether it would leave the call without an answer, or even end the event loop.
+    """Whether an error would leave the call unanswered, or even end the event loop.
 
     Calls are ended by a CancelledError, generators by a GeneratorExit. On the main
-    thread a KeyboardInterrupt may be a real one, and the loop is somebody else's.
+    thread a KeyboardInterrupt may be the user's, and so may the loop be.
     """
     if isinstance(error, (Exception, asyncio.CancelledError, GeneratorExit)):
         return False

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.errors import BindError, StartupError
 from grpcsecure.model.listener import TcpAddress, UnixAddress
+from grpcsecure.server.rpc.bridged_caller import BridgedConnection
 from grpcsecure.server.runtime.bind import bind, refuse_live_socket
 from grpcsecure.tls.bridge.parent.supervisor import Bridge, BridgeError, BridgeListener
 from grpcsecure.tls.bridge.parent.upstream_directory import UpstreamDirectory
@@ -53,7 +54,7 @@ class BridgeListeners:
         self._listeners: list[BridgeListener] = []
         self.views: list[BridgedView] = []
         self._socket_files: list[str] = []
-        self._bridge: Bridge | None = None
+        self._bridge: Bridge[BridgedConnection] | None = None
 
     def bind(
         self,
@@ -114,7 +115,7 @@ class BridgeListeners:
         Raises:
             StartupError: the bridge did not start.
         """
-        bridge = Bridge(self._listeners, self)
+        bridge = Bridge(self._listeners, self, make_peer=BridgedConnection)
         for view in self.views:
             view.registry = bridge.peers
         self._bridge = bridge

@@ -19,6 +19,7 @@ from grpcsecure.explain.query_subject import QuerySubject
 from grpcsecure.server.rpc.audit import Auditor
 from grpcsecure.server.rpc.authorizer import Authorizer
 from grpcsecure.server.rpc.call_context import ListenerView
+from grpcsecure.server.rpc.peer_cache import Connection
 from grpcsecure.server.snapshot import InForce
 from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
 from grpcsecure.tls.simulated_handshake import simulate_handshake
@@ -73,19 +74,19 @@ def rules(draw):
     return rule
 
 
-class _Rehearsed(ListenerView):
-    """A listener whose callers are what a handshake would have left."""
+class _SimulatedView(ListenerView):
+    """A listener whose callers have a simulated handshake."""
 
-    def presented(self, caller):
-        """Return what the caller was made with."""
-        return caller.was_presented
+    def connection(self, caller):
+        """Return the connection of the caller."""
+        return caller.connection
 
 
 class _Context:
-    """What the authorizer asks grpcio's context."""
+    """The part of grpcio's context that the authorizer uses."""
 
-    def __init__(self, presented, metadata):
-        self.was_presented = presented
+    def __init__(self, result, metadata):
+        self.connection = None if result is None else Connection(result)
         self._metadata = metadata
 
     def invocation_metadata(self):
@@ -97,7 +98,7 @@ class _Context:
         return "ipv4:127.0.0.1:1"
 
 
-def _asker(folder, name):
+def _subject(folder, name):
     if name is None:
         return ANYBODY
     leaf, *chain = parse_pem_certificates((folder / f"certs/{name}.pem").read_bytes())
@@ -106,14 +107,14 @@ def _asker(folder, name):
     )
 
 
-def _status(scene, listener, presented, call, auditor):
+def _status(scene, listener, result, call, auditor):
     """Return the status that the authorizer refuses a call with; None lets it in."""
     method, metadata = call
     mode = scene.listener(listener).tls.client_certificate
     in_force = InForce(scene.snapshot)
-    authorizer = Authorizer(_Rehearsed(listener, mode, in_force), in_force, auditor)
+    authorizer = Authorizer(_SimulatedView(listener, mode, in_force), in_force, auditor)
     _, refusal = authorizer.authorize(
-        _Context(presented, metadata), method, exists=scene.exists(method, listener)
+        _Context(result, metadata), method, exists=scene.exists(method, listener)
     )
     return None if refusal is None else refusal[0].name
 
@@ -151,26 +152,26 @@ def _policy(case):
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=CASES)
-def test_gate_and_explanation_agree(folder, auditor, case):
-    """The status that is foretold is the one that the authorizer gives."""
+def test_authorizer_and_explanation_agree(folder, auditor, case):
+    """The status that `explain` predicts is the one that the authorizer gives."""
     scene = load(folder, CONFIG + LISTENERS + _policy(case))
-    asker, listener = _asker(folder, case["name"]), case["listener"]
+    subject, listener = _subject(folder, case["name"]), case["listener"]
     call = case["method"], case["metadata"]
     (verdict,) = ask(
-        scene, asker, call[0], listener=listener, metadata=call[1]
+        scene, subject, call[0], listener=listener, metadata=call[1]
     ).verdicts
     if verdict.basis is Basis.HANDSHAKE:
         return
-    presented = None
-    if asker.certificate is not None:
-        presented = simulate_handshake(
+    result = None
+    if subject.certificate is not None:
+        result = simulate_handshake(
             scene.listener(listener),
             scene.snapshot.materials[listener],
-            asker.certificate.der,
-            asker.chain,
+            subject.certificate.der,
+            subject.chain,
             now=datetime.now(timezone.utc),
-        ).presented
-    status = _status(scene, listener, presented, call, auditor)
+        ).result
+    status = _status(scene, listener, result, call, auditor)
     if status is None:
         assert verdict.status in {"OK", "UNIMPLEMENTED"}
     else:

@@ -271,8 +271,8 @@ class TestWords:
     def _trace(self, scene):
         loaded = scene(WHOLE)
 
-        def trace(asker, method=HELLO, **options):
-            return words(only(ask(loaded, asker, method, **options)))
+        def trace(subject, method=HELLO, **options):
+            return words(only(ask(loaded, subject, method, **options)))
 
         return trace
 
@@ -413,8 +413,10 @@ class TestMoreWords:
             CONFIG + MORE + MORE_RULES.replace("EXPIRED", expired.fingerprint)
         )
 
-        def trace(asker, method=HELLO, *, listener="lenient", **options):
-            return words(only(ask(loaded, asker, method, listener=listener, **options)))
+        def trace(subject, method=HELLO, *, listener="lenient", **options):
+            return words(
+                only(ask(loaded, subject, method, listener=listener, **options))
+            )
 
         return trace
 
@@ -462,9 +464,7 @@ class TestMoreWords:
 
     def test_wildcard_in_the_certificate(self, trace):
         """A name that is not believed of anybody says something, and grants nothing."""
-        who = QuerySubject(
-            made_up=Matcher((Criterion(MatcherKind.DNS, "*.shop.test"),))
-        )
+        who = QuerySubject(names=Matcher((Criterion(MatcherKind.DNS, "*.shop.test"),)))
         assert trace(who, listener="public")["shops"] == (
             "method matches; needs shop; the certificate says so in a way that proves"
             " nothing"

@@ -370,7 +370,7 @@ def test_a_caller_with_several_names(folder, rules, default, names):
     text = CONFIG + _config(rules, default)
     loaded = load(folder, text, with_services=False)
     table = build_table(loaded)
-    who = QuerySubject(made_up=Matcher(tuple(SAYS[name] for name in sorted(names))))
+    who = QuerySubject(names=Matcher(tuple(SAYS[name] for name in sorted(names))))
     for method in METHODS:
         if method not in {r.method for r in section(table, "public").rows}:
             continue

@@ -25,8 +25,8 @@ OPS_PEER = verified(common_name="ops")
 
 def decided(policy, peer=OPS_PEER, method=CHARGE, listener="public", **call):
     """Return the decision on a call of a peer."""
-    standing = policy.identify(peer, in_force=True)
-    return policy.decide(standing, Call(method, listener, **call))
+    principal = policy.identify(peer, in_force=True)
+    return policy.decide(principal, Call(method, listener, **call))
 
 
 def name_of(policy, *args, **call):
@@ -271,8 +271,8 @@ def test_trace_says_why_each_rule_does_not_match():
         allow("ops", name="second"),
         identities=[OPS, CI],
     )
-    standing = policy.identify(OPS_PEER, in_force=True)
-    steps = policy.trace(standing, Call(CHARGE, "public", [("x-a", "1")]))
+    principal = policy.identify(OPS_PEER, in_force=True)
+    steps = policy.trace(principal, Call(CHARGE, "public", [("x-a", "1")]))
     assert [(step.rule.name, step.misses) for step in steps] == [
         ("where", (Miss.LISTENER,)),
         ("with", (Miss.METADATA,)),
@@ -294,8 +294,8 @@ def test_trace_says_why_each_rule_does_not_match():
 def test_trace_of_a_claimed_peer():
     """The trace tells what is granted, to allow rules, from what is claimed."""
     policy = compiled(allow("ops"), deny("ops"), identities=[OPS])
-    standing = policy.identify(claimed(common_name="ops"), in_force=True)
-    refused, opened = policy.trace(standing, Call(CHARGE, "public"))
+    principal = policy.identify(claimed(common_name="ops"), in_force=True)
+    refused, opened = policy.trace(principal, Call(CHARGE, "public"))
     assert (refused.identities, refused.is_decisive) == (("ops",), True)
     assert (opened.identities, opened.misses) == ((), (Miss.IDENTITY,))
 
@@ -303,8 +303,8 @@ def test_trace_of_a_claimed_peer():
 def test_trace_of_a_method_that_does_not_exist():
     """An allow rule says that it does not count; a deny rule counts."""
     policy = compiled(allow("anyone"), deny("anyone"))
-    standing = policy.identify(anonymous(), in_force=True)
-    steps = policy.trace(standing, Call(CHARGE, "public", exists=False))
+    principal = policy.identify(anonymous(), in_force=True)
+    steps = policy.trace(principal, Call(CHARGE, "public", exists=False))
     assert [step.misses for step in steps] == [(), (Miss.EXISTENCE,)]
 
 

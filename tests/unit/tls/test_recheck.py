@@ -27,8 +27,8 @@ from grpcsecure.devcerts.credentials import CA_USAGE, new_key
 from grpcsecure.model.listener import TlsSettings
 from grpcsecure.model.matrix import CLIENTS
 from grpcsecure.model.modes import ClientCertificateMode
+from grpcsecure.tls.handshake_result import NOT_CHECKED
 from grpcsecure.tls.material import load_material
-from grpcsecure.tls.openssl.handshake_result import NOT_CHECKED
 from grpcsecure.tls.recheck import Rechecker
 
 DAY = timedelta(days=1)

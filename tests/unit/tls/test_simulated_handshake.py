@@ -1,4 +1,4 @@
-"""What a handshake would make of a certificate: the table of modes, rehearsed."""
+"""What a handshake would make of a certificate: the table of modes, simulated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from grpcsecure.devcerts import Profile, Validity, issue
 from grpcsecure.model.listener import Engine, Listener, TcpAddress, TlsSettings
 from grpcsecure.model.matrix import CLIENTS
 from grpcsecure.model.modes import ClientCertificateMode
-from grpcsecure.tls.openssl.handshake_result import NOT_CHECKED
+from grpcsecure.tls.handshake_result import NOT_CHECKED
 from grpcsecure.tls.simulated_handshake import simulate_handshake
 
 NOW = datetime.now(timezone.utc)
@@ -46,8 +46,8 @@ def material(certificates, *, client_ca=True):
     return replace(made, client_ca=certificates.client_ca) if client_ca else made
 
 
-def rehearse(one, listener_, material_):
-    """Return what is rehearsed for a credential."""
+def simulate(one, listener_, material_):
+    """Return the simulated handshake of a credential."""
     leaf, chain = ders_of(one)
     return simulate_handshake(listener_, material_, leaf, chain, now=NOW)
 
@@ -56,48 +56,48 @@ def rehearse(one, listener_, material_):
 @pytest.mark.parametrize("mode", ClientCertificateMode, ids=lambda mode: mode.value)
 def test_it_is_as_the_table_of_modes_says(certificates, mode, kind):
     """Refused, let in as verified or as claimed: the table that both engines keep."""
-    rehearsed = rehearse(
+    simulated = simulate(
         certificates.clients[kind.name], listener(mode), material(certificates)
     )
-    assert (rehearsed.refusal is None) is kind.is_served_by(mode)
-    if rehearsed.refusal is not None:
-        assert rehearsed.refusal == kind.reason
+    assert (simulated.refusal is None) is kind.is_served_by(mode)
+    if simulated.refusal is not None:
+        assert simulated.refusal == kind.reason
     elif mode.asks:
-        assert rehearsed.presented.problem == kind.reason
+        assert simulated.result.unverified_reason == kind.reason
     else:
-        assert rehearsed.presented is None
+        assert simulated.result is None
 
 
 @pytest.mark.parametrize("kind", PRESENTING, ids=lambda kind: kind.name)
-def test_without_a_client_ca_nobody_is_verified(certificates, kind):
+def test_without_a_client_ca_no_certificate_is_verified(certificates, kind):
     """Certificates get in unchecked, but for those that every handshake refuses."""
     mode = ClientCertificateMode.REQUIRE_BUT_DONT_VERIFY
-    rehearsed = rehearse(
+    simulated = simulate(
         certificates.clients[kind.name],
         listener(mode),
         material(certificates, client_ca=False),
     )
     if kind.is_served_by(mode):
-        assert rehearsed.presented.problem == NOT_CHECKED
+        assert simulated.result.unverified_reason == NOT_CHECKED
     else:
-        assert rehearsed.refusal == kind.reason
+        assert simulated.refusal == kind.reason
 
 
 def test_plaintext_sees_no_certificate(certificates):
-    """There is no handshake: whoever calls is anonymous."""
+    """There is no handshake: every caller is anonymous."""
     plain = Listener(name="plain", address=TcpAddress("127.0.0.1", 0), tls=None)
-    rehearsed = rehearse(certificates.clients["trusted"], plain, None)
-    assert (rehearsed.refusal, rehearsed.presented) == (None, None)
+    simulated = simulate(certificates.clients["trusted"], plain, None)
+    assert (simulated.refusal, simulated.result) == (None, None)
 
 
 def test_the_bridge_refuses_weak_keys_and_grpc_does_not(certificates):
-    """What OpenSSL says of a short key at its own level is rehearsed as well."""
+    """What OpenSSL says of a short key at its own level is simulated as well."""
     profile = Profile(subject="weak", validity=Validity(NOW, NOW + timedelta(days=1)))
     weak = issue(
         profile, issuer=certificates.ca, key=rsa.generate_private_key(65537, 1024)
     )
     mode = ClientCertificateMode.REQUIRE_AND_VERIFY
     given = material(certificates)
-    by_bridge = rehearse(weak, listener(mode, Engine.BRIDGE), given)
+    by_bridge = simulate(weak, listener(mode, Engine.BRIDGE), given)
     assert by_bridge.refusal == "EE certificate key too weak"
-    assert rehearse(weak, listener(mode, Engine.GRPC), given).refusal is None
+    assert simulate(weak, listener(mode, Engine.GRPC), given).refusal is None

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.tls.bridge.child.served_listener import ReadyMaterial
     from grpcsecure.tls.bridge.child.upstream_connect import PendingConnect
-    from grpcsecure.tls.openssl.handshake_result import HandshakeResult
+    from grpcsecure.tls.handshake_result import HandshakeResult
 
 __all__ = ["BridgeLoop"]
 

@@ -15,8 +15,8 @@ from grpcsecure.tls.bridge.child.reactor import IN, OUT
 from grpcsecure.tls.bridge.child.refusal_log import explain_failure, explain_first_bytes
 from grpcsecure.tls.bridge.child.states import ConnectionLife
 from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
+from grpcsecure.tls.handshake_result import NOT_CHECKED, HandshakeResult
 from grpcsecure.tls.openssl.context import NoH2Error
-from grpcsecure.tls.openssl.handshake_result import NOT_CHECKED, HandshakeResult
 from grpcsecure.tls.openssl.stream import StreamError, TlsStream, take_error
 from grpcsecure.tls.openssl.verify_callback import error_text
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.tls.bridge.child.handshake import Handshake
     from grpcsecure.tls.bridge.child.reactor import Reactor
-    from grpcsecure.tls.openssl.handshake_result import HandshakeResult
+    from grpcsecure.tls.handshake_result import HandshakeResult
 
 __all__ = ["PendingConnect", "UpstreamConnect", "UpstreamConnectOwner"]
 

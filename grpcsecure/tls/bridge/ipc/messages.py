@@ -12,7 +12,7 @@ from grpcsecure.model.listener import TlsVersion
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.tls.bridge.ipc.framing import VERSION, Frame, FrameKind, ProtocolError
 from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
-from grpcsecure.tls.openssl.handshake_result import HandshakeResult
+from grpcsecure.tls.handshake_result import HandshakeResult
 from grpcsecure.tls.openssl.settings import ContextMaterial, ContextSettings
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from grpcsecure.tls.openssl.certificate_names import read_names
 from grpcsecure.tls.pem import render_pem
 
 if TYPE_CHECKING:
-    from grpcsecure.tls.openssl.handshake_result import HandshakeResult
+    from grpcsecure.tls.handshake_result import HandshakeResult
 
 __all__ = [
     "auth_context",

@@ -12,7 +12,7 @@ import struct
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from grpcsecure.tls.bridge.heap_trimmer import HeapTrimmer, find_malloc_trim
 from grpcsecure.tls.bridge.ipc import messages
@@ -31,9 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from grpcsecure.tls.bridge.parent.hosts import Host, RunningBridge
+    from grpcsecure.tls.handshake_result import HandshakeResult
     from grpcsecure.tls.material import Material
 
 __all__ = ["Bridge", "BridgeError", "BridgeListener", "BridgeObserver"]
+
+_Peer = TypeVar("_Peer")
 
 #: Seconds until a bridge must serve, and that a swap waits for one to be started.
 _START_TIMEOUT = 30.0
@@ -56,17 +59,27 @@ _SEND_TIMEOUT = 10
 _TRIM_AFTER = 2.0
 
 
-class Bridge:
-    """A bridge that is kept running. Methods may be called from any thread."""
+class Bridge(Generic[_Peer]):
+    """A bridge that is kept running. Methods may be called from any thread.
+
+    Args:
+        listeners: to serve.
+        observer: is notified of refusals and restarts.
+        make_peer: makes the entry of the registry for a connection, from its name and
+            the result of its handshake.
+        host: runs the bridge; a process by default.
+    """
 
     def __init__(
         self,
         listeners: Sequence[BridgeListener],
         observer: BridgeObserver,
         *,
+        make_peer: Callable[[str, HandshakeResult], _Peer],
         host: Host | None = None,
     ) -> None:
-        self.peers = Registry()
+        self.peers: Registry[_Peer] = Registry()
+        self._make_peer = make_peer
         self._listeners = {listener.name: listener for listener in listeners}
         self._materials = {
             listener.name: ContextMaterial.of(listener.material)
@@ -372,7 +385,8 @@ class Bridge:
             # Out of descriptors: without a hold on it the name is not safe.
             self._send_ids(FrameKind.CLOSE, [message.connection])
             return
-        if not self.peers.add(message.connection, message.name, message.result, guard):
+        peer = self._make_peer(message.name, message.result)
+        if not self.peers.add(message.connection, message.name, peer, guard):
             os.close(guard)
             raise ProtocolError("a connection that is there already")
         registered.append(message.connection)

@@ -100,9 +100,9 @@ def test_shadowed_rule_never_decides(rules):
     ):
         peer = peer_with(presented, by_name[listener], reason=proof)
         for in_force in (True, False):
-            standing = engine.identify(peer, in_force=in_force)
+            principal = engine.identify(peer, in_force=in_force)
             for method, sent in itertools.product(METHODS, SENT):
-                decision = engine.decide(standing, Call(method, listener, sent))
+                decision = engine.decide(principal, Call(method, listener, sent))
                 rule = decision.rule
                 assert rule is None or rule.name not in shadowed
                 would_be = decision.shadow and decision.shadow.rule

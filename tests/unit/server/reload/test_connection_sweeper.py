@@ -9,16 +9,16 @@ from support.servers import assemble, entry
 
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.server.reload.connection_sweeper import ConnectionSweeper
-from grpcsecure.server.rpc.bridged_caller import BridgedView
+from grpcsecure.server.rpc.bridged_caller import BridgedConnection, BridgedView
 from grpcsecure.tls.bridge.parent.registry import Registry
-from grpcsecure.tls.openssl.handshake_result import HandshakeResult
+from grpcsecure.tls.handshake_result import HandshakeResult
 
 pytestmark = pytest.mark.usefixtures("examples_importable")
 
 
-def facts(number):
-    """Return the handshake result of a client whose CA has been removed since."""
-    return HandshakeResult(
+def connection(number, name):
+    """Return a connection whose client was verified by a CA that is gone since."""
+    result = HandshakeResult(
         listener="public",
         address=f"ipv4:127.0.0.1:{number}",
         generation=1,
@@ -26,6 +26,7 @@ def facts(number):
         verified=True,
         tls_version="TLSv1.3",
     )
+    return BridgedConnection(name, result)
 
 
 class Call:
@@ -48,7 +49,7 @@ class World:
         self.names = [f"unix-abstract:{number}" for number in range(count)]
         for number, name in enumerate(self.names):
             hold = os.open(os.devnull, os.O_RDONLY)
-            self.registry.add(number, name, facts(number), hold)
+            self.registry.add(number, name, connection(number, name), hold)
         self.requests = []
         self.now = 0.0
         self.sweeper = ConnectionSweeper(

@@ -1,4 +1,4 @@
-"""Audit events are bounded in size, escaped, and written despite logging errors."""
+"""Audit events: bounded while they wait, and written in any case."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from support.policies import certificate
 from grpcsecure.model.server import ImportPath, ServerConfig, ServiceEntry
 from grpcsecure.server.event_text import clip, escape, render_text
 from grpcsecure.server.rpc.audit import UNVERIFIED, Auditor, _event
-from grpcsecure.server.rpc.principals import Judgement
+from grpcsecure.server.rpc.peer_cache import ResolvedPeer
 from grpcsecure.server.snapshot import Snapshot
-from grpcsecure.tls.verify import Presented, assess
+from grpcsecure.tls.assessment import PresentedCertificate, assess
+from grpcsecure.tls.handshake_result import HandshakeResult
 
 SNAPSHOT = Snapshot(
     generation=1,
@@ -24,40 +25,42 @@ SNAPSHOT = Snapshot(
         services=(ServiceEntry(servicer=ImportPath("a", "B")),), listeners=()
     ),
     materials={},
-    judges={},
+    resolvers={},
     policy=None,
 )
 
 
-def judgement(**fields):
-    """Return the judgement of a peer with a certificate of these fields."""
-    presented = Presented(
-        certificate=certificate(**fields),
-        verified=False,
+def resolved(**says):
+    """Return a peer with a certificate of these names, which was not verified."""
+    result = HandshakeResult(
+        listener="public",
         chain=(bytes(100_000),),
-        problem="p" * 100_000,
+        unverified_reason="p" * 100_000,
     )
-    now = datetime.now(timezone.utc)
-    return Judgement("public", assess(presented, rechecks=None, now=now), None)
+    assessment = assess(
+        result,
+        PresentedCertificate(certificate(**says)),
+        rechecks=None,
+        now=datetime.now(timezone.utc),
+    )
+    return ResolvedPeer("public", assessment, None)
 
 
-def test_event_keeps_only_the_shown_part_of_client_data():
-    """The size of a queued event is bounded: ten thousand take some megabytes."""
-    peer = judgement(
-        subject="s" * 100_000, dns=("d" * 100_000,) * 9, der=bytes(100_000)
-    )
+def test_event_keeps_no_more_of_a_client_than_is_shown():
+    """Ten thousand that wait are some megabytes, whatever the clients sent."""
+    peer = resolved(subject="s" * 100_000, dns=("d" * 100_000,) * 9, der=bytes(100_000))
     event = _event(SNAPSHOT, peer, "ipv4:127.0.0.1:1", "/" * 100_000, UNVERIFIED)
     assert len(pickle.dumps(event)) < 10_000
 
 
-def names_of(**fields):
-    """Return an event's names of a certificate, and the event's text."""
-    shown = _event(SNAPSHOT, judgement(**fields), "", "/a.B/C", UNVERIFIED).fields()
-    return shown.get("names"), render_text("call.denied", shown)
+def names_of(**says):
+    """Return the names that an event shows of a certificate, as JSON and as text."""
+    fields = _event(SNAPSHOT, resolved(**says), "", "/a.B/C", UNVERIFIED).fields()
+    return fields.get("names"), render_text("call.denied", fields)
 
 
-def test_event_has_the_names_of_a_certificate_with_empty_subject():
-    """Many certificates only have a SPIFFE id or a DNS name."""
+def test_event_names_who_has_an_empty_subject():
+    """A SPIFFE id or a DNS name is all that many certificates say."""
     uri = "spiffe://corp.test/ns/prod/sa/web"
     names, text = names_of(uris=(uri,), dns=("web.test",))
     assert names == [f"spiffe:{uri}", "dns:web.test"]
@@ -66,13 +69,13 @@ def test_event_has_the_names_of_a_certificate_with_empty_subject():
 
 
 def test_event_has_few_names():
-    """A certificate with thousands of names cannot fill the disk."""
+    """Whoever made a certificate with thousands does not fill the disk with them."""
     names, _ = names_of(dns=tuple(f"h{number}.test" for number in range(5000)))
     assert names == [f"dns:h{number}.test" for number in range(5)]
 
 
-def test_names_cannot_forge_a_name():
-    """A name cannot forge another name by a comma, nor a field, nor a line."""
+def test_names_cannot_make_up_a_name():
+    """Not by a comma, nor a field by spaces, nor a line."""
     forged = "https://x.test/,dns:admin.test  decision=allow\n"
     names, text = names_of(uris=(forged,))
     assert names == [r"uri:https://x.test/\x2cdns:admin.test \x20decision=allow\n"]
@@ -81,13 +84,13 @@ def test_names_cannot_forge_a_name():
 
 @PATIENT
 @given(text=st.text(st.sampled_from(" a\0\n\u2028é"), min_size=1000, max_size=1100))
-def test_clipped_text_is_shown_like_the_whole(text):
-    """`escape` shows a clipped text like the whole one, marked as cut off."""
+def test_what_is_clipped_is_shown_as_before(text):
+    """An end that is missing is told as one, and nothing else changes."""
     assert escape(clip(text)) == escape(text)
 
 
 def test_event_that_cannot_be_written_does_not_end_the_audit(caplog):
-    """If a logging filter raises for one event, the next event is still written."""
+    """Whatever a filter of somebody's logging raises: the next event is written."""
     logger = logging.getLogger("grpcsecure.audit")
     auditor = Auditor()
 
@@ -99,7 +102,7 @@ def test_event_that_cannot_be_written_does_not_end_the_audit(caplog):
     logger.addFilter(choke)
     try:
         for method in ("/a.B/Choking", "/a.B/Written"):
-            auditor.record(SNAPSHOT, judgement(), "unix:", method, UNVERIFIED)
+            auditor.record(SNAPSHOT, resolved(), "unix:", method, UNVERIFIED)
         auditor.close()
     finally:
         logger.removeFilter(choke)

@@ -1,4 +1,4 @@
-"""The error text of a refused call with `error_detail: full`."""
+"""The reason that a refused caller gets with `error_detail: full`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from support.policies import certificate
 
 from grpcsecure.model.authorization import Decision, Effect
 from grpcsecure.server.rpc.authorizer import explain_denial
-from grpcsecure.server.rpc.principals import Judgement
-from grpcsecure.tls.verify import PeerAssessment
+from grpcsecure.server.rpc.peer_cache import ResolvedPeer
+from grpcsecure.tls.assessment import PeerAssessment
 
 NOT_ALLOWED = Decision(effect=Effect.DENY, rule=None, is_known=True)
 
@@ -22,7 +22,7 @@ SPIFFE = "spiffe://corp.test/ns/prod/sa/web"
         ({"subject": "O=SPIRE,C=US", "uris": (SPIFFE,)}, SPIFFE),
         ({"dns": ("web.test", "www.web.test")}, "dns:web.test"),
         ({"emails": ("a\n@web.test",)}, r"email:a\n@web.test"),
-        ({}, "nobody by name"),
+        ({}, "a certificate without names"),
     ],
     ids=lambda value: value if isinstance(value, str) else "+".join(value) or "none",
 )
@@ -39,5 +39,5 @@ def test_caller_without_an_identity_is_known_by_its_certificate(names, known_as)
         since=shown.not_before,
         until=shown.not_after,
     )
-    text = explain_denial(Judgement("public", assessment, None), NOT_ALLOWED)
-    assert text == f"no rule allows it (known as {known_as})"
+    reason = explain_denial(ResolvedPeer("public", assessment, None), NOT_ALLOWED)
+    assert reason == f"no rule allows it (known as {known_as})"

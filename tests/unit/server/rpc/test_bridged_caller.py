@@ -1,4 +1,4 @@
-"""The peer data of a bridged connection, and how much of it is cached."""
+"""Answers of a bridged connection to servicers, and what it keeps for them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import pytest
 from cryptography import x509
 from support.bridge_certs import authority, certificate
 
-from grpcsecure.server.rpc.bridged_caller import BridgedCaller
+from grpcsecure.server.rpc.bridged_caller import BridgedConnection
 from grpcsecure.tls.bridge.parent.auth_context import auth_context
-from grpcsecure.tls.memo import Memo
-from grpcsecure.tls.openssl.handshake_result import HandshakeResult
+from grpcsecure.tls.handshake_result import HandshakeResult
 from grpcsecure.tls.pem import parse_pem
 
 TEXTS = ("x509_pem_cert", "x509_pem_cert_chain")
@@ -34,7 +33,7 @@ def caller(leaf, *, number=1, **more):
         tls_version="TLSv1.3",
         **more,
     )
-    return BridgedCaller(f"unix-abstract:{number}", facts)
+    return BridgedConnection(f"unix-abstract:{number}", facts)
 
 
 def test_properties_of_every_connection_are_composed_once(leaf):
@@ -45,14 +44,14 @@ def test_properties_of_every_connection_are_composed_once(leaf):
     assert all(one is other for one, other in zip(first, second, strict=True))
 
 
-def test_nothing_is_left_of_a_closed_connection(leaf):
-    """No cache keeps the data of a connection that is closed."""
+def test_nothing_is_left_of_a_connection_that_is_gone(leaf):
+    """No table keeps the certificates of a client that has left."""
 
-    class Watched(Memo):
-        """A memo that takes weak references."""
+    class Watched(BridgedConnection):
+        """A connection that can be referred to without being kept."""
 
-    one = caller(leaf, chain=(leaf,), memo=Watched())
-    gone = weakref.ref(one.facts.memo)
+    one = Watched("unix-abstract:1", caller(leaf, chain=(leaf,)).result)
+    gone = weakref.ref(one)
     assert set(TEXTS) < set(one.auth_context())
     assert one.peer_identities() == [b"ada.test", b"b.test"]
     del one
@@ -68,7 +67,7 @@ def test_pem_text_of_a_long_chain_is_not_cached(leaf):
         assert first[name] == second[name]
         assert first[name][0] is not second[name][0]
     assert [block.der for block in parse_pem(first[TEXTS[1]][0])] == [*chain]
-    assert [*first.items()] == [*auth_context(one.facts).items()]
+    assert [*first.items()] == [*auth_context(one.result).items()]
     short = caller(leaf, chain=(leaf,)).auth_context()
     assert [*first] == [*short]
     assert {name: first[name] for name in first if name not in TEXTS} == {
@@ -76,16 +75,16 @@ def test_pem_text_of_a_long_chain_is_not_cached(leaf):
     }
 
 
-def test_results_are_copies(leaf):
-    """A servicer that modifies a result does not change the result of later calls."""
+def test_answers_are_the_callers_own(leaf):
+    """A servicer that changes an answer changes nothing for the next one."""
     one = caller(leaf)
     one.auth_context()["x509_common_name"].append(b"admin")
     one.auth_context()["more"] = []
     one.peer_identities().append(b"admin")
-    assert one.auth_context() == auth_context(one.facts)
+    assert one.auth_context() == auth_context(one.result)
     assert one.peer_identities() == [b"ada.test", b"b.test"]
     assert one.peer_identity_key() == "x509_subject_alternative_name"
     anonymous = caller(None)
-    assert anonymous.auth_context() == auth_context(anonymous.facts)
+    assert anonymous.auth_context() == auth_context(anonymous.result)
     assert anonymous.peer_identities() is None
     assert anonymous.peer_identity_key() is None

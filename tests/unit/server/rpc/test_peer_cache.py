@@ -1,73 +1,92 @@
-"""Cached judgements of peers: one per connected peer, valid for one judge only."""
+"""The peer of a connection is resolved once per snapshot, and kept with it."""
 
 from __future__ import annotations
 
 import gc
 
 import pytest
-from support.policies import certificate
+from support.bridge_certs import authority, certificate
 
-from grpcsecure.server.rpc.bridged_caller import BridgedView
-from grpcsecure.server.rpc.principals import Judge
-from grpcsecure.tls.openssl.handshake_result import HandshakeResult
-from grpcsecure.tls.verify import Presented
+from grpcsecure.server.rpc.peer_cache import Connection, PeerResolver
+from grpcsecure.tls.handshake_result import HandshakeResult
 
 
-@pytest.fixture(name="judge")
-def _judge():
-    """A judge without client CAs and rules."""
-    return Judge("public", rechecks=None, policy=None)
+@pytest.fixture(name="resolver")
+def _resolver():
+    """A resolver without client CAs and rules."""
+    return PeerResolver("public", rechecks=None, policy=None)
 
 
-def presented():
-    """Return a presented certificate that is not verified."""
-    return Presented(certificate=certificate(), verified=False, problem="unknown")
+@pytest.fixture(name="leaf", scope="module")
+def _leaf():
+    """A client's certificate."""
+    return certificate("client", issuer=authority("ca")).der
 
 
-def test_judgement_of_every_peer_is_cached(judge):
-    """Also with many peers, where a bounded cache would judge all of them again."""
-    peers = [presented() for _ in range(5000)]
-    first = [judge.judge(peer) for peer in peers]
-    assert all(judge.judge(peer) is of for peer, of in zip(peers, first, strict=True))
+@pytest.fixture(name="connect")
+def _connect(leaf):
+    """A function that returns a connection whose certificate was not verified."""
+
+    def connect(certificate=leaf):
+        return Connection(
+            HandshakeResult(
+                listener="public", certificate=certificate, unverified_reason="unknown"
+            )
+        )
+
+    return connect
 
 
-def test_judgement_of_another_snapshot_does_not_count(judge):
-    """Each generation judges a peer again, also when an older one comes back."""
-    peer = presented()
-    other = Judge("public", rechecks=None, policy=None)
-    before = judge.judge(peer)
-    assert other.judge(peer) is not before
-    assert judge.judge(peer) is not before
+def test_every_connection_is_resolved_once_however_many_there_are(resolver, connect):
+    """A table of limited size would resolve all of them again at every sweep."""
+    connections = [connect() for _ in range(2000)]
+    first = [resolver.resolve(one) for one in connections]
+    again = [resolver.resolve(one) for one in connections]
+    assert all(one is other for one, other in zip(first, again, strict=True))
 
 
-def test_judgement_does_not_keep_its_judge():
-    """A cached judgement does not keep the judge and rules of an old generation."""
-    judge = Judge("public", rechecks=None, policy=None)
-    peer = presented()
-    judge.judge(peer)
-    assert not any(referrer is peer.memo.note for referrer in gc.get_referrers(judge))
+def test_answer_of_another_snapshot_does_not_count(resolver, connect):
+    """Each generation resolves a connection again, also after a change and back."""
+    connection = connect()
+    other = PeerResolver("public", rechecks=None, policy=None)
+    before = resolver.resolve(connection)
+    assert other.resolve(connection) is not before
+    assert resolver.resolve(connection) is not before
 
 
-def test_nothing_is_left_of_a_disconnected_peer(judge):
-    """Its judgement is in no reference cycle, so it is freed at once."""
+def test_connection_does_not_keep_its_resolver(connect):
+    """Nor the rules of a generation that is gone."""
+    resolver = PeerResolver("public", rechecks=None, policy=None)
+    connection = connect()
+    resolver.resolve(connection)
+    assert not [
+        referrer
+        for referrer in gc.get_referrers(resolver)
+        if referrer is connection or isinstance(referrer, tuple)
+    ]
+
+
+def test_nothing_is_left_of_a_connection_that_is_gone(resolver, connect):
+    """Reference counts free it: the collector of cycles would take its time."""
     gc.collect()
     gc.disable()
     try:
-        judge.judge(presented())
+        resolver.resolve(connect())
         assert gc.collect() == 0
     finally:
         gc.enable()
 
 
-def test_certificate_of_a_connection_is_read_once():
-    """The first call parses it; the others use the cached result."""
-    facts = HandshakeResult(
-        listener="public",
-        address="ipv4:127.0.0.1:1",
-        generation=1,
-        certificate=b"unreadable",
-        tls_version="TLSv1.3",
-    )
-    first = BridgedView.presented_by(facts)
-    assert first is BridgedView.presented_by(facts)
+def test_certificate_of_a_connection_is_read_once(connect):
+    """It is read at the first call; later calls reuse the values."""
+    connection = connect(b"unreadable")
+    first = connection.presented(b"unreadable")
+    assert first is connection.presented(b"unreadable")
     assert not first.certificate.is_readable
+
+
+def test_connection_without_a_certificate_is_anonymous(resolver, connect):
+    """On any engine and in any mode."""
+    for connection in (None, connect(None)):
+        assert resolver.resolve(connection).assessment is None
+        assert resolver.resolve(connection).peer("unix:").certificate is None

@@ -18,9 +18,9 @@ from grpcsecure.tls.bridge.child.upstream_socket import open_upstream, release_u
 from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
 from grpcsecure.tls.bridge.parent.registry import Registry
 from grpcsecure.tls.bridge.parent.upstream_directory import UpstreamDirectory
+from grpcsecure.tls.handshake_result import HandshakeResult
 from grpcsecure.tls.openssl.certificate_names import read_names
 from grpcsecure.tls.openssl.der import DerError, parse_certificate
-from grpcsecure.tls.openssl.handshake_result import HandshakeResult
 
 
 @pytest.mark.parametrize(

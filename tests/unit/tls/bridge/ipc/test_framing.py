@@ -19,7 +19,7 @@ from grpcsecure.tls.bridge.ipc.framing import (
     ProtocolError,
 )
 from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
-from grpcsecure.tls.openssl.handshake_result import HandshakeResult
+from grpcsecure.tls.handshake_result import HandshakeResult
 from grpcsecure.tls.openssl.settings import ContextMaterial, ContextSettings
 
 FACTS = HandshakeResult(
