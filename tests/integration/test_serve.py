@@ -1,4 +1,4 @@
-"""`grpcsecure serve` as a process: what it says, where, and how it ends."""
+"""`grpcsecure serve` as a process: its output and its exit codes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GREETER = "helloworld.greeter:Greeter"
 
 @pytest.fixture(name="certs", scope="module")
 def _certs(tmp_path_factory):
-    """A folder with certificates."""
+    """A folder with certificates of server and client."""
     return make_certificates(tmp_path_factory.mktemp("certs"))
 
 
@@ -62,13 +62,13 @@ def greet(address, certs=None):
 
 
 class TestReady:
-    """From start to ready, and an orderly end."""
+    """The start until the server is ready, and an orderly stop."""
 
     def test_banner_ends_with_the_ready_line(self, certs, tmp_path):
-        """Everything a reader needs is on stderr, the real addresses last.
+        """The banner is on stderr and ends with the ready line and the real addresses.
 
-        The client command follows with the address filled in, stdout stays empty, the
-        ready file has the same facts, and is gone when the server is.
+        After it comes the client command with its addresses filled in. The ready file
+        has the same data as the banner.
         """
         config = write_config(
             tmp_path / "server.yaml",
@@ -124,7 +124,7 @@ class TestReady:
         assert server_is_gone(facts["addresses"]["public"])
 
     def test_quiet_start_still_warns(self, tmp_path):
-        """`-q` drops the facts of the banner; its `!` lines are said at every start."""
+        """`-q` drops the banner except for its warnings, which begin with `!`."""
         config = write_config(tmp_path / "server.yaml", GREETER, reflection=True)
         with serving(config, before=["-q"]) as server:
             server.signal()
@@ -137,7 +137,7 @@ class TestReady:
         assert draining.startswith("server.draining")
 
     def test_banner_shows_no_control_characters(self, tmp_path):
-        """The names in a certificate cannot move the cursor or make up a line."""
+        """Names in a certificate cannot move the cursor or forge a line."""
         now = datetime.now(timezone.utc)
         odd = "x\x1b[2J\nready"
         authority = make_authority(odd, now=now, days=1)
@@ -159,15 +159,16 @@ class TestReady:
         with serving(config) as served:
             served.signal()
             assert served.wait() == 0
-            said = served.stderr.splitlines()
-        assert not [line for line in said if not line.isprintable()]
-        assert len([line for line in said if line.startswith("ready")]) == 1
-        (material,) = [line for line in said if "dns " in line]
+            lines = served.stderr.splitlines()
+        assert not [line for line in lines if not line.isprintable()]
+        assert len([line for line in lines if line.startswith("ready")]) == 1
+        (material,) = [line for line in lines if "dns " in line]
         assert r"CN=x\x1b[2J\nready" in material
         assert r"dns a\x1b[31m" in material
-        assert [line for line in said if r"signed by CN=x\x1b[2J\nready (1 CA)" in line]
+        signer = r"signed by CN=x\x1b[2J\nready (1 CA)"
+        assert [line for line in lines if signer in line]
 
-    def test_json_log_is_one_object_a_line(self, tmp_path):
+    def test_json_log_is_one_object_per_line(self, tmp_path):
         """With `--log-format json` the banner is one `server.started` object."""
         config = write_config(tmp_path / "server.yaml", GREETER)
         with serving(config, "--log-format", "json") as server:
@@ -186,7 +187,7 @@ class TestReady:
         assert draining["reason"] == "SIGINT"
 
     def test_ready_file_is_removed_at_the_end(self, tmp_path):
-        """Who waits for the file never takes a server that is gone for ready."""
+        """The ready file exists only while the server serves."""
         config = write_config(tmp_path / "server.yaml", GREETER)
         with serving(config) as server:
             assert server.ready_file.exists()
@@ -196,7 +197,7 @@ class TestReady:
             assert not server.ready_file.exists()
 
     def test_config_from_stdin_with_a_profile(self, tmp_path):
-        """`serve -` reads standard input; relative paths start here."""
+        """`serve -` reads the config from stdin; paths are relative to the cwd."""
         text = textwrap.dedent(
             """\
             version: 1
@@ -233,17 +234,17 @@ class TestReady:
 
 
 def server_is_gone(address):
-    """Whether nobody listens at `address`, host and port."""
+    """Whether connections to `address`, host and port, are refused."""
     host, _, port = address.rpartition(":")
     with socket.socket() as client:
         return client.connect_ex((host, int(port))) != 0
 
 
 class TestFailedStart:
-    """A server that cannot start says why, and what kind of failure it is."""
+    """A failed start prints the reason; its exit code is the kind of failure."""
 
     def test_findings_are_those_of_validate(self, tmp_path):
-        """A bad config is exit 1, with the very words of `validate` on stdout."""
+        """A bad config exits with 1 and has the output of `validate` on stdout."""
         path = tmp_path / "server.yaml"
         path.write_text("version: 1\nservces: []\n")
         served, validated = run("serve", path), run("validate", path)
@@ -253,13 +254,13 @@ class TestFailedStart:
         assert served.stderr == ""
 
     def test_missing_config_is_exit_2(self, tmp_path):
-        """What cannot be read cannot be checked."""
+        """A config that cannot be read exits with 2 and finding GS001."""
         result = run("serve", tmp_path / "none.yaml")
         assert result.returncode == 2
         assert "GS001" in result.stdout
 
     def test_unknown_profile_is_exit_2(self, tmp_path):
-        """The nearest profile is named, on stderr."""
+        """The error on stderr suggests the profile with the nearest name."""
         path = tmp_path / "server.yaml"
         path.write_text("version: 1\nprofiles: {prod: {}, dev: {}}\n")
         result = run("serve", path, "--profile", "prdo")
@@ -269,7 +270,7 @@ class TestFailedStart:
         assert "did you mean `prod`?" in result.stderr
 
     def test_taken_port_is_exit_3(self, tmp_path):
-        """Two servers never share a port, and the second leaves the first alone."""
+        """Two servers never share a port; the second does not affect the first."""
         config = write_config(tmp_path / "one.yaml", GREETER)
         with serving(config) as first:
             address = first.addresses["public"]
@@ -289,7 +290,7 @@ class TestFailedStart:
             assert greet(address) == "Hello, Ada! (anonymous on public)"
 
     def test_servicer_that_raises_is_exit_3(self, tmp_path):
-        """The user's own traceback follows, from their code on; nothing listens."""
+        """The traceback is printed from the user's code on; nothing listens."""
         (tmp_path / "mine.py").write_text(
             textwrap.dedent(
                 """\
@@ -319,13 +320,13 @@ class TestFailedStart:
         assert not path.exists()
 
     def test_empty_ready_file_is_exit_2(self, tmp_path):
-        """An unset variable of the shell is refused before anything is loaded."""
+        """An empty path, as from an unset shell variable, is refused before loading."""
         result = run("serve", tmp_path / "none.yaml", "--ready-file", "")
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr == "error: --ready-file: the path is empty\n"
 
     def test_ready_file_that_cannot_be_written_is_exit_3(self, tmp_path):
-        """A server that nobody could find is not left running."""
+        """A server whose ready file cannot be written does not keep running."""
         config = write_config(tmp_path / "server.yaml", GREETER)
         path = tmp_path / "none" / "ready.json"
         result = run("serve", config, "--ready-file", path)
@@ -335,7 +336,7 @@ class TestFailedStart:
         )
 
     def test_import_failure_is_a_finding(self, tmp_path):
-        """A failing import is exit 1, as in `validate`, with the user's traceback."""
+        """A failing import exits with 1, as in `validate`, with a traceback."""
         (tmp_path / "outer.py").write_text("from broken import Mine\n")
         (tmp_path / "broken.py").write_text("import os\n1 / 0\n")
         config = write_config(tmp_path / "server.yaml", "outer:Mine")
@@ -351,10 +352,10 @@ class TestFailedStart:
 
 
 class TestHangingStart:
-    """A servicer that hangs while it is created."""
+    """The start of a server whose servicer hangs in its constructor."""
 
     def test_nothing_listens_and_two_signals_end_it(self, tmp_path):
-        """Until all servicers are there nobody is let in; Ctrl+C twice gets out."""
+        """Nothing listens before all servicers exist; two signals end the start."""
         path = socket_path(tmp_path)
         config = write_config(
             tmp_path / "server.yaml",

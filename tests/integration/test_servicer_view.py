@@ -1,7 +1,7 @@
-"""A servicer cannot tell the engines apart: what its context says is the same in both.
+"""The context of a servicer has the same values with both engines.
 
-Every value is compared with what grpcio's own TLS gives for the same client, in both
-runtimes, and for plain methods under asyncio too.
+Every value that engine bridge gives is compared with that of grpcio's own TLS for the
+same client, in both runtimes, and for synchronous methods under asyncio too.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ENGINES = ("grpc", "bridge")
 
 
 class World(NamedTuple):
-    """A CA, and the listeners of a server: engine and "mutual" or "open"."""
+    """A CA, and the addresses of a server by listener: `{engine}-{kind}`."""
 
     ca: Pair
     addresses: dict[str, str]
@@ -55,14 +55,14 @@ class World(NamedTuple):
 
 @pytest.fixture(scope="module", params=RUNTIMES)
 def runtime(request):
-    """Name of what runs the methods."""
+    """The runtime of the server, and the kind of its methods."""
     return request.param
 
 
 OPEN = {"client_certificate": "dont_request"}
 MUTUAL = {"client_certificate": "require_and_verify", "client_ca": "ca.pem"}
 
-#: Kinds of listener: address and mode; each is there once for each engine that can.
+#: Kinds of listener: address and mode. There is one for each engine that supports it.
 KINDS = {
     "mutual": ("127.0.0.1:0", MUTUAL),
     "open": ("127.0.0.1:0", OPEN),
@@ -75,7 +75,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def world(ca, runtime, tmp_path_factory):
-    """A server of both engines, with an interceptor of the user's."""
+    """A server with listeners of both engines and a user interceptor."""
     folder = tmp_path_factory.mktemp("view")
     names = [x509.DNSName("localhost"), x509.DNSName("other.example")]
     pair = certificate("localhost", issuer=ca, names=names)
@@ -107,7 +107,7 @@ def world(ca, runtime, tmp_path_factory):
 
 @contextmanager
 def greeter(world, listener, client=None, *, server_name="localhost", dial=None):
-    """Open a connection to `listener`, at another host if need be, and close it."""
+    """Open a connection to `listener`, by another host name if `dial` is given."""
     address = world.addresses[listener]
     if dial is not None:
         address = f"{dial}:{address.rpartition(':')[2]}"
@@ -124,18 +124,18 @@ def greeter(world, listener, client=None, *, server_name="localhost", dial=None)
 
 
 def ask(name):
-    """Return the request under `name`."""
+    """Return a request with this name, under which its sights are kept."""
     return HelloRequest(name=name)
 
 
 def look(world, listener, client=None, **options):
-    """Make a unary call and return what was seen, of a connection that is over."""
+    """Make a unary call, close its connection, and return the sights of it."""
     with greeter(world, listener, client, **options) as stub:
         stub.SayHello(ask(listener), timeout=PATIENCE)
     return sights(listener)
 
 
-#: What older versions of grpcio do not tell; the bridge always does.
+#: Properties that older versions of grpcio do not set; the bridge always sets them.
 NEWER = {
     "ssl_requested_server_name",
     "ssl_tls_version",
@@ -144,22 +144,23 @@ NEWER = {
 
 
 def comparable(view, native):
-    """Return what is to be the same in both engines.
+    """Return the parts of a view that have to be equal with both engines.
 
-    As text, so that types and order count; the verdict also as it is: it hides some.
+    They are compared as text, so that types and order count. The verdict is returned as
+    an object too, as its text omits some fields.
     """
     host, _, port = view.peer.rpartition(":")
     assert port.isdecimal() or view.peer == "unix:"
     assert view.verdict.address == view.peer
     verdict = replace(view.verdict, listener="", address="")
-    untold = NEWER - native.auth_context.keys()
-    properties = {k: v for k, v in view.auth_context.items() if k not in untold}
+    missing = NEWER - native.auth_context.keys()
+    properties = {k: v for k, v in view.auth_context.items() if k not in missing}
     shown = view._replace(auth_context=properties, peer=host, verdict=verdict)
     return repr(shown), verdict
 
 
 def assert_same(sights):
-    """Assert that all that was seen is the same; the first is native."""
+    """Assert that all sights are equal; the first is of engine grpc."""
     native = sights[0].view
     seen = [comparable(sight.view, native) for sight in sights]
     assert seen == [seen[0]] * len(seen)
@@ -169,7 +170,11 @@ def assert_same(sights):
 
 
 def compare(world, kind, client=None, **options):
-    """Assert that servicer and interceptor see the same in both engines; return it."""
+    """Assert that servicer and interceptor see the same view with both engines.
+
+    Returns:
+        The view with engine bridge.
+    """
     seen = [look(world, f"{engine}-{kind}", client, **options) for engine in ENGINES]
     for each in seen:
         assert [sight.by for sight in each] == ["interceptor", "servicer"]
@@ -180,7 +185,7 @@ def compare(world, kind, client=None, **options):
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_subject_is_shown_the_same(world, subject):
-    """Whatever is in a subject, both engines show servicers the same bytes of it."""
+    """Both engines show servicers the same bytes of any subject."""
     compare(
         world,
         "mutual",
@@ -200,12 +205,12 @@ def test_alternative_names_are_shown_the_same(world, names):
 
 @pytest.mark.parametrize("raw", RAW_NAMES.values(), ids=RAW_NAMES)
 def test_odd_alternative_names_are_shown_the_same(world, raw):
-    """Names that are not ASCII, and none at all, are the same in both engines."""
+    """SANs that are not ASCII, or are empty, are shown the same by both engines."""
     compare(world, "mutual", with_raw_names(world.ca, raw))
 
 
 def test_client_without_names_is_identified_by_its_common_name(world):
-    """Without a SAN the identity is the common name, in both engines."""
+    """Without a SAN the identity is the common name, with both engines."""
     client = certificate("billing", issuer=world.ca, extended=CLIENT_AUTH)
     view = compare(world, "mutual", client)
     assert (view.identity_key, view.identities) == ("x509_common_name", [b"billing"])
@@ -214,7 +219,7 @@ def test_client_without_names_is_identified_by_its_common_name(world):
 
 @pytest.mark.parametrize("extra", [False, True], ids=["intermediate", "root too"])
 def test_sent_chain_is_shown_the_same(world, extra):
-    """The chain has what the client sent after its leaf, in both engines."""
+    """The chain has all that the client sent after its leaf, with both engines."""
     middle = authority("middle", issuer=world.ca)
     sent = (middle.certificate, *([world.ca.certificate] if extra else []))
     client = certificate("c", issuer=middle, extended=CLIENT_AUTH, send=sent)
@@ -224,33 +229,33 @@ def test_sent_chain_is_shown_the_same(world, extra):
 
 
 def test_leaf_alone_has_no_chain(world):
-    """Without further certificates the property is not there, in both engines."""
+    """If the client sends its leaf only, the chain property is missing."""
     view = compare(world, "mutual", certificate("alone", issuer=world.ca))
     assert "x509_pem_cert_chain" not in view.auth_context
     assert view.verdict.chain == ()
 
 
 def test_anonymous_client_is_shown_the_same(world):
-    """Without a certificate there is no identity, in both engines."""
+    """A client without a certificate has no identity, with both engines."""
     view = compare(world, "open")
     assert (view.identity_key, view.identities) == (None, None)
     assert view.verdict.state is PeerState.ANONYMOUS
     assert view.auth_context["security_level"] == [b"TSI_PRIVACY_AND_INTEGRITY"]
 
 
-def test_certificate_nobody_asked_for_is_not_shown(world):
-    """In `dont_request` a client with a certificate is as anonymous as any other."""
+def test_certificate_that_was_not_requested_is_not_shown(world):
+    """With `dont_request` a client that has a certificate is anonymous too."""
     client = certificate("unasked", issuer=world.ca, extended=CLIENT_AUTH)
     assert compare(world, "open", client).identities is None
 
 
 def test_mode_does_not_change_what_is_shown(world):
-    """Verified or not, the properties are the same: they do not say which it is."""
+    """The properties do not depend on whether the certificate was verified."""
     client = certificate("c", issuer=world.ca, names=ALTERNATIVE_NAMES["every kind"])
     [verified, _] = look(world, "grpc-mutual", client)
     [claimed, _] = look(world, "bridge-lenient", client)
-    for untold in NEWER - verified.view.auth_context.keys():
-        del claimed.view.auth_context[untold]
+    for missing in NEWER - verified.view.auth_context.keys():
+        del claimed.view.auth_context[missing]
     for answer in ("auth_context", "identities", "identity_key"):
         assert getattr(claimed.view, answer) == getattr(verified.view, answer)
     assert verified.view.verdict.state is PeerState.VERIFIED
@@ -258,7 +263,7 @@ def test_mode_does_not_change_what_is_shown(world):
 
 
 def test_self_signed_certificate_is_shown(world):
-    """Where nobody checks, a servicer sees the names that were claimed."""
+    """Without verification a servicer sees the names that the client claims."""
     client = certificate("claimed", names=[x509.DNSName("admin.example")])
     [_, sight] = look(world, "bridge-lenient", client)
     assert sight.view.identities == [b"admin.example"]
@@ -282,18 +287,18 @@ def test_address_is_shown_the_same(world, kind, dial, shown):
     assert view.peer.startswith(shown)
 
 
-def test_name_asked_for_is_shown_the_same(world):
-    """The server name of the handshake (SNI) is the one the client dialled."""
+def test_requested_server_name_is_shown_the_same(world):
+    """The server name of the handshake (SNI) is the one that the client dialled."""
     view = compare(world, "open", server_name="other.example")
     assert view.auth_context["ssl_requested_server_name"] == [b"other.example"]
 
 
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
 def test_go_client_is_shown_the_same(world, clients, version):
-    """In TLS 1.2 as in 1.3, also to a certificate that is too large for a ticket.
+    """A client written in Go is shown the same, in TLS 1.2 and 1.3.
 
-    grpcio's own server fails when it writes one of those (10,000 characters in a SAN)
-    into a session ticket; Go's client wants none.
+    Its certificate is too large for a session ticket (10,000 characters in a SAN):
+    grpcio's server fails to write such a ticket, but Go's client does not request one.
     """
     client = certificate("c", issuer=world.ca, names=[x509.DNSName("n" * 10_000)])
     seen = []
@@ -310,7 +315,7 @@ def test_go_client_is_shown_the_same(world, clients, version):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_kind_of_method_sees_the_same(world, engine):
-    """Unary or streaming, at the start of a call and at its end: one view."""
+    """The view is the same in every kind of method, at the start and end of a call."""
     client = certificate("c", issuer=world.ca, extended=CLIENT_AUTH)
     name = f"methods-{engine}"
     with greeter(world, f"{engine}-mutual", client) as stub:
@@ -324,8 +329,8 @@ def test_every_kind_of_method_sees_the_same(world, engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_context_may_be_changed_by_nobody_else(world, engine):
-    """What one caller of `auth_context` does to it, the next one does not see."""
+def test_auth_context_is_a_copy(world, engine):
+    """Changes to the result of `auth_context` do not affect later calls."""
     client = certificate("c", issuer=world.ca, extended=CLIENT_AUTH)
     name = f"{engine}-mutual"
     with greeter(world, name, client) as stub:
@@ -341,9 +346,10 @@ def test_context_may_be_changed_by_nobody_else(world, engine):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_kept_context_answers_or_raises(world, runtime, engine):
-    """Beyond call and connection a bridged context answers, a native one may raise.
+    """A context that is kept after its call answers with engine bridge.
 
-    Native asyncio: grpcio has freed the call, and ours says so instead of crashing.
+    With engine grpc under asyncio it raises: grpcio has freed the call then, and the
+    wrapper of grpcsecure raises RuntimeError instead of crashing the process.
     """
     client = certificate("kept", issuer=world.ca, extended=CLIENT_AUTH)
     listener = f"{engine}-mutual"
@@ -363,8 +369,8 @@ def test_kept_context_answers_or_raises(world, runtime, engine):
             assert View.of(sight.context) == sight.view
 
 
-def test_peer_is_judged_at_each_call(world):
-    """A certificate that expires during a connection stops counting in both engines."""
+def test_peer_is_assessed_at_each_call(world):
+    """A certificate that expires during a connection is refused by both engines."""
     end = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(seconds=3)
     brief = certificate("brief", issuer=world.ca, extended=CLIENT_AUTH, end=end)
 
@@ -385,5 +391,5 @@ def test_peer_is_judged_at_each_call(world):
     ):
         stubs = native, bridged
         assert [verdict(stub).state for stub in stubs] == [PeerState.VERIFIED] * 2
-        # A mode that verifies accepts it no more, at no call and in no engine.
+        # A verifying mode refuses further calls, with both engines.
         eventually(lambda: all(map(is_refused, stubs)))

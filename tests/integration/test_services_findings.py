@@ -1,4 +1,4 @@
-"""Findings about services, GS501 to GS512: the code, the place and the words."""
+"""Findings about services, GS501 to GS512: their codes, places and messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NUMBERS = itertools.count()
 
 @pytest.fixture(name="module")
 def _module(tmp_path, monkeypatch):
-    """Write a module of the user's; return its name, which no other test has."""
+    """A function that writes a user module; returns its name, unique to the test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -45,7 +45,7 @@ def _module(tmp_path, monkeypatch):
 
 
 def load(text):
-    """Load a config as text, up to its last phase; that it has no rules is known."""
+    """Load a config through all phases; omit the finding that it has no rules."""
     loaded = load_config(
         Source("server.yaml", Path.cwd(), text),
         profile=None,
@@ -57,7 +57,7 @@ def load(text):
 
 
 def found(servicer, more="", config=CONFIG):
-    """Return each finding about `servicer`, and the text it points at."""
+    """Return each finding about `servicer`, and the text that it points at."""
     text = config.format(servicer, more)
     loaded = load(text)
     is_bad = any(finding.is_error for finding in loaded.findings)
@@ -66,7 +66,7 @@ def found(servicer, more="", config=CONFIG):
 
 
 def only(servicer, more="", config=CONFIG):
-    """Return the only finding."""
+    """Return the only finding about `servicer`."""
     (finding,) = load(config.format(servicer, more)).findings
     return finding
 
@@ -78,14 +78,14 @@ class TestImport:
     """GS501 and GS502: the module, and the attribute in it."""
 
     def test_missing_module(self):
-        """A module that is not there needs no traceback."""
+        """A module that does not exist is reported without a traceback."""
         assert found("no_such_module:Greeter") == [
             ("3:16 GS501 no module named `no_such_module`", "'no_such_module:Greeter'")
         ]
         assert only("no_such_module:Greeter").notes == ()
 
     def test_missing_submodule(self):
-        """Of a dotted name, the part that is missing is named."""
+        """The missing part of a dotted module name is named."""
         assert found("helloworld.none:Mine") == [
             (
                 "3:16 GS501 no module named `helloworld.none`",
@@ -94,7 +94,7 @@ class TestImport:
         ]
 
     def test_module_that_needs_a_missing_one(self, module):
-        """When the user's module is there, its own traceback says what is missing."""
+        """If the user's module imports a missing one, its traceback is shown."""
         name = module("import no_such_module\n")
         assert found(f"{name}:Greeter") == [
             (
@@ -106,7 +106,7 @@ class TestImport:
         assert note.endswith("ModuleNotFoundError: No module named 'no_such_module'")
 
     def test_module_that_raises(self, module):
-        """The traceback begins in the user's code, and has no frame of ours."""
+        """The traceback begins in the user's code, without frames of grpcsecure."""
         name = module("def fail():\n    1 / 0\n\nfail()\n")
         finding = only(f"{name}:Greeter")
         assert finding.message == f"importing `{name}` raised ZeroDivisionError"
@@ -133,7 +133,7 @@ class TestImport:
         assert finding.message == f"importing `{name}` raised SystemExit"
 
     def test_missing_attribute(self):
-        """The nearest name of the module is offered."""
+        """The nearest name in the module is suggested."""
         finding = only("helloworld.greeter:Greetr")
         assert brief([finding]) == [
             "3:16 GS502 `helloworld.greeter` has no attribute `Greetr`"
@@ -141,7 +141,7 @@ class TestImport:
         assert finding.label == "did you mean `Greeter`?"
 
     def test_missing_inner_attribute(self):
-        """Of a dotted attribute, every part has to be there."""
+        """Every part of a dotted attribute has to exist."""
         assert found("helloworld.greeter:Greeter.Inner") == [
             (
                 "3:16 GS502 `helloworld.greeter` has no attribute `Greeter.Inner`",
@@ -150,7 +150,7 @@ class TestImport:
         ]
 
     def test_dotted_attribute(self, module):
-        """A class in a class is named with dots."""
+        """A class inside a class is named with dots."""
         name = module(f"{GREETER}class Outer:\n    Inner = Greeter\n")
         assert found(f"{name}:Outer.Inner") == []
 
@@ -182,8 +182,8 @@ class TestRegister:
         register = "helloworld.helloworld_pb2_grpc:add_GreeterServicer_to_server"
         assert found(f"{name}:Duck", f", register: '{register}'") == []
 
-    def test_register_that_is_not_there(self):
-        """A misspelt register function is found at its own place."""
+    def test_missing_register_function(self):
+        """A misspelt register function is reported at its own place."""
         assert found(
             "helloworld.greeter:Greeter",
             ", register: 'helloworld.helloworld_pb2_grpc:add_Greeter_to_server'",
@@ -198,13 +198,13 @@ class TestRegister:
         ]
 
     def test_register_that_registers_nothing(self):
-        """Some other function is no register function."""
+        """A function that registers no method is rejected."""
         assert found("helloworld.greeter:Greeter", ", register: 'operator:eq'") == [
             ("3:56 GS511 `eq` registered no method", "'operator:eq'")
         ]
 
     def test_register_that_raises(self):
-        """A register function of another service does not fit."""
+        """A register function of another service raises, which is a finding."""
         register = "grpc_health.v1.health_pb2_grpc:add_HealthServicer_to_server"
         ((message, _),) = found(
             "helloworld.greeter:Greeter", f", register: '{register}'"
@@ -214,7 +214,7 @@ class TestRegister:
         )
 
     def test_register_that_cannot_be_called(self):
-        """A register that is no function is a finding, not a traceback."""
+        """A `register` that is not a function is a finding, not a traceback."""
         ((message, _),) = found(
             "helloworld.greeter:Greeter", ", register: 'helloworld.greeter:__name__'"
         )
@@ -246,7 +246,7 @@ class TestCreation:
     """GS504, GS507 and GS508: classes, factories, instances and their arguments."""
 
     def test_abstract_class(self, module):
-        """A class that Python refuses to create is named with what it lacks."""
+        """An abstract class is reported with the names of its abstract methods."""
         name = module(
             f"""\
             from abc import ABC, abstractmethod
@@ -268,8 +268,8 @@ class TestCreation:
             )
         ]
 
-    def test_argument_that_nobody_takes(self):
-        """A misspelt argument is found at `with`, with the nearest parameter."""
+    def test_unknown_argument(self):
+        """A misspelt argument is reported at `with`; the nearest one is suggested."""
         finding = only("helloworld.greeter:Greeter", ", with: {greting: Hi}")
         assert brief([finding]) == [
             (
@@ -285,7 +285,7 @@ class TestCreation:
         assert "s3cret" not in repr(finding)
 
     def test_missing_argument(self, module):
-        """Without `with`, the servicer is where the argument is missing."""
+        """A missing argument is reported at the servicer if there is no `with`."""
         name = module(
             f"{GREETER}class Needy(Greeter):\n    def __init__(self, url): ...\n"
         )
@@ -311,7 +311,7 @@ class TestCreation:
         )
 
     def test_factory_with_annotation_is_known(self, module):
-        """A factory is never called by `validate`: its annotation speaks for it."""
+        """`validate` never calls a factory, but takes the class from its annotation."""
         name = module(
             f"{GREETER}def make(greeting: str = '') -> Greeter:\n    raise SystemExit\n"
         )
@@ -320,7 +320,7 @@ class TestCreation:
         assert "GS507" in message
 
     def test_factory_annotated_with_the_generated_base_is_trusted(self, module):
-        """`-> GreeterServicer` promises the service, not that nothing implements it."""
+        """A factory annotated `-> GreeterServicer` is not taken for unimplemented."""
         name = module(
             """\
             from helloworld.helloworld_pb2_grpc import GreeterServicer
@@ -330,7 +330,7 @@ class TestCreation:
         assert found(f"{name}:make") == []
 
     def test_factory_without_annotation_is_a_warning(self, module):
-        """What it returns is not known before the server starts."""
+        """The services of a factory without an annotation are unknown until it runs."""
         name = module(f"{GREETER}def make():\n    return Greeter()\n")
         finding = only(f"{name}:make")
         assert not finding.is_error
@@ -339,7 +339,7 @@ class TestCreation:
         ]
 
     def test_unimplemented_methods_are_warnings(self, module):
-        """Each method that only the generated base has is named."""
+        """Each method that only the generated base has is reported."""
         name = module(
             """\
             from helloworld.helloworld_pb2_grpc import GreeterServicer
@@ -382,7 +382,7 @@ class TestTogether:
     """GS505, GS506, GS509 and GS512: services, listeners and the runtime."""
 
     def test_two_servicers_of_one_service(self):
-        """GRPC would call one of them and ignore the other."""
+        """Two servicers of one service are rejected: gRPC would ignore one of them."""
         finding = only(
             "helloworld.greeter:Greeter", "helloworld.greeter:Greeter", config=TWO
         )
@@ -392,7 +392,7 @@ class TestTogether:
         assert finding.secondary[0].span.line == 3
 
     def test_service_that_grpcsecure_provides(self, module):
-        """A health service of one's own needs `health: false`."""
+        """A user's own health service needs `health: false`."""
         name = module(
             """\
             from grpc_health.v1.health import HealthServicer as Mine
@@ -409,7 +409,7 @@ class TestTogether:
         assert finding.help == "set `server.health: false` to serve your own"
 
     def test_listener_with_an_unknown_service(self):
-        """A misspelt service is found at its place in the listener's list."""
+        """A misspelt service is reported at its place in the listener's list."""
         text = ONE.format("helloworld.Greeter", "helloworld.Greetr")
         (finding,) = load(text).findings
         assert brief([finding]) == [
@@ -422,7 +422,7 @@ class TestTogether:
         assert finding.label == "did you mean `helloworld.Greeter`?"
 
     def test_built_in_services_are_known_while_they_are_on(self):
-        """Health is there by default; reflection when it is switched on."""
+        """Health is served by default, reflection if it is switched on."""
         text = ONE.format(
             "helloworld.Greeter",
             "grpc.health.v1.Health, grpc.reflection.v1alpha.ServerReflection",
@@ -433,7 +433,7 @@ class TestTogether:
         assert [f.code for f in loaded.findings] == ["GS311"]
 
     def test_service_on_no_listener(self):
-        """Where every listener has a list, a service on none of them is a warning."""
+        """If every listener has a list, a service on none of them is a warning."""
         text = ONE.format("grpc.health.v1.Health", "grpc.health.v1.Health")
         (finding,) = load(text).findings
         assert not finding.is_error
@@ -442,7 +442,7 @@ class TestTogether:
         ]
 
     def test_coroutines_in_threads(self):
-        """A thread would get a coroutine that nobody awaits."""
+        """In the threads runtime a coroutine would never be awaited."""
         text = CONFIG.format("helloworld.greeter_aio:Greeter", "")
         text += "server: {runtime: threads}\n"
         (finding,) = load(text).findings
@@ -457,18 +457,18 @@ class TestTogether:
 
     @pytest.mark.parametrize("runtime", ["auto", "asyncio"])
     def test_coroutines_elsewhere(self, runtime):
-        """The other runtimes await them."""
+        """The other runtimes await coroutines, so there is no finding."""
         text = CONFIG.format("helloworld.greeter_aio:Greeter", "")
         assert load(f"{text}server: {{runtime: {runtime}}}\n").findings == ()
 
     def test_all_services_are_reported(self):
-        """A bad service does not hide what is wrong with the next one."""
+        """A bad service does not hide findings about the next one."""
         text = TWO.format("no_such_module:A", "collections:OrderedDict")
         assert [f.code for f in load(text).findings] == ["GS501", "GS503"]
 
 
 class TestImportPaths:
-    """Where the user's modules are found."""
+    """The folders in which user modules are found."""
 
     def test_import_paths_come_first(self, module, tmp_path):
         """`server.import_paths` are relative to the config, and come first."""
@@ -483,6 +483,6 @@ class TestImportPaths:
             sys.modules.pop("only_in_lib", None)
 
     def test_current_directory_is_importable(self, module):
-        """A module beside the config is found where the command runs."""
+        """A module in the current directory is found."""
         name = module(GREETER)
         assert found(f"{name}:Greeter") == []

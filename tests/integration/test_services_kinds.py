@@ -1,4 +1,4 @@
-"""The example service as configured: every kind of call on every kind of listener."""
+"""Calls of every kind to the example service, on every kind of listener."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support.services import PATIENCE
 
 import grpcsecure
 
-#: The servicer and the runtime that calls it.
+#: The servicer, and the runtime in the config.
 RUNTIMES = {
     "threads": ("helloworld.greeter:Greeter", "auto"),
     "asyncio": ("helloworld.greeter_aio:Greeter", "auto"),
@@ -30,7 +30,7 @@ HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 GREETER = "helloworld.Greeter"
 
-#: The listeners, and what they make of a client that has a certificate.
+#: The listeners, and the peer state that a client with a certificate has on each.
 STATES = {
     "tls": "anonymous",
     "mutual": "verified",
@@ -86,7 +86,7 @@ class World:
         """A channel to a listener, with the client's certificate if it speaks TLS."""
         address = self.server.addresses[listener]
         settings = {each.name: each for each in self.server.config.listeners}[listener]
-        # A socket has no name for the certificate to be for.
+        # A unix socket has no host name that the certificate could be checked against.
         options = [("grpc.ssl_target_name_override", "localhost")]
         if settings.tls is None:
             channel = grpc.insecure_channel(address)
@@ -98,7 +98,7 @@ class World:
 
 @pytest.fixture(name="certs", scope="module")
 def _certs(tmp_path_factory):
-    """A folder with certificates."""
+    """A folder with certificates of server and client."""
     return make_certificates(tmp_path_factory.mktemp("certs"))
 
 
@@ -122,19 +122,19 @@ def _world(request, certs):
 
 @pytest.fixture(name="listener", params=list(STATES))
 def _listener(request):
-    """The name of a listener that serves everything."""
+    """The name of a listener that serves all services."""
     return request.param
 
 
 @pytest.fixture(name="greeter")
 def _greeter(world, listener):
-    """A client of that listener."""
+    """A stub for the greeter on that listener."""
     with world.channel(listener) as channel:
         yield GreeterStub(channel)
 
 
 def greeting(who, listener):
-    """Return what the example says to `who`."""
+    """Return the greeting of the example service for `who`."""
     return f"Hello, {who}! ({STATES[listener]} on {listener})"
 
 
@@ -165,7 +165,7 @@ def test_both_streams(greeter, listener):
 
 
 def test_addresses_are_real(world):
-    """Port 0 became a port, and every listener has its own."""
+    """Port 0 is replaced by the real port, and each listener has its own address."""
     addresses = world.server.addresses
     assert list(addresses) == [*STATES, "probes"]
     assert len(set(addresses.values())) == len(addresses)
@@ -175,7 +175,7 @@ def test_addresses_are_real(world):
 
 
 def test_selected_services_only(world):
-    """A listener with a `services` list has no other service."""
+    """A listener with a `services` list serves no other service."""
     with world.channel("probes") as channel:
         call = lambda: GreeterStub(channel).SayHello(ask(), timeout=PATIENCE)  # noqa: E731
         assert failure(call)[0] is grpc.StatusCode.UNIMPLEMENTED
@@ -185,8 +185,8 @@ def test_selected_services_only(world):
     ("name", "services"),
     [("tls", {GREETER, HEALTH, REFLECTION}), ("probes", {HEALTH, REFLECTION})],
 )
-def test_reflection_tells_what_the_listener_serves(world, name, services):
-    """What is not served here is not told of here, either."""
+def test_reflection_lists_the_services_of_the_listener(world, name, services):
+    """Reflection lists exactly the services that its own listener serves."""
     with world.channel(name) as channel:
         (answer,) = ServerReflectionStub(channel).ServerReflectionInfo(
             iter([ServerReflectionRequest(list_services="")]), timeout=PATIENCE

@@ -1,4 +1,4 @@
-"""The public signatures, as a user's type checker sees them; never run."""
+"""The public signatures as a user's type checker sees them; this module never runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 assert_type(grpcsecure.__version__, str)
 
 
-# Loading takes a path of either kind, and all else by name.
+# `load` takes a path as `str` or `Path`; all other arguments are keyword-only.
 server = grpcsecure.load("server.yaml")
 assert_type(server, Server)
 grpcsecure.load(
@@ -63,7 +63,7 @@ async def main() -> None:
         assert_type(running, Server)
 
 
-# Errors are one tree, and carry what they know.
+# All errors derive from GrpcSecureError; some have data about their cause.
 try:
     server.start()
 except BindError as error:
@@ -75,7 +75,7 @@ except (UnreadableConfigError, UsageError) as error:
 
 
 def who(context: grpc.ServicerContext) -> str:
-    """Use everything that is known of a caller."""
+    """Use all attributes of a caller's peer."""
     peer = grpcsecure.peer(context)
     assert_type(peer, Peer)
     assert_type(peer.state, PeerState)
@@ -89,15 +89,15 @@ def who(context: grpc.ServicerContext) -> str:
     if isinstance(peer, ClaimedPeer):
         assert_type(peer.certificate, Certificate)
         assert_type(peer.unverified_reason, str)
-        trusted(peer)  # type: ignore[arg-type] # a claim is no proof
+        trusted(peer)  # type: ignore[arg-type] # claimed names are unverified
         return peer.unverified_reason
     if isinstance(peer, AnonymousPeer):
         return "anonymous"
-    return "somebody"
+    return "unknown"
 
 
 def trusted(peer: VerifiedPeer) -> str:
-    """Use a name that was proven."""
+    """Use the names of a verified peer."""
     certificate = peer.certificate
     assert_type(certificate, Certificate)
     assert_type(certificate.dns, tuple[str, ...])
@@ -106,7 +106,7 @@ def trusted(peer: VerifiedPeer) -> str:
 
 
 def of_state(state: PeerState) -> str:
-    """Tell the states apart, all of them."""
+    """Return the name of a state; the type checker knows that no case is missing."""
     if state is PeerState.VERIFIED:
         return "verified"
     if state is PeerState.CLAIMED:

@@ -1,4 +1,4 @@
-"""The pages of docs/ say what the code says, and their YAML works."""
+"""The generated pages of docs/ are current, and the YAML of all pages is valid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def load_script():
-    """Import scripts/make_docs.py, which is no module of a package."""
+    """Import scripts/make_docs.py, which is not part of a package."""
     path = ROOT / "scripts" / "make_docs.py"
     spec = importlib.util.spec_from_file_location("make_docs", path)
     module = importlib.util.module_from_spec(spec)
@@ -27,17 +27,17 @@ def load_script():
 
 @pytest.mark.parametrize("page", load_script().pages().items(), ids=lambda p: p[0].name)
 def test_generated_page_is_current(page):
-    """A page is what scripts/make_docs.py would write now."""
+    """A generated page equals the current output of scripts/make_docs.py."""
     path, text = page
     assert path.read_text() == text, "run scripts/make_docs.py"
 
 
 def test_readme_is_short():
-    """The README can be read in a few minutes."""
+    """The README has at most 150 lines."""
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
-#: What a fragment of a config is laid over.
+#: The config that fragments are merged into, by a profile.
 BASE = """\
 version: 1
 services: [{servicer: 'payments.service:Payments'}]
@@ -55,9 +55,10 @@ profiles:
 
 
 def yaml_blocks():
-    """The YAML of the README and of docs/ that people may copy."""
+    """Yield the YAML blocks of the README and of docs/ that readers may copy."""
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
-        if path.name == "findings.md":  # has wrong ones on purpose, tested elsewhere
+        # Its examples are wrong on purpose; test_catalogue_examples.py tests them.
+        if path.name == "findings.md":
             continue
         text = path.read_text()
         for number, block in enumerate(
@@ -69,7 +70,7 @@ def yaml_blocks():
 
 @pytest.mark.parametrize("block", list(yaml_blocks()))
 def test_yaml_in_the_docs_is_a_config(block):
-    """What is copied from a page passes all that the file alone can be checked for."""
+    """YAML copied from a page passes all checks that need no other files."""
     is_whole = "version: 1" in block
     text = block if is_whole else BASE + textwrap.indent(block, "    ")
     loaded = load_config(

@@ -1,4 +1,4 @@
-"""The programs of docs/embedding.md run as they stand."""
+"""The programs in docs/embedding.md run unchanged, and its tables are complete."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROGRAMS = re.findall(r"(?s)```python\n(.*?)```", PAGE)
 
 @pytest.fixture(name="folder", scope="module")
 def _folder(tmp_path_factory):
-    """A folder like examples/, with the config of the page and certificates."""
+    """A copy of examples/, with the config of the page and certificates."""
     folder = tmp_path_factory.mktemp("examples")
     shutil.copytree(ROOT / "examples" / "helloworld", folder / "helloworld")
     make_certificates(folder / "certs")
@@ -32,13 +32,13 @@ def _folder(tmp_path_factory):
 
 
 def program(word):
-    """Return the one program that has this word in it."""
+    """Return the one program of the page that contains this word."""
     (found,) = [text for text in PROGRAMS if word in text]
     return found
 
 
 def start(text, folder):
-    """Start a program in a folder, as `python FILE` there would."""
+    """Start a program in a folder, as `python program.py` does there."""
     (folder / "program.py").write_text(text)
     return subprocess.Popen(
         [sys.executable, "program.py"],
@@ -51,7 +51,7 @@ def start(text, folder):
 
 
 def run(text, folder):
-    """Run a program to its end; return what it printed, and nothing else may come."""
+    """Run a program that must succeed with an empty stderr; return its stdout."""
     with start(text, folder) as process:
         stdout, stderr = process.communicate(timeout=PATIENCE)
     assert (process.returncode, stderr) == (0, "")
@@ -65,13 +65,13 @@ def test_no_program_is_forgotten():
 
 
 def test_the_shortest(folder):
-    """The first program serves on a free port, and ends."""
+    """The first program serves on a free port, prints its address, and ends."""
     assert re.fullmatch(r"127\.0\.0\.1:\d+\n", run(program("say"), folder))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_threads_serve_until_a_signal(number, folder):
-    """It says where it serves, reloads on SIGHUP, and ends well on the others."""
+    """The program prints its address, survives SIGHUP, and ends cleanly on others."""
     with start(program("server.stop()"), folder) as process:
         try:
             assert process.stdout.readline().startswith("127.0.0.1:")
@@ -84,29 +84,29 @@ def test_threads_serve_until_a_signal(number, folder):
 
 
 def test_asyncio_greets(folder):
-    """The call goes through mutual TLS and rules; the answer is that of the page."""
+    """The program's call passes mutual TLS and rules; the page has its output."""
     text = program("asyncio.run")
-    (said,) = re.findall(r"print\(.*#\s(.*)", text)
-    assert run(text, folder) == f"{said}\n"
+    (expected,) = re.findall(r"print\(.*#\s(.*)", text)
+    assert run(text, folder) == f"{expected}\n"
 
 
 def test_errors_are_those_of_the_page(folder):
-    """What is printed is what the comments say, up to the `…`."""
+    """The output is that of the comments on the page, up to the `…`."""
     text = program("nowhere.yaml")
-    said = [line.rstrip("…") for line in re.findall(r"print\(.*#\s(.*)", text)]
+    expected = [line.rstrip("…") for line in re.findall(r"print\(.*#\s(.*)", text)]
     printed = run(text, folder).splitlines()
-    assert len(printed) == len(said)
-    for line, begin in zip(printed, said, strict=True):
+    assert len(printed) == len(expected)
+    for line, begin in zip(printed, expected, strict=True):
         assert line.startswith(begin)
 
 
 def test_log_handler_runs(folder):
-    """The handler can be added."""
+    """The program that adds a log handler runs and prints nothing."""
     assert run(program("logging"), folder) == ""
 
 
 def rows(*head):
-    """Return what the first cells of a table have in backticks."""
+    """Return the names in backticks in the first column of the table with this head."""
     _, found, below = PAGE.partition(f"| {' | '.join(head)} |\n")
     assert found
     body = below.partition("\n\n")[0].splitlines()[1:]
@@ -114,15 +114,15 @@ def rows(*head):
 
 
 def test_arguments_of_load_are_those_of_the_page():
-    """The heading has the signature, and the table its arguments."""
+    """The heading shows the signature of `load`, and the table all its arguments."""
     signature = inspect.signature(grpcsecure.load)
     bare = [one.replace(annotation=one.empty) for one in signature.parameters.values()]
     assert f"## `grpcsecure.load{inspect.Signature(bare)}`\n" in PAGE
     assert rows("argument", "means") == [*signature.parameters]
 
 
-def test_attributes_are_there(folder, monkeypatch):
-    """A server has what the page says, and so has a peer."""
+def test_attributes_exist(folder, monkeypatch):
+    """Server, peer and certificate have all attributes that the page lists."""
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", [*sys.path])
     server = grpcsecure.load("greeter.yaml")
@@ -139,7 +139,7 @@ def test_attributes_are_there(folder, monkeypatch):
 
 
 def test_exceptions_are_all_named():
-    """Each exception that the package offers has a row."""
+    """Each public exception of the package has a row in the table."""
     offered = {
         name
         for name in grpcsecure.__all__

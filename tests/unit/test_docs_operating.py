@@ -1,4 +1,4 @@
-"""docs/operating.md names every event that is logged, and every option there is."""
+"""docs/operating.md lists every log event, option, exit code and variable."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ PAGE = (ROOT / "docs" / "operating.md").read_text()
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
-#: What an event is called, where its name is no literal in the call that logs it.
+#: The form of event names, to find those that are not literals in a logging call.
 EVENT = re.compile(r"(?!grpcsecure\.)[a-z]+\.[a-z_]+")
 
-#: They get loggers to set their levels; they log nothing.
+#: Modules that get loggers only to set their levels.
 ONLY_SET_LEVELS = {"cli/logs.py", "watch/events.py"}
 
 
 class Logged(NamedTuple):
-    """An event as the code logs it; a None is not written in the call."""
+    """An event as the code logs it; the level is None if the call computes it."""
 
     logger: str
     event: str
@@ -34,7 +34,7 @@ class Logged(NamedTuple):
 
 
 def table(*head):
-    """Return the rows of the table of the page that has this head."""
+    """Return the rows of the table with this head, as lists of cells."""
     _, found, below = PAGE.partition(f"| {' | '.join(head)} |\n")
     assert found, head
     body = below.partition("\n\n")[0].splitlines()[1:]
@@ -42,12 +42,12 @@ def table(*head):
 
 
 def names(cell):
-    """Return what is in backticks."""
+    """Return the texts in backticks."""
     return re.findall(r"`([^`]+)`", cell)
 
 
 def modules_that_log():
-    """Yield the name of each module that has a logger, the logger's, and its tree."""
+    """Yield name, logger name and syntax tree of each module that logs."""
     for path in sorted((ROOT / "grpcsecure").rglob("*.py")):
         name = str(path.relative_to(ROOT / "grpcsecure"))
         tree = ast.parse(path.read_text())
@@ -64,7 +64,7 @@ def modules_that_log():
 
 
 def docstrings(tree):
-    """Return the texts that stand alone."""
+    """Return the ids of the constants that are statements, such as docstrings."""
     return {
         id(node.value)
         for node in ast.walk(tree)
@@ -73,7 +73,7 @@ def docstrings(tree):
 
 
 def texts(tree):
-    """Return the literals of a module that may be events."""
+    """Return the string literals of a module that look like event names."""
     alone = docstrings(tree)
     return {
         node.value
@@ -86,7 +86,7 @@ def texts(tree):
 
 
 def fields_of(call):
-    """Return the fields that the call itself spells out."""
+    """Return the field names that are literals in a logging call."""
     fields = set()
     for keyword in call.keywords:
         if keyword.arg == "exc_info":
@@ -97,7 +97,7 @@ def fields_of(call):
 
 
 def logged_by(logger, tree):
-    """Yield what a module logs."""
+    """Yield the events that a module logs."""
     literal, is_dynamic = set(), False
     for call in ast.walk(tree):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
@@ -136,32 +136,32 @@ EVENTS = {
 }
 
 
-def test_modules_log_by_one_name():
-    """Whoever logs does it as `_LOGGER`, which the tests below look for."""
+def test_loggers_have_one_name():
+    """Every module calls its logger `_LOGGER`, on which the tests below rely."""
     for name, _, tree in modules_that_log():
         bound = [ast.unparse(n.targets[0]) for n in tree.body if type(n) is ast.Assign]
         assert "_LOGGER" in bound, name
     assert len(LOGGED) > 20
 
 
-def test_events_are_names():
-    """Whoever looks for an event in a log looks for `noun.past_participle`."""
+def test_events_have_the_form_of_names():
+    """Every event is called `noun.past_participle`, so that logs can be searched."""
     assert [one.event for one in LOGGED if not EVENT.fullmatch(one.event)] == []
 
 
 def test_every_event_is_in_the_table():
-    """What is logged can be looked up."""
+    """Every event that the code logs has a row in the table."""
     assert {one.event for one in LOGGED} - EVENTS.keys() == set()
 
 
 def test_the_table_has_no_other_events():
-    """What can be looked up is logged."""
+    """Every event in the table is logged by the code."""
     assert EVENTS.keys() - {one.event for one in LOGGED} == set()
 
 
 @pytest.mark.parametrize("one", LOGGED, ids=[one.event for one in LOGGED])
-def test_row_says_what_the_code_does(one):
-    """Logger, level and fields of a row are those of the call that logs it."""
+def test_row_matches_the_code(one):
+    """Logger, level and fields of a row are those of the logging call."""
     logger, level, fields, means, _ = EVENTS[one.event]
     assert logger == one.logger
     assert level == (one.level or level)
@@ -171,7 +171,7 @@ def test_row_says_what_the_code_does(one):
 
 
 def commands():
-    """Yield every command with the names that lead to it."""
+    """Yield every command with its path, the names of its groups and its own."""
     waiting = [((), cli)]
     while waiting:
         path, command = waiting.pop()
@@ -185,7 +185,7 @@ def commands():
 
 
 def options():
-    """Yield the options of each command; those that are asked for help once only."""
+    """Yield the options of each command; `--help` is yielded for the top level only."""
     for path, command in commands():
         words = " ".join(path)
         context = click.Context(command, **command.context_settings)
@@ -199,7 +199,7 @@ def options():
 
 
 def documented_options():
-    """Return the commands of each option in the table of options."""
+    """Return the commands by option, as in the table of options."""
     found = {}
     for options_of_row, of, _ in table("option", "of", "does"):
         for option in names(options_of_row):
@@ -209,19 +209,19 @@ def documented_options():
 
 @pytest.mark.parametrize(("command", "option"), list(options()))
 def test_option_is_in_the_table(command, option):
-    """No option is known to `--help` alone."""
+    """Every option of every command is in the table."""
     assert command in documented_options().get(option, ())
 
 
 def test_the_table_has_no_other_options():
-    """No row is about an option that is gone."""
+    """Every option in the table exists."""
     there = {each.values for each in options()}
     for option, of in documented_options().items():
         assert {(command, option) for command in of} <= there
 
 
 def test_environment_variables_are_named():
-    """What is looked up in the environment under our name can be looked up here."""
+    """Every `GRPCSECURE_*` variable in the code is in the table of variables."""
     named = {names(row[0])[0] for row in table("variable", "means") if row}
     found = set()
     for path in (ROOT / "grpcsecure").rglob("*.py"):
@@ -231,7 +231,7 @@ def test_environment_variables_are_named():
 
 
 def test_exit_codes_have_columns_and_commands_rows():
-    """The table of exit codes has all of both."""
+    """The table of exit codes has a column for each code and a row for each command."""
     codes = [str(code.value) for code in ExitCode]
     rows = table("command", *codes)
     named = " ".join(row[0] for row in rows)

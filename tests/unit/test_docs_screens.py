@@ -1,4 +1,4 @@
-"""The screens in docs/explain.md are what the commands print."""
+"""The screens in docs/explain.md equal the output of their commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from grpcsecure.cli.main import main
 
 BLOCK = re.compile(r"(?ms)^```console\n\$ grpcsecure (explain .*?)\n(.*?)^```")
 
-#: Commands with their screens; one without is about a file that is not there.
+#: Commands with their screens. A command without a screen names a file that is missing
+#: here, so it is not run.
 SCREENS = [
     found.groups()
     for found in BLOCK.finditer((ROOT / "docs" / "explain.md").read_text())
@@ -25,7 +26,7 @@ SCREENS = [
 
 @pytest.fixture(name="project", scope="module")
 def _project(tmp_path_factory):
-    """The configs, the example, and certificates, as in a checkout."""
+    """A folder with configs, example and certificates, as in a checkout."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("configs", "examples"):
         shutil.copytree(ROOT / name, folder / name)
@@ -38,13 +39,13 @@ def _comparable(screen):
 
 
 def test_there_are_screens():
-    """The pattern above still finds them."""
+    """The pattern above finds all screens of the page."""
     assert len(SCREENS) == 4
 
 
 @pytest.mark.parametrize(("command", "screen"), SCREENS, ids=[s[0] for s in SCREENS])
 def test_screen_is_real(command, screen, project, capsys, monkeypatch):
-    """What the page shows is what the reader will see."""
+    """A command of the page prints the screen that the page shows."""
     monkeypatch.chdir(project)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)

@@ -1,4 +1,4 @@
-"""The versions of `make oldest` are those that the package says it works with."""
+"""The versions that `make oldest` tests are the lower bounds of the dependencies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_oldest_versions_are_the_lower_bounds():
-    """Whatever the package needs is tried in a release of its lower bound."""
+    """Each dependency is pinned to a release of its lower bound in tests/oldest.txt."""
     project = (ROOT / "pyproject.toml").read_text()
     (needed,) = re.findall(
         r"^dependencies = \[\n(.*?)^\]", project, re.DOTALL | re.MULTILINE
