@@ -95,6 +95,6 @@ def test_server_that_is_not_there_ends_its_clients(pair, ca):
         Path(server.upstream_paths["public"]).unlink()
         assert try_call(server.target(), ca)
         assert server.observer.refusal(
-            reason="the server is not there: No such file or directory"
+            reason="the server is not reachable: No such file or directory"
         )
         eventually(lambda: not server.bridge.peers)

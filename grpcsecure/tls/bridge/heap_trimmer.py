@@ -1,7 +1,7 @@
-"""Gives memory that connections have left behind back to the system.
+"""Returns the memory of closed connections to the operating system.
 
-malloc(3) does so only from the end of its heap, where something lives always: by
-itself a process keeps what it needed at its busiest. Knows no clock.
+malloc(3) does that only for the end of its heap, where some memory is always in use: by
+itself, a process keeps the memory that it needed under its highest load. Has no clock.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = ["HeapTrimmer", "find_malloc_trim"]
 
-#: Fewer connections than this are not worth a look at the whole heap.
-_WORTH = 100
+#: Fewer closed connections than this are not worth a scan of the whole heap.
+_MIN_CLOSED = 100
 
 
 def find_malloc_trim() -> Callable[[], object] | None:
-    """Return what makes glibc give freed memory back; elsewhere nothing is needed."""
+    """Return glibc's `malloc_trim`; None with other C libraries, which need none."""
     import ctypes
 
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -26,31 +26,31 @@ def find_malloc_trim() -> Callable[[], object] | None:
 
 
 class HeapTrimmer:
-    """Counts connections that end, to know when a trim is worth its time.
+    """Counts closed connections, to decide when a trim is worth its time.
 
     Args:
-        trimmer: gives the memory back; None is "nobody does".
+        trimmer: returns freed memory to the system; None for "not needed".
     """
 
-    __slots__ = ("_ended", "_trimmer")
+    __slots__ = ("_closed", "_trimmer")
 
     def __init__(self, trimmer: Callable[[], object] | None) -> None:
         self._trimmer = trimmer
-        self._ended = 0
+        self._closed = 0
 
     def on_connection_closed(self, left: int) -> bool:
-        """Count a connection that ended; say whether to `trim` soon.
+        """Count a closed connection; return whether to `trim` soon.
 
-        That is when as many have ended as are left: a trim takes as long as there is
-        memory (5,000 connections: 30 ms), so it costs every connection the same.
+        That is when as many have been closed as are left: the time of a trim grows with
+        the memory (5,000 connections: 30 ms), so each connection adds the same share.
         """
-        self._ended += 1
-        if self._ended < max(_WORTH, left):
+        self._closed += 1
+        if self._closed < max(_MIN_CLOSED, left):
             return False
-        self._ended = 0
+        self._closed = 0
         return True
 
     def trim(self) -> None:
-        """Give back what is free now."""
+        """Return the memory that is free now."""
         if self._trimmer is not None:
             self._trimmer()

@@ -1,1 +1,1 @@
-"""The process of the bridge: accepts, shakes hands, pipes decrypted bytes."""
+"""The bridge process: accepts clients, makes TLS handshakes, forwards plain bytes."""

@@ -1,7 +1,7 @@
-"""A client's socket address in the spelling that gRPC uses for `context.peer()`.
+"""Formats a client's socket address as gRPC does for `context.peer()`.
 
 https://github.com/grpc/grpc/blob/master/doc/naming.md has the schemes; an IPv6
-address is percent-encoded with its brackets, as C-core does it.
+address is percent-encoded with its brackets, as in C-core.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 __all__ = ["render_address"]
 
-#: Characters that C-core leaves alone in the path of a URI (RFC 3986, pchar and `/`).
+#: Characters that C-core does not escape in the path of a URI (RFC 3986, pchar and
+#: `/`).
 _SAFE = "/:@!$&'()*+,;=-._~"
 
 
@@ -23,8 +24,8 @@ def render_address(family: int, address: object) -> str:
         host, port = str(address[0]), address[1]
         if family == socket.AF_INET:
             return f"ipv4:{host}:{port}"
-        # A dual-stack listener sees IPv4 clients as ::ffff:a.b.c.d; C-core does not
-        # show that to anybody.
+        # A dual-stack listener sees IPv4 clients as ::ffff:a.b.c.d; C-core reports
+        # them as IPv4.
         mapped = IPv6Address(host).ipv4_mapped
         if mapped is not None:
             return f"ipv4:{mapped}:{port}"
@@ -32,5 +33,5 @@ def render_address(family: int, address: object) -> str:
     if isinstance(address, bytes) and address[:1] == b"\0":
         return "unix-abstract:" + quote(address[1:], safe=_SAFE)
     path = address if isinstance(address, (str, bytes)) else ""
-    # Not all bytes of a path are text.
+    # A path may contain bytes that are not text.
     return "unix:" + quote(os.fsencode(path), safe=_SAFE)

@@ -1,7 +1,7 @@
-"""The last moments of a client's connection: send what waits, say FIN, drain.
+"""Lingering close of a client's connection: send the rest, send FIN, then drain.
 
-Closing at once would not do: with unread bytes in the socket the kernel sends RST,
-and that takes the alert or the last response away from the client before it reads.
+An immediate close would not do: if the socket has unread bytes, the kernel sends RST,
+and the client may lose the alert or the last response before it has read it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LingeringCloses"]
 
-#: Seconds without progress after which a client that does not read is cut off.
+#: Seconds without progress after which the connection of a client that does not read is
+#: closed.
 _FLUSH_TIMEOUT = 30.0
 
 #: Seconds a client gets to answer our FIN with its own.
@@ -42,7 +43,7 @@ class _LingeringClose:
 
 
 class LingeringCloses:
-    """All connections that are ending."""
+    """The connections that are being closed."""
 
     def __init__(
         self, reactor: Reactor, scratch: Scratch, closed: Callable[[], None]
@@ -69,9 +70,9 @@ class LingeringCloses:
         *,
         at_end: bool = False,
     ) -> None:
-        """Take over a client's socket, which nobody watches any more.
+        """Take over a client's socket, which must not be watched any more.
 
-        With `at_end` all that the client had to say has been read, its FIN too.
+        With `at_end`, all bytes of the client have been read, including its FIN.
         """
         life.enter(ConnectionState.FLUSHING)
         if at_end and self._close_at_once(client, stream):
@@ -84,7 +85,7 @@ class LingeringCloses:
         self._flush(closing)
 
     def _close_at_once(self, client: socket.socket, stream: TlsStream) -> bool:
-        """Close it if all that waits can be sent now: nothing is left to be drained."""
+        """Close the socket if all output can be sent now: no input is left to drain."""
         try:
             if not stream.flush(client):
                 return False
@@ -143,6 +144,6 @@ class LingeringCloses:
         self._closed()
 
     def close(self) -> None:
-        """End all of them at once."""
+        """Close all of them immediately."""
         for closing in [*self._all]:
             self._close(closing)

@@ -1,4 +1,4 @@
-"""Refused handshakes in words, and not more of them than anybody can read."""
+"""Human-readable reasons of refused handshakes, and a rate limit for reporting them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["RefusalLog", "explain_failure", "explain_first_bytes"]
 
-#: Events per second of one kind on one listener; what is beyond is only counted.
+#: Events per second of one kind on one listener; further events are only counted.
 _BURST = 10
 _WINDOW = 1.0
 
-#: OpenSSL's reasons (prefixes) that have a kind of their own, and our words where
-#: OpenSSL's need explaining.
+#: Prefixes of OpenSSL's reasons, their kinds, and clearer texts for some of them.
 _REASONS: tuple[tuple[str, RefusalKind, str | None], ...] = (
     (
         "peer did not return a certificate",
@@ -31,7 +30,7 @@ _REASONS: tuple[tuple[str, RefusalKind, str | None], ...] = (
     (
         "ASN1 lib",
         RefusalKind.BAD_CERTIFICATE,
-        "a certificate that does not parse",
+        "a malformed certificate",
     ),
     ("bad signature", RefusalKind.BAD_CERTIFICATE, None),
     (
@@ -77,10 +76,10 @@ _TLS_HANDSHAKE = 0x16
 
 
 def explain_first_bytes(data: bytes) -> str | None:
-    """Say what speaks when the first bytes are no TLS record, or None if they are."""
-    for prefix, words in _PLAINTEXT:
+    """Return the protocol of the first bytes, or None if they are a TLS record."""
+    for prefix, protocol in _PLAINTEXT:
         if data.startswith(prefix):
-            return words
+            return protocol
     if data and data[0] != _TLS_HANDSHAKE:
         return "bytes that are not TLS"
     return None
@@ -89,19 +88,19 @@ def explain_first_bytes(data: bytes) -> str | None:
 def explain_failure(
     reason: str, record: HandshakeRecord
 ) -> tuple[RefusalKind, str, int | None]:
-    """Return kind, words and OpenSSL's verify code for a handshake that failed."""
+    """Return the kind, text and OpenSSL verify code for a failed handshake."""
     if record.unusable is not None:
         return RefusalKind.BAD_CERTIFICATE, record.unusable, record.error
     if record.error is not None and "certificate verify failed" in reason:
-        words = error_text(record.error)
+        text = error_text(record.error)
         if record.error_depth:
-            words += f" (certificate {record.error_depth} of the chain)"
-        return RefusalKind.BAD_CERTIFICATE, words, record.error
+            text += f" (certificate {record.error_depth} of the chain)"
+        return RefusalKind.BAD_CERTIFICATE, text, record.error
     for prefix, kind, explained in _REASONS:
         if reason.startswith(prefix):
             return kind, explained or reason, None
     if not reason:
-        # Of TLS's errors only alerts with a number that OpenSSL does not know.
+        # The only TLS errors without a reason are alerts that OpenSSL does not know.
         return RefusalKind.CLIENT, "the client refused: an unknown alert", None
     if " alert " in f" {reason} ":
         return RefusalKind.CLIENT, f"the client refused: {reason}", None
@@ -119,10 +118,10 @@ class _Window:
 
 
 class RefusalLog:
-    """Passes refusals on, at most so many per second, listener and kind.
+    """Reports refusals, at most `_BURST` per second, listener and kind.
 
-    What is left out is counted, and the count goes out with the next refusal, or with
-    the last one left out when nothing follows it.
+    Refusals above that are counted. The count is reported with the next refusal; if
+    none follows, the last refusal is reported with it.
     """
 
     def __init__(self, report: Callable[[Refusal], None]) -> None:
@@ -147,7 +146,7 @@ class RefusalLog:
         window.left_out, window.last = 0, None
 
     def flush(self) -> None:
-        """Report what was left out and not followed by another in time."""
+        """Report refusals that were only counted and not followed by another."""
         now = time.monotonic()
         for window in self._windows.values():
             if window.last is not None and now - window.began >= _WINDOW:
@@ -156,5 +155,5 @@ class RefusalLog:
 
     @property
     def is_behind(self) -> bool:
-        """Whether something was left out and not reported yet."""
+        """Whether there are refusals that were only counted and not reported yet."""
         return any(window.last is not None for window in self._windows.values())

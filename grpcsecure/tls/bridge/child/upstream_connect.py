@@ -1,7 +1,7 @@
-"""From a finished handshake to a connection to the server, under a registered name.
+"""Connects a client to the server after its handshake, under a registered name.
 
-Invariant: nothing connects before the launcher has confirmed the name, and a client
-that the server does not take in time is told so.
+Invariants: no connection is made before the server process has confirmed the name, and
+a client that the server does not accept in time gets a close_notify.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = ["PendingConnect", "UpstreamConnect", "UpstreamConnectOwner"]
 
-#: Seconds between attempts when the server's backlog is full, and until launcher and
-#: server must have taken a connection.
+#: Seconds between attempts while the server's backlog is full, and until the server
+#: process must have confirmed the name and accepted the connection.
 _RETRY = 0.01
 _TIMEOUT = 10.0
 
 
 class PendingConnect:
-    """A client between its handshake and its connection to the server."""
+    """A client that has finished its handshake and is not connected to the server."""
 
     __slots__ = ("handshake", "name", "number", "result", "upstream")
 
@@ -54,25 +54,25 @@ class PendingConnect:
 
 
 class UpstreamConnectOwner(Protocol):
-    """What a handover tells the engine."""
+    """Callbacks of `UpstreamConnect`, implemented by the event loop."""
 
     def announce(self, message: PeerMessage, guard: int) -> None:
-        """Have a name registered; `guard` is a descriptor of its socket."""
+        """Ask for a name to be registered; `guard` is a descriptor of its socket."""
 
     def connected(self, pending: PendingConnect) -> None:
-        """The server has the connection."""
+        """Handle that the client's connection to the server is open."""
 
     def not_connected(
         self, handshake: Handshake, result: HandshakeResult, reason: str
     ) -> None:
-        """It does not come to that."""
+        """Handle that the client could not be connected to the server."""
 
     def end_name(self, number: int, upstream: socket.socket, name: str) -> None:
-        """A name was announced and is not needed any more."""
+        """Release a name that was announced and is no longer needed."""
 
 
 class UpstreamConnect:
-    """All clients between their handshake and the server."""
+    """The clients that have finished their handshake and are not connected yet."""
 
     def __init__(self, reactor: Reactor, owner: UpstreamConnectOwner) -> None:
         self._owner = owner
@@ -89,7 +89,7 @@ class UpstreamConnect:
         return len(self._pending)
 
     def begin(self, handshake: Handshake, result: HandshakeResult) -> None:
-        """Take a name, and have it registered before it is used."""
+        """Choose a name, and ask for it to be registered before it is used."""
         try:
             upstream, name = open_upstream(handshake.listener.upstream_path)
         except OSError as error:
@@ -104,10 +104,10 @@ class UpstreamConnect:
         try:
             self._owner.announce(PeerMessage(number, name, result), upstream.fileno())
         except OSError as error:
-            self._abandon(pending, f"its name is not registered: {error.strerror}")
+            self._abandon(pending, f"its name was not sent: {error.strerror}")
 
     def registered(self, number: int) -> None:
-        """The launcher knows the name: use it."""
+        """Connect under the name, which the server process has registered."""
         pending = self._pending.get(number)
         if pending is not None:
             pending.handshake.life.enter(ConnectionState.CONNECTING)
@@ -119,7 +119,7 @@ class UpstreamConnect:
                 pending.upstream, pending.handshake.listener.upstream_path
             )
         except OSError as error:
-            self._abandon(pending, f"the server is not there: {error.strerror}")
+            self._abandon(pending, f"the server is not reachable: {error.strerror}")
             return
         if not done:
             self._retries.add(pending)
@@ -131,11 +131,12 @@ class UpstreamConnect:
         self._abandon(pending, f"the server did not answer within {_TIMEOUT:g}s")
 
     def close_connection(self, number: int) -> None:
-        """Obey an order to close; a number that is not here is somebody else's."""
+        """Close a connection by order; ignore numbers that are not pending here."""
         pending = self._pending.get(number)
         if pending is not None:
             self._abandon(
-                pending, "not taken by the launcher, which may be out of descriptors"
+                pending,
+                "not registered by the server process, which may be out of descriptors",
             )
 
     def _abandon(self, pending: PendingConnect, reason: str) -> None:
@@ -149,7 +150,7 @@ class UpstreamConnect:
         self._retries.discard(pending)
 
     def close(self) -> None:
-        """End all of them at once."""
+        """Close all pending clients immediately."""
         for pending in self._pending.values():
             release_upstream(pending.upstream, pending.name)
             pending.handshake.client.close()

@@ -1,9 +1,9 @@
-"""The bridge's end of a connection to the server, bound to an unguessable name.
+"""The bridge's socket towards the server, bound to an unguessable name.
 
 grpcio reports the name of the connecting socket as `context.peer()`. On Linux it is
-an abstract one (unix(7)), which no second socket can bind while the first one lives.
+an abstract name (unix(7)), which no second socket can bind while the first one is open.
 Elsewhere it is a path in the private directory, which a process of the same user could
-unlink and bind again; the threat model says so.
+unlink and bind again; the threat model mentions that.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def open_upstream(server_path: str) -> tuple[socket.socket, str]:
     """Return a socket bound to a fresh name, and the name as grpcio will report it.
 
     Raises:
-        OSError: out of descriptors, mostly.
+        OSError: usually, the process is out of descriptors.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.setblocking(False)
-    # A large message crosses in fewer, larger steps (uploads: a fifth faster). The
-    # kernel takes the memory only while the server is behind.
+    # A large message is sent in fewer, larger parts (uploads: a fifth faster). The
+    # kernel uses the memory only while the server is slower than the client.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     unguessable = secrets.token_hex(_RANDOM_BYTES)
     try:
@@ -50,10 +50,10 @@ def open_upstream(server_path: str) -> tuple[socket.socket, str]:
 
 
 def connect_upstream(sock: socket.socket, server_path: str) -> bool:
-    """Connect without blocking; say whether it worked, False is "try again soon".
+    """Connect without blocking; return False if it has to be tried again soon.
 
     Raises:
-        OSError: nobody listens there.
+        OSError: no server listens there.
     """
     code = sock.connect_ex(server_path)
     if code in (0, errno.EISCONN):
@@ -65,10 +65,10 @@ def connect_upstream(sock: socket.socket, server_path: str) -> bool:
 
 
 def release_upstream(sock: socket.socket, name: str) -> None:
-    """End the connection and free what `open_upstream` took.
+    """Close the connection and release the name that `open_upstream` bound.
 
-    Shut down first: the launcher holds a second descriptor to keep the name taken
-    until the registry has forgotten it.
+    Shut down first: the server process has a second descriptor of the socket, which
+    guards the name until it has been removed from the registry.
     """
     with suppress(OSError):  # never connected, or already gone
         sock.shutdown(socket.SHUT_RDWR)

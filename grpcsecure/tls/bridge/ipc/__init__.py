@@ -1,1 +1,1 @@
-"""The control channel between server process and bridge: frames and messages."""
+"""The control channel between server process and bridge process."""

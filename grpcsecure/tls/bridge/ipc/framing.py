@@ -1,8 +1,8 @@
-"""Frames over a socketpair between launcher and bridge: bounded, and with descriptors.
+"""Framing of the control channel, a socketpair between server process and bridge.
 
-A frame is its length, a kind, a JSON object and binary blobs; some kinds carry one
-descriptor (SCM_RIGHTS, unix(7)). Invariant: what does not parse raises
-`ProtocolError`, and no blob is ever shown in an error.
+A frame consists of its length, a kind, a JSON object and binary blobs; some kinds carry
+one descriptor (SCM_RIGHTS, unix(7)). Its size is limited. Invariant: malformed input
+raises `ProtocolError`, and no blob is ever shown in an error.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from enum import IntEnum
 
 __all__ = ["MAX_FRAME", "VERSION", "Channel", "Frame", "FrameKind", "ProtocolError"]
 
-#: Raised with each change of a frame's meaning; both ends must have the same.
+#: Incremented with each change of a frame's meaning; both ends must have the same.
 VERSION = 3
 
-#: Material with large revocation lists is the largest thing that is sent.
+#: The largest frame: key material with large revocation lists.
 MAX_FRAME = 64 * 1024 * 1024
 
 _HEADER = struct.Struct("!IBI")  # bytes after this field, kind, bytes of JSON
@@ -30,17 +30,17 @@ _LENGTH = 4
 _CHUNK = 64 * 1024
 _MAX_DESCRIPTORS = 8
 
-# As plain numbers: what Python's flags make of `&` takes longer than the system call.
+# As plain integers: `&` on Python's flags takes longer than the system call.
 _CUT_OFF = int(socket.MSG_CTRUNC)
 _CLOSE_ON_EXEC = int(socket.MSG_CMSG_CLOEXEC)
 
 
 class ProtocolError(Exception):
-    """The other end sent what it must not send."""
+    """The other end violated the protocol."""
 
 
 class FrameKind(IntEnum):
-    """What a frame says. The launcher sends the first group, the bridge the second."""
+    """The kinds of frames: first those to the bridge, then those from it."""
 
     LISTEN = 1
     MATERIAL = 2
@@ -61,13 +61,13 @@ class FrameKind(IntEnum):
     PREPARED = 40
 
 
-#: Kinds that come with a descriptor: a listening socket, a hold on a name.
+#: Kinds that carry a descriptor: a listening socket, or the guard of a name.
 _WITH_DESCRIPTOR = frozenset({FrameKind.LISTEN, FrameKind.PEER})
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One message; blobs hold certificates and keys and are never shown."""
+    """One message; blobs contain certificates and keys and are never shown."""
 
     kind: FrameKind
     fields: dict[str, object] = field(default_factory=dict)
@@ -89,9 +89,9 @@ class Frame:
 
 
 class Channel:
-    """One end of the socketpair; blocking or not, as its socket is.
+    """One end of the socketpair; it blocks if its socket does.
 
-    Not safe for two threads at once: the launcher's side has a lock around it.
+    Not thread-safe: the server process uses it under a lock.
     """
 
     __slots__ = (
@@ -106,19 +106,20 @@ class Channel:
 
     def __init__(self, sock: socket.socket, *, limit: int = MAX_FRAME) -> None:
         self.sock = sock
-        #: Bytes queued and not yet taken by the kernel.
+        #: Bytes that are queued and not yet accepted by the kernel.
         self.pending = 0
         self._limit = limit
-        # Made once: to allocate so much takes longer than to read what is mostly less.
+        # Allocated once: allocating so much takes longer than the read, which is
+        # usually smaller.
         self._chunk = memoryview(bytearray(_CHUNK))
         self._incoming = bytearray()
         self._outgoing: deque[tuple[bytes, int | None]] = deque()
         self._descriptors: deque[int | None] = deque()
 
     def send(self, frame: Frame, descriptor: int | None = None) -> bool:
-        """Send `frame` behind what waits already; say whether nothing is left to send.
+        """Send `frame` after the queued ones; return whether the queue is empty.
 
-        A descriptor stays the caller's.
+        The caller keeps the ownership of a descriptor.
 
         Raises:
             OSError: the other end is gone.
@@ -137,13 +138,13 @@ class Channel:
         return self.flush()
 
     def _queue(self, data: bytes, descriptor: int | None) -> None:
-        # Duplicated: it may be closed, and its number be another's, before it leaves.
-        held = None if descriptor is None else os.dup(descriptor)
-        self._outgoing.append((data, held))
+        # Duplicated: before it is sent, it may be closed and its number be reused.
+        copy = None if descriptor is None else os.dup(descriptor)
+        self._outgoing.append((data, copy))
         self.pending += len(data)
 
     def flush(self) -> bool:
-        """Send what the kernel takes now; say whether nothing is left.
+        """Send as much as the kernel accepts; return whether the queue is empty.
 
         Raises:
             OSError: the other end is gone.
@@ -173,8 +174,8 @@ class Channel:
 
         Raises:
             EOFError: the other end is closed.
-            ProtocolError: what came is no frame.
-            OSError: as of `recvmsg`, `BlockingIOError` included.
+            ProtocolError: the bytes are not a frame.
+            OSError: of `recvmsg`, including `BlockingIOError`.
         """
         count, control, flags, _ = self.sock.recvmsg_into(
             (self._chunk,), socket.CMSG_LEN(_MAX_DESCRIPTORS * 4), _CLOSE_ON_EXEC
@@ -193,7 +194,8 @@ class Channel:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 found.frombytes(value[: len(value) // 4 * 4])
         self._descriptors.extend(found)
-        # Out of descriptors: the kernel drops it, the frame must not get the next one.
+        # This process is out of descriptors, and the kernel dropped the one of this
+        # frame: the frame must not get the next frame's.
         if flags & _CUT_OFF and not found:
             self._descriptors.append(None)
 
@@ -221,7 +223,7 @@ class Channel:
         return self._descriptors.popleft()
 
     def close(self) -> None:
-        """Close the socket and every descriptor on its way in or out."""
+        """Close the socket and every descriptor that is queued or not yet delivered."""
         self.sock.close()
         for _, descriptor in self._outgoing:
             if descriptor is not None:
@@ -244,7 +246,7 @@ def _decode(kind: int, text: bytes, rest: bytes) -> Frame:
             blobs.append(rest[offset : offset + size])
             offset += size
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise ProtocolError(f"a frame of kind {kind} that does not parse") from None
+        raise ProtocolError(f"a malformed frame of kind {kind}") from None
     if offset != len(rest):
-        raise ProtocolError(f"a {known.name} frame whose blobs do not add up")
+        raise ProtocolError(f"a {known.name} frame with a wrong total size of blobs")
     return Frame(known, fields, tuple(blobs))

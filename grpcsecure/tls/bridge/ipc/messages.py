@@ -1,7 +1,7 @@
-"""What launcher and bridge say to each other, as typed values in and out of frames.
+"""The messages of the control channel, as typed values that become frames and back.
 
-Each message has one function that writes it and one that reads it back; reading checks
-every field, since one of the two ends faces the network.
+Each message has one function that writes it and one that reads it. The readers check
+every field, since the bridge is exposed to the network.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 
 class ListenOrder(NamedTuple):
-    """Serve this listener; its socket comes with the frame."""
+    """Order to serve a listener; the frame carries the listening socket."""
 
     listener: str
     settings: ContextSettings
@@ -32,7 +32,7 @@ class ListenOrder(NamedTuple):
 
 
 class PeerMessage(NamedTuple):
-    """A handshake is done; hold `name` and say so before it is used."""
+    """A completed handshake; `name` has to be registered before it is used."""
 
     connection: int
     name: str
@@ -58,22 +58,22 @@ def _integers(frame: Frame, key: str) -> list[int]:
 
 
 def write_hello() -> Frame:
-    """The first frame of the bridge."""
+    """Write the bridge's first frame."""
     return Frame(FrameKind.HELLO, {"version": VERSION})
 
 
 def check_hello(frame: Frame) -> None:
-    """Refuse a bridge of another version.
+    """Check the bridge's first frame.
 
     Raises:
-        ProtocolError: it is one.
+        ProtocolError: the bridge has another version of the protocol.
     """
     if frame.kind is not FrameKind.HELLO or _field(frame, "version", int) != VERSION:
-        raise ProtocolError("the bridge speaks another version of the protocol")
+        raise ProtocolError("the bridge has another version of the protocol")
 
 
 def write_listen(order: ListenOrder) -> Frame:
-    """Send with the descriptor of the listening socket."""
+    """Write an order to serve a listener; to be sent with the listening socket."""
     return Frame(
         FrameKind.LISTEN,
         {
@@ -104,7 +104,7 @@ def read_listen(frame: Frame) -> ListenOrder:
 
 
 def write_material(order: int, materials: Mapping[str, ContextMaterial]) -> Frame:
-    """All listeners' material of one swap; every listener's key is in here."""
+    """Write the material of all listeners for one swap, with their private keys."""
     listeners = []
     blobs: list[bytes] = []
     for name, material in materials.items():
@@ -139,17 +139,17 @@ def read_material(frame: Frame) -> tuple[int, dict[str, ContextMaterial]]:
                 crls=tuple(next(blobs) for _ in range(crls)),
             )
     except (ValueError, TypeError, StopIteration, RuntimeError):
-        raise ProtocolError("a MATERIAL frame that does not add up") from None
+        raise ProtocolError("a MATERIAL frame with a wrong number of blobs") from None
     return _field(frame, "order", int), materials
 
 
 def write_prepared(order: int) -> Frame:
-    """The material is good, and waits for `write_commit`."""
+    """Write that the material was accepted and waits for `write_commit`."""
     return Frame(FrameKind.PREPARED, {"order": order})
 
 
 def write_commit(order: int) -> Frame:
-    """Put the material of that order in force; an order that was rejected is not."""
+    """Write the order to use the prepared material; ignored if that was rejected."""
     return Frame(FrameKind.COMMIT, {"order": order})
 
 
@@ -159,12 +159,12 @@ def read_order(frame: Frame) -> int:
 
 
 def write_swapped(order: int) -> Frame:
-    """The material is in force for the next handshakes."""
+    """Write that the material is in force for the next handshakes."""
     return Frame(FrameKind.SWAPPED, {"order": order})
 
 
 def write_rejected(order: int, reason: str) -> Frame:
-    """The material is no good; what was in force still is."""
+    """Write that the material was rejected; the previous material stays in force."""
     return Frame(FrameKind.REJECTED, {"order": order, "reason": reason})
 
 
@@ -176,7 +176,7 @@ def read_answer(frame: Frame) -> tuple[int, str | None]:
 
 
 def write_peer(message: PeerMessage) -> Frame:
-    """Send with a descriptor of the socket that has the name."""
+    """Write a completed handshake; to be sent with a descriptor of the named socket."""
     result = message.result
     leaf = () if result.certificate is None else (result.certificate,)
     return Frame(
@@ -200,10 +200,11 @@ def write_peer(message: PeerMessage) -> Frame:
 
 
 def read_peer(frame: Frame) -> PeerMessage:
-    """Read `write_peer`; a verified peer without a certificate is none.
+    """Read `write_peer`.
 
     Raises:
-        ProtocolError: a field is missing, of another type, or contradicts another.
+        ProtocolError: a field is missing or of another type, or fields contradict each
+            other, such as a verified peer without a certificate.
     """
     leaf, *chain = frame.blobs or (None,)
     result = HandshakeResult(
@@ -221,12 +222,12 @@ def read_peer(frame: Frame) -> PeerMessage:
         group=_optional(frame, "group", str),
     )
     if result.verified and (leaf is None or result.unverified_reason is not None):
-        raise ProtocolError("a PEER frame that contradicts itself")
+        raise ProtocolError("a PEER frame whose fields contradict each other")
     return PeerMessage(_field(frame, "id", int), _field(frame, "name", str), result)
 
 
 def write_ids(kind: FrameKind, connections: Iterable[int]) -> Frame:
-    """Connections by number: REGISTERED and CLOSE to the bridge, ENDED from it."""
+    """Write connection numbers: REGISTERED or CLOSE to the bridge, ENDED from it."""
     return Frame(kind, {"ids": [*connections]})
 
 
@@ -236,7 +237,7 @@ def read_ids(frame: Frame) -> Sequence[int]:
 
 
 def write_refusal(refusal: Refusal) -> Frame:
-    """A handshake was refused."""
+    """Write a refused handshake."""
     return Frame(
         FrameKind.REFUSED,
         {
@@ -271,7 +272,7 @@ def read_refusal(frame: Frame) -> Refusal:
 
 
 def write_failed(reason: str) -> Frame:
-    """The bridge cannot go on: its last frame."""
+    """Write the bridge's last frame: it has to end because of an error."""
     return Frame(FrameKind.FAILED, {"reason": reason})
 
 

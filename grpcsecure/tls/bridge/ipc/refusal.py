@@ -1,4 +1,4 @@
-"""A handshake that the bridge refused: which client, and for which reason."""
+"""A handshake that the bridge refused: the client and the reason."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ __all__ = ["Refusal", "RefusalKind"]
 
 
 class RefusalKind(Enum):
-    """Why a handshake came to nothing, coarsely: for counting and for rate limits."""
+    """Coarse reason of a refusal, for counters and rate limits."""
 
     PLAINTEXT = "plaintext"
     NO_CERTIFICATE = "no_certificate"
     BAD_CERTIFICATE = "bad_certificate"
     NO_H2 = "no_h2"
     PROTOCOL = "protocol"
-    #: The client gave up, with an alert or without a word.
+    #: The client ended the handshake, with or without an alert.
     CLIENT = "client"
     TIMEOUT = "timeout"
-    #: The handshake was fine, the server behind the bridge was not there.
+    #: The handshake succeeded, but the server behind the bridge was not reachable.
     SERVER = "server"
     INTERNAL = "internal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """One handshake that was refused, as one event.
+    """One refused handshake.
 
-    `subject` and `issuer` are those of the certificate that was at fault (RFC 2253,
-    pure ASCII); `left_out` counts refusals of this kind that were not reported since
-    the one before.
+    `subject` and `issuer` are those of the certificate that caused the refusal
+    (RFC 2253, ASCII); `left_out` counts the refusals of this kind that were not
+    reported since the previous one.
     """
 
     listener: str

@@ -1,4 +1,4 @@
-"""Removal of unix sockets and of the private directory that holds them."""
+"""Removal of unix sockets and of the private directory that contains them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ __all__ = ["remove_directory", "remove_quietly"]
 
 
 def remove_quietly(path: str) -> None:
-    """Remove a socket's path if it is there."""
+    """Remove the path of a socket if it exists."""
     with suppress(OSError):
         os.unlink(path)  # noqa: PTH108 - str in, str out
 
 
 def remove_directory(path: str) -> None:
-    """Remove a directory of sockets, and nothing that is not a socket."""
+    """Remove a directory of sockets; keep it if it contains other files."""
     try:
         entries = [*os.scandir(path)]
     except OSError:

@@ -181,7 +181,7 @@ def test_peer_with_a_bad_field_is_refused(field, value):
 def test_verified_peer_has_a_certificate():
     """A bridge that claims a verified peer without a certificate is not believed."""
     frame = messages.write_peer(messages.PeerMessage(7, "unix:x", FACTS))
-    with pytest.raises(ProtocolError, match="contradicts"):
+    with pytest.raises(ProtocolError, match="contradict each other"):
         messages.read_peer(Frame(frame.kind, frame.fields, ()))
 
 
