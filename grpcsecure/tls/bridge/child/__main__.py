@@ -1,7 +1,7 @@
-"""The bridge's own process: `python -m grpcsecure.tls.bridge DESCRIPTOR PARENT`.
+"""The bridge process: `python -m grpcsecure.tls.bridge.child DESCRIPTOR PARENT`.
 
-Imports neither gRPC nor anything of the user's. Ends when the control channel does,
-which is when the launcher ends, however that happens.
+Imports neither gRPC nor any module of the user. Ends when the control channel is
+closed, which the kernel does when the server process (the parent) ends for any reason.
 """
 
 from __future__ import annotations
@@ -25,44 +25,45 @@ from grpcsecure.tls.bridge.ipc.socket_files import remove_directory
 
 _PR_SET_PDEATHSIG = 1
 
-#: Seconds from a launcher's last descriptor to its end.
+#: Seconds that a dying parent has to end after it has closed its descriptors.
 _DEATH = 0.5
 
-#: A terminal and a service manager signal the whole group; when to end is the
-#: launcher's to say, who drains first.
+#: A terminal and a service manager signal the whole process group. The parent decides
+#: when the bridge ends, since it drains first.
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 def main(arguments: list[str]) -> int:
-    """Serve on the control socket whose descriptor is given."""
+    """Run the bridge with the control socket whose descriptor is given."""
     control = socket.socket(fileno=int(arguments[0]))
     parent = int(arguments[1])
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     _end_with(parent, control)
     _raise_descriptor_limit()
-    # What is loaded now stays; the rest dies by reference counts, so that looking for
-    # cycles can wait until there are many more new objects than by default.
+    # The objects loaded so far are permanent; most others are freed by their reference
+    # counts. So the search for cycles can wait until there are many more new objects
+    # than by default.
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     failure_channel = Channel(control.dup())
     try:
         loop = BridgeLoop(control, trim_heap=find_malloc_trim())
         was_stopped = loop.run()
-    except Exception as error:  # noqa: BLE001 - the process ends here; the launcher must hear why
+    except Exception as error:  # noqa: BLE001 - the process ends here; the parent must get the reason
         _report_failure(failure_channel, error)
         return 1
     if not was_stopped and _outlives(parent):
-        # Nobody else is left to do it. All sockets are in one private directory.
+        # The parent can no longer remove it. All sockets are in one private directory.
         for directory in {os.path.dirname(p) for p in loop.upstream_paths}:  # noqa: PTH120 - str in, str out
             remove_directory(directory)
     return 0
 
 
 def _outlives(parent: int) -> bool:
-    """Whether the launcher is dead, and has not only hung up: then it still serves.
+    """Whether the parent is dead; if it only closed the channel, it still serves.
 
-    It is awaited for a moment: a process that dies closes its descriptors first.
+    Waits for a moment: a dying process closes its descriptors before it ends.
     """
     end = time.monotonic() + _DEATH
     while os.getppid() == parent:
@@ -80,35 +81,35 @@ def _report_failure(channel: Channel, error: Exception) -> None:
     else:
         where = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
-    with suppress(OSError):  # nobody listens
+    with suppress(OSError):  # the parent is gone
         channel.send(messages.write_failed(reason))
 
 
 def _end_with(parent: int, control: socket.socket) -> None:
-    """End when the launcher does, even if a fork of it keeps the control channel.
+    """End when the parent does, even if a fork of it keeps the control channel open.
 
-    Nothing is raised by the signal, which may come at any moment, also while the loop
-    ends already: it is as if the other side had hung up.
+    The signal handler raises nothing, since it may run at any moment, even while the
+    loop is ending: it shuts down the channel, as if the parent had closed it.
     """
     if sys.platform != "linux":
         return
 
     def on_parent_death(*_: object) -> None:
         if os.getppid() == parent:
-            return  # it lives: somebody else has sent the signal
+            return  # the parent lives: another process has sent the signal
         with suppress(OSError):  # closed already
             control.shutdown(socket.SHUT_RDWR)
 
     signal.signal(signal.SIGUSR1, on_parent_death)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGUSR1), 0, 0, 0)
     if os.getppid() != parent:
-        raise SystemExit(0)  # it died before the line above
+        raise SystemExit(0)  # the parent died before the line above
 
 
 def _raise_descriptor_limit() -> None:
-    """Two descriptors per client: take what the system gives."""
+    """Raise the limit as far as possible: each client needs two descriptors."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Some systems have a limit below the hard one.
+    # Some systems refuse to raise it to the hard limit.
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

@@ -1,8 +1,9 @@
-"""The bridge itself: accepts, hands over to the server, obeys the launcher.
+"""The bridge's event loop: accepts clients, connects them to the server, obeys orders.
 
-Runs wherever it is called, in a process of its own or in a thread; all it has is one
-end of the control channel. Invariants: a connection reaches the server only after the
-launcher has confirmed its name, and the launcher is told before a name is free again.
+Runs in a separate process or in a thread; its only link to the server process is its
+end of the control channel. Invariants: a client is connected to the server only after
+the server process has confirmed its name; and a name is free again only after the
+server process has been notified that its connection has ended.
 """
 
 from __future__ import annotations
@@ -42,24 +43,26 @@ __all__ = ["BridgeLoop"]
 #: Connections accepted per listener and turn.
 _ACCEPTS = 16
 
-#: Seconds until what was put off is looked at again: accepting, memory, refusals.
-_HOUSEKEEPING = 1.0
+#: Seconds until a periodic task runs: accept again, free memory, report refusals.
+_PERIOD = 1.0
 
-#: Descriptors that are no client's, and those of one: its own, and the server's.
+#: Descriptors that are kept for other purposes than clients, and those that one client
+#: needs: its socket, and the socket to the server.
 _RESERVE, _PER_CLIENT = 64, 2
 
-#: Bytes waiting for a launcher that does not read, beyond which no handshake is begun.
+#: Bytes queued for a server process that does not read; above that, no client is
+#: accepted.
 _MAX_UNREAD = 8 * 1024 * 1024
 
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Stopped(Exception):  # noqa: N818 - an order, not an error
-    """The launcher said so."""
+    """The server process ordered the bridge to stop."""
 
 
 class BridgeLoop:
-    """All state of one bridge; `run` until the launcher stops it or goes away.
+    """The state of one bridge; `run` lasts until the server process stops it or ends.
 
     Raises:
         UnsupportedLibraryError: this pyOpenSSL lacks names that the bridge needs.
@@ -91,19 +94,20 @@ class BridgeLoop:
         self._paused = False
         self._upstream_connect = UpstreamConnect(self._reactor, self)
         self._periodic_tasks: Deadlines[str] = Deadlines(
-            self._reactor, _HOUSEKEEPING, self._run_periodic_task
+            self._reactor, _PERIOD, self._run_periodic_task
         )
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._capacity = max(1, (soft - _RESERVE) // _PER_CLIENT)
 
     def run(self) -> bool:
-        """Serve until the launcher ends it; every descriptor is closed afterwards.
+        """Serve until the end; every descriptor is closed afterwards.
 
         Returns:
-            Whether the launcher said so; false is "it is gone".
+            Whether the server process ordered the bridge to stop; false if the channel
+            was closed instead.
 
         Raises:
-            ProtocolError: the launcher makes no sense.
+            ProtocolError: the server process violated the protocol.
         """
         self._reactor.watch(self._control.sock.fileno(), IN, self._on_control)
         self._notify(messages.write_hello())
@@ -120,7 +124,7 @@ class BridgeLoop:
 
     @property
     def upstream_paths(self) -> list[str]:
-        """Where the server's sockets are, to tidy up after a launcher that died."""
+        """The server's sockets, to be removed if the server process has died."""
         return [each.upstream_path for each in self._listeners.values()]
 
     def _notify(self, frame: Frame, descriptor: int | None = None) -> None:
@@ -130,7 +134,7 @@ class BridgeLoop:
         self._reactor.change(self._control.sock.fileno(), IN if all_sent else IN | OUT)
 
     def _report_ended(self) -> None:
-        """Tell of the connections that ended in this turn, in one frame."""
+        """Report the connections that ended in this turn, in one frame."""
         if self._ended:
             ended, self._ended = self._ended, []
             self._notify(messages.write_ids(FrameKind.ENDED, ended))
@@ -157,7 +161,8 @@ class BridgeLoop:
                 self._upstream_connect.registered(number)
         elif kind is FrameKind.CLOSE:
             for number in messages.read_ids(frame):
-                # By turns: thousands would keep the others waiting for a second.
+                # Deferred: closing thousands in one turn would delay all other
+                # connections for a second.
                 self._reactor.defer(partial(self._close_connection, number))
         elif kind is FrameKind.MATERIAL:
             self._prepare(frame)
@@ -180,7 +185,7 @@ class BridgeLoop:
         self._listeners[order.listener] = ServedListener(order, sock, self._reactor)
 
     def _prepare(self, frame: Frame) -> None:
-        """Build every context, to be assigned together: all or nothing."""
+        """Build all contexts, which are then assigned together, or none of them."""
         number, materials = messages.read_material(frame)
         try:
             self._prepared = number, build_all(self._listeners, materials)
@@ -191,7 +196,7 @@ class BridgeLoop:
 
     def _swap(self, number: int) -> None:
         if self._prepared is None or self._prepared[0] != number:
-            return  # it was rejected, and the launcher has been told
+            return  # it was rejected, and the server process has been notified
         (_, built), self._prepared = self._prepared, None
         for listener, ready in built.items():
             is_first = listener.ready is None
@@ -232,7 +237,7 @@ class BridgeLoop:
             try:
                 client, address = listener.accept()
             except OSError as error:
-                # Otherwise nobody waits, or that one died before it was accepted.
+                # Otherwise no client waits, or it disconnected before `accept`.
                 if error.errno in _OUT_OF_RESOURCES:
                     self._pause_accepting()
                 return
@@ -258,7 +263,10 @@ class BridgeLoop:
         listener.deadlines.add(handshake)
 
     def _pause_accepting(self) -> None:
-        """Out of descriptors: wait until something closes, or for a second."""
+        """Stop accepting until a connection is closed, or for a second.
+
+        Called when the process is out of descriptors, or may soon be.
+        """
         self._paused = True
         self._set_accepting(0)
         self._periodic_tasks.add("accept")
@@ -274,16 +282,16 @@ class BridgeLoop:
                 self._reactor.change(listener.sock.fileno(), mask)
 
     def handshake_done(self, handshake: Handshake, result: HandshakeResult) -> None:
-        """Let the server have it."""
+        """Connect the client to the server."""
         self._drop_handshake(handshake)
         self._upstream_connect.begin(handshake, result)
 
     def announce(self, message: messages.PeerMessage, guard: int) -> None:
-        """Have a name registered before it is used."""
+        """Ask the server process to register a name, before it is used."""
         self._notify(messages.write_peer(message), guard)
 
     def connected(self, pending: PendingConnect) -> None:
-        """Begin to pass bytes on."""
+        """Begin to forward bytes between the client and the server."""
         pipe = Pipe(
             connection=pending.number,
             client=pending.handshake.client,
@@ -304,7 +312,7 @@ class BridgeLoop:
     def not_connected(
         self, handshake: Handshake, result: HandshakeResult, reason: str
     ) -> None:
-        """End a client that the server does not take."""
+        """Close the connection of a client that the server did not accept."""
         self._report(RefusalKind.SERVER, result, reason)
         handshake.stream.queue_close_notify()
         self._lingering_closes.begin(handshake.client, handshake.stream, handshake.life)
@@ -312,7 +320,7 @@ class BridgeLoop:
     def handshake_refused(
         self, handshake: Handshake, refusal: Refusal, *, linger: bool
     ) -> None:
-        """Report it, and let the alert reach the client."""
+        """Report the refusal, and close the connection after the alert is sent."""
         self._drop_handshake(handshake)
         self._report_refusal(refusal)
         if linger:
@@ -340,7 +348,7 @@ class BridgeLoop:
         handshake.listener.deadlines.discard(handshake)
 
     def pipe_ended(self, pipe: Pipe) -> None:
-        """Close the server's end, and have the name forgotten."""
+        """Close the connection to the server, and have its name unregistered."""
         del self._pipes[pipe.connection]
         self._oversized.discard(pipe)
         if self._heap.on_connection_closed(len(self._pipes)):
@@ -349,23 +357,23 @@ class BridgeLoop:
         self._resume_accepting()
 
     def end_name(self, number: int, upstream: socket.socket, name: str) -> None:
-        """Let go of a name now; have it forgotten at the end of the turn."""
-        # The launcher holds the name by a descriptor of its own until it has forgotten
-        # it, so closing ours before it is told frees nothing early.
+        """Release a name now, and have it unregistered at the end of the turn."""
+        # The server process has its own descriptor, which guards the name until it is
+        # unregistered. So the name does not become free when the socket is closed here.
         self._ended.append(number)
         release_upstream(upstream, name)
 
     def pipe_broke(self, pipe: Pipe, error: Exception) -> None:
-        """Report a mistake of ours, which ends one connection and no other."""
+        """Report a bug in the bridge, which ended this connection and no other."""
         self._report(RefusalKind.INTERNAL, pipe, f"{type(error).__name__}: {error}")
 
     def buffers_grew(self, pipe: Pipe) -> None:
-        """Look at it again when it may be idle."""
+        """Return the pipe's memory later, when it is idle."""
         self._oversized.add(pipe)
         self._periodic_tasks.add_if_absent("memory")
 
     def linger(self, pipe: Pipe, *, at_end: bool) -> None:
-        """Let the client read what waits for it."""
+        """Close the client's connection after the rest of the output is sent."""
         self._lingering_closes.begin(pipe.client, pipe.stream, pipe.life, at_end=at_end)
 
     def _close_connection(self, number: int) -> None:

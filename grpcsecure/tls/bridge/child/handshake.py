@@ -1,7 +1,7 @@
-"""A connection from `accept` to the end of its TLS handshake, or to its refusal.
+"""A connection from `accept` until its TLS handshake is complete or refused.
 
-Every step is deferred work with a budget, so a flood of handshakes cannot keep the
-reactor from open connections; a deadline ends those that never finish.
+Every step is deferred work with a time budget, so a flood of handshakes cannot keep the
+reactor from serving open connections; a deadline ends handshakes that never finish.
 """
 
 from __future__ import annotations
@@ -32,28 +32,29 @@ if TYPE_CHECKING:
 
 __all__ = ["Handshake", "HandshakeOwner"]
 
-#: More than one read per step would let a client that trickles fill a turn.
+#: The largest read. There is one read per step, so that a client that sends its bytes
+#: slowly cannot use up a turn.
 _READ_SIZE = 16 * 1024
 
 
-#: What OpenSSL says after the reason, of whatever is wrong with a record.
+#: OpenSSL's last reason for every broken record; the more specific one comes before it.
 _ANY_RECORD = "record layer failure"
 
 
 class HandshakeOwner(Protocol):
-    """What a handshake tells the engine."""
+    """Callbacks of a handshake, implemented by the event loop."""
 
     def handshake_done(self, handshake: Handshake, result: HandshakeResult) -> None:
-        """The client may be connected to the server."""
+        """Connect the client to the server."""
 
     def handshake_refused(
         self, handshake: Handshake, refusal: Refusal, *, linger: bool
     ) -> None:
-        """It is over; with `linger` an alert waits to be sent."""
+        """Close the refused connection; with `linger`, an alert waits to be sent."""
 
 
 class Handshake:
-    """One client that has not proved anything yet."""
+    """The TLS handshake of one client."""
 
     __slots__ = (
         "_family",
@@ -87,7 +88,7 @@ class Handshake:
         self.life = ConnectionLife()
         self.listener = listener
         self.stream = TlsStream(ready.context, scratch)
-        # A swap of the material leaves handshakes under way with what they began on.
+        # Kept: a handshake ends with the key material with which it began.
         self._ready = ready
         self.is_over = False
         self._family = client.family
@@ -97,19 +98,19 @@ class Handshake:
         self._scratch = scratch
         self._owner = owner
         self._saw_bytes = False
-        #: Whether a step waits for its turn.
+        #: Whether a step is deferred.
         self._is_queued = False
         reactor.watch(self._fd, IN, self._on_ready)
 
     @property
     def address(self) -> str:
-        """The client's address as grpcio would spell it."""
+        """The client's address in grpcio's format."""
         return render_address(self._family, self._peer_address)
 
     def _on_ready(self, mask: int) -> None:
         del mask
         if self._is_queued:
-            # Not watched any more until its turn: it would be reported every time.
+            # Do not watch the socket until the step: it would be reported every time.
             self._reactor.change(self._fd, 0)
             return
         self._is_queued = True
@@ -125,14 +126,14 @@ class Handshake:
             self._wait()
         except OSError as error:
             self._refuse(RefusalKind.CLIENT, f"connection lost: {error.strerror}")
-        except Exception as error:  # noqa: BLE001 - one client's mistake or ours must not end the others
+        except Exception as error:  # noqa: BLE001 - one connection's error must not end the others
             take_error()
             self._refuse(
                 RefusalKind.INTERNAL, f"internal error: {type(error).__name__}: {error}"
             )
 
     def _wait(self) -> None:
-        # Nothing is read before what waits is out.
+        # Do not read before all output is sent.
         self._reactor.change(self._fd, OUT if self.stream.pending else IN)
 
     def _advance(self) -> None:
@@ -142,20 +143,20 @@ class Handshake:
         data = self._scratch.read_memory
         count = self.client.recv_into(data, _READ_SIZE)
         if not count:
-            self._refuse(RefusalKind.CLIENT, self._how_it_left())
+            self._refuse(RefusalKind.CLIENT, self._why_closed())
             return
         if not self._saw_bytes:
             self._saw_bytes = True
-            words = explain_first_bytes(bytes(data[: min(count, 32)]))
-            if words is not None:
-                self._refuse(RefusalKind.PLAINTEXT, words)
+            protocol = explain_first_bytes(bytes(data[: min(count, 32)]))
+            if protocol is not None:
+                self._refuse(RefusalKind.PLAINTEXT, protocol)
                 return
         self._feed(count)
 
-    def _how_it_left(self) -> str:
+    def _why_closed(self) -> str:
         if self._saw_bytes:
             return "the client closed the connection during the handshake"
-        return "the client closed the connection without a byte"
+        return "the client closed the connection before it sent a byte"
 
     def _feed(self, count: int) -> None:
         try:
@@ -164,13 +165,13 @@ class Handshake:
         except NoH2Error:
             take_error()
             offered = b", ".join(self.stream.record.offered[:8])
-            words = offered[:100].decode("ascii", "backslashreplace")
+            names = offered[:100].decode("ascii", "backslashreplace")
             self._refuse(
-                RefusalKind.NO_H2, f"no ALPN h2: the client offered {words}", alert=True
+                RefusalKind.NO_H2, f"no ALPN h2: the client offered {names}", alert=True
             )
             return
         except SSL.ZeroReturnError:  # close_notify
-            self._refuse(RefusalKind.CLIENT, self._how_it_left())
+            self._refuse(RefusalKind.CLIENT, self._why_closed())
             return
         except (SSL.Error, StreamError) as error:
             take_error()
@@ -181,7 +182,8 @@ class Handshake:
                 RefusalKind.NO_H2, "no ALPN h2: the client offered no ALPN", alert=True
             )
             return
-        # What is not out now goes out before anything else, here or in the pipe.
+        # Output that cannot be sent now is sent before anything else, here or in the
+        # pipe.
         if not (done and self.stream.has_only_tickets()):
             self.stream.flush(self.client)
         if done:
@@ -190,7 +192,7 @@ class Handshake:
             self._wait()
 
     def _finish(self) -> None:
-        # Backstop: whatever the callbacks did, without h2 nothing is passed on.
+        # Backstop, in case the callbacks failed: without h2 nothing is forwarded.
         if not self.stream.speaks_h2():
             self._refuse(RefusalKind.NO_H2, "no ALPN h2", alert=True)
             return
@@ -199,8 +201,10 @@ class Handshake:
         if (mode.requires and result.certificate is None) or (
             mode.verifies and result.certificate is not None and not result.verified
         ):
-            # OpenSSL has refused these already; if it had not, this is the last door.
-            self._refuse(RefusalKind.INTERNAL, "a verdict that contradicts the mode")
+            # Backstop: OpenSSL should have refused these already.
+            self._refuse(
+                RefusalKind.INTERNAL, "the handshake's result contradicts the mode"
+            )
             return
         self._end()
         self._owner.handshake_done(self, result)
@@ -236,15 +240,15 @@ class Handshake:
         return error_text(record.error), record.error
 
     def expire(self) -> None:
-        """The handshake took too long."""
+        """Refuse the client because the handshake took too long."""
         if not self.is_over:
             seconds = f"{self.listener.settings.handshake_timeout:g}s"
-            what = "not finished" if self._saw_bytes else "not begun"
-            self._refuse(RefusalKind.TIMEOUT, f"handshake {what} after {seconds}")
+            progress = "not finished" if self._saw_bytes else "not begun"
+            self._refuse(RefusalKind.TIMEOUT, f"handshake {progress} after {seconds}")
 
     def _refuse_failure(self, reason: str) -> None:
-        kind, words, code = explain_failure(reason, self.stream.record)
-        self._refuse(kind, words, code=code, alert=True)
+        kind, text, code = explain_failure(reason, self.stream.record)
+        self._refuse(kind, text, code=code, alert=True)
 
     def _refuse(
         self,
@@ -262,8 +266,8 @@ class Handshake:
             kind=kind,
             reason=reason,
             verify_code=code,
-            subject=_shown(names.subject) if names else None,
-            issuer=_shown(names.issuer) if names else None,
+            subject=_shortened(names.subject) if names else None,
+            issuer=_shortened(names.issuer) if names else None,
         )
         self._owner.handshake_refused(self, refusal, linger=alert)
 
@@ -280,8 +284,8 @@ def _reason_of(error: Exception) -> str:
     details = error.args[0] if error.args else None
     if not isinstance(details, list) or not details:
         return type(error).__name__
-    # pyOpenSSL: all of OpenSSL's queue as (library, function, reason). What TLS made
-    # of it comes last ("bad signature" after "provider signature failure").
+    # pyOpenSSL: all of OpenSSL's error queue as (library, function, reason). The TLS
+    # library's reason comes last ("bad signature" after "provider signature failure").
     reasons = [
         reason
         for library, _, reason in details
@@ -290,6 +294,6 @@ def _reason_of(error: Exception) -> str:
     return str(reasons[-1] if reasons else details[0][2])
 
 
-def _shown(name: bytes) -> str:
+def _shortened(name: bytes) -> str:
     text = name.decode("ascii", "replace")
     return text if len(text) <= 200 else text[:199] + "…"  # noqa: PLR2004 - a log line

@@ -1,8 +1,9 @@
 """An open connection: decrypts towards the server, encrypts towards the client.
 
-Each direction reads only when the one before it has been passed on, so neither side
-can make the bridge hold more than one read of it. Invariant: at the end the owner is
-told first, and closes the server's end, whatever the client still does.
+Each direction reads again only when the previous read has been forwarded, so the bridge
+never buffers more than one read per direction. Invariant: when the connection ends, the
+owner is notified first and closes the connection to the server, even if the client's
+stays open.
 """
 
 from __future__ import annotations
@@ -24,39 +25,39 @@ if TYPE_CHECKING:
 
 __all__ = ["Pipe", "PipeOwner"]
 
-#: Ciphertext that may wait while the client is still read. More than the server's
-#: bytes of one read means that the client provokes answers (KeyUpdate) and does not
-#: read them.
-_MAX_WAITING = WRITE_SIZE + 4 * 1024
+#: Bytes of ciphertext up to which the client is still read. If there are more than one
+#: read from the server makes, the client causes answers (KeyUpdate) and does not read
+#: them.
+_MAX_UNSENT = WRITE_SIZE + 4 * 1024
 
-#: A connection that moved this much at once has memory to give back when idle.
+#: A connection that read this much at once has memory to return when it is idle.
 _OVERSIZED = 32 * 1024
 
 
 class PipeOwner(Protocol):
-    """What a pipe tells the engine."""
+    """Callbacks of a pipe, implemented by the event loop."""
 
     def pipe_ended(self, pipe: Pipe) -> None:
-        """It is over: close the server's end, and have its name forgotten.
+        """Close the connection to the server, and have its name unregistered.
 
-        In either order: the launcher holds the name until it has forgotten it.
+        In either order: the server process guards the name until it is unregistered.
         """
 
     def pipe_broke(self, pipe: Pipe, error: Exception) -> None:
-        """It was aborted by a mistake of ours."""
+        """Report a pipe that was aborted by a bug in the bridge."""
 
     def buffers_grew(self, pipe: Pipe) -> None:
-        """It holds memory that `Pipe.trim` can give back."""
+        """Note that the pipe has memory that `Pipe.trim` can return."""
 
     def linger(self, pipe: Pipe, *, at_end: bool) -> None:
-        """Send what waits for the client, then end its connection.
+        """Send the rest of the output to the client, then close its connection.
 
-        With `at_end` all that the client had to say has been read, its FIN too.
+        With `at_end`, all bytes of the client have been read, including its FIN.
         """
 
 
 class Pipe:
-    """One client, one connection to the server."""
+    """A client's connection and its connection to the server."""
 
     __slots__ = (
         "_client_done",
@@ -108,7 +109,7 @@ class Pipe:
         self.stream = stream
         self.life = life
         self.is_closed = False
-        #: Whether it moved anything since this was last cleared.
+        #: Whether it forwarded any bytes since `trim` last cleared this.
         self.is_busy = False
         self.has_oversized_buffers = False
         self._reactor = reactor
@@ -118,29 +119,29 @@ class Pipe:
         self._upstream_fd = upstream.fileno()
         self._client_mask = IN
         self._upstream_mask = IN
-        #: Whether it waits for another turn with bytes that are not decrypted yet.
+        #: Whether decrypting the rest of the client's bytes is deferred.
         self._is_deferred = False
-        #: Plain bytes the server did not take yet.
+        #: Plain bytes that the server has not accepted yet.
         self._to_upstream: memoryview | None = None
-        #: Whether the client has said its last word.
+        #: Whether the client sends no more data (close_notify or FIN).
         self._client_done = False
-        #: Whether its FIN has been read, behind which nothing can come.
+        #: Whether the client's FIN has been read.
         self._client_shut = False
-        #: Whether the server takes no more.
+        #: Whether the server accepts no more data.
         self._upstream_done = False
 
     def start(self) -> None:
-        """Begin; what came with the end of the handshake is passed on first."""
+        """Begin to forward, first the data that came with the end of the handshake."""
         self._reactor.watch(self._client_fd, IN, self.on_client)
         self._reactor.watch(self._upstream_fd, IN, self.on_upstream)
         tickets = self.stream.pending if self.stream.has_only_tickets() else 0
         try:
-            self._pass_on(no_more_than=tickets)
+            self._forward(no_more_than=tickets)
         except Exception as error:  # noqa: BLE001 - see `_fail`
             self._fail(error)
 
     def on_client(self, mask: int) -> None:
-        """Serve the client's socket."""
+        """Handle that the client's socket is ready."""
         try:
             if mask & OUT:
                 self._flush()
@@ -150,7 +151,7 @@ class Pipe:
             self._fail(error)
 
     def on_upstream(self, mask: int) -> None:
-        """Serve the server's socket."""
+        """Handle that the socket to the server is ready."""
         try:
             if mask & OUT:
                 self._drain_to_upstream()
@@ -160,16 +161,16 @@ class Pipe:
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        """End the connection; one connection's mistake must not end the others."""
+        """End the connection; an error of one connection must not end the others."""
         if isinstance(error, BlockingIOError):
             return  # there was nothing to read after all
         if isinstance(error, StreamError):
-            # OpenSSL has put the alert behind what waits.
+            # OpenSSL has queued an alert.
             self._end_upstream()
             self._owner.linger(self, at_end=False)
             return
         self.abort()
-        # A client that is gone is no mistake: nobody is left to be told anything.
+        # An OSError is not a bug: the client has disconnected, and needs no answer.
         if not isinstance(error, OSError):
             self._owner.pipe_broke(self, error)
 
@@ -181,14 +182,14 @@ class Pipe:
             self._client_is_done()
             return
         self.stream.feed(count)
-        self._pass_on()
+        self._forward()
         if count > _OVERSIZED:
             self._note_oversized_buffers()
 
-    def _pass_on(self, *, no_more_than: int = 0) -> None:
-        """Decrypt what was fed and give it to the server.
+    def _forward(self, *, no_more_than: int = 0) -> None:
+        """Decrypt the bytes that were fed and send them to the server.
 
-        Answers of TLS itself are sent, unless `no_more_than` so many bytes wait.
+        Output of TLS itself is sent, unless it is at most `no_more_than` bytes.
         """
         stream = self.stream
         total = stream.decrypt()
@@ -203,7 +204,7 @@ class Pipe:
         self.is_busy = True
 
     def _defer(self) -> None:
-        """The client's bytes cost more than its share of a turn: the rest waits."""
+        """Decrypt the rest later: the client has used up its time in this turn."""
         self._watch_client(self._client_mask & ~IN)
         if not self._is_deferred:
             self._is_deferred = True
@@ -214,22 +215,22 @@ class Pipe:
         if self.is_closed or not self._may_read:
             return
         try:
-            self._pass_on()
+            self._forward()
         except Exception as error:  # noqa: BLE001 - see `_fail`
             self._fail(error)
         self._resume_reading()
 
     @property
     def _may_read(self) -> bool:
-        """Whether more of the client's bytes have a place to go to."""
+        """Whether more bytes of the client can be forwarded."""
         return (
             not self._client_done
             and self._to_upstream is None
-            and self.stream.pending <= _MAX_WAITING
+            and self.stream.pending <= _MAX_UNSENT
         )
 
     def _resume_reading(self) -> None:
-        """Go on with the client's bytes, first with those that are here already."""
+        """Continue with the client's bytes, first with those that have been read."""
         if self.is_closed or not self._may_read:
             return
         if self.stream.is_behind:
@@ -243,11 +244,11 @@ class Pipe:
         except BlockingIOError:
             sent = 0
         except OSError:
-            # The server closed its end; what it sent before is still to be read.
+            # The server closed its end; bytes that it sent before are still to be read.
             self._upstream_done = True
             return
         if sent < len(data):
-            # A copy: the scratch memory is everybody's.
+            # A copy, because the scratch memory is shared by all connections.
             self._to_upstream = memoryview(bytes(data[sent:]))
             self._watch_client(self._client_mask & ~IN)
             self._watch_upstream(self._upstream_mask | OUT)
@@ -265,7 +266,7 @@ class Pipe:
             self._resume_reading()
 
     def _client_is_done(self) -> None:
-        """The client half-closed: tell the server, and go on delivering."""
+        """Half-close towards the server, and go on delivering to the client."""
         if not self._client_done:
             self.life.enter(ConnectionState.HALF_CLOSED)
         self._client_done = True
@@ -276,7 +277,7 @@ class Pipe:
     def _shut_upstream(self) -> None:
         if not self._upstream_done:
             self._upstream_done = True
-            with suppress(OSError):  # the server was faster
+            with suppress(OSError):  # the server has closed the connection already
                 self.upstream.shutdown(SHUT_WR)
 
     def _read_upstream(self) -> None:
@@ -285,7 +286,9 @@ class Pipe:
         except BlockingIOError:
             return
         except OSError:
-            count = 0  # it closed with something of ours unread: an end like any other
+            # It closed the connection without reading all of the client's bytes:
+            # handled like any other end.
+            count = 0
         self.is_busy = True
         if not count:
             self.finish()
@@ -301,7 +304,7 @@ class Pipe:
                 self._after_flush()
             return
         mask = self._client_mask | OUT
-        if self.stream.pending > _MAX_WAITING:
+        if self.stream.pending > _MAX_UNSENT:
             mask &= ~IN
         self._watch_client(mask)
         self._watch_upstream(self._upstream_mask & ~IN)
@@ -327,7 +330,7 @@ class Pipe:
             self._owner.buffers_grew(self)
 
     def trim(self) -> bool:
-        """Give memory of past bulk back if nothing moves; say whether it is done."""
+        """Return unused memory if the connection is idle; say whether it was done."""
         if self.is_closed:
             return True
         busy, self.is_busy = self.is_busy, False
@@ -337,7 +340,7 @@ class Pipe:
         return True
 
     def finish(self) -> None:
-        """End the connection as TLS wants it: close_notify, FIN, then drain."""
+        """End the connection as TLS requires: close_notify, FIN, then drain."""
         if self.is_closed:
             return
         self.stream.queue_close_notify()
@@ -345,7 +348,7 @@ class Pipe:
         self._owner.linger(self, at_end=self._client_shut)
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """Close the connection immediately."""
         if not self.is_closed:
             self._end_upstream()
             self.life.enter(ConnectionState.CLOSED)

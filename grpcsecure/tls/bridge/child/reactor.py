@@ -1,8 +1,8 @@
-"""One thread's waiting: descriptors, deadlines and work that may be put off.
+"""Reactor of a single thread: ready descriptors, deadlines and deferred work.
 
-Knows no TLS. A turn serves every ready descriptor once, then as much deferred work
-(handshakes) as fits its budget, so that open connections never wait for more than
-one step of somebody's handshake.
+Knows nothing of TLS. A turn serves every ready descriptor once, then as much deferred
+work (handshakes) as fits its time budget, so that open connections never wait for more
+than one step of another connection's handshake.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ __all__ = ["IN", "OUT", "Deadlines", "Reactor"]
 IN = select.POLLIN
 OUT = select.POLLOUT
 
-#: Seconds of deferred work per turn, after the first step, which always runs. One
-#: step with a signature takes about this long.
+#: Seconds of deferred work per turn; the first step always runs. One step with a
+#: signature takes about this long.
 _BUDGET = 0.0005
 
-#: Seconds of one wait. poll(2) and epoll(7) count 24 days of milliseconds, a deadline
-#: may be a year away.
+#: The longest wait, in seconds. poll(2) and epoll(7) count milliseconds up to 24 days,
+#: but a deadline may be a year away.
 _LONGEST = 86400.0
 
 _Item = TypeVar("_Item", bound="Hashable")
@@ -41,7 +41,7 @@ class _Poller(Protocol):
 
 
 class _Poll:
-    """poll(2) with the interface of epoll, for systems that have no epoll."""
+    """An adapter of poll(2) to the interface of epoll, for systems without epoll."""
 
     def __init__(self) -> None:
         poll = select.poll()
@@ -55,11 +55,11 @@ class _Poll:
 
 
 class Deadlines(Generic[_Item]):
-    """Items that must be done `timeout` seconds after they were added.
+    """Items that expire `timeout` seconds after they were added.
 
-    All have the same timeout, so the order of adding is the order of expiring and
-    nothing is ever scanned. OrderedDict, because a plain dict walks over the holes
-    that deleted items leave at its front.
+    All have the same timeout, so they expire in the order in which they were added, and
+    no scan is needed. It uses an OrderedDict because a plain dict would iterate over
+    the gaps that deleted items leave at its front.
     """
 
     __slots__ = ("_expired", "_items", "_reactor", "timeout")
@@ -74,7 +74,7 @@ class Deadlines(Generic[_Item]):
         reactor.deadlines.append(self)
 
     def add(self, item: _Item) -> None:
-        """Start the item's time, anew if it is running."""
+        """Start the item's time; restart it if it is running."""
         self._items.pop(item, None)
         self._items[item] = end = time.monotonic() + self.timeout
         self._reactor.due = min(self._reactor.due, end)
@@ -93,7 +93,7 @@ class Deadlines(Generic[_Item]):
         return next(iter(self._items.values()), math.inf)
 
     def expire(self, now: float) -> None:
-        """Call for, and forget, every item whose time is up."""
+        """Remove every item whose time is up, and call `expired` for it."""
         while self.next() <= now:
             item, _ = self._items.popitem(last=False)
             self._expired(item)
@@ -103,23 +103,23 @@ class Deadlines(Generic[_Item]):
 
 
 class Reactor:
-    """Calls handlers when their descriptors are ready, as `select.epoll` says so."""
+    """Calls handlers when their descriptors are ready, by `select.epoll` or poll(2)."""
 
     def __init__(self) -> None:
         self._poller: _Poller = select.epoll() if hasattr(select, "epoll") else _Poll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._masks: dict[int, int] = {}
         self.deadlines: list[Deadlines[Any]] = []
-        #: When to look at them (monotonic clock): not after the first of their items
-        #: expires, and before it if one that would have been first was discarded.
+        #: When to check them (monotonic clock): never later than the first of their
+        #: items expires, but earlier if an item that was due first was discarded.
         self.due = math.inf
         self._deferred: deque[Callable[[], None]] = deque()
 
     def watch(self, fd: int, mask: int, handler: Callable[[int], None]) -> None:
         """Call `handler(mask)` whenever `fd` is ready for one of `mask`.
 
-        With an empty mask the descriptor is not watched at all: epoll reports hang-ups
-        to everybody who is registered, over and over.
+        With an empty mask the descriptor is not registered at all: epoll would report a
+        hang-up of a registered descriptor over and over.
         """
         self._handlers[fd] = handler
         self._masks[fd] = mask
@@ -140,7 +140,7 @@ class Reactor:
             self._poller.unregister(fd)
 
     def forget(self, fd: int) -> None:
-        """Stop watching `fd`; before it is closed, and harmless twice."""
+        """Stop watching `fd`; must be called before `fd` is closed, harmless twice."""
         if self._handlers.pop(fd, None) is not None and self._masks.pop(fd):
             self._poller.unregister(fd)
 
@@ -149,7 +149,7 @@ class Reactor:
         self._deferred.append(work)
 
     def turn(self) -> None:
-        """Wait for something to do and do one turn of it."""
+        """Wait until something is to be done, and run one turn."""
         handlers = self._handlers
         for fd, mask in self._poller.poll(self._timeout()):
             # An earlier handler of this turn may have closed it.
@@ -166,8 +166,8 @@ class Reactor:
             return 0
         if self.due == math.inf:
             return None
-        # A millisecond late rather than early: epoll rounds, and an early wake-up
-        # would find nothing to do and come back at once.
+        # Rather a millisecond late than early: epoll rounds, and after an early wake-up
+        # nothing would be due yet, and the next wait would be too short as well.
         return min(max(0.0, self.due - time.monotonic() + 0.001), _LONGEST)
 
     def _run_deferred(self) -> None:
@@ -184,7 +184,7 @@ class Reactor:
         self.due = min(deadlines.next() for deadlines in self.deadlines)
 
     def close(self) -> None:
-        """Forget everything; the descriptors stay their owners'."""
+        """Forget everything; the owners of the descriptors have to close them."""
         self._handlers.clear()
         self._masks.clear()
         self._deferred.clear()

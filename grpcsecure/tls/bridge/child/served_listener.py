@@ -1,4 +1,4 @@
-"""A listener inside the bridge: its socket, and the context for the next handshake."""
+"""A listener inside the bridge: its socket and the context for the next handshake."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["ReadyMaterial", "ServedListener", "build_all"]
 
 
-#: Milliseconds until the kernel gives up on a client that takes nothing of what waits
-#: for it (tcp(7)): what gRPC sets on its own servers' sockets, where there is such a
-#: thing. Nobody else would end such a connection: the server waits for us.
+#: Milliseconds after which the kernel closes the connection of a client that
+#: acknowledges none of the data sent to it (tcp(7)). gRPC sets the same value on its
+#: own servers' sockets, on systems that have the option. Nothing else would end such a
+#: connection, because the server waits for the bridge.
 _USER_TIMEOUT = 20_000
 
 
 class ReadyMaterial:
-    """Material whose context is built: what a swap assigns."""
+    """The context that was built from key material, to be assigned by a swap."""
 
     __slots__ = ("context", "generation", "has_client_ca")
 
@@ -40,7 +41,7 @@ class ReadyMaterial:
 
 
 class ServedListener:
-    """What accepts, and with which settings and material."""
+    """A listening socket with its settings and its current context."""
 
     __slots__ = ("_ready", "deadlines", "name", "settings", "sock", "upstream_path")
 
@@ -59,11 +60,11 @@ class ServedListener:
         self._ready: ReadyMaterial | None = None
 
     def accept(self) -> tuple[socket.socket, object]:
-        """Accept a connection; return it, ready for the loop, and its address.
+        """Accept a connection; return its non-blocking socket and its address.
 
         Raises:
-            OSError: as of `accept`, `BlockingIOError` included, or the client has
-                already left.
+            OSError: of `accept`, including `BlockingIOError`, or because the client has
+                already disconnected.
         """
         client, address = self.sock.accept()
         try:
@@ -80,37 +81,37 @@ class ServedListener:
         return client, address
 
     def build(self, material: ContextMaterial) -> ReadyMaterial:
-        """Build what `use` takes.
+        """Build the context of `material`, for `use`.
 
         Raises:
-            ContextError: the material is no good.
+            ContextError: the material is unusable.
         """
         return ReadyMaterial(build_context(self.settings, material), material)
 
     def use(self, ready: ReadyMaterial) -> None:
-        """Let the next handshakes use it; those under way keep theirs."""
+        """Use it for later handshakes; handshakes that have begun keep theirs."""
         self._ready = ready
 
     @property
     def ready(self) -> ReadyMaterial | None:
-        """What is in force, None before the first."""
+        """The current context, None before the first."""
         return self._ready
 
 
 def build_all(
     listeners: Mapping[str, ServedListener], materials: Mapping[str, ContextMaterial]
 ) -> dict[ServedListener, ReadyMaterial]:
-    """Build what all of `listeners` named in `materials` are to use.
+    """Build the contexts of all listeners that `materials` has material for.
 
     Raises:
-        ContextError: some of the material is no good.
+        ContextError: the material of a listener is unusable.
         ProtocolError: there is material for a listener that does not exist.
     """
     built = {}
     for name, material in materials.items():
         listener = listeners.get(name)
         if listener is None:
-            raise ProtocolError(f"material for `{name}`, which is no listener")
+            raise ProtocolError(f"material for `{name}`, which is not a listener")
         try:
             built[listener] = listener.build(material)
         except ContextError as error:
