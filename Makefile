@@ -4,11 +4,21 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve certs test oldest check format examples interop clean
+.PHONY: help serve certs test unit coverage oldest check format examples interop \
+	interop-tools clean
+
+# Compiled modules are kept even where the environment says otherwise: the tests start
+# hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
+
+# On all cores. `worksteal` leaves neighbours, which share servers, to one process.
+PYTEST := pytest -n auto --maxprocesses 8 --dist worksteal
 
 help:
 	@echo "make serve    the example server over TLS, with development certificates"
-	@echo "make test     the tests, with branch coverage"
+	@echo "make unit     the unit tests, within a minute"
+	@echo "make test     all tests, on all cores"
+	@echo "make coverage all tests, with branch coverage"
 	@echo "make oldest   tests of TLS and serving with the oldest libraries allowed"
 	@echo "make check    ruff (docstrings too), mypy --strict"
 	@echo "make interop  the tests with clients of other languages (needs Go, Node, openssl)"
@@ -34,9 +44,17 @@ serve: certs
 	@$(BIN)/grpcsecure serve configs/quickstart.yaml \
 		--client-command "$(BIN)/python examples/client.py {public} --ca certs/ca.pem"
 
+unit: $(VENV)/.made
+	$(BIN)/$(PYTEST) tests/test_architecture.py tests/unit
+
+# Tests with clients of other languages are skipped where these are not installed;
+# `make interop-tools` installs them.
 test: $(VENV)/.made
+	$(BIN)/$(PYTEST)
+
+coverage: $(VENV)/.made
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -50,7 +68,7 @@ $(VENV)-oldest/.made: pyproject.toml tests/oldest.txt
 
 # Without the tests that compare with what gRPC's newest tells of a connection.
 oldest: $(VENV)-oldest/.made certs
-	$(VENV)-oldest/bin/pytest tests/unit/tls tests/unit/server \
+	$(VENV)-oldest/bin/$(PYTEST) tests/unit/tls tests/unit/server \
 		$(addprefix tests/integration/test_, bridge_*.py crl.py drain.py fail_closed.py \
 			modes_matrix.py rotation.py serve.py servicer_view.py) \
 		--deselect tests/integration/test_bridge_auth_context.py
@@ -68,8 +86,10 @@ GRPCURL := github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 	cd .tools/node && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-interop: $(VENV)/.made .tools/bin/grpcurl .tools/node/.made
-	INTEROP=required $(BIN)/pytest tests/interop tests/integration/test_modes_matrix.py
+interop-tools: .tools/bin/grpcurl .tools/node/.made
+
+interop: $(VENV)/.made interop-tools
+	INTEROP=required $(BIN)/$(PYTEST) tests/interop tests/integration/test_modes_matrix.py
 
 check: $(VENV)/.made
 	$(BIN)/ruff check .
