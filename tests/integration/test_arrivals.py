@@ -23,7 +23,7 @@ from support.raw_http2 import (
 from support.services import PATIENCE
 from support.silent_clients import Silent, counted, known, silent_calls
 
-from grpcsecure.server.grpcio import sync_server as arrivals
+from grpcsecure.server.grpcio import sync_server
 
 #: Plaintext, engine grpc, engine bridge; `OPEN` needs no certificate, for raw calls.
 LISTENERS = ("plain", "grpc-mutual", "mutual")
@@ -97,7 +97,7 @@ def status_of(answer):
     return answer.code, answer.details
 
 
-class TestSilence:
+class TestSilentCalls:
     """Calls whose request message does not arrive."""
 
     @pytest.mark.parametrize("kind", UNARY)
@@ -119,7 +119,7 @@ class TestSilence:
             assert {each.answer().code for each in calls} == {OK}
             assert len(entered()) == len(calls)
 
-    def test_does_not_hold_up_a_denial(self, serve_few, tmp_path, listener):
+    def test_does_not_delay_a_denial(self, serve_few, tmp_path, listener):
         """A refused call is denied meanwhile, whether it sends a message or not."""
         method = KINDS["response stream"]
         rules = {
@@ -177,7 +177,7 @@ class TestCounting:
 
     @pytest.mark.parametrize("kind", UNARY)
     @pytest.mark.parametrize("how", ["cancel", "end", "close the connection"])
-    def test_client_that_leaves_is_forgotten(self, narrow, listener, kind, how):
+    def test_client_that_leaves_frees_its_slot(self, narrow, listener, kind, how):
         """However the client ends its silent call, the next call is served."""
         entered()
         with (
@@ -197,15 +197,15 @@ class TestCounting:
         eventually(lambda: known(runtime_of(narrow)) == 0)
 
     @pytest.mark.parametrize("listener", OPEN)
-    @pytest.mark.parametrize("said", [b"", b"\0\0", b"\0\0\0\0\x0ahalf"])
+    @pytest.mark.parametrize("sent", [b"", b"\0\0", b"\0\0\0\0\x0ahalf"])
     @pytest.mark.parametrize("how", ["reset", "end", "close the connection"])
-    def test_half_a_message(self, narrow, listener, said, how):
+    def test_incomplete_message(self, narrow, listener, sent, how):
         """An incomplete message reaches no servicer; its call ends with its client."""
         entered()
         with narrow.socket(listener) as sock:
             open_call(sock, PATH)
             eventually(lambda: known(runtime_of(narrow)) == 1)
-            send_data(sock, said, ends=how == "end")
+            send_data(sock, sent, ends=how == "end")
             if how == "reset":
                 reset_call(sock)
             if how == "end":
@@ -237,7 +237,7 @@ class TestDrain:
     """How a server with silent clients stops."""
 
     @pytest.mark.parametrize("how", ["cancel", "close the connection"])
-    def test_client_that_left_is_not_waited_for(
+    def test_drain_does_not_wait_for_a_client_that_left(
         self, serve_few, tmp_path, listener, how
     ):
         """The drain cuts no call and ends long before the grace period is over."""
@@ -302,8 +302,8 @@ def test_many_calls_on_few_threads(world, listener):
             codes = []
             for number in range(count):
                 for kind, method in KINDS.items():
-                    said = [b""] * (1 if kind in UNARY else number % 4)
-                    codes.append(knock(channel, method, *said).code)
+                    sent = [b""] * (1 if kind in UNARY else number % 4)
+                    codes.append(knock(channel, method, *sent).code)
                 leaving = Silent(channel, KINDS[UNARY[number % 2]])
                 leaving.leave()
             for each in silent:
@@ -318,14 +318,14 @@ def test_many_calls_on_few_threads(world, listener):
     eventually(lambda: (known(runtime), counted(runtime)) == (0, 0))
 
 
-@pytest.mark.parametrize("insides", ["known", "others"])
-class TestInsides:
+@pytest.mark.parametrize("internals", ["known", "unknown"])
+class TestUnknownInternals:
     """A grpcio with unknown internals assigns threads to calls itself."""
 
     @pytest.fixture(autouse=True)
-    def _insides(self, insides, monkeypatch):
-        if insides == "others":
-            monkeypatch.setattr(arrivals, "_IN_POOL", set())
+    def _internals(self, internals, monkeypatch):
+        if internals == "unknown":
+            monkeypatch.setattr(sync_server, "_IN_POOL", set())
 
     def test_calls_are_served(self, serve_few, tmp_path, listener):
         """All four kinds of call are served, and servicers see the caller's names."""
@@ -357,7 +357,7 @@ class TestInsides:
         assert answers == {UNKNOWN if listener == "plain" else FORBIDDEN}
         assert entered() == []
 
-    def test_client_that_leaves_is_forgotten(self, serve_few, tmp_path, listener):
+    def test_client_that_leaves_frees_its_slot(self, serve_few, tmp_path, listener):
         """A cancelled call no longer counts, and the drain does not wait for it."""
         with (
             serve_few(tmp_path, listener, max_concurrent_rpcs=1) as world,

@@ -136,7 +136,7 @@ class TestDenied:
         DENIALS,
         ids=[f"{client} on {listener}" for listener, client, *_ in DENIALS],
     )
-    def test_status_says_known_or_not(self, world, listener, client, status, reason):
+    def test_status_and_reason(self, world, listener, client, status, reason):
         """The text is constant; only `error_detail: full` adds the reason."""
         world.enforce(DENY_ALL, identities(world))
         answers = {
@@ -185,7 +185,7 @@ class TestDenied:
         assert entered() == []
 
     @pytest.mark.parametrize("listener", ["plain", "mutual"])
-    def test_message_is_not_looked_at(self, world, method, listener, caplog):
+    def test_message_is_not_inspected(self, world, method, listener, caplog):
         """Invalid, oversized, missing and surplus messages are denied as any other."""
         world.enforce(DENY_ALL)
         with world.channel(listener, "stranger") as channel:

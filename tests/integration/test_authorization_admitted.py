@@ -186,7 +186,7 @@ def test_compressed_messages(compare, kind, compression):
 
 
 def test_deadline_before_the_message(plain, world, kind):
-    """A call whose message does not come before its deadline ends with it."""
+    """A call whose message does not arrive in time ends with DEADLINE_EXCEEDED."""
     made = set()
     with connect(plain, None) as channel:
         made.add(silent(channel, kind, timeout=0.2))

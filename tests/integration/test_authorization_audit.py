@@ -176,7 +176,7 @@ class TestLevel:
 
 
 class TestFile:
-    """The audit in a file of its own."""
+    """The audit in a separate file (`audit_file`)."""
 
     def test_is_appended_to_and_private(self, world, file):
         """An existing file is appended to; a new file has mode 0600."""

@@ -270,7 +270,7 @@ def open_world(request, tmp_path_factory):
         yield world
 
 
-class TestSilence:
+class TestSilentCalls:
     """Unary calls that were allowed and whose message arrives later."""
 
     @pytest.fixture

@@ -21,7 +21,7 @@ FILES = {"ca.key", "ca.pem", "client.key", "client.pem", "server.key", "server.p
 
 @pytest.fixture(name="run")
 def _run(tmp_path, monkeypatch, capfd):
-    """A function that runs `certs dev` in a folder of its own.
+    """A function that runs `certs dev` in a temporary folder.
 
     It returns the exit code, stdout and stderr.
     """

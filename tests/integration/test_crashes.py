@@ -18,8 +18,8 @@ from support.raw_http2 import Answer, exchange
 from support.servers import Conversation, failure, say
 from support.services import PATIENCE
 
-from grpcsecure.server.grpcio import aio_server as lasting
-from grpcsecure.server.runtime import restarter as renewal
+from grpcsecure.server.grpcio import aio_server
+from grpcsecure.server.runtime import restarter
 
 #: Plaintext, engine grpc, engine bridge.
 LISTENERS = ("plain", "grpc-open", "open")
@@ -30,7 +30,7 @@ NOT_FOUND = Answer(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 CUT = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
 crashes = pytest.mark.skipif(
-    not lasting._ENDS_BY_PATHS, reason="a path does not crash this grpcio"
+    not aio_server._ENDS_BY_PATHS, reason="a path does not crash this grpcio"
 )
 
 
@@ -40,7 +40,7 @@ def events(monkeypatch):
 
     Paths that are not UTF-8 reach grpcio meanwhile and crash its server.
     """
-    monkeypatch.setattr(lasting, "_ENDS_BY_PATHS", False)
+    monkeypatch.setattr(aio_server, "_ENDS_BY_PATHS", False)
     queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
     handler = logging.Handler()
     handler.emit = queue.put
@@ -167,7 +167,7 @@ def test_crash_of_one_listener_leaves_the_others(tmp_path, ca, events):
 
 @crashes
 def test_new_server_has_the_material_in_force(tmp_path, ca, events):
-    """Certificates reloaded before or after the crash are those that are served."""
+    """The restarted server uses certificates reloaded before and after the crash."""
 
     def renew():
         pair = certificate("localhost", issuer=ca, names=[x509.DNSName("localhost")])
@@ -221,8 +221,8 @@ def test_running_calls_of_a_new_server_are_drained(tmp_path, ca, events):
 
 @crashes
 def test_listener_that_cannot_restart_is_reported(tmp_path, ca, events, monkeypatch):
-    """If a listener's address is gone for good, `on_failure` runs and may stop."""
-    monkeypatch.setattr(renewal, "_PAUSES", (0.0, 0.001))
+    """If a listener cannot be bound again, `on_failure` runs and may call `stop`."""
+    monkeypatch.setattr(restarter, "_PAUSES", (0.0, 0.001))
     folder = tmp_path / "s"
     folder.mkdir()
     on = {"plain": {"address": f"unix:{folder}/s.sock", "plaintext": True}}

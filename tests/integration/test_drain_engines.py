@@ -241,7 +241,7 @@ def test_as_pid_1(site):
 
 
 def test_bridge_that_dies_while_draining(runtime, tmp_path):
-    """The bridge's connections are lost; the server ends the drain all the same."""
+    """Connections of the killed bridge are lost; the server still ends its drain."""
     site = Site(tmp_path, "bridge", runtime=runtime, servicer=GATED[runtime])
     own = client("dns:ada.test", site.ca)
     gone = threading.Event()

@@ -119,7 +119,7 @@ class TestWith:
             assert client.connect_ex((host, int(port))) != 0
 
     def test_start_and_stop_without_a_block(self, tmp_path):
-        """`stop` says whether every call could finish; stopping twice is harmless."""
+        """`stop` returns whether all calls could finish; stopping twice is harmless."""
         server = grpcsecure.load(write_config(tmp_path / "server.yaml", THREADS))
         server.start()
         assert greet(server).startswith("Hello")

@@ -32,7 +32,7 @@ DONT_REQUEST = ClientCertificateMode.DONT_REQUEST
 NOT_CHECKED = "not checked: the listener has no client CA"
 
 
-class Door(NamedTuple):
+class Listener(NamedTuple):
     """A listener of the servers: its engine, mode and client CA."""
 
     engine: str
@@ -58,11 +58,15 @@ class Door(NamedTuple):
         return {"address": "127.0.0.1:0", "tls": tls}
 
 
-DOORS = [
-    *(Door("grpc", mode) for mode in ClientCertificateMode if mode.traits.in_grpcio),
-    *(Door("bridge", mode) for mode in ClientCertificateMode),
+LISTENERS = [
     *(
-        Door("bridge", mode, has_client_ca=False)
+        Listener("grpc", mode)
+        for mode in ClientCertificateMode
+        if mode.traits.in_grpcio
+    ),
+    *(Listener("bridge", mode) for mode in ClientCertificateMode),
+    *(
+        Listener("bridge", mode, has_client_ca=False)
         for mode in ClientCertificateMode
         if mode.asks and not mode.verifies
     ),
@@ -107,7 +111,7 @@ def folder(tmp_path_factory, certificates):
 @pytest.fixture(scope="module")
 def world(folder, certificates):
     """A server with all the listeners, for each runtime."""
-    listeners = {str(door): door.config() for door in DOORS}
+    listeners = {str(listener): listener.config() for listener in LISTENERS}
     with ExitStack() as running:
         servers = {
             runtime: running.enter_context(serve(folder, listeners, runtime=runtime))
@@ -123,7 +127,7 @@ class Case(NamedTuple):
     """A cell of the table: a kind of client, a listener, a TLS version and library."""
 
     runtime: str
-    door: Door
+    listener: Listener
     row: ClientKind
     version: str
     column: str
@@ -148,9 +152,11 @@ IMPOSSIBLE = {("grpcio", "wrong-key"), ("grpcio", "no-signature")}
 
 
 def _cells() -> Iterator[Case]:
-    for row, door, (runtime, version, column) in product(CLIENTS, DOORS, COLUMNS):
+    for row, listener, (runtime, version, column) in product(
+        CLIENTS, LISTENERS, COLUMNS
+    ):
         if (column, row.name) not in IMPOSSIBLE:
-            yield Case(runtime, door, row, version, column)
+            yield Case(runtime, listener, row, version, column)
 
 
 CASES = [*_cells()]
@@ -166,42 +172,42 @@ def test_mode_serves_or_refuses_a_client(world, clients, case):
     """A client is served or refused as in the table; the servicer sees its peer."""
     credential = world.certificates.clients[case.row.name]
     order = Order(
-        address=world.addresses[case.runtime][str(case.door)],
+        address=world.addresses[case.runtime][str(case.listener)],
         ca=world.certificates.ca.certificate_pem,
         name=str(case),
         credential=credential,
         version=case.version,
     )
-    heard = clients(case.column).call(order)
+    result = clients(case.column).call(order)
     peers = seen(str(case))
-    assert heard.is_served == case.row.is_served_by(case.door.mode), heard.text
-    if not heard.is_served:
+    assert result.is_served == case.row.is_served_by(case.listener.mode), result.text
+    if not result.is_served:
         assert peers == []
-        check_alert(case, heard)
+        check_alert(case, result)
     elif case.column != "openssl":  # `openssl s_client` makes no call
         [peer] = peers
         check_peer(case, peer, credential)
-        assert heard.message == peer.address
-        assert heard.local is None or peer.address == f"ipv4:{heard.local}"
+        assert result.message == peer.address
+        assert result.local is None or peer.address == f"ipv4:{result.local}"
 
 
-def check_alert(case, heard):
+def check_alert(case, result):
     """Assert that a refused client got the right alert, if it can be observed."""
     if case.column == "grpcio":
         return
-    if case.door.engine == "grpc":
-        assert heard.alert is None  # grpcio sends no alert; the docs warn of it
+    if case.listener.engine == "grpc":
+        assert result.alert is None  # grpcio sends no alert; the docs warn of it
         return
     expected = case.row.alert
     if case.version == "TLSv1.2" and case.row.alert_tls12 is not None:
         expected = case.row.alert_tls12
-    assert heard.alert == expected, heard.text
+    assert result.alert == expected, result.text
 
 
 def check_peer(case, peer, credential):
     """Assert that `grpcsecure.peer` had the right state, certificates and reason."""
-    assert peer.listener == str(case.door)
-    if credential is None or case.door.mode is DONT_REQUEST:
+    assert peer.listener == str(case.listener)
+    if credential is None or case.listener.mode is DONT_REQUEST:
         assert peer.state is PeerState.ANONYMOUS
         assert (peer.certificate, peer.chain, peer.unverified_reason) == (
             None,
@@ -213,23 +219,23 @@ def check_peer(case, peer, credential):
         each.public_bytes(DER) for each in (credential.certificate, *credential.chain)
     ]
     assert [peer.certificate.der, *peer.chain] == sent
-    if not case.door.has_client_ca:
+    if not case.listener.has_client_ca:
         assert peer.unverified_reason == NOT_CHECKED
     else:
         assert peer.unverified_reason == case.row.reason
     # OpenSSL has no error code for a chain that was not checked, or that is good.
-    has_code = case.door.has_client_ca and case.row.reason is not None
+    has_code = case.listener.has_client_ca and case.row.reason is not None
     assert (peer.unverified_code is not None) == has_code
-    is_verified = case.door.has_client_ca and case.row.reason is None
+    is_verified = case.listener.has_client_ca and case.row.reason is None
     assert peer.state is (PeerState.VERIFIED if is_verified else PeerState.CLAIMED)
     assert peer.is_verified == is_verified
 
 
 @pytest.mark.parametrize("column", ["openssl", "go"])
 @pytest.mark.parametrize("unfit", UNFIT_CLIENTS, ids=lambda unfit: unfit.name)
-@pytest.mark.parametrize("door", DOORS, ids=str)
+@pytest.mark.parametrize("listener", LISTENERS, ids=str)
 def test_every_mode_refuses_clients_that_cannot_speak_grpc(
-    world, clients, door, unfit, column
+    world, clients, listener, unfit, column
 ):
     """Clients without ALPN `h2` or without TLS 1.2 are refused in every mode."""
     how = {
@@ -238,16 +244,16 @@ def test_every_mode_refuses_clients_that_cannot_speak_grpc(
         "tls11": {"version": "TLSv1.1"},
     }
     order = Order(
-        address=world.addresses["threads"][str(door)],
+        address=world.addresses["threads"][str(listener)],
         ca=world.certificates.ca.certificate_pem,
         name=unfit.name,
         credential=world.certificates.clients["trusted"],
         **how[unfit.name],
     )
-    heard = clients(column).call(order)
-    assert not heard.is_served, heard.text
-    if door.engine == "bridge":
-        assert heard.alert == unfit.alert, heard.text
+    result = clients(column).call(order)
+    assert not result.is_served, result.text
+    if listener.engine == "bridge":
+        assert result.alert == unfit.alert, result.text
 
 
 class Log(logging.Handler):
@@ -266,12 +272,12 @@ class Log(logging.Handler):
         logging.getLogger("grpcsecure.bridge").removeHandler(self)
 
 
-REQUIRE_AND_VERIFY = Door("bridge", ClientCertificateMode.REQUIRE_AND_VERIFY)
+REQUIRE_AND_VERIFY = Listener("bridge", ClientCertificateMode.REQUIRE_AND_VERIFY)
 REFUSED = [row for row in CLIENTS if not row.is_served_by(REQUIRE_AND_VERIFY.mode)]
 
 
 @pytest.fixture(scope="module")
-def listener_each(folder):
+def listener_per_row(folder):
     """A server with a listener for each refused row.
 
     Log lines are limited per listener, so each row needs its own.
@@ -284,13 +290,13 @@ def listener_each(folder):
 
 @pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.name)
 def test_refusal_is_logged_with_address_reason_and_certificate(
-    listener_each, certificates, clients, row
+    listener_per_row, certificates, clients, row
 ):
     """One log line has the client's address, the reason and the bad certificate."""
     credential = certificates.clients[row.name]
     with Log() as log:
         ca = certificates.ca.certificate_pem
-        order = Order(listener_each[row.name], ca, row.name, credential)
+        order = Order(listener_per_row[row.name], ca, row.name, credential)
         local = clients("go").call(order).local
         record = log.records.get(timeout=PATIENCE)
     reason = row.reason
@@ -308,18 +314,22 @@ def test_refusal_is_logged_with_address_reason_and_certificate(
         assert record.issuer == certificate.issuer.rfc4514_string()
 
 
-ASKING = [door for door in DOORS if door.engine == "bridge" and door.mode.asks]
+ASKING = [
+    listener
+    for listener in LISTENERS
+    if listener.engine == "bridge" and listener.mode.asks
+]
 
 
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
-@pytest.mark.parametrize("door", ASKING, ids=str)
-def test_bridge_names_the_acceptable_cas(world, clients, door, version):
+@pytest.mark.parametrize("listener", ASKING, ids=str)
+def test_bridge_names_the_acceptable_cas(world, clients, listener, version):
     """The certificate request lists the client CAs (RFC 8446, section 4.2.4)."""
-    address = world.addresses["threads"][str(door)]
+    address = world.addresses["threads"][str(listener)]
     trusted = world.certificates.clients["trusted"]
     ca = world.certificates.ca.certificate_pem
-    heard = clients("go").call(Order(address, ca, "list", trusted, version))
-    assert heard.acceptable == (4 if door.has_client_ca else 0)
+    result = clients("go").call(Order(address, ca, "list", trusted, version))
+    assert result.acceptable == (4 if listener.has_client_ca else 0)
     seen("list")
 
 
@@ -350,8 +360,8 @@ def test_min_version_refuses_older_clients_in_every_mode(
     folder, certificates, clients, mode, column
 ):
     """With `min_version: TLSv1.3` TLS 1.2 clients are refused, TLS 1.3 ones served."""
-    door = Door("auto", mode)
-    with serve(folder, {"public": door.config(min_version="TLSv1.3")}) as server:
+    listener = Listener("auto", mode)
+    with serve(folder, {"public": listener.config(min_version="TLSv1.3")}) as server:
         order = Order(
             address=server.addresses["public"],
             ca=certificates.ca.certificate_pem,

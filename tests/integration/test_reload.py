@@ -23,8 +23,8 @@ from support.reloading import (
     text_of,
 )
 
-from grpcsecure.server.reload import reloader as reload
-from grpcsecure.tls.bridge.parent import control_client as line
+from grpcsecure.server.reload import reloader
+from grpcsecure.tls.bridge.parent import control_client
 
 #: A PEM block that cannot be parsed.
 BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -40,7 +40,7 @@ def _engine(request):
     return request.param
 
 
-def take_a_break(seconds):
+def pause(seconds):
     """Simulate a writer that pauses between two files."""
     threading.Event().wait(seconds)
 
@@ -133,7 +133,7 @@ class TestSwaps:
                     for start in range(0, len(text), len(text) // 3):
                         stream.write(text[start : start + len(text) // 3])
                         stream.flush()
-                        take_a_break(0.3)
+                        pause(0.3)
             running.applied()
             assert serial_of(site, running.address, own) == serial(new)
             running.expect_nothing_more()
@@ -144,7 +144,7 @@ class TestSwaps:
         with serving(site) as running:
             new = site.new_pair()
             site.put("server.pem", new.certificate_pem.decode())
-            take_a_break(1.5)
+            pause(1.5)
             site.put("server.key", new.key_pem.decode())
             completed = time.monotonic()
             assert running.applied()["at"] - completed < 2
@@ -170,7 +170,7 @@ class TestSwaps:
             assert line["certificate_in_force"].startswith("CN=server, lives 23 hours")
             assert serial_of(site, running.address, own) == serial(in_force)
             site.put("server.pem", other.certificate_pem.decode())
-            take_a_break(0.5)
+            pause(0.5)
             new = site.rotate()
             running.applied()
             assert serial_of(site, running.address, own) == serial(new)
@@ -182,7 +182,7 @@ class TestSwaps:
         own = client("dns:ada.test", site.ca)
         with serving(site) as running:
             site.put("server.pem", BROKEN)
-            take_a_break(0.5)
+            pause(0.5)
             new = site.rotate()
             running.applied()
             assert serial_of(site, running.address, own) == serial(new)
@@ -198,7 +198,7 @@ class TestSwaps:
         with serving(site) as running, channel(site, running.address, own) as greeter:
             path = site.folder / name
             away = path.rename(tmp_path / "away")
-            take_a_break(0.5)
+            pause(0.5)
             away.rename(path)
             running.unchanged()
             path.rename(away)
@@ -345,7 +345,7 @@ class TestRejected:
 
     def test_engine_that_does_not_answer(self, monkeypatch, tmp_path):
         """If the bridge does not apply a reload, grpc listeners do not either."""
-        monkeypatch.setattr(line, "_ANSWER_TIMEOUT", 0.5)
+        monkeypatch.setattr(control_client, "_ANSWER_TIMEOUT", 0.5)
         site = Site(tmp_path, "bridge")
         site.config["listeners"]["other"] = {
             "address": "127.0.0.1:0",
@@ -399,7 +399,7 @@ class TestRejected:
 
         with serving(site) as running:
             with monkeypatch.context() as patched:
-                patched.setattr(reload, "build_snapshot", fail)
+                patched.setattr(reloader, "build_snapshot", fail)
                 site.rotate()
                 line = running.rejected()
                 assert line["findings"] == "ValueError: unexpected"
@@ -409,7 +409,7 @@ class TestRejected:
     def test_change_while_it_is_read_is_not_lost(self, monkeypatch, tmp_path):
         """A change between reading and rejecting a file leads to another attempt."""
         site = Site(tmp_path, "grpc")
-        load = reload.load_rest
+        load = reloader.load_rest
         good = text_of(site.ca, authority("further"))
 
         def load_and_change(loaded, *, now):
@@ -419,7 +419,7 @@ class TestRejected:
             return result
 
         only_once = threading.Semaphore(1)
-        monkeypatch.setattr(reload, "load_rest", load_and_change)
+        monkeypatch.setattr(reloader, "load_rest", load_and_change)
         with serving(site) as running:
             began = time.monotonic()
             site.put("ca.pem", BROKEN)

@@ -141,7 +141,7 @@ def test_error_detail(site):
 
 
 def test_audit(site, tmp_path):
-    """Audit events go where the current config says, with its generation."""
+    """Audit events use the level and file of the current config and its generation."""
     own = client("dns:ada.test", site.ca)
     with serving(site) as running, channel(site, running.address, own) as greeter:
         greet(greeter)

@@ -2,7 +2,7 @@
 
 Eight clients call without pause, half of them on lasting connections, half on a new one
 for each call. Of each half, two are always allowed; one moves to the new CA only after
-its own is gone; one is a guest, whom the rules allow and deny in turns.
+its own was removed; one is a guest, which the rules allow and deny in turns.
 """
 
 from __future__ import annotations
@@ -173,10 +173,10 @@ def test_rotation_under_load(engine, runtime, tmp_path):
     ]
     assert wrong == []
     for is_lasting in (True, False):
-        expect_all_was_tried(rotation, is_lasting, verdicts)
+        assert_all_was_tried(rotation, is_lasting, verdicts)
 
 
-def expect_all_was_tried(rotation, is_lasting, verdicts):
+def assert_all_was_tried(rotation, is_lasting, verdicts):
     """Assert that clients made many calls and that each removal was noticed."""
     calls = [
         (call, wanted)

@@ -128,7 +128,7 @@ def ask(name):
     return HelloRequest(name=name)
 
 
-def look(world, listener, client=None, **options):
+def observe(world, listener, client=None, **options):
     """Make a unary call, close its connection, and return the sights of it."""
     with greeter(world, listener, client, **options) as stub:
         stub.SayHello(ask(listener), timeout=PATIENCE)
@@ -175,7 +175,7 @@ def compare(world, kind, client=None, **options):
     Returns:
         The view with engine bridge.
     """
-    seen = [look(world, f"{engine}-{kind}", client, **options) for engine in ENGINES]
+    seen = [observe(world, f"{engine}-{kind}", client, **options) for engine in ENGINES]
     for each in seen:
         assert [sight.by for sight in each] == ["interceptor", "servicer"]
     native, bridged = seen
@@ -252,8 +252,8 @@ def test_certificate_that_was_not_requested_is_not_shown(world):
 def test_mode_does_not_change_what_is_shown(world):
     """The properties do not depend on whether the certificate was verified."""
     client = certificate("c", issuer=world.ca, names=ALTERNATIVE_NAMES["every kind"])
-    [verified, _] = look(world, "grpc-mutual", client)
-    [claimed, _] = look(world, "bridge-lenient", client)
+    [verified, _] = observe(world, "grpc-mutual", client)
+    [claimed, _] = observe(world, "bridge-lenient", client)
     for missing in NEWER - verified.view.auth_context.keys():
         del claimed.view.auth_context[missing]
     for answer in ("auth_context", "identities", "identity_key"):
@@ -265,7 +265,7 @@ def test_mode_does_not_change_what_is_shown(world):
 def test_self_signed_certificate_is_shown(world):
     """Without verification a servicer sees the names that the client claims."""
     client = certificate("claimed", names=[x509.DNSName("admin.example")])
-    [_, sight] = look(world, "bridge-lenient", client)
+    [_, sight] = observe(world, "bridge-lenient", client)
     assert sight.view.identities == [b"admin.example"]
     assert sight.view.auth_context["x509_common_name"] == [b"claimed"]
     assert sight.view.verdict.state is PeerState.CLAIMED
@@ -353,7 +353,7 @@ def test_kept_context_answers_or_raises(world, runtime, engine):
     """
     client = certificate("kept", issuer=world.ca, extended=CLIENT_AUTH)
     listener = f"{engine}-mutual"
-    for sight in look(world, listener, client):
+    for sight in observe(world, listener, client):
         if engine == "grpc" and runtime != "threads":
             questions = [
                 sight.context.auth_context,

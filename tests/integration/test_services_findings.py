@@ -320,7 +320,7 @@ class TestCreation:
         assert "GS507" in message
 
     def test_factory_annotated_with_the_generated_base_is_trusted(self, module):
-        """A factory annotated `-> GreeterServicer` is not taken for unimplemented."""
+        """A factory annotated `-> GreeterServicer` gets no finding GS510."""
         name = module(
             """\
             from helloworld.helloworld_pb2_grpc import GreeterServicer

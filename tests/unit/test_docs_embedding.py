@@ -64,7 +64,7 @@ def test_no_program_is_forgotten():
     assert sorted(PROGRAMS) == sorted(map(program, words))
 
 
-def test_the_shortest(folder):
+def test_shortest_program(folder):
     """The first program serves on a free port, prints its address, and ends."""
     assert re.fullmatch(r"127\.0\.0\.1:\d+\n", run(program("say"), folder))
 
