@@ -1,1 +1,1 @@
-"""The server process's side of the bridge: starts, controls and observes it."""
+"""The part of the bridge in the server process: starts, controls and observes it."""

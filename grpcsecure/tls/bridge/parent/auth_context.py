@@ -1,7 +1,7 @@
-"""A bridged peer as grpcio itself would report it: the same names, order and bytes.
+"""The auth context of a bridged peer, with the names, order and bytes of grpcio's own.
 
-Mirrors `ssl_security_connector` of gRPC core; nothing in it says whether the
-certificate was verified, as nothing does there: that is what `HandshakeResult` is for.
+Mirrors `ssl_security_connector` of gRPC core. As there, nothing in it shows whether the
+certificate was verified; `HandshakeResult` does.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ _CHAIN = "x509_pem_cert_chain"
 _ALTERNATIVE = "x509_subject_alternative_name"
 _COMMON = "x509_common_name"
 
-#: Limits of a SPIFFE id as `IsSpiffeId` in gRPC core checks them.
+#: Limits of a SPIFFE id, as in `IsSpiffeId` of gRPC core.
 _MAX_SPIFFE_ID = 2048
 _MAX_TRUST_DOMAIN = 255
 
-#: Certificates, in bytes, whose text is kept beside them: what follows the leaf is
-#: whatever the client likes to send. Few have that much to say.
+#: Up to this many bytes of certificates their PEM text is kept with the connection. The
+#: client decides how many certificates follow the leaf; few send that many.
 _MAX_KEPT = 16 * 1024
 
 
 def auth_context(result: HandshakeResult) -> dict[str, list[bytes]]:
-    """Return what `ServicerContext.auth_context()` gives for this peer natively.
+    """Return what `ServicerContext.auth_context()` returns with grpcio's own TLS.
 
     Raises:
-        DerError: the certificate does not parse; the bridge refuses these.
+        DerError: the certificate is malformed; the bridge refuses these.
     """
     return complete(properties_to_keep(result), result)
 
 
 def properties_to_keep(result: HandshakeResult) -> dict[str, list[bytes]]:
-    """Return the same for `complete`: without values where they would be long text.
+    """Return the properties to keep with the connection, for `complete`.
 
-    To be kept with the connection, since composing it costs far more than a call's
-    share.
+    Long PEM texts are left out. The rest is kept because building it takes too long to
+    be done at every call.
 
     Raises:
         DerError: as above.
@@ -73,7 +73,7 @@ def properties_to_keep(result: HandshakeResult) -> dict[str, list[bytes]]:
 def complete(
     kept: dict[str, list[bytes]], result: HandshakeResult
 ) -> dict[str, list[bytes]]:
-    """Return all properties of a peer as the caller's own, by what is kept of them."""
+    """Return a copy of the kept properties, with the PEM texts that were left out."""
     properties = {name: [*values] for name, values in kept.items()}
     if not properties.get(_LEAF, True) and result.certificate is not None:
         _add_text(properties, result.certificate, result.chain)

@@ -1,7 +1,7 @@
-"""The launcher's end of the control channel, whichever bridge is at the other end.
+"""The server process's end of the control channel to the current bridge process.
 
-Orders have numbers, by which the bridge answers. Invariant: an answer of one bridge is
-never taken for that of another.
+Orders have numbers, which the bridge's answers refer to. Invariant: the answer of one
+bridge process is never taken for that of another.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from grpcsecure.tls.bridge.ipc import messages
-from grpcsecure.tls.bridge.ipc.framing import ProtocolError
+from grpcsecure.tls.bridge.ipc.framing import MAX_FRAME, ProtocolError
 from grpcsecure.tls.bridge.parent.observer import BridgeError
 
 if TYPE_CHECKING:
@@ -21,33 +21,39 @@ if TYPE_CHECKING:
     from grpcsecure.tls.bridge.ipc.framing import Channel, Frame
     from grpcsecure.tls.openssl.settings import ContextMaterial
 
-__all__ = ["ControlClient", "NoAnswerError"]
+__all__ = ["TOO_LARGE", "ControlClient", "NoAnswerError"]
 
-#: Seconds that a bridge has to answer an order.
+#: The reason if material exceeds `MAX_FRAME`.
+TOO_LARGE = (
+    f"certificates and CRLs exceed the {MAX_FRAME >> 20} MiB limit"
+    " of the bridge channel"
+)
+
+#: Seconds within which a bridge has to answer an order.
 _ANSWER_TIMEOUT = 30.0
 
 
 class NoAnswerError(Exception):
-    """The bridge died, or is stuck."""
+    """The bridge has died or is stuck."""
 
 
 class ControlClient:
-    """Sends to the bridge that runs, if one does. All methods want `changed` held."""
+    """Sends to the running bridge, if any. All callers must hold `changed`."""
 
     def __init__(self) -> None:
-        #: Notified when there is another bridge, or none, or an answer.
+        #: Notified when a bridge starts or ends, and when an answer arrives.
         self.changed = threading.Condition(threading.Lock())
         self.channel: Channel | None = None
         self._orders = 0
         self._answers: dict[int, str | None] = {}
 
     def open(self, channel: Channel) -> None:
-        """Talk to a bridge that has been started."""
+        """Use the channel of a bridge that has been started."""
         self.channel = channel
         self.changed.notify_all()
 
     def reset(self) -> None:
-        """Forget the bridge, which is gone, with its answers."""
+        """Forget the bridge, which has ended, and its answers."""
         if self.channel is not None:
             self.channel.close()
         self.channel = None
@@ -55,7 +61,7 @@ class ControlClient:
         self.changed.notify_all()
 
     def send(self, frame: Frame, descriptor: int | None = None) -> None:
-        """Send a frame if there is a bridge; one that does not take it is ended.
+        """Send a frame if there is a bridge; disconnect a bridge that does not read it.
 
         Raises:
             ProtocolError: the frame is too large.
@@ -67,13 +73,13 @@ class ControlClient:
         except OSError:
             taken = False
         if not taken:
-            # Gone, or stuck: ended here so that reading notices it, in its own thread.
+            # Dead or stuck: the thread that reads from the channel then notices it.
             self.disconnect()
 
     def disconnect(self) -> None:
-        """Have the bridge end, and its reader notice."""
+        """Shut the channel down: the bridge ends, and the reading thread notices it."""
         if self.channel is not None:
-            with suppress(OSError):  # it is gone already
+            with suppress(OSError):  # the bridge has ended already
                 self.channel.sock.shutdown(socket.SHUT_RDWR)
 
     def new_order(self) -> int:
@@ -82,15 +88,15 @@ class ControlClient:
         return self._orders
 
     def answered(self, order: int, reason: str | None) -> None:
-        """Take the bridge's answer to an order, which may be what is against it."""
+        """Store the answer to an order: None, or why the bridge rejected it."""
         self._answers[order] = reason
         self.changed.notify_all()
 
     def await_answer(self, order: int) -> str | None:
-        """Wait for the answer to an order; return what the bridge has against it.
+        """Wait for the answer to an order; return the reason if it was rejected.
 
         Raises:
-            NoAnswerError: the bridge that was asked has none.
+            NoAnswerError: the bridge that was asked did not answer in time, or ended.
         """
         asked = self.channel
         self.changed.wait_for(
@@ -102,17 +108,17 @@ class ControlClient:
         return self._answers.pop(order)
 
     def prepare(self, materials: Mapping[str, ContextMaterial]) -> int:
-        """Have the bridge prepare what a commit of the returned order uses.
+        """Make the bridge prepare `materials`; return the number to commit them with.
 
         Raises:
-            BridgeError: it does not take it.
-            NoAnswerError: it does not answer.
+            BridgeError: the bridge rejects the material.
+            NoAnswerError: the bridge does not answer.
         """
         order = self.new_order()
         try:
             self.send(messages.write_material(order, materials))
         except ProtocolError as error:
-            raise BridgeError(f"too much material for the bridge: {error}") from None
+            raise BridgeError(f"{TOO_LARGE}: {error}") from None
         reason = self.await_answer(order)
         if reason is not None:
             raise BridgeError(reason)

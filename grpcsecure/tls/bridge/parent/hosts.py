@@ -1,6 +1,7 @@
-"""Where a bridge runs: a process of its own, or a thread for tests and embedding.
+"""Ways to run a bridge: in a separate process, or in a thread for tests and embedding.
 
-Both get one end of a socketpair and nothing else; a host can only be awaited or ended.
+Both get only one end of a socketpair. A running bridge can only be waited for or
+killed.
 """
 
 from __future__ import annotations
@@ -26,23 +27,23 @@ class RunningBridge(Protocol):
 
     @property
     def pid(self) -> int | None:
-        """The process, or None in a thread."""
+        """The id of the process, or None for a thread."""
 
     def wait(self, timeout: float) -> str | None:
-        """Wait for its end and say how it was, or None if it is still running."""
+        """Wait for its end; return how it ended, or None if it is still running."""
 
     def kill(self) -> None:
-        """End it at once, if that is possible."""
+        """End it immediately, if that is possible."""
 
 
 class Host(Protocol):
     """Starts bridges."""
 
     def start(self, control: socket.socket) -> RunningBridge:
-        """Start one on `control`, which the host closes on its side.
+        """Start a bridge on `control`; the host closes its own copy of that socket.
 
         Raises:
-            OSError: it could not be started.
+            OSError: the bridge could not be started.
         """
 
 
@@ -66,16 +67,16 @@ class _Process:
 
 
 class ProcessHost:
-    """Runs the bridge in a Python process beside this one."""
+    """Runs the bridge in a separate Python process."""
 
     def start(self, control: socket.socket) -> RunningBridge:
-        """Start it; only the control socket is inherited.
+        """Start the process; it inherits only the control socket.
 
-        The private key goes over that socket: arguments and environment can be read
-        by others.
+        The private key is sent over that socket, because other processes can read the
+        arguments and the environment.
         """
         with control:
-            # By call and not by import: a fixed list of a constant and two numbers.
+            # S603: the arguments are a constant and two numbers.
             popen = subprocess.Popen(  # noqa: S603
                 [
                     sys.executable,
@@ -87,20 +88,21 @@ class ProcessHost:
                 pass_fds=(control.fileno(),),
                 stdin=subprocess.DEVNULL,
                 env=_environment(),
-                # `-m` looks for modules in the current directory first: not in one
-                # where a user's `socket.py` may lie.
+                # `-m` looks for modules in the current directory first, where the user
+                # may have a `socket.py`.
                 cwd="/",
             )
         return _Process(popen)
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with a path on which the child finds the same package as we did."""
+    """Return this environment with a PYTHONPATH that leads to the same package."""
     package = str(Path(__file__).resolve().parents[4])
     inherited = os.environ.get("PYTHONPATH", "")
     entries = [os.path.abspath(p) for p in inherited.split(":") if p]  # noqa: PTH100 - str in, str out
-    # Where packages are installed the child looks by itself, and last: before the
-    # standard library one of them could stand in for a module of that.
+    # The child searches the directories of installed packages by itself, and last. In
+    # PYTHONPATH they would come before the standard library, and an installed package
+    # could shadow one of its modules.
     if package not in map(os.path.realpath, site.getsitepackages()):
         entries.insert(0, package)
     return {**os.environ, "PYTHONPATH": ":".join(entries), "PYTHONSAFEPATH": "1"}
@@ -139,5 +141,5 @@ class ThreadHost:
     """Runs the bridge in a thread of this process."""
 
     def start(self, control: socket.socket) -> RunningBridge:
-        """Start it."""
+        """Start the thread."""
         return _Thread(control)

@@ -1,4 +1,4 @@
-"""What a launcher hands to its bridge, and hears of it."""
+"""The listeners that a bridge is started with, and the callbacks for its events."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["BridgeError", "BridgeListener", "BridgeObserver"]
 
 
 class BridgeError(Exception):
-    """The bridge does not serve, or did not take the material; in words."""
+    """The bridge does not serve, or rejected key material; human-readable."""
 
 
 @dataclass(frozen=True, slots=True)
 class BridgeListener:
-    """One listener to serve: bound and listening `sock`, and the server's own socket.
+    """One listener to serve: the listening socket for clients, and the server's socket.
 
     `upstream_path` is the unix socket on which the grpcio server of this listener
-    accepts, in a private directory (`inner.UpstreamDirectory`).
+    accepts, in a private directory (`upstream_directory.UpstreamDirectory`).
     """
 
     name: str
@@ -35,16 +35,16 @@ class BridgeListener:
 
 
 class BridgeObserver(Protocol):
-    """Hears what happens; called on the supervisor's thread, must not block it."""
+    """Callbacks for the bridge's events, on the supervisor's thread; must not block."""
 
     def refused(self, refusal: Refusal) -> None:
-        """A handshake was refused."""
+        """Handle a refused handshake."""
 
     def died(self, reason: str, restart_in: float) -> None:
-        """The bridge ended unasked; every connection through it is gone."""
+        """Handle an unexpected end of the bridge, which closed all its connections."""
 
     def restarted(self) -> None:
-        """A new bridge serves."""
+        """Handle that a new bridge serves."""
 
     def gave_up(self, reason: str) -> None:
-        """The bridge keeps dying and is not started again."""
+        """Handle that the bridge has died too often and is not started again."""

@@ -1,8 +1,8 @@
-"""Directories of sockets that dead servers left behind, told from those in use.
+"""Removal of socket directories that dead servers left behind.
 
-A directory is locked (flock(2)) by the process that made it, for as long as that lives
-and however it ends; its name says who that is. Invariant: what is not ours, is in use,
-or might be, stays.
+The process that creates a directory locks it (flock(2)) until the process ends, for any
+reason; the directory's name contains its id. Invariant: a directory of another user, or
+one that is in use or may be, is not removed.
 """
 
 from __future__ import annotations
@@ -15,27 +15,28 @@ from contextlib import suppress
 
 __all__ = ["claim", "name_prefix", "remove_stale"]
 
-#: Who made it, by process id and start time: ids are used again.
+#: A directory's name contains the id and the start time of the process that created it:
+#: ids are reused.
 _NAME = re.compile(r"grpcsecure-(\d+)-(\d+)-\w+")
 
-#: The start time where the system does not tell, or there is no such process.
+#: The start time if the system does not report it, or if there is no such process.
 _UNKNOWN = "0"
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def name_prefix() -> str:
-    """Return what the names of directories of this process begin with."""
+    """Return the prefix of the names of this process's directories."""
     pid = os.getpid()
     return f"grpcsecure-{pid}-{_start_time(pid)}-"
 
 
 def claim(path: str) -> int | None:
-    """Lock a directory that was just made; return what holds the lock until it closes.
+    """Lock a directory that was just created.
 
     Returns:
-        A descriptor, or None if the directory has been removed in between, as one that
-        nobody held.
+        A descriptor that keeps the lock until it is closed, or None if the directory
+        has been removed in between, because it was not locked yet.
 
     Raises:
         OSError: it cannot be opened.
@@ -44,7 +45,8 @@ def claim(path: str) -> int | None:
         descriptor = os.open(path, _OPEN)
     except FileNotFoundError:
         return None
-    # A file system without locks has none that could be found free either.
+    # On a file system without locks, `remove_stale` cannot get a lock either, and
+    # removes nothing.
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     with suppress(FileNotFoundError):
@@ -65,10 +67,10 @@ def remove_stale(parent: str) -> None:
 
 
 def _is_alive(pid: int, started: str) -> bool:
-    """Whether the process lives, as far as its id and start time tell.
+    """Whether the process is alive, judging by its id and start time.
 
-    One of another container cannot be seen from here and counts as dead: what it holds
-    is told by the lock.
+    A process of another container is not visible and counts as dead: only the lock
+    protects its directory.
     """
     try:
         os.kill(pid, 0)
@@ -80,9 +82,9 @@ def _is_alive(pid: int, started: str) -> bool:
 
 
 def _start_time(pid: int) -> str:
-    """Return when a process started, in ticks since the machine did (proc(5))."""
+    """Return when a process started, in ticks since the system did (proc(5))."""
     try:
-        # Through a descriptor: all files of the package are opened in one place.
+        # With os.open: an architecture test allows `open` only in one module.
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return _UNKNOWN
@@ -92,15 +94,15 @@ def _start_time(pid: int) -> str:
         return _UNKNOWN
     finally:
         os.close(descriptor)
-    # The second field, in parentheses, may hold anything; this is the 22nd.
+    # The second field, in parentheses, may contain any text; this is the 22nd field.
     return text.rpartition(b")")[2].split()[19].decode()
 
 
 def _remove(path: str) -> None:
-    """Remove a directory of sockets if it is ours and nobody holds it.
+    """Remove a directory of sockets if this user owns it and no process has locked it.
 
     Raises:
-        OSError: something of that is not so.
+        OSError: the directory is locked, or cannot be opened or removed.
     """
     descriptor = os.open(path, _OPEN)
     try:

@@ -1,7 +1,8 @@
-"""The launcher's side: starts a bridge, watches it, starts it again, gives up.
+"""The supervisor of the bridge process: starts it, and restarts it if it dies.
 
-The listening sockets stay open here, so clients that come while no bridge runs wait
-in the kernel's queue. Invariant: when a bridge is gone, so are all of its peers.
+The listening sockets stay open in the server process, so clients that connect while no
+bridge runs wait in the kernel's queue. Invariant: when a bridge process has ended, all
+of its peers are unregistered.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from grpcsecure.tls.bridge.heap_trimmer import HeapTrimmer, find_malloc_trim
 from grpcsecure.tls.bridge.ipc import messages
 from grpcsecure.tls.bridge.ipc.framing import Channel, Frame, FrameKind, ProtocolError
-from grpcsecure.tls.bridge.parent.control_client import ControlClient, NoAnswerError
+from grpcsecure.tls.bridge.parent.control_client import (
+    TOO_LARGE,
+    ControlClient,
+    NoAnswerError,
+)
 from grpcsecure.tls.bridge.parent.hosts import ProcessHost
 from grpcsecure.tls.bridge.parent.observer import (
     BridgeError,
@@ -38,36 +43,38 @@ __all__ = ["Bridge", "BridgeError", "BridgeListener", "BridgeObserver"]
 
 _Peer = TypeVar("_Peer")
 
-#: Seconds until a bridge must serve, and that a swap waits for one to be started.
+#: Seconds within which a bridge must serve, and for which a swap waits for one that is
+#: being started.
 _START_TIMEOUT = 30.0
 
-#: How many bridges are asked for the same swap: one may die of something else.
+#: How many bridge processes are tried for the same swap: one may die for an unrelated
+#: reason.
 _ATTEMPTS = 2
 
-#: Seconds a bridge gets to end by itself once it is told to.
+#: Seconds that a bridge has to end after it was ordered to stop.
 _STOP_TIMEOUT = 5.0
 
-#: Waits before a restart, and how many in a row before giving up; a bridge that
-#: served for `_STABLE` seconds starts the count anew.
+#: Seconds before each restart; after the last one the supervisor gives up. A bridge
+#: that served for `_STABLE` seconds resets the count.
 _BACKOFF = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 5.0)
 _STABLE = 60.0
 
-#: Seconds a bridge may leave our orders unread before it counts as stuck.
+#: Seconds for which a bridge may leave orders unread before it counts as stuck.
 _SEND_TIMEOUT = 10
 
-#: Seconds until the server has let go of connections that ended.
+#: Seconds until the server has freed the memory of closed connections.
 _TRIM_AFTER = 2.0
 
 
 class Bridge(Generic[_Peer]):
-    """A bridge that is kept running. Methods may be called from any thread.
+    """A supervised bridge, restarted if it dies. Methods are thread-safe.
 
     Args:
-        listeners: to serve.
+        listeners: the listeners to serve.
         observer: is notified of refusals and restarts.
         make_peer: makes the entry of the registry for a connection, from its name and
             the result of its handshake.
-        host: runs the bridge; a process by default.
+        host: runs the bridge; in a separate process by default.
     """
 
     def __init__(
@@ -94,21 +101,22 @@ class Bridge(Generic[_Peer]):
         self._ready = False
         #: Why the first start failed.
         self._failure: str | None = None
-        #: What the bridge has against the material it was started with.
+        #: Why the bridge rejected the material that it was started with.
         self._refused: str | None = None
         self._drained = False
         self._stopping = False
         self._heap = HeapTrimmer(find_malloc_trim())
         self._ended = threading.Event()
         self._wake = threading.Event()
-        # The kernel sends PR_SET_PDEATHSIG when this very thread ends.
+        # It runs for as long as the bridge: the kernel sends the bridge its
+        # PR_SET_PDEATHSIG when the thread that started it ends.
         self._thread = threading.Thread(
             target=self._supervise, name="grpcsecure-bridge-supervisor", daemon=True
         )
 
     @property
     def pid(self) -> int | None:
-        """The bridge's process, None while there is none or it is a thread."""
+        """The id of the bridge process; None if it does not run, or is a thread."""
         running = self._running
         return None if running is None else running.pid
 
@@ -116,7 +124,7 @@ class Bridge(Generic[_Peer]):
         """Start the bridge and wait until it accepts connections.
 
         Raises:
-            BridgeError: it does not; nothing is left running.
+            BridgeError: it does not; the bridge is stopped again.
         """
         self._thread.start()
         with self._changed:
@@ -129,7 +137,7 @@ class Bridge(Generic[_Peer]):
             raise BridgeError(failure)
 
     def replace(self, materials: Mapping[str, Material]) -> None:
-        """Use other material for the next handshakes, on all its listeners at once.
+        """Use other material for the next handshakes, on all listeners at once.
 
         Raises:
             BridgeError: a context could not be built; everything stays as it was.
@@ -137,10 +145,10 @@ class Bridge(Generic[_Peer]):
         self.prepare(materials)()
 
     def prepare(self, materials: Mapping[str, Material]) -> Callable[[], None]:
-        """Have the bridge build contexts of other material; return what uses them.
+        """Make the bridge build contexts of other material; return a commit function.
 
-        What is returned has the next handshakes use it, on all listeners at once, and
-        returns when they do.
+        That function makes the next handshakes use the contexts, on all listeners at
+        once, and returns when they do.
 
         Raises:
             BridgeError: a context could not be built; everything stays as it was.
@@ -148,40 +156,43 @@ class Bridge(Generic[_Peer]):
         new = {name: ContextMaterial.of(each) for name, each in materials.items()}
         with self._changed:
             for _ in range(_ATTEMPTS):
-                # One that is being started is waited for: nobody else can tell whether
-                # OpenSSL takes the material, and one that it does not would kill it.
+                # Wait for a bridge that is being started: only a bridge can check that
+                # OpenSSL accepts the material, and one that is started with material
+                # that OpenSSL rejects would end.
                 self._changed.wait_for(
                     lambda: self._control.channel is not None or self._stopping,
                     _START_TIMEOUT,
                 )
                 asked = self._control.channel
                 if asked is None:
-                    raise BridgeError("there is no bridge")
+                    raise BridgeError("the TLS bridge is not running")
                 with suppress(NoAnswerError):
                     order = self._control.prepare(new)
                     return lambda: self._commit(order, new, asked)
                 if self._control.channel is asked:
-                    raise BridgeError("the bridge does not answer")
-            raise BridgeError("the bridge died over it")
+                    raise BridgeError("the TLS bridge does not answer")
+            raise BridgeError("the TLS bridge exited while loading new certificates")
 
     def _commit(
         self, order: int, new: Mapping[str, ContextMaterial], asked: Channel
     ) -> None:
         with self._changed:
-            # A bridge that is started from now on begins with it.
+            # A bridge that is started from now on begins with the new material.
             self._materials.update(new)
-            serves = self._control.channel
-            if serves is None:
+            current = self._control.channel
+            if current is None:
                 return
             try:
-                if serves is not asked:
-                    # It began while the other one prepared: with what was in force.
+                if current is not asked:
+                    # This bridge was started after the other one had prepared the new
+                    # material, and began with the old material.
                     order = self._control.prepare(new)
                 self._control.send(messages.write_commit(order))
                 self._control.await_answer(order)
             except (NoAnswerError, BridgeError):
-                # What serves has to be what was said to: the next one begins with it.
-                if self._control.channel is serves:
+                # The new material has to be in force when this function returns: end
+                # this bridge, since the next one begins with the new material.
+                if self._control.channel is current:
                     self._control.disconnect()
 
     def close(self, peers: Collection[str]) -> None:
@@ -191,7 +202,7 @@ class Bridge(Generic[_Peer]):
             self._send_ids(FrameKind.CLOSE, numbers)
 
     def drain(self) -> None:
-        """Accept no more; open connections go on until server or client end them."""
+        """Stop accepting; open connections last until server or client close them."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -199,7 +210,7 @@ class Bridge(Generic[_Peer]):
             self._control.send(Frame(FrameKind.DRAIN))
 
     def stop(self, timeout: float = 0.0) -> None:
-        """End the bridge, after waiting `timeout` seconds for a drain to finish."""
+        """Stop the bridge, after waiting up to `timeout` seconds for a drain."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -216,12 +227,12 @@ class Bridge(Generic[_Peer]):
             self._thread.join(_STOP_TIMEOUT)
         self.peers.clear()
 
-    # The supervisor's thread.
+    # The methods below run on the supervisor thread.
 
     def _supervise(self) -> None:
         try:
             self._keep_running()
-        except Exception as error:  # noqa: BLE001 - a mistake of ours, and nobody else watches
+        except Exception as error:  # noqa: BLE001 - a bug, which must not go unnoticed
             reason = f"{type(error).__name__}: {error}"
             if self._has_served(reason):
                 self._notify(self._observer.gave_up, reason)
@@ -246,11 +257,11 @@ class Bridge(Generic[_Peer]):
 
     @staticmethod
     def _notify(callback: Callable[..., None], *arguments: object) -> None:
-        with suppress(Exception):  # such as of a filter in somebody's logging
+        with suppress(Exception):  # for example, of a filter in the user's logging
             callback(*arguments)
 
     def _has_served(self, reason: str) -> bool:
-        """Whether there is something to restart: a failed first start is `start`'s."""
+        """Whether a bridge has served before; otherwise `start` gets the reason."""
         with self._changed:
             if not self._ready:
                 self._failure = reason
@@ -258,7 +269,7 @@ class Bridge(Generic[_Peer]):
             return self._ready
 
     def _run_once(self) -> tuple[str, float]:
-        """Run one bridge to its end; say why it ended, and how long it lasted."""
+        """Run a bridge until it ends; return why it ended, and how long it lasted."""
         began = time.monotonic()
         try:
             channel, running = self._start_one()
@@ -268,7 +279,7 @@ class Bridge(Generic[_Peer]):
             self._open(channel, running)
             reason = self._receive(channel)
         except ProtocolError as error:
-            reason = f"too much material for it: {error}"
+            reason = f"{TOO_LARGE}: {error}"
         finally:
             self._forget_bridge()
         outcome = running.wait(_STOP_TIMEOUT)
@@ -276,7 +287,7 @@ class Bridge(Generic[_Peer]):
             running.kill()
             outcome = running.wait(_STOP_TIMEOUT) or "stuck"
         self._running = None
-        # What it said of its first material says more than how it ended.
+        # Its own reason says more than its exit code.
         return reason or self._refused or outcome, time.monotonic() - began
 
     def _start_one(self) -> tuple[Channel, RunningBridge]:
@@ -289,7 +300,7 @@ class Bridge(Generic[_Peer]):
             raise
 
     def _open(self, channel: Channel, running: RunningBridge) -> None:
-        # Only sending has a deadline (socket(7)): a silent bridge is a quiet one.
+        # Only sending has a timeout (socket(7)): a bridge without clients is silent.
         channel.sock.setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_TIMEOUT, 0)
         )
@@ -298,7 +309,7 @@ class Bridge(Generic[_Peer]):
             self._control.open(channel)
             self._refused = None
             if self._stopping:
-                # Its listening sockets are closed, or soon: there is nothing to serve.
+                # The listening sockets are closed, or will be soon.
                 self._control.disconnect()
                 return
             for listener in self._listeners.values():
@@ -315,13 +326,13 @@ class Bridge(Generic[_Peer]):
             self._control.send(messages.write_commit(self._first_order))
 
     def _forget_bridge(self) -> None:
-        """Forget the peers first: after this their names may be bound by anybody."""
+        """Forget the ended bridge; first its peers, before their names become free."""
         with self._changed:
             self.peers.clear()
             self._control.reset()
 
     def _receive(self, channel: Channel) -> str | None:
-        """Obey what the bridge reports until it ends; return its last words."""
+        """Handle the bridge's messages until it ends; return the reason it gave."""
         greeted = False
         try:
             while True:
@@ -340,7 +351,7 @@ class Bridge(Generic[_Peer]):
             running = self._running
             if running is not None:
                 running.kill()
-            return f"it sent {error}"
+            return f"the bridge sent {error}"
         except (EOFError, OSError):
             return None
 
@@ -382,13 +393,13 @@ class Bridge(Generic[_Peer]):
         registered: list[int],
     ) -> None:
         if guard is None:
-            # Out of descriptors: without a hold on it the name is not safe.
+            # Out of descriptors: without a guard descriptor the name is not safe.
             self._send_ids(FrameKind.CLOSE, [message.connection])
             return
         peer = self._make_peer(message.name, message.result)
         if not self.peers.add(message.connection, message.name, peer, guard):
             os.close(guard)
-            raise ProtocolError("a connection that is there already")
+            raise ProtocolError("a connection that is registered already")
         registered.append(message.connection)
 
     def _answered(self, kind: FrameKind, order: int, reason: str | None) -> None:

@@ -22,11 +22,11 @@ __all__ = ["UpstreamDirectory"]
 class UpstreamDirectory:
     """A private directory for the server's sockets: mode 0700, a short path.
 
-    Making one removes those of dead processes beside it. Use as a context manager, or
-    call `close`.
+    Creating one also removes those of dead processes beside it. Use it as a context
+    manager, or call `close`.
 
     Raises:
-        OSError: there is no place for one; its text is for a reader.
+        OSError: there is no place for one; the text is human-readable.
     """
 
     def __init__(self, base: str | None = None) -> None:
@@ -35,7 +35,7 @@ class UpstreamDirectory:
                 path, self._lock = _make_directory(parent)
             except OSError:
                 continue
-            # Room for a socket's name, of the bridge's ends too.
+            # Leave room for the names of sockets, including the bridge's.
             if len(os.fsencode(path)) + 16 <= MAX_UNIX_PATH:
                 self.path = path
                 remove_stale(os.path.dirname(path))  # noqa: PTH120 - str in, str out
@@ -52,7 +52,7 @@ class UpstreamDirectory:
         return f"{self.path}/{number}.sock"
 
     def close(self) -> None:
-        """Remove the directory with the sockets in it; harmless twice."""
+        """Remove the directory and the sockets in it; harmless twice."""
         remove_directory(self.path)
         if self._lock >= 0:
             os.close(self._lock)
@@ -66,11 +66,14 @@ class UpstreamDirectory:
 
 
 def _make_directory(parent: str | None) -> tuple[str, int]:
-    """Make one that is locked; somebody who tidies up may be faster than the lock."""
+    """Create a directory and lock it.
+
+    Tries again if another process removed the directory before it was locked.
+    """
     import tempfile
 
     while True:
-        # mkdtemp makes it with mode 0700, owned by us, under a fresh name.
+        # mkdtemp creates it with mode 0700, owned by this user, with a fresh name.
         path = tempfile.mkdtemp(prefix=name_prefix(), dir=parent)
         lock = claim(path)
         if lock is not None:
