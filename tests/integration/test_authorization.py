@@ -115,7 +115,7 @@ DENIALS = [
     ("required-ca", "stranger", FORBIDDEN, "no rule allows it (known as CN=stranger)"),
     ("grpc-mutual", "billing", FORBIDDEN, "no rule allows it (known as billing)"),
     ("required-ca", "billing", FORBIDDEN, "no rule allows it (known as billing)"),
-    # Without a client CA no client is verified, whatever CA signed its certificate.
+    # Without a client CA no client is verified, no matter which CA signed it.
     ("lenient", "stranger", UNKNOWN, NOT_CHECKED),
     ("required", "billing", UNKNOWN, NOT_CHECKED),
     ("lenient-ca", "dev", UNKNOWN, f"{SELF_SIGNED}, CN=dev"),

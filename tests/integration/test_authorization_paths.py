@@ -141,7 +141,7 @@ def test_value_is_taken_as_it_is(world, value):
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 def test_more_values_do_not_escape_a_deny_rule(world, value):
-    """A value that a deny rule matches denies, whatever other values are sent."""
+    """A value that a deny rule matches denies, also if other values are sent too."""
     address = world.server.addresses["plain"]
     world.enforce(rules("deny", "*", metadata={"x-env": ["prod"]}))
     entered()

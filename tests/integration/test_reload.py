@@ -433,7 +433,7 @@ class TestRejected:
         That is when a third of its life is left, here in a moment.
         """
         site = Site(tmp_path, "grpc")
-        # Of 15 seconds, 7 are left: the third begins in 2.
+        # Of a life of 15 s, 7 s are left: the last third begins in 2 s.
         site.rotate(since=8, seconds=7)
         with serving(site) as running:
             site.put(site.path.name, "version: 1\n")
