@@ -1,4 +1,4 @@
-"""Fixtures that many tests share, and what is kept of a test process that dies."""
+"""Fixtures that many tests share, and hooks that show why a test process died."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ settings.load_profile("patient")
 
 @pytest.fixture(name="examples_importable")
 def _examples_importable(monkeypatch):
-    """Make the example services importable, and put `sys.path` back afterwards."""
+    """Make the example services importable, and restore `sys.path` afterwards."""
     monkeypatch.setattr(sys, "path", [str(ROOT / "examples"), *sys.path])
 
 
-#: Standard error of the processes that died, by the name of the process.
-LAST_WORDS = pytest.StashKey[dict[str, str]]()
+#: Standard error of the test processes that died, by the name of the process.
+DEAD_STDERR = pytest.StashKey[dict[str, str]]()
 
 
 def pytest_configure(config):
-    """With `--capture=sys`, write standard error of a test process to its file.
+    """With `--capture=sys`, redirect standard error of a test process to a file.
 
-    gRPC says there why it ends a process, and not through Python.
+    gRPC writes the reason for an abort to the file descriptor, not to `sys.stderr`.
     """
-    config.stash[LAST_WORDS] = {}
+    config.stash[DEAD_STDERR] = {}
     path = getattr(config, "workerinput", {}).get("stderr")
     if path:
         with Path(path).open("ab") as stream:
@@ -42,7 +42,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node):
-    """Name the file for standard error of a process that pytest-xdist starts."""
+    """Choose the file for standard error of a process that pytest-xdist starts."""
     if node.config.option.capture == "sys":
         folder = node.config._tmp_path_factory.getbasetemp()
         node.workerinput["stderr"] = str(folder / f"{node.gateway.id}.stderr")
@@ -54,11 +54,11 @@ def pytest_testnodedown(node, error):
     path = node.workerinput.get("stderr")
     if error and path:
         text = Path(path).read_text(errors="replace")
-        node.config.stash[LAST_WORDS][node.gateway.id] = text
+        node.config.stash[DEAD_STDERR][node.gateway.id] = text
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Show at the end what the processes that died said last."""
-    for name, text in config.stash[LAST_WORDS].items():
+    """Print the last lines of standard error of each test process that died."""
+    for name, text in config.stash[DEAD_STDERR].items():
         terminalreporter.section(f"standard error of {name}, which died")
         terminalreporter.line("\n".join(text.splitlines()[-30:]))
