@@ -170,7 +170,7 @@ def test_error_denies(world, broken, listener, detail, caplog):
         assert knock(channel, METHODS[0], b"").code is grpc.StatusCode.OK
 
 
-def test_error_that_cannot_be_shown(world, caplog):
+def test_error_that_cannot_be_printed(world, caplog):
     """An exception whose `str` raises denies the call too."""
 
     class UnprintableError(Exception):

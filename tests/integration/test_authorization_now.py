@@ -294,7 +294,9 @@ class TestSilentCalls:
     @pytest.mark.parametrize("listener", ["grpc-mutual", "mutual", "lenient-ca"])
     @pytest.mark.parametrize("kind", ["unary", "response stream"])
     @pytest.mark.parametrize("effect", ["allow", "deny"])
-    def test_admission_does_not_keep(self, open_world, decided, listener, kind, effect):
+    def test_late_message_causes_a_second_decision(
+        self, open_world, decided, listener, kind, effect
+    ):
         """A call that waited for its message is decided again, by the rules of then."""
         open_world.enforce(rules("allow", "verified"))
         with open_world.channel(listener, "billing") as channel:

@@ -114,7 +114,7 @@ def test_printed_command_dials_a_loopback_address(run, servers, target, address)
     assert yaml.safe_load(out.partition("\n\n")[0])["public"]["address"] == address
 
 
-def test_broken_specimens_come_in_a_folder_of_their_own(run, tmp_path):
+def test_broken_specimens_are_in_a_separate_folder(run, tmp_path):
     """The good files are the same, and `broken/` is beside them."""
     code, _, _ = run("certs", "--broken")
     assert code == ExitCode.OK

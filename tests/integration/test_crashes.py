@@ -120,7 +120,7 @@ def test_path_that_is_not_utf8_does_not_delay_a_drain(tmp_path, ca):
         assert world.server.stop()
 
 
-def test_interceptors_see_such_a_call_if_it_is_allowed(tmp_path, ca):
+def test_interceptors_see_a_path_that_is_not_utf8(tmp_path, ca):
     """User interceptors get the method as text, with replacement characters."""
     on, users = listeners("plain"), [AskedAio()]
     with serve(tmp_path, ca, "asyncio", on=on, interceptors=users) as world:
@@ -166,7 +166,7 @@ def test_crash_of_one_listener_leaves_the_others(tmp_path, ca, events):
 
 
 @crashes
-def test_new_server_has_the_material_in_force(tmp_path, ca, events):
+def test_restarted_server_has_the_certificates_in_force(tmp_path, ca, events):
     """The restarted server uses certificates reloaded before and after the crash."""
 
     def renew():
@@ -206,7 +206,7 @@ def test_drain_works_at_every_moment(tmp_path, ca, listener, moment, events):
 
 
 @crashes
-def test_running_calls_of_a_new_server_are_drained(tmp_path, ca, events):
+def test_running_calls_of_a_restarted_server_are_drained(tmp_path, ca, events):
     """A drain waits for the calls in flight on the restarted server."""
     with world_of(tmp_path, ca, "plain") as world:
         crash(world, events, "plain")

@@ -176,7 +176,7 @@ class TestWithReloads:
             assert server.wait() == 0
             assert "Traceback" not in server.stderr
 
-    def test_drain_while_half_a_pair_is_waited_for(self, site):
+    def test_drain_while_a_reload_waits_for_a_pair(self, site):
         """A drain cancels a reload that waits for the other file of a key pair."""
         with serving(site.path) as server:
             site.put("server.key", site.new_pair().key_pem.decode())

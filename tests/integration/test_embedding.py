@@ -70,7 +70,7 @@ class TestLoad:
             grpcsecure.load(path)
         assert "GS102" in {finding.code for finding in caught.value.report.findings}
 
-    def test_unreadable_file_is_an_error_of_its_own(self, tmp_path):
+    def test_missing_file_has_a_separate_error(self, tmp_path):
         """A missing file raises UnreadableConfigError, as nothing was checked."""
         with pytest.raises(grpcsecure.UnreadableConfigError, match="GS001"):
             grpcsecure.load(tmp_path / "none.yaml")
@@ -465,7 +465,7 @@ def test_calls_run_side_by_side(served):
             assert not caller.is_alive()
 
 
-def test_public_names_are_there():
+def test_public_names_exist():
     """Every name in `__all__` can be loaded; an unknown one is an AttributeError."""
     for name in grpcsecure.__all__:
         assert getattr(grpcsecure, name) is not None

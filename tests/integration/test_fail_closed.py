@@ -401,7 +401,7 @@ def test_bridge_that_cannot_be_restarted_ends_the_server(config, certificates):
     assert is_free(address)
 
 
-def test_killed_server_takes_the_bridge_along(config):
+def test_killed_server_ends_its_bridge(config):
     """If the server process dies, its bridge ends and releases ports and files."""
     with serving(config) as served:
         addresses = served.addresses.values()

@@ -95,7 +95,7 @@ def test_failed_policy_test_keeps_the_server_from_starting(folder):
     )
 
 
-class _Listening(grpc.GenericRpcHandler):
+class _RecordingHandler(grpc.GenericRpcHandler):
     """A handler that records the metadata keys of each call and serves no method."""
 
     def __init__(self):
@@ -110,7 +110,7 @@ def test_reserved_metadata_keys_never_reach_the_server():
 
     Similar keys that are not reserved are delivered.
     """
-    handler = _Listening()
+    handler = _RecordingHandler()
     server = grpc.server(futures.ThreadPoolExecutor(1), handlers=(handler,))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

@@ -230,7 +230,7 @@ class TestSwaps:
             running.applied()
             assert serial_of(site, running.address, own) == serial(pair)
 
-    def test_either_end_of_a_rejected_config_can_be_mended(self, tmp_path):
+    def test_files_of_a_rejected_config_are_watched(self, tmp_path):
         """Files that a rejected config names are watched beside those in force."""
         site = Site(tmp_path, "grpc")
         own = client("dns:ada.test", site.ca)
@@ -373,7 +373,7 @@ class TestRejected:
             assert serial_of(site, other) == serial(new)
             assert serial_of(site, running.address, own) == serial(new)
 
-    def test_bridge_that_dies_comes_back_with_what_is_in_force(self, tmp_path):
+    def test_restarted_bridge_has_the_certificates_in_force(self, tmp_path):
         """A restarted bridge has the certificate applied last, never a rejected one."""
         site = Site(tmp_path, "bridge")
         own = client("dns:ada.test", site.ca)

@@ -306,7 +306,7 @@ def test_removed_keys_and_listeners_need_a_restart(tmp_path):
         assert f"({site.path}:" in findings
 
 
-def test_engine_that_would_have_to_change(tmp_path):
+def test_edit_that_needs_another_engine(tmp_path):
     """An edit that needs another engine is rejected; the finding names the key.
 
     The engine of `engine: auto` is chosen at the start. A listener that uses the bridge

@@ -230,7 +230,7 @@ class Expiry:
 LAPSES = [CaRemoval, Revocation, Unpinning, Unregistering, Expiry]
 
 
-class TestLapsed:
+class TestInvalidCertificate:
     """A certificate becomes invalid while its connection is open."""
 
     @pytest.mark.parametrize("lapse", LAPSES)

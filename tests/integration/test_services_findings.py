@@ -378,7 +378,7 @@ listeners:
 """
 
 
-class TestTogether:
+class TestCombinations:
     """GS505, GS506, GS509 and GS512: services, listeners and the runtime."""
 
     def test_two_servicers_of_one_service(self):
