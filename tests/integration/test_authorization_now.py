@@ -1,4 +1,4 @@
-"""Each call is decided by the rules, CAs and time of now, not of its handshake."""
+"""Each call is decided by the current rules, CAs and time, not those of its handshake."""
 
 from __future__ import annotations
 
@@ -297,7 +297,7 @@ class TestSilentCalls:
     def test_late_message_causes_a_second_decision(
         self, open_world, decided, listener, kind, effect
     ):
-        """A call that waited for its message is decided again, by the rules of then."""
+        """A late message makes the call be decided again, by the rules in force then."""
         open_world.enforce(rules("allow", "verified"))
         with open_world.channel(listener, "billing") as channel:
             call = Silent(channel, KINDS[kind])
