@@ -411,7 +411,7 @@ class TestBuiltIn:
 
     @pytest.mark.parametrize("path", [REFLECT, REFLECT_V1])
     def test_reflection(self, world, path):
-        """Allowed reflection answers under v1 and under v1alpha, which clients use."""
+        """Allowed reflection answers under v1alpha and v1, which clients try first."""
         world.enforce(one_rule(["anyone"], methods=["/grpc.reflection.*"]))
         answer = world.knock("plain", "anonymous", path, LIST)
         assert answer.code is grpc.StatusCode.OK

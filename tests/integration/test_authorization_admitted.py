@@ -121,7 +121,7 @@ def compare(plain, world):
 
 @pytest.mark.parametrize("act", [*ACTS, *ABORTS, "initial", "echo"])
 def test_method(compare, kind, act):
-    """Outcomes are equal if a method returns, raises, aborts, or sets a code."""
+    """Outcomes are equal for every act: return, raise, abort, set code or metadata."""
     metadata = (("x-a", "1"), ("x-a", "2"), ("x-b-bin", b"\0\xff"))
     compare(kind, act.encode(), metadata=metadata)
 

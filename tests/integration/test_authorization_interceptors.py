@@ -250,7 +250,7 @@ def test_wrapping(served, act):
 
 
 def test_interceptor_that_raises(served):
-    """It ends only its own call, with UNKNOWN; the status details may differ."""
+    """A raising interceptor ends only its own call, with UNKNOWN and any details."""
 
     def fail(handler, details):
         if details.method == METHODS["unary"][0]:

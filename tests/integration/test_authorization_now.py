@@ -1,4 +1,4 @@
-"""Each call is decided by the current rules, CAs and time, not those of its handshake."""
+"""Each call is decided by the rules, CAs and time of the call, not of its handshake."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_registered_certificate_expires(world):
 
 
 def test_registered_certificate_that_is_not_yet_valid(world):
-    """It is accepted from its notBefore on, also on a connection opened earlier."""
+    """The certificate is accepted from its notBefore on, also on an open connection."""
     early = certificate("early", start=soon(2))
     world.enforce(
         rules("allow", "device"), {"device": {"fingerprint": fingerprint(early)}}
@@ -297,7 +297,7 @@ class TestSilentCalls:
     def test_late_message_causes_a_second_decision(
         self, open_world, decided, listener, kind, effect
     ):
-        """A late message makes the call be decided again, by the rules in force then."""
+        """When a late message arrives, the call is decided again, by current rules."""
         open_world.enforce(rules("allow", "verified"))
         with open_world.channel(listener, "billing") as channel:
             call = Silent(channel, KINDS[kind])

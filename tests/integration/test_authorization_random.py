@@ -139,7 +139,7 @@ def expected(policy, peer, method, listener, metadata):
 
 @pytest.fixture(scope="module", params=RUNTIMES)
 def world(request, tmp_path_factory):
-    """A server of each runtime; the plain asyncio one has no interceptors."""
+    """A server of each runtime; the one of coroutines has no interceptors."""
     interceptors = [] if request.param == "asyncio" else [RUNTIMES[request.param][2]()]
     with serve(
         tmp_path_factory.mktemp("world"),

@@ -89,7 +89,7 @@ def test_second_signal_cuts_with_exit_4(runtime, tmp_path):
 @pytest.mark.parametrize("runtime", ["threads", "asyncio"])
 @pytest.mark.parametrize("ends_by", ["grace is over", "second signal"])
 def test_method_that_outlives_its_call_is_cut_like_a_call(runtime, ends_by, tmp_path):
-    """A method that never returns, of a call cancelled long ago, is cut too."""
+    """A method that never returns is cut too, even if its call was cancelled before."""
     patient = ends_by == "second signal"
     config = write_config(
         tmp_path / "server.yaml",

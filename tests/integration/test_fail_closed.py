@@ -429,7 +429,7 @@ def is_free(address):
 
 
 def fail_to_start_failure_thread(monkeypatch):
-    """Make the start of the thread that reports a failure fail."""
+    """Prevent the start of the thread that would report a failure."""
     start = threading.Thread.start
 
     def refuse(thread):

@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "fuzz_bridge.py"
 
 @contextmanager
 def fuzzer(seconds):
-    """Run the fuzzer for so many seconds, as a subprocess."""
+    """Run the fuzzer for `seconds`, as a subprocess."""
     command = [sys.executable, SCRIPT, "--seconds", seconds, "--seed", "test"]
     with subprocess.Popen(
         list(map(str, command)),

@@ -67,8 +67,8 @@ class TestReady:
     def test_banner_ends_with_the_ready_line(self, certs, tmp_path):
         """The banner is on stderr and ends with the ready line and the real addresses.
 
-        After it comes the client command with its addresses filled in. The ready file
-        has the same data as the banner.
+        After it comes the client command with its addresses filled in; stdout stays
+        empty. The ready file has the same data and is removed when the server ends.
         """
         config = write_config(
             tmp_path / "server.yaml",
