@@ -1,4 +1,4 @@
-"""When memory is given back to the system, and that it is."""
+"""Tests of returning freed memory to the operating system."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from grpcsecure.tls.bridge.heap_trimmer import HeapTrimmer, find_malloc_trim
 
-#: What is left keeps the heap from shrinking by itself.
+#: Frees every second block: those in between keep the heap from shrinking by itself.
 _SCRIPT = """
 import re
 from grpcsecure.tls.bridge.heap_trimmer import HeapTrimmer, find_malloc_trim
@@ -25,23 +25,23 @@ print(full - memory())
 """
 
 
-def test_trim_is_due_when_as_many_have_ended_as_are_left():
-    """A trim costs each connection the same, however many there are."""
+def test_trim_is_due_when_as_many_were_closed_as_are_left():
+    """So the cost of trims per connection does not depend on their number."""
     heap = HeapTrimmer(None)
     due = [left for left in reversed(range(5_000)) if heap.on_connection_closed(left)]
     assert due == [2500, 1250, 625, 312, 156, 56]
 
 
-def test_coming_and_going_is_not_worth_a_trim_each():
-    """Connections that come and go on a busy bridge trim once in its size."""
+def test_short_connections_do_not_cause_a_trim_each():
+    """On a bridge with 1,000 connections, there is one trim per 1,000 closed ones."""
     heap = HeapTrimmer(None)
     assert sum(heap.on_connection_closed(1_000) for _ in range(10_000)) == 10
 
 
 @pytest.mark.skipif(find_malloc_trim() is None, reason="needs glibc")
-def test_trim_gives_memory_back():
-    """What lies free between blocks in use goes back to the system."""
+def test_trim_returns_memory():
+    """Free memory between blocks in use is returned to the system."""
     run = subprocess.run(
         [sys.executable, "-c", _SCRIPT], capture_output=True, check=True
     )
-    assert int(run.stdout) > 20_000  # KiB; half of what is free would do
+    assert int(run.stdout) > 20_000  # KiB: about half of the free memory

@@ -1,4 +1,4 @@
-"""The OpenSSL context of a listener, in handshakes in memory."""
+"""Tests of a listener's OpenSSL context, in handshakes in memory."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from grpcsecure.tls.openssl.stream import Scratch, TlsStream
 from grpcsecure.tls.openssl.verify_callback import HandshakeRecord
 
 
-def ends(context, *, record, shows=None, version=SSL.TLS1_3_VERSION):
-    """Return a server's and a client's end; the client has `shows` for itself."""
+def connection_pair(context, *, record, credential=None, version=SSL.TLS1_3_VERSION):
+    """Return a server's and a client's connection; the client has `credential`."""
     server = SSL.Connection(context, None)
     server.set_app_data(record)
     server.set_accept_state()
     options = SSL.Context(SSL.TLS_CLIENT_METHOD)
     options.set_max_proto_version(version)
     options.set_alpn_protos([b"h2"])
-    if shows is not None:
-        options.use_certificate(shows.certificate)
-        options.use_privatekey(shows.key)
+    if credential is not None:
+        options.use_certificate(credential.certificate)
+        options.use_privatekey(credential.key)
     client = SSL.Connection(options, None)
     client.set_connect_state()
     return server, client
 
 
-def go_on(end, other):
-    """Have one end take a step, and the other hear of it."""
+def step(end, other):
+    """Continue the handshake at one end, and pass its output to the other end."""
     with suppress(SSL.WantReadError):
         end.do_handshake()
     other.bio_write(end.bio_read(65536))
 
 
-def chain_that_clients_see(context):
+def sent_subjects(context):
     """Return the subjects of the certificates that a server sends."""
-    server, client = ends(context, record=HandshakeRecord())
+    server, client = connection_pair(context, record=HandshakeRecord())
     for end, other in ((client, server), (server, client), (client, server)):
-        go_on(end, other)
+        step(end, other)
     names = [each.to_cryptography().subject for each in client.get_peer_cert_chain()]
     return [name.rfc4514_string() for name in names]
 
 
 @pytest.mark.parametrize("issuers", ["sent", "left out"])
 def test_only_the_configured_chain_is_sent(issuers):
-    """A listener sends the certificates of its file, and no CA of its clients."""
+    """A listener sends the certificates of its file, but none of its client CAs."""
     root = authority("root")
     middle = authority("intermediate", issuer=root)
     server = certificate("server", issuer=middle)
@@ -64,12 +64,12 @@ def test_only_the_configured_chain_is_sent(issuers):
         ContextMaterial.of(material(server, client_ca=[root, middle])),
     )
     expected = ["CN=server", *(["CN=intermediate"] if issuers == "sent" else [])]
-    assert chain_that_clients_see(context) == expected
+    assert sent_subjects(context) == expected
 
 
 @pytest.mark.parametrize("junk", [b"", b"junk"])
-def test_list_that_does_not_load_is_no_context(junk):
-    """A listener is not served with fewer revocation lists than it has been given."""
+def test_revocation_list_that_does_not_load_is_an_error(junk):
+    """A listener does not serve with fewer revocation lists than configured."""
     root = authority("root")
     held = material(certificate("server", issuer=root), client_ca=[root], crls=[junk])
     with pytest.raises(ContextError, match="CRL"):
@@ -79,8 +79,8 @@ def test_list_that_does_not_load_is_no_context(junk):
 
 
 @pytest.mark.parametrize("mode", ["request_but_dont_verify", "require_and_verify"])
-def test_mistake_while_a_certificate_is_judged_refuses_it(mode):
-    """What goes wrong in the callback ends the handshake, and is told."""
+def test_exception_in_the_verify_callback_refuses_the_client(mode):
+    """It ends the handshake, and `do_handshake` raises it."""
     root = authority("root")
     context = build_context(
         ContextSettings.of(settings(mode)),
@@ -88,13 +88,13 @@ def test_mistake_while_a_certificate_is_judged_refuses_it(mode):
             material(certificate("server", issuer=root), client_ca=[root])
         ),
     )
-    # A record that nothing can be noted in.
-    server, client = ends(
-        context, record=SimpleNamespace(), shows=certificate("client", issuer=root)
+    # The callback fails because this record has no attributes.
+    server, client = connection_pair(
+        context, record=SimpleNamespace(), credential=certificate("client", issuer=root)
     )
-    go_on(client, server)
-    go_on(server, client)
-    go_on(client, server)
+    step(client, server)
+    step(server, client)
+    step(client, server)
     with pytest.raises(AttributeError, match="leaf_seen"):
         server.do_handshake()
     client.bio_write(server.bio_read(65536))
@@ -103,18 +103,18 @@ def test_mistake_while_a_certificate_is_judged_refuses_it(mode):
 
 
 def forged(root, how):
-    """Return a client's certificate that OpenSSL complains about in its own words."""
+    """Return a client's certificate for which OpenSSL queues errors of its own."""
     if how == "signed by another key":
-        return certificate("client", issuer=root, signer=new_key("nobody's"))
-    broken = x509.UnrecognizedExtension(ExtensionOID.EXTENDED_KEY_USAGE, b"no DER")
+        return certificate("client", issuer=root, signer=new_key("unrelated"))
+    broken = x509.UnrecognizedExtension(ExtensionOID.EXTENDED_KEY_USAGE, b"not DER")
     return certificate("client", issuer=root, extra=(broken,))
 
 
 @pytest.mark.parametrize("how", ["signed by another key", "broken extension"])
 @pytest.mark.parametrize("piece", [1, 65536], ids=["byte by byte", "at once"])
 @pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
-def test_forgiven_certificate_leaves_nothing_behind(how, piece, version):
-    """What a mode forgives fails neither its handshake, nor anything that follows."""
+def test_ignored_error_leaves_nothing_in_openssls_queue(how, piece, version):
+    """An error that the mode ignores fails neither the handshake nor later reads."""
     root = authority("root")
     context = build_context(
         ContextSettings.of(settings("request_but_dont_verify")),
@@ -125,16 +125,16 @@ def test_forgiven_certificate_leaves_nothing_behind(how, piece, version):
     scratch = Scratch()
     streams = [TlsStream(context, scratch) for _ in range(2)]
     clients = [
-        ends(context, record=None, shows=shows, version=version)[1]
-        for shows in (None, forged(root, how))
+        connection_pair(context, record=None, credential=each, version=version)[1]
+        for each in (None, forged(root, how))
     ]
     for stream, client in zip(streams, clients, strict=True):
-        while not shake(stream, client, scratch, piece):
+        while not handshake_step(stream, client, scratch, piece):
             pass
     assert streams[1].record.error is not None
     for stream, client in zip(streams, clients, strict=True):
         client.send(b"hello")
-        # Half a record is nothing to be read, and no failure.
+        # An incomplete record yields no bytes, but it is not an error.
         data = client.bio_read(65536)
         feed(stream, scratch, data[:-1])
         assert stream.decrypt() == 0
@@ -142,8 +142,8 @@ def test_forgiven_certificate_leaves_nothing_behind(how, piece, version):
         assert bytes(scratch.plain_memory[: stream.decrypt()]) == b"hello"
 
 
-def shake(stream, client, scratch, piece):
-    """Take one step of a handshake; return whether the server's end is done."""
+def handshake_step(stream, client, scratch, piece):
+    """Take one step of a handshake; return whether it is complete at the server."""
     done = False
     with suppress(SSL.WantReadError):
         client.do_handshake()
@@ -152,14 +152,14 @@ def shake(stream, client, scratch, piece):
         for start in range(0, len(data), piece):
             feed(stream, scratch, data[start : start + piece])
             done = stream.handshake()
-    said = stream._output()
-    stream._drop(len(said))
-    if said:
-        client.bio_write(said)
+    output = stream._output()
+    stream._drop(len(output))
+    if output:
+        client.bio_write(output)
     return done
 
 
 def feed(stream, scratch, data):
-    """Give a stream what came for it."""
+    """Feed received bytes to a stream."""
     scratch.read_memory[: len(data)] = data
     stream.feed(len(data))

@@ -1,4 +1,4 @@
-"""The bridge's small parts, each by itself."""
+"""Tests of the bridge's addresses, registry, reactor, refusal log and sockets."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from grpcsecure.tls.openssl.der import DerError, parse_certificate
         (socket.AF_UNIX, b"\0name", "unix-abstract:name"),
     ],
 )
-def test_address_is_in_grpcs_spelling(family, address, text):
-    """Each kind of address is written as C-core writes it."""
+def test_address_is_in_grpcs_format(family, address, text):
+    """Each type of address is formatted as in C-core."""
     assert render_address(family, address) == text
 
 
-def test_any_change_to_a_certificate_parses_or_is_a_der_error():
-    """Damaged DER never raises anything but `DerError`."""
+def test_damaged_certificate_is_parsed_or_is_a_der_error():
+    """Damaged DER raises only `DerError`."""
     der = certificate("client").der
     for position in range(len(der)):
         for value in (0x00, 0x80, 0xFF, der[position] ^ 0x20):
@@ -54,19 +54,19 @@ def test_any_change_to_a_certificate_parses_or_is_a_der_error():
             parse_certificate(der[:length])
 
 
-def facts(listener="public"):
-    """Return the facts of an anonymous peer."""
+def handshake_result(listener="public"):
+    """Return the handshake result of an anonymous peer."""
     return HandshakeResult(
         listener=listener, address="unix:", generation=1, tls_version="TLSv1.3"
     )
 
 
-def test_registry_holds_a_name_until_it_is_removed():
-    """An entry owns its descriptor, and closes it only after it is gone."""
+def test_registry_guards_a_name_until_it_is_removed():
+    """The guard descriptor of an entry is closed only after the entry is removed."""
     registry = Registry()
     read, write = os.pipe()
-    assert registry.add(1, "unix-abstract:a", facts(), write)
-    assert registry.lookup("unix-abstract:a") == facts()
+    assert registry.add(1, "unix-abstract:a", handshake_result(), write)
+    assert registry.lookup("unix-abstract:a") == handshake_result()
     os.fstat(write)
     registry.remove(1)
     assert registry.lookup("unix-abstract:a") is None
@@ -75,42 +75,42 @@ def test_registry_holds_a_name_until_it_is_removed():
     os.close(read)
 
 
-def test_registry_takes_no_name_twice():
-    """Neither a name nor a number is given to a second connection."""
+def test_registry_accepts_no_name_twice():
+    """A name or a number that is in use is refused for a second connection."""
     registry = Registry()
-    hold = os.open(os.devnull, os.O_RDONLY)
-    assert registry.add(1, "a", facts(), hold)
-    assert not registry.add(2, "a", facts(), hold)
-    assert not registry.add(1, "b", facts(), hold)
+    guard = os.open(os.devnull, os.O_RDONLY)
+    assert registry.add(1, "a", handshake_result(), guard)
+    assert not registry.add(2, "a", handshake_result(), guard)
+    assert not registry.add(1, "b", handshake_result(), guard)
     assert registry.numbers_of(frozenset({"a", "b"})) == [1]
     registry.clear()
     assert len(registry) == 0
     with pytest.raises(OSError, match="Bad file"):
-        os.fstat(hold)
+        os.fstat(guard)
 
 
 class Name(str):
-    """A name that knows how often it was looked for."""
+    """A name that counts how often it was hashed."""
 
-    __slots__ = ("looked_for",)
+    __slots__ = ("hashed",)
 
     def __hash__(self):
-        """Count, and answer as the text does."""
-        self.looked_for = getattr(self, "looked_for", 0) + 1
+        """Return the hash of the text, and count."""
+        self.hashed = getattr(self, "hashed", 0) + 1
         return str.__hash__(self)
 
 
-def test_registry_finds_few_connections_without_looking_at_all():
-    """What one name costs does not depend on how many there are."""
+def test_registry_finds_connections_without_a_scan():
+    """The cost of finding one name does not depend on the number of names."""
     registry = Registry()
     names = [Name(f"unix-abstract:{number}") for number in range(50)]
     for number, name in enumerate(names):
-        hold = os.open(os.devnull, os.O_RDONLY)
-        assert registry.add(number, name, facts(), hold)
-    before = [name.looked_for for name in names]
+        guard = os.open(os.devnull, os.O_RDONLY)
+        assert registry.add(number, name, handshake_result(), guard)
+    before = [name.hashed for name in names]
     wanted = frozenset({"unix-abstract:7", "unix-abstract:70"})
     assert registry.numbers_of(wanted) == [7]
-    assert [name.looked_for for name in names] == before
+    assert [name.hashed for name in names] == before
     registry.remove(7)
     assert registry.numbers_of(wanted) == []
     registry.clear()
@@ -118,7 +118,7 @@ def test_registry_finds_few_connections_without_looking_at_all():
 
 
 def test_registry_may_be_cleared_while_a_connection_ends():
-    """By two threads, at the worst moment: each hold is closed, and closed once."""
+    """Two threads at the worst moment: each guard descriptor is closed exactly once."""
 
     class Names(dict):
         def clear(self):
@@ -128,8 +128,10 @@ def test_registry_may_be_cleared_while_a_connection_ends():
     registry = Registry()
     registry._by_name = Names()
     ends = [os.pipe() for _ in range(2)]
-    for number, (_, hold) in enumerate(ends):
-        assert registry.add(number, f"unix-abstract:{number}", facts(), hold)
+    for number, (_, guard) in enumerate(ends):
+        assert registry.add(
+            number, f"unix-abstract:{number}", handshake_result(), guard
+        )
     registry.clear()
     for read, _ in ends:
         assert os.read(read, 1) == b""
@@ -138,7 +140,7 @@ def test_registry_may_be_cleared_while_a_connection_ends():
 
 
 def test_deadlines_expire_in_order():
-    """What was added first expires first; what was added again has more time."""
+    """The item added first expires first; adding it again restarts its time."""
     expired = []
     reactor = Reactor()
     deadlines = Deadlines(reactor, 0.02, expired.append)
@@ -154,7 +156,7 @@ def test_deadlines_expire_in_order():
 
 
 def test_deadlines_of_several_lengths_expire_on_time():
-    """A short one that comes late is not kept by a long one, nor by a discarded one."""
+    """A short one is delayed neither by longer ones nor by a discarded one."""
     expired = []
     reactor = Reactor()
     long = Deadlines(reactor, 60, expired.append)
@@ -177,8 +179,8 @@ def test_deadlines_of_several_lengths_expire_on_time():
     reactor.close()
 
 
-def test_deadline_that_is_set_anew_when_it_expires_expires_again():
-    """What an expiry adds is waited for like anything else."""
+def test_item_that_is_added_by_an_expiry_expires_too():
+    """An `expired` callback may add further items."""
     expired = []
     reactor = Reactor()
 
@@ -197,7 +199,7 @@ def test_deadline_that_is_set_anew_when_it_expires_expires_again():
 
 
 def test_longest_deadline_is_waited_for():
-    """A deadline a year away keeps nothing from being served."""
+    """A deadline a year away does not stop the reactor from serving descriptors."""
     served = []
     reactor = Reactor()
     deadlines = Deadlines(reactor, MAX_DURATION, served.append)
@@ -212,7 +214,7 @@ def test_longest_deadline_is_waited_for():
 
 
 def test_reactor_serves_descriptors_before_deferred_work():
-    """Deferred work never keeps a ready descriptor waiting for more than its budget."""
+    """A ready descriptor never waits longer than the budget of deferred work."""
     order = []
     reactor = Reactor()
     ours, theirs = socket.socketpair()
@@ -241,8 +243,8 @@ def refusal(kind=RefusalKind.TIMEOUT):
     return Refusal(listener="a", address="unix:", kind=kind, reason="r")
 
 
-def test_rare_kinds_are_not_drowned():
-    """A flood of one kind leaves room for the others."""
+def test_rare_kinds_are_reported_during_a_flood():
+    """A flood of refusals of one kind does not suppress the other kinds."""
     reported = []
     log = RefusalLog(reported.append)
     for _ in range(1000):
@@ -254,13 +256,13 @@ def test_rare_kinds_are_not_drowned():
 
 
 @pytest.mark.parametrize("data", [b"\x16\x03\x01", b"\x16"])
-def test_tls_is_not_mistaken_for_plaintext(data):
-    """A TLS record's first byte needs no explanation."""
+def test_tls_is_not_taken_for_plaintext(data):
+    """The first byte of a TLS record gets no explanation."""
     assert explain_first_bytes(data) is None
 
 
-def test_directory_is_private_and_goes_away():
-    """The inner directory has mode 0700 and leaves nothing behind."""
+def test_directory_is_private_and_removed_at_the_end():
+    """The directory of the server's sockets has mode 0700; nothing of it is left."""
     with UpstreamDirectory() as directory:
         assert os.stat(directory.path).st_mode & 0o777 == 0o700  # noqa: PTH116
         sock = socket.socket(socket.AF_UNIX)
@@ -270,7 +272,7 @@ def test_directory_is_private_and_goes_away():
 
 
 def test_names_on_paths_are_freed_with_their_connection(monkeypatch):
-    """Where there are no abstract names, the path goes away with the socket."""
+    """On systems without abstract names, the path is removed with the socket."""
     monkeypatch.setattr(
         "grpcsecure.tls.bridge.child.upstream_socket._HAS_ABSTRACT", False
     )

@@ -1,4 +1,4 @@
-"""Frames and messages between launcher and bridge."""
+"""Tests of the frames and messages between server process and bridge."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def ends():
 
 
 def test_frames_arrive_as_they_were_sent(ends):
-    """Several frames in one read come out whole, in order, with their blobs."""
+    """Several frames in one read are complete, in order, with their blobs."""
     sent = [
         Frame(FrameKind.CLOSE, {"ids": [1, 2]}),
         Frame(FrameKind.MATERIAL, {"order": 1}, (b"", b"\0" * 1000)),
@@ -68,7 +68,7 @@ def test_frame_in_pieces_is_put_together(ends):
 
 
 def test_descriptors_stay_with_their_frames(ends):
-    """Each frame that carries a descriptor gets its own, also in one go."""
+    """Each frame that carries a descriptor gets its own, also if read together."""
     pipes = [os.pipe() for _ in range(3)]
     for number, (_, write) in enumerate(pipes):
         frame = messages.write_peer(messages.PeerMessage(number, f"n{number}", FACTS))
@@ -104,14 +104,14 @@ def test_descriptors_stay_with_their_frames(ends):
     ids=["large", "text", "list", "empty", "kind", "blobs", "descriptor"],
 )
 def test_nonsense_is_a_protocol_error(ends, data):
-    """What is no frame is refused, and nothing of it is passed on."""
+    """Bytes that are not a frame are refused as a whole."""
     ends[0].sock.sendall(data)
     with pytest.raises(ProtocolError):
         ends[1].receive()
 
 
-def test_end_of_the_other_side_is_told(ends):
-    """A closed channel is an EOFError, once everything was read."""
+def test_end_of_the_channel_is_an_eof_error(ends):
+    """It is raised once all frames were read."""
     assert ends[0].send(Frame(FrameKind.STOP))
     ends[0].sock.shutdown(socket.SHUT_WR)
     assert len(ends[1].receive()) == 1
@@ -120,7 +120,7 @@ def test_end_of_the_other_side_is_told(ends):
 
 
 def test_full_channel_keeps_the_rest(ends):
-    """A reader that is slow gets every byte later; the sender is not blocked."""
+    """A slow reader gets every byte later; the sender is not blocked."""
     ends[0].sock.setblocking(False)
     frame = Frame(FrameKind.MATERIAL, {"order": 1}, (b"x" * 3_000_000,))
     assert not ends[0].send(frame)
@@ -134,7 +134,7 @@ def test_full_channel_keeps_the_rest(ends):
 
 
 def test_every_message_survives_its_frame():
-    """What is written is what is read, field by field."""
+    """Reading a written message returns the same values."""
     assert messages.read_peer(
         messages.write_peer(messages.PeerMessage(7, "unix:x", FACTS))
     ) == messages.PeerMessage(7, "unix:x", FACTS)
@@ -154,7 +154,7 @@ def test_every_message_survives_its_frame():
             min_version=TlsVersion.TLS_1_3,
             handshake_timeout=2.5,
         ),
-        "/inner",
+        "/upstream",
     )
     assert messages.read_listen(messages.write_listen(order)) == order
     material = ContextMaterial(
@@ -171,7 +171,7 @@ def test_every_message_survives_its_frame():
     [("id", "7"), ("id", True), ("verified", 1), ("name", None), ("code", "x")],
 )
 def test_peer_with_a_bad_field_is_refused(field, value):
-    """A field of the wrong type never becomes a fact."""
+    """A field of the wrong type never becomes part of a handshake result."""
     frame = messages.write_peer(messages.PeerMessage(7, "unix:x", FACTS))
     bad = Frame(frame.kind, {**frame.fields, field: value}, frame.blobs)
     with pytest.raises(ProtocolError):
@@ -179,21 +179,21 @@ def test_peer_with_a_bad_field_is_refused(field, value):
 
 
 def test_verified_peer_has_a_certificate():
-    """A bridge that claims a verified peer without a certificate is not believed."""
+    """A message with a verified peer but without a certificate is refused."""
     frame = messages.write_peer(messages.PeerMessage(7, "unix:x", FACTS))
     with pytest.raises(ProtocolError, match="contradict each other"):
         messages.read_peer(Frame(frame.kind, frame.fields, ()))
 
 
 def test_another_version_is_refused():
-    """Both ends must speak the same version."""
+    """Both ends must have the same version of the protocol."""
     messages.check_hello(messages.write_hello())
     with pytest.raises(ProtocolError, match="version"):
         messages.check_hello(Frame(FrameKind.HELLO, {"version": 0}))
 
 
 def test_keys_do_not_show():
-    """No repr of what crosses has a byte of the key."""
+    """The repr of a message does not contain the key."""
     material = ContextMaterial(
         generation=1, certificate_chain=b"chain", private_key=b"SECRET"
     )

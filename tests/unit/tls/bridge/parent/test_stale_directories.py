@@ -1,4 +1,4 @@
-"""Directories of sockets: what a dead server leaves is removed, and nothing else."""
+"""Tests of removing the socket directories of dead servers, and no others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from grpcsecure.tls.bridge.parent import stale_directories as stale
 from grpcsecure.tls.bridge.parent import upstream_directory as inner
 from grpcsecure.tls.bridge.parent.upstream_directory import UpstreamDirectory
 
-#: Makes a directory with a socket in it, says where, and waits to be killed.
+#: Creates a directory with a socket in it, prints its path, and waits to be killed.
 _HOLDER = """if True:
     import socket, sys
     from grpcsecure.tls.bridge.parent.upstream_directory import UpstreamDirectory
@@ -28,7 +28,7 @@ _HOLDER = """if True:
 
 @pytest.fixture(name="holder")
 def _holder(short):
-    """A process that holds a directory, and the path of that."""
+    """A process that has a directory in use, and the directory's path."""
     process = subprocess.Popen(
         [sys.executable, "-c", _HOLDER, str(short)],
         stdin=subprocess.PIPE,
@@ -52,13 +52,13 @@ def names(folder):
 
 
 def kill(process):
-    """End a process as the kernel does when memory is short."""
+    """Kill a process, as the kernel does when it runs out of memory."""
     process.kill()
     process.wait()
 
 
 def test_directory_of_a_dead_process_is_removed(holder, short):
-    """With its sockets; the new one stays."""
+    """Its sockets are removed as well; the new directory stays."""
     process, path = holder
     kill(process)
     assert names(path) == ["0.sock"]
@@ -68,7 +68,7 @@ def test_directory_of_a_dead_process_is_removed(holder, short):
 
 
 def test_directory_of_a_living_process_stays(holder, short):
-    """However many servers start beside it."""
+    """Also if several servers start beside it."""
     _, path = holder
     with (
         UpstreamDirectory(str(short)) as first,
@@ -82,8 +82,8 @@ def test_directory_of_a_living_process_stays(holder, short):
     assert names(path) == ["0.sock"]
 
 
-def test_directory_in_use_stays_whatever_its_name_says(holder, short):
-    """In another container an id means another process: the lock says more."""
+def test_locked_directory_stays_even_with_the_id_of_a_dead_process(holder, short):
+    """Its process may run in another container, where ids have another meaning."""
     _, path = holder
     renamed = short / "grpcsecure-4194304-1-abc"
     Path(path).rename(renamed)
@@ -91,24 +91,26 @@ def test_directory_in_use_stays_whatever_its_name_says(holder, short):
     assert names(renamed) == ["0.sock"]
 
 
-def test_number_of_a_dead_process_that_is_used_again_is_another_one(short):
-    """Start times tell them apart."""
+def test_directory_of_a_dead_process_whose_id_was_reused_is_removed(short):
+    """Start times distinguish processes with the same id."""
     left = short / f"grpcsecure-{os.getpid()}-1-abc"
     left.mkdir(0o700)
     UpstreamDirectory(str(short)).close()
     assert not left.exists()
 
 
-def test_own_directory_that_nobody_has_locked_yet_stays(short):
-    """One that this process is about to lock is not taken for a dead one's."""
+def test_own_directory_that_is_not_locked_yet_stays(short):
+    """This process may be about to lock it."""
     fresh = short / f"{stale.name_prefix()}abc"
     fresh.mkdir(0o700)
     stale.remove_stale(str(short))
     assert fresh.exists()
 
 
-def test_directory_that_is_removed_before_it_is_locked_is_made_anew(monkeypatch, short):
-    """Another container may tidy up in just that moment."""
+def test_directory_that_is_removed_before_it_is_locked_is_created_again(
+    monkeypatch, short
+):
+    """A server in another container may remove it at just that moment."""
     removed = []
 
     def remove_and_claim(path):
@@ -123,11 +125,11 @@ def test_directory_that_is_removed_before_it_is_locked_is_made_anew(monkeypatch,
         assert directory.path != removed[0]
 
 
-class TestWhatIsNotOurs:
-    """Nothing else in a directory that everybody may write to is touched."""
+class TestForeignEntries:
+    """Other entries of a world-writable folder are not touched."""
 
     def test_other_names(self, short):
-        """Neither directories of others nor files, whatever they are called."""
+        """Directories with other names stay, and files with any name."""
         (short / "grpcsecure-x").mkdir(0o700)
         (short / "grpcsecure-4194304-1-x y").mkdir(0o700)
         (short / "grpcsecure-4194304-1-file").touch()
@@ -136,7 +138,7 @@ class TestWhatIsNotOurs:
         assert names(short) == before
 
     def test_links(self, short):
-        """A link with such a name leads nowhere."""
+        """A link with a matching name is not followed."""
         target = short / "target"
         target.mkdir(0o700)
         with socket.socket(socket.AF_UNIX) as sock:
@@ -148,7 +150,7 @@ class TestWhatIsNotOurs:
         assert names(target) == ["0.sock"]
 
     def test_modes(self, short):
-        """Others could write there: we do not make such."""
+        """A directory that others can write to was not created by grpcsecure."""
         odd = short / "grpcsecure-4194304-1-abc"
         odd.mkdir()
         odd.chmod(0o770)
@@ -156,7 +158,7 @@ class TestWhatIsNotOurs:
         assert odd.exists()
 
     def test_files_and_links_inside(self, short):
-        """What is no socket stays, and so does the directory around it."""
+        """Entries that are not sockets stay, and so does their directory."""
         odd = short / "grpcsecure-4194304-1-abc"
         odd.mkdir(0o700)
         (odd / "file").touch()
@@ -165,7 +167,7 @@ class TestWhatIsNotOurs:
         assert names(odd) == ["file", "link"]
 
     def test_other_users(self, monkeypatch, short):
-        """What belongs to somebody else is theirs."""
+        """A directory of another user stays."""
         left = short / "grpcsecure-4194304-1-abc"
         left.mkdir(0o700)
         with monkeypatch.context() as patched:
