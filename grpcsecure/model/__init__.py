@@ -1,1 +1,1 @@
-"""What a checked config is, as frozen values; the standard library only."""
+"""The model of a checked config: frozen values; imports only the standard library."""

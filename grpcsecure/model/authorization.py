@@ -1,7 +1,7 @@
-"""Who may call what, as the config says it: identities, rules, tests and the audit.
+"""The model of authorization: identities, rules, policy tests, audit settings.
 
-Plain values; what they match and how a `Decision` is made is for `policy`. An identity
-is a name for a set of peers, by what their certificates say.
+Plain values; matching and decisions are in `policy`. An identity is a name for a set of
+peers, defined by the content of their certificates.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class MatcherKind(Enum):
-    """What a criterion looks at, by its key in the config."""
+    """The part of a certificate that a criterion matches, named by its config key."""
 
     SPIFFE = "spiffe"
     URI = "uri"
@@ -49,9 +49,9 @@ class MatcherKind(Enum):
 
     @property
     def is_pin(self) -> bool:
-        """Whether it names the certificate or key itself, which needs no CA.
+        """Whether the criterion pins the certificate or key itself, without a CA.
 
-        The other kinds are names: true only where the chain was verified.
+        The other kinds are names, which count only if the chain was verified.
         """
         return self in _PINS
 
@@ -63,7 +63,7 @@ _PINS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """One key of a matcher; the value is as written, of `certificates` absolute."""
+    """One key of a matcher; the value is as written (`certificates`: absolute path)."""
 
     kind: MatcherKind
     value: str
@@ -71,21 +71,21 @@ class Criterion:
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """Criteria that must all match; there is at least one."""
+    """One or more criteria that must all match."""
 
     criteria: tuple[Criterion, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A name for the peers that any one of its matchers matches."""
+    """A name for all peers that at least one of its matchers matches."""
 
     name: str
     matchers: tuple[Matcher, ...]
 
 
 class BuiltIn(Enum):
-    """The names that are always there."""
+    """The built-in identities, which every config has."""
 
     #: Every peer.
     ANYONE = "anyone"
@@ -93,27 +93,27 @@ class BuiltIn(Enum):
     VERIFIED = "verified"
     #: Every peer that presented a certificate.
     PRESENTED = "presented"
-    #: Every peer that presented none.
+    #: Every peer that presented no certificate.
     ANONYMOUS = "anonymous"
 
 
 class Effect(Enum):
-    """What a rule, or the default, does with a call."""
+    """The effect of a rule, or of the default, on a call."""
 
     ALLOW = "allow"
     DENY = "deny"
 
 
-#: What is shown instead of a value that may be a secret.
+#: Shown in place of a value that may be a secret.
 HIDDEN = "…"
 
 
 @dataclass(frozen=True, slots=True)
 class MetadataCondition:
-    """A metadata key (lower case), and the values that count.
+    """A metadata key (lower case) and the values that match.
 
-    The values of a `-bin` key are base64, as on the wire. Those in `hidden` came from
-    variables: they may be secrets.
+    The values of a `-bin` key are base64, as on the wire. The values in `hidden` came
+    from variables: they may be secrets.
     """
 
     key: str
@@ -122,16 +122,16 @@ class MetadataCondition:
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """The values as people may see them."""
+        """The values for display, with secrets hidden."""
         return tuple(HIDDEN if one in self.hidden else one for one in self.values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A named line that allows or denies identities on methods.
+    """A named rule that allows or denies calls of methods by identities.
 
-    `listeners=None` is all of them; a rule with `enforce=False` decides nothing and
-    reports what it would have done.
+    `listeners=None` means all listeners. A rule with `enforce=False` decides nothing;
+    its decision is only reported.
     """
 
     name: str
@@ -145,9 +145,9 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyTest:
-    """A call and what must come of it; `caller=None` is an anonymous one.
+    """A call and its expected decision; `caller=None` is an anonymous caller.
 
-    `listener=None` is every listener that serves the method. The metadata keys in
+    `listener=None` means every listener that serves the method. The metadata keys in
     `hidden` have values that came from variables: they may be secrets.
     """
 
@@ -160,7 +160,7 @@ class PolicyTest:
 
     @property
     def shown_metadata(self) -> tuple[tuple[str, str], ...]:
-        """The metadata as people may see it."""
+        """The metadata for display, with secrets hidden."""
         return tuple(
             (key, HIDDEN if key in self.hidden else value)
             for key, value in self.metadata
@@ -168,7 +168,7 @@ class PolicyTest:
 
 
 class AuditLevel(Enum):
-    """Which decisions become an audit event."""
+    """The decisions that become audit events."""
 
     DENIALS = "denials"
     ALL = "all"
@@ -176,7 +176,7 @@ class AuditLevel(Enum):
 
 
 class LogFormat(Enum):
-    """How an event looks in a file."""
+    """The format of events in a file."""
 
     TEXT = "text"
     JSON = "json"
@@ -184,7 +184,7 @@ class LogFormat(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSettings:
-    """Where audit events go: to the log, or appended to `file` as `format`."""
+    """The destination of audit events: the log, or `file`, in the format `format`."""
 
     level: AuditLevel = AuditLevel.DENIALS
     file: Path | None = None
@@ -203,19 +203,19 @@ class Authorization:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What becomes of a call.
+    """The decision on a call.
 
-    `rule=None` is the default's decision. `shadow` is the decision if the rules with
-    `enforce: false` decided too; None if it is the same one.
+    `rule=None` means that the default decided. `shadow` is the decision that would
+    result if rules with `enforce: false` were enforced, or None if it is the same.
     """
 
     effect: Effect
     rule: Rule | None
-    #: Whether the peer proved to be somebody.
+    #: Whether the peer proved an identity (see `Principal.is_known`).
     is_known: bool
     shadow: Decision | None = None
 
     @property
     def is_allowed(self) -> bool:
-        """Whether the call may go on."""
+        """Whether the call is allowed."""
         return self.effect is Effect.ALLOW

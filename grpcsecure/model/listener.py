@@ -1,7 +1,6 @@
-"""A listener: where it listens and how it speaks TLS.
+"""The model of a listener: its address and its TLS settings.
 
-Knows the config's words only; whether a file exists or an address is free is for
-others to find out.
+Values as configured; whether files exist or addresses are free is checked elsewhere.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ __all__ = [
     "parse_address",
 ]
 
-#: Size of `sun_path` on Linux less its NUL; grpcio has the same limit.
+#: Size of `sun_path` on Linux without the final NUL; grpcio has the same limit.
 MAX_UNIX_PATH = 107
 
 _MAX_PORT = 65535
 
 
 class Engine(Enum):
-    """What terminates TLS: grpcio itself, or our bridge in front of it."""
+    """The component that terminates TLS: grpcio itself, or the bridge before it."""
 
     AUTO = "auto"
     GRPC = "grpc"
@@ -51,7 +50,7 @@ class TlsVersion(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TcpAddress:
-    """A host (name, IPv4, or IPv6 without brackets) and a port, 0 for any free one."""
+    """A host (name, IPv4, or IPv6 without brackets) and a port; 0 is any free port."""
 
     host: str
     port: int
@@ -62,7 +61,7 @@ class TcpAddress:
 
     @property
     def is_wildcard(self) -> bool:
-        """Whether it takes connections on every interface."""
+        """Whether the address accepts connections on every interface."""
         try:
             return ip_address(self.host).is_unspecified
         except ValueError:
@@ -70,7 +69,7 @@ class TcpAddress:
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Whether only this machine can reach the address."""
         if self.host.lower() == "localhost":
             return True
         try:
@@ -90,7 +89,7 @@ class UnixAddress:
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine can reach it: always."""
+        """Whether only this machine can reach the address: always true."""
         return True
 
 
@@ -98,12 +97,12 @@ Address = TcpAddress | UnixAddress
 
 
 def parse_address(text: str, *, relative_to: Path) -> Address:
-    """Return the address that `text` names: `host:port`, `[v6]:port`, `unix:/path`.
+    """Parse an address: `host:port`, `[v6]:port` or `unix:/path`.
 
     A relative unix path starts at `relative_to`.
 
     Raises:
-        ValueError: `text` is none of these; the message says what is wrong with it.
+        ValueError: `text` has another form; the message describes the expected one.
     """
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
@@ -146,18 +145,18 @@ class TlsSettings:
 
     @property
     def bridge_keys(self) -> tuple[str, ...]:
-        """The keys whose values only the bridge can serve."""
+        """The keys with values that only the bridge supports."""
         return tuple(key for key, needs in _NEEDS_BRIDGE.items() if needs(self))
 
     @property
     def engine_in_use(self) -> Engine:
-        """The engine that terminates TLS: `auto` takes grpcio's own where it can."""
+        """The engine that terminates TLS: `auto` prefers grpcio's own if possible."""
         if self.engine is not Engine.AUTO:
             return self.engine
         return Engine.BRIDGE if self.bridge_keys else Engine.GRPC
 
 
-#: What grpcio's own TLS cannot do, by the key that asks for it.
+#: Settings that grpcio's own TLS does not support, by config key.
 _NEEDS_BRIDGE: dict[str, Callable[[TlsSettings], bool]] = {
     "client_certificate": lambda tls: not tls.client_certificate.traits.in_grpcio,
     "crl": lambda tls: bool(tls.crl),
@@ -167,11 +166,11 @@ _NEEDS_BRIDGE: dict[str, Callable[[TlsSettings], bool]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """An address with its TLS settings; `tls=None` is plaintext, said in so many words.
+    """An address with its TLS settings; `tls=None` means `plaintext: true`.
 
-    `services` names the only services served here; None serves all of them. Connections
-    end when they are `max_connection_age` seconds old, their calls as many seconds
-    later as `max_connection_age_grace` says; None sets no limit.
+    `services` limits the services that are served here; None means all of them. A
+    connection ends after `max_connection_age` seconds, and its remaining calls are
+    aborted after `max_connection_age_grace` further seconds; None sets no limit.
     """
 
     name: str
@@ -183,7 +182,7 @@ class Listener:
 
     @property
     def asks(self) -> bool:
-        """Whether clients are asked for a certificate here."""
+        """Whether the listener requests client certificates."""
         return self.tls is not None and self.tls.client_certificate.asks
 
     @property
@@ -193,17 +192,17 @@ class Listener:
 
     @property
     def can_verify(self) -> bool:
-        """Whether a client's chain is checked, so that a peer can be verified."""
+        """Whether the listener checks client chains, so that a peer can be verified."""
         tls = self.tls
         if tls is None or not tls.client_certificate.asks:
             return False
         return tls.client_certificate.verifies or tls.client_ca is not None
 
     def serves(self, service: str) -> bool:
-        """Whether a service, if the server has it, is served here."""
+        """Whether this listener serves a service that the server has."""
         return self.services is None or service in self.services
 
     @property
     def is_bridged(self) -> bool:
-        """Whether the bridge terminates its TLS."""
+        """Whether the bridge terminates TLS for this listener."""
         return self.tls is not None and self.tls.engine_in_use is Engine.BRIDGE

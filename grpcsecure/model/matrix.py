@@ -1,7 +1,7 @@
-"""What each mode makes of each kind of client: the outcomes, as data.
+"""The outcomes for each kind of client in each client-certificate mode, as data.
 
-Measured on gRPC core, for TLS 1.2 and 1.3 alike. The tests hold both engines to these
-tables, and docs/modes-matrix.md is written from them; nothing decides by them.
+Measured on gRPC core; TLS 1.2 and 1.3 agree. The tests check both engines against these
+tables, and docs/modes-matrix.md is generated from them; no code decides by them.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ _SERVED = "A"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientKind:
-    """A row of the table: a kind of client, and what comes of it in each mode."""
+    """A row of the table: a kind of client, and its outcome in each mode."""
 
     name: str
-    #: What the client presents, in words.
+    #: Description of the certificate that the client presents.
     presents: str
     #: A letter for each mode in the order of `ClientCertificateMode`: A if its calls
     #: succeed, R if its handshake is refused.
     outcomes: str
-    #: Why it is refused, or not verified where it is served, in OpenSSL's words; None
-    #: if nothing speaks against it.
+    #: Why the client is refused, or not verified if it is served: OpenSSL's error text;
+    #: None if the certificate verifies.
     reason: str | None = None
-    #: The certificate of the chain that is at fault: 0 is the client's own.
+    #: Depth of the faulty certificate in the chain: 0 is the client certificate.
     depth: int = 0
-    #: What the bridge says to the client that it refuses: the alert's name in RFC 8446,
-    #: section 6, and what it is in TLS 1.2 where that differs (RFC 5246, section 7.2).
+    #: The alert that the bridge sends to a refused client, by its name in RFC 8446,
+    #: section 6, and the one in TLS 1.2 if it differs (RFC 5246, section 7.2).
     alert: str | None = None
     alert_tls12: str | None = None
-    #: Whether `certs dev --broken` makes one, under this name.
+    #: Whether `certs dev --broken` writes such a certificate, under this name.
     is_specimen: bool = True
 
     def is_served_by(self, mode: ClientCertificateMode) -> bool:
@@ -53,12 +53,12 @@ class ClientKind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnfitClient:
-    """A kind of client that every mode refuses, whatever certificate it has."""
+    """A kind of client that every mode refuses, with any certificate."""
 
     name: str
-    #: What it does, in words.
+    #: Description of the client's behaviour.
     does: str
-    #: Why it is refused, in the words of the bridge's log, and the alert it is sent.
+    #: The reason in the log of the bridge, and the alert that it sends to the client.
     reason: str
     alert: str
 
@@ -168,7 +168,7 @@ CLIENTS = (
     ),
     ClientKind(
         name="issuer-no-ca",
-        presents="leaf issued by a certificate that is no CA",
+        presents="leaf issued by a certificate that is not a CA",
         outcomes="AARAR",
         reason="invalid CA certificate",
         depth=1,
@@ -176,7 +176,7 @@ CLIENTS = (
     ),
     ClientKind(
         name="wrong-key",
-        presents="a certificate signed over with another key",
+        presents="a certificate, but signs the handshake with another key",
         outcomes="ARRRR",
         reason="bad signature",
         alert="decrypt_error",

@@ -1,7 +1,7 @@
-"""The five client-certificate modes of gRPC: one table, asked by everybody.
+"""The five client-certificate modes of gRPC and their traits, as one table.
 
-TLS layer, checks, policy and docs all read the traits here, so that they cannot
-drift apart. The rows are those of `grpc_ssl_client_certificate_request_type`:
+TLS layer, checks, policy and docs all read the traits from here, so that they always
+agree. The rows are those of `grpc_ssl_client_certificate_request_type`:
 https://grpc.github.io/grpc/core/grpc__security__constants_8h.html
 """
 
@@ -14,7 +14,7 @@ __all__ = ["ClientCertificateMode", "ModeTraits"]
 
 
 class ClientCertificateMode(Enum):
-    """What a listener does about the client's certificate."""
+    """The client-certificate mode of a listener."""
 
     DONT_REQUEST = "dont_request"
     REQUEST_BUT_DONT_VERIFY = "request_but_dont_verify"
@@ -24,12 +24,12 @@ class ClientCertificateMode(Enum):
 
     @property
     def traits(self) -> ModeTraits:
-        """The row of this mode."""
+        """The row of this mode in the table."""
         return _TRAITS[self]
 
     @property
     def asks(self) -> bool:
-        """Whether the handshake asks the client for a certificate."""
+        """Whether the handshake requests a client certificate."""
         return self.traits.asks
 
     @property
@@ -44,10 +44,10 @@ class ClientCertificateMode(Enum):
 
     @classmethod
     def parse(cls, text: str) -> ClientCertificateMode:
-        """Return the mode that `text` names, in our spelling or in gRPC's own.
+        """Return the mode with the name `text`, in config spelling or as gRPC constant.
 
         Raises:
-            ValueError: `text` names no mode.
+            ValueError: no mode has this name.
         """
         for mode, traits in _TRAITS.items():
             if text in (mode.value, traits.grpc_constant):
@@ -66,7 +66,7 @@ class ModeTraits:
     #: The same mode as Go's `tls.ClientAuthType` and nginx's `ssl_verify_client`.
     go_name: str
     nginx_name: str
-    #: Whether grpcio's own server credentials reach it.
+    #: Whether grpcio's own server credentials offer the mode.
     in_grpcio: bool
 
 

@@ -1,8 +1,8 @@
-"""The names in certificates, and the patterns for them in a config.
+"""Names in certificates and their patterns in a config: parsing and normalization.
 
-Each kind has a `parse_…`, which a config has to pass, and a `fold_…`, which brings a
-certificate's own name into the same spelling. What a match means is for `policy`.
-Invariant: whatever the text is, `parse_` returns or raises ValueError, `fold_` returns.
+Each kind has a `parse_…` for patterns of the config, and a `fold_…` that normalizes a
+name of a certificate to the same spelling. Matching is in `policy`. Invariant: for any
+text, `parse_…` returns or raises ValueError, and `fold_…` returns.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
     "parse_uri_pattern",
 ]
 
-#: SPIFFE-ID, sections 2.1 to 2.3.
+#: Limits and characters of the SPIFFE-ID specification, sections 2.1 to 2.3.
 _SPIFFE_SCHEME = "spiffe://"
 _MAX_SPIFFE = 2048
 _MAX_TRUST_DOMAIN = 255
@@ -47,7 +47,7 @@ _SEGMENT = re.compile(r"[A-Za-z0-9._-]+")
 _MAX_DNS = 253
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-#: Characters that some reader of a URI takes for the end of a path segment.
+#: Characters that at least some URI parsers treat as the end of a path segment.
 _SEGMENT_ENDS = re.compile(r"[/\\?#]")
 _PRINTABLE = re.compile(r"[!-~]+")
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
@@ -57,9 +57,10 @@ _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 @dataclass(frozen=True, slots=True)
 class NamePattern:
-    """A name in the spelling that names are compared in, or what one begins with.
+    """A normalized name, or the fixed part of a wildcard pattern.
 
-    Of `*.corp.example` the text is `corp.example`: what follows the label.
+    The text of a wildcard is the beginning before the `*`; for `*.corp.example`, it is
+    `corp.example`, the part after the first label.
     """
 
     text: str
@@ -67,15 +68,15 @@ class NamePattern:
 
 
 def _lower(text: str) -> str:
-    """Lower ASCII only: `str.lower` makes a `k` of the Kelvin sign."""
+    """Lower ASCII letters only: `str.lower` turns the Kelvin sign into a `k`."""
     return text.translate(_LOWER)
 
 
 def parse_spiffe_pattern(text: str) -> NamePattern:
-    """Return the SPIFFE id, or with a trailing `*` the beginning of one.
+    """Parse a SPIFFE id, or with a trailing `*` the beginning of SPIFFE ids.
 
     Raises:
-        ValueError: it is no SPIFFE id, or the `*` is not where one can be.
+        ValueError: it is not a SPIFFE id, or the `*` is misplaced.
     """
     body, is_wildcard = _split_star(text)
     folded = fold_spiffe(body)
@@ -83,7 +84,7 @@ def parse_spiffe_pattern(text: str) -> NamePattern:
         raise ValueError(f"expected a SPIFFE id, {_SPIFFE_EXAMPLE}")
     if is_wildcard and "/" not in folded.removeprefix(_SPIFFE_SCHEME):
         raise ValueError("expected `/` between the trust domain and the `*`")
-    # A beginning can end within a segment, or at its `/`: any letter completes it.
+    # A beginning may end within a segment or at a `/`: append a letter to complete it.
     problem = _spiffe_problem(f"{folded}x" if is_wildcard else folded)
     if problem is not None:
         raise ValueError(f"expected {problem}")
@@ -94,7 +95,7 @@ _SPIFFE_EXAMPLE = "as in `spiffe://corp.example/ns/prod/sa/billing`"
 
 
 def fold_spiffe(text: str) -> str | None:
-    """Return a URI as SPIFFE ids are compared, or None if its scheme is another one.
+    """Return a `spiffe:` URI normalized for comparison, or None for another scheme.
 
     Nothing else is checked: see `is_spiffe_id`.
     """
@@ -106,12 +107,12 @@ def fold_spiffe(text: str) -> str | None:
 
 
 def is_spiffe_id(folded: str) -> bool:
-    """Say whether what `fold_spiffe` returned is a SPIFFE id by the specification."""
+    """Whether a result of `fold_spiffe` is a SPIFFE id by the specification."""
     return _spiffe_problem(folded) is None
 
 
 def _spiffe_problem(folded: str) -> str | None:
-    """Say what a SPIFFE id would have instead, or None if it is one."""
+    """Return what is expected instead for the error message, or None if it is valid."""
     if len(folded) > _MAX_SPIFFE:
         return f"at most {_MAX_SPIFFE} bytes in a SPIFFE id"
     trust_domain, slash, path = folded.removeprefix(_SPIFFE_SCHEME).partition("/")
@@ -137,17 +138,17 @@ def _split_star(text: str) -> tuple[str, bool]:
 
 
 def parse_uri_pattern(text: str) -> NamePattern:
-    """Return the URI, or with a trailing `*` the beginning of one.
+    """Parse a URI, or with a trailing `*` the beginning of URIs.
 
     Raises:
-        ValueError: it is no URI, or the `*` is not where one can be.
+        ValueError: it is not a URI, or the `*` is misplaced.
     """
     body, is_wildcard = _split_star(text)
     scheme = _SCHEME.match(body)
     if scheme is None or not _PRINTABLE.fullmatch(body):
         raise ValueError("expected a URI, as in `https://ci.corp.example/runner/*`")
     if scheme.end() == len(body):
-        # `https:*` would be every host there is.
+        # `https:*` would match every host.
         raise ValueError(f"expected something after `{scheme[0]}`")
     if not is_wildcard:
         return NamePattern(fold_uri(body))
@@ -159,17 +160,17 @@ def parse_uri_pattern(text: str) -> NamePattern:
 
 
 def _has_whole_authority(body: str) -> bool:
-    """Say whether the text after `scheme:/` goes as far as into a path."""
+    """Whether the text after `scheme:/` has a complete authority and begins a path."""
     _, _, rest = body.partition(":")
     if not rest.startswith("//"):
-        # `file:/` may go on as `file://host`, which is another URI.
+        # `file:/` could continue as `file://host`, which is a different URI.
         return len(rest) > 1
     end = _SEGMENT_ENDS.search(rest, 2)
     return end is not None and end[0] == "/"
 
 
 def fold_uri(text: str) -> str:
-    """Return a URI with its scheme and host in lower case, the rest as it is."""
+    """Return a URI with scheme and host in lower case, the rest unchanged."""
     scheme = _SCHEME.match(text)
     if scheme is None:
         return text
@@ -183,9 +184,9 @@ def fold_uri(text: str) -> str:
 
 
 def has_dot_segments(uri: str) -> bool:
-    r"""Say whether somebody could read `..` or `.` in a URI as steps in a path.
+    r"""Whether some program could read `.` or `..` in a URI as path segments.
 
-    Fails closed: also in the query, between `\`, and percent-encoded.
+    Fails closed: they also count in the query, between `\`, and percent-encoded.
     """
     rest = _lower(uri).partition(":")[2]
     decoded = rest.replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\")
@@ -193,15 +194,15 @@ def has_dot_segments(uri: str) -> bool:
 
 
 def is_printable(text: str) -> bool:
-    """Say whether a text is of visible ASCII characters only, as a URI is."""
+    """Whether a text has only visible ASCII characters, like a URI."""
     return _PRINTABLE.fullmatch(text) is not None
 
 
 def parse_dns_pattern(text: str) -> NamePattern:
-    """Return the DNS name, or with a leading `*.` what follows the one label.
+    """Parse a DNS name, or with a leading `*.` the part after the first label.
 
     Raises:
-        ValueError: it is no DNS name, or a `*` is not the left-most label.
+        ValueError: it is not a DNS name, or a `*` is not the left-most label.
     """
     folded = fold_dns(text)
     name = folded.removeprefix("*.")
@@ -216,20 +217,20 @@ def parse_dns_pattern(text: str) -> NamePattern:
 
 
 def fold_dns(text: str) -> str:
-    """Return a DNS name in lower case, without the dot of the root."""
+    """Return a DNS name in lower case, without a final dot (the root)."""
     return _lower(text).removesuffix(".")
 
 
 def is_dns_label(text: str) -> bool:
-    """Say whether a text can stand between the dots of a DNS name."""
+    """Whether a text can be a label of a DNS name."""
     return _LABEL.fullmatch(text) is not None
 
 
 def parse_email(text: str) -> str:
-    """Return the email address as it is compared.
+    """Parse an email address and normalize it for comparison.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not an email address.
     """
     local, at, domain = text.rpartition("@")
     if not (at and local and domain) or not _PRINTABLE.fullmatch(domain):
@@ -244,10 +245,10 @@ def fold_email(text: str) -> str:
 
 
 def parse_ip(text: str) -> IPv4Address | IPv6Address:
-    """Return the IP address.
+    """Parse an IP address.
 
     Raises:
-        ValueError: it is none, or has a zone.
+        ValueError: it is not an IP address, or has a zone.
     """
     address = fold_ip(text)
     if address is None:
@@ -256,9 +257,9 @@ def parse_ip(text: str) -> IPv4Address | IPv6Address:
 
 
 def fold_ip(text: str) -> IPv4Address | IPv6Address | None:
-    """Return the address that a text spells, or None if it spells none."""
+    """Return a text as an IP address, or None if it is not one."""
     if "%" in text:
-        return None  # a zone has a meaning on one machine only
+        return None  # a zone is only meaningful on one machine
     try:
         return ip_address(text)
     except ValueError:
@@ -269,7 +270,7 @@ def parse_sha256(text: str) -> str:
     """Return the 64 hex digits of `sha256:…`, in lower case and without colons.
 
     Raises:
-        ValueError: it is no SHA-256 in hex, or the colons are not between the bytes.
+        ValueError: it is not a SHA-256 in hex, or the colons are not between the bytes.
     """
     digits = fold_sha256(text)
     pairs = text[len("sha256:") :].split(":")
@@ -279,17 +280,17 @@ def parse_sha256(text: str) -> str:
 
 
 def fold_sha256(text: str) -> str | None:
-    """Return the 64 hex digits that a text spells after `sha256:`, or None."""
+    """Return the 64 hex digits of `sha256:…` with any colons, or None if malformed."""
     head, colon, rest = text.partition(":")
     found = _SHA256.fullmatch(f"{head}{colon}{_lower(rest).replace(':', '')}")
     return found[1] if found is not None else None
 
 
 def parse_metadata_value(key: str, text: str) -> str | bytes:
-    """Return a metadata value as it arrives: bytes under a `-bin` key, else the text.
+    """Return a metadata value as gRPC delivers it: bytes for a `-bin` key, else text.
 
     Raises:
-        ValueError: the key ends in `-bin` and the text is no base64.
+        ValueError: the key ends in `-bin` and the text is not base64.
     """
     if not key.endswith("-bin"):
         return text

@@ -1,7 +1,7 @@
-"""Who is at the other end of a connection, and how far that can be trusted.
+"""The peer of a connection: its certificate, and whether that was verified.
 
 `VerifiedPeer` and `ClaimedPeer` are different types on purpose: code that trusts a
-name takes a `VerifiedPeer`, and handing it a claimed one is a type error.
+name takes a `VerifiedPeer`, so that passing a claimed peer is a type error.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = [
 
 
 class PeerState(Enum):
-    """How much is known about a peer."""
+    """Whether a peer presented a certificate, and whether it was verified."""
 
     #: No certificate was presented.
     ANONYMOUS = "anonymous"
-    #: A certificate was presented that nobody checked, or that failed the check.
+    #: The presented certificate was not checked, or failed the check.
     CLAIMED = "claimed"
     #: The certificate's chain ends at a client CA of the listener.
     VERIFIED = "verified"
@@ -37,12 +37,13 @@ class PeerState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """What an X.509 certificate (RFC 5280) says, as plain values.
+    """The content of an X.509 certificate (RFC 5280), as plain values.
 
     `subject` and `issuer` are RFC 4514 strings, dates are aware and in UTC,
     `fingerprint` is the SHA-256 of the certificate and `public_key` that of its
-    SubjectPublicKeyInfo, both in the spelling of the config: `sha256:9f:86:…`. One that
-    is not `is_readable` says nothing here, could say anything, and is never in force.
+    SubjectPublicKeyInfo, both in the spelling of the config: `sha256:9f:86:…`. If
+    `is_readable` is false, the certificate could not be parsed: the other fields are
+    empty although it may contain any names, and it is never valid.
     """
 
     der: bytes = field(repr=False)
@@ -63,13 +64,13 @@ class Certificate:
 
     @property
     def spiffe_id(self) -> str | None:
-        """The SPIFFE id: the only URI, if it is one (X509-SVID, section 2)."""
+        """The SPIFFE id: the only URI, if it is a SPIFFE id (X509-SVID, section 2)."""
         if len(self.uris) == 1 and self.uris[0].startswith("spiffe://"):
             return self.uris[0]
         return None
 
     def alternative_names(self) -> Iterator[tuple[str, str]]:
-        """Yield the names beside the subject, by the keys that `identities` have."""
+        """Yield each subject alternative name with its key in `identities`."""
         for uri in self.uris:
             yield ("spiffe" if uri.startswith("spiffe:") else "uri"), uri
         for key, values in (
@@ -81,9 +82,9 @@ class Certificate:
                 yield key, value
 
     def why_not_in_force(self, now: datetime) -> str | None:
-        """Say why the certificate's dates exclude `now`, or None if they do not.
+        """Return why the certificate is not valid at `now`, or None if it is valid.
 
-        The words are OpenSSL's, so that a handshake and a later call agree.
+        The texts are those of OpenSSL, so that a handshake and a later call agree.
         """
         if now > self.not_after:
             return "certificate has expired"
@@ -94,11 +95,11 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """The other end of a connection, as seen at one call.
+    """The other end of a connection, at the time of a call.
 
-    `address` is gRPC's spelling (`ipv4:127.0.0.1:51234`, `unix:`), `chain` holds the
-    further certificates the peer sent (DER, without its own), `identities` are the
-    names that the config gives to it.
+    `address` is in gRPC's spelling (`ipv4:127.0.0.1:51234`, `unix:`). `chain` has the
+    certificates that the peer sent after its own (DER). `identities` are the names of
+    the identities that the config grants to the peer.
     """
 
     state: ClassVar[PeerState]
@@ -108,9 +109,9 @@ class Peer:
     certificate: Certificate | None = None
     chain: tuple[bytes, ...] = field(default=(), repr=False)
     identities: frozenset[str] = frozenset()
-    #: Why the peer is not verified, in words; None when it is, or is anonymous.
+    #: Why the peer is not verified, as text; None if it is verified or anonymous.
     unverified_reason: str | None = None
-    #: OpenSSL's number for that reason (X509_V_ERR), where it has one.
+    #: OpenSSL's error number for that reason (X509_V_ERR), if it has one.
     unverified_code: int | None = None
 
     @property
@@ -128,7 +129,7 @@ class AnonymousPeer(Peer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedPeer(Peer):
-    """A peer whose certificate proves a key, and no name."""
+    """A peer that proved the possession of its certificate's key, but not its names."""
 
     state = PeerState.CLAIMED
 
@@ -138,7 +139,7 @@ class ClaimedPeer(Peer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedPeer(Peer):
-    """A peer whose certificate was verified, and still is in force."""
+    """A peer with a certificate that was verified and is still valid."""
 
     state = PeerState.VERIFIED
 

@@ -1,4 +1,4 @@
-"""The whole config as one frozen value, correct by construction."""
+"""The model of the whole config: one frozen value, correct by construction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 class Runtime(Enum):
-    """What runs the handlers: a thread pool or an asyncio loop."""
+    """The runtime of the handlers: a thread pool or an asyncio event loop."""
 
     AUTO = "auto"
     THREADS = "threads"
@@ -33,7 +33,7 @@ class Runtime(Enum):
 
 
 class ErrorDetail(Enum):
-    """What a refused caller is told: the status alone, or the reason too."""
+    """The detail of an error for a refused caller: only the status, or the reason."""
 
     NONE = "none"
     FULL = "full"
@@ -41,7 +41,7 @@ class ErrorDetail(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ImportPath:
-    """`module:attribute`, the attribute possibly dotted."""
+    """An import path `module:attribute`; the attribute may be dotted."""
 
     module: str
     attribute: str
@@ -54,7 +54,7 @@ class ImportPath:
         """Split `module:attribute`.
 
         Raises:
-            ValueError: a part is missing or is no dotted Python name.
+            ValueError: a part is missing or is not a dotted Python name.
         """
         module, _, attribute = text.partition(":")
         names = [*module.split("."), *attribute.split(".")]
@@ -65,7 +65,7 @@ class ImportPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceEntry:
-    """One entry of `services`; `arguments` may hold secrets and are never printed."""
+    """An entry of `services`; `arguments` may contain secrets and are never printed."""
 
     servicer: ImportPath
     arguments: Mapping[str, object] = field(default_factory=dict, repr=False)
@@ -90,7 +90,7 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReloadSettings:
-    """The `reload` block: how changes of files are noticed; `interval` in seconds."""
+    """The `reload` block: how file changes are detected; `interval` is in seconds."""
 
     interval: float = 10.0
     events: bool = True
@@ -98,9 +98,9 @@ class ReloadSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
-    """A config that passed the schema: what `serve` serves.
+    """A valid config, as `serve` serves it.
 
-    Without an `authorization` every call is allowed.
+    Without `authorization`, every call is allowed.
     """
 
     services: tuple[ServiceEntry, ...]

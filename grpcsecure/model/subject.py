@@ -1,7 +1,8 @@
-r"""A subject as components: what an RFC 4514 string such as `CN=a,O=Corp` means.
+r"""Parses RFC 4514 strings of distinguished names, such as `CN=a,O=Corp`.
 
-Two strings can mean the same name (`cn=a` and `2.5.4.3=\61`), and only the components
-say so. Invariant: `parse_subject` returns or raises ValueError, whatever the text is.
+Different strings can mean the same name (`cn=a` and `2.5.4.3=\61`), so names are
+compared by their components. Invariant: for any text, `parse_subject` returns or raises
+ValueError.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ __all__ = ["COMMON_NAME", "Subject", "parse_subject"]
 
 COMMON_NAME = "2.5.4.3"
 
-#: The names of RFC 4514, section 3, and two that certificates often have, in capitals.
+#: The attribute types of RFC 4514, section 3, and two that are frequent in
+#: certificates, in capital letters.
 _OIDS = {
     "CN": COMMON_NAME,
     "L": "2.5.4.7",
@@ -28,13 +30,13 @@ _OIDS = {
     "SERIALNUMBER": "2.5.4.5",
 }
 
-#: Spelt out: to `re.IGNORECASE` the Kelvin sign is a `k`.
+#: Not with `re.IGNORECASE`, which treats the Kelvin sign as a `k`.
 _TYPE = re.compile(
     r"(?:[A-Za-z][A-Za-z0-9-]*|(?:[Oo][Ii][Dd]\.)?[0-9]+(?:\.[0-9]+)+)(?==)"
 )
 _NUMERIC = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+")
 _HEX = re.compile(r"#((?:[0-9A-Fa-f]{2})+)(?![^,+])")
-#: What a value is made of: plain characters, `\` and a special one, `\` and a byte.
+#: Parts of a value: plain characters, `\` and a special character, `\` and a hex byte.
 _VALUE = re.compile(
     r'(?:[^\\,+"<>;\0]|\\[ "#+,;<=>\\]|\\[0-9A-Fa-f]{2})*',
 )
@@ -45,16 +47,16 @@ _EXAMPLE = "as in `CN=billing,O=Corp`"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A distinguished name, most specific part first.
+    """A distinguished name, with the most specific part first.
 
-    Each part is a set of attributes, since X.501 gives no order to those that are
-    joined by `+`: the attribute's OID, and its value, which is bytes for `#hex`.
+    Each part (RDN) is a set of attributes, since X.501 does not order attributes that
+    are joined by `+`. An attribute is an OID and a value, which is bytes for `#hex`.
     """
 
     parts: tuple[frozenset[tuple[str, str | bytes]], ...]
 
     def values(self, oid: str) -> tuple[str | bytes, ...]:
-        """Return the values of all attributes of one type, in the same order always."""
+        """Return the values of all attributes of one type, in a stable order."""
         return tuple(
             value
             for part in self.parts
@@ -69,12 +71,12 @@ def _sort_key(attribute: tuple[str, str | bytes]) -> tuple[str, bool, str | byte
 
 
 def parse_subject(text: str) -> Subject:
-    """Return the name that an RFC 4514 string means.
+    """Parse an RFC 4514 string.
 
-    Order counts between the parts, values are compared exactly, types by OID.
+    The order of the parts matters, values are compared exactly, types by OID.
 
     Raises:
-        ValueError: it is no such string, or names nobody; the message says why.
+        ValueError: the text is malformed or empty; the message describes the problem.
     """
     if not text:
         raise ValueError(f"expected a subject, {_EXAMPLE}")
@@ -95,7 +97,7 @@ def parse_subject(text: str) -> Subject:
 
 
 def _parse_attribute(text: str, position: int) -> tuple[tuple[str, str | bytes], int]:
-    """Return the attribute that begins at `position`, and where it ends."""
+    """Return the attribute that begins at `position`, and its end."""
     found = _TYPE.match(text, position)
     if found is None:
         if text[position : position + 1] == " ":
@@ -139,7 +141,7 @@ _UNESCAPED = (
 
 
 def _unescape(raw: str) -> str:
-    # What is left when the escapes are gone tells which spaces were bare.
+    # With the escapes removed, the remaining spaces are those that are not escaped.
     bare = _ESCAPE.sub("x", raw)
     if bare.startswith(" ") or bare.endswith(" "):
         raise ValueError(_SPACE)

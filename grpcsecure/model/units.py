@@ -1,7 +1,7 @@
-"""Durations and sizes as people write them: `30s`, `4MiB`.
+"""Parses and formats durations and sizes with units: `30s`, `4MiB`.
 
-Owns the spelling in both directions. A unit is always written: a bare number is
-refused, since nobody remembers whether it meant seconds or milliseconds.
+A unit is required: a number without a unit is refused, since readers of the config
+could not tell seconds from milliseconds.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ import re
 
 __all__ = ["parse_duration", "parse_size", "render_duration"]
 
-#: Seconds in one unit, largest first, which is the order `render_duration` tries.
+#: Seconds of each unit, largest first: `render_duration` tries them in this order.
 _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
 
-#: Bytes in one unit; only the binary units, which cannot be misread.
+#: Bytes of each unit; only binary units, which are unambiguous.
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]+)")
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds that `text` names, such as `500us`, `30s` or `12h`.
+    """Parse a duration such as `500us`, `30s` or `12h` to seconds.
 
     Raises:
-        ValueError: `text` is no number followed by one of us, ms, s, m, h, d.
+        ValueError: `text` is not a number followed by one of us, ms, s, m, h, d.
     """
     return _parse(text, _SECONDS)
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes that `text` names, such as `512KiB` or `4MiB`.
+    """Parse a size such as `512KiB` or `4MiB` to bytes.
 
     Raises:
-        ValueError: `text` is no number followed by one of B, KiB, MiB, GiB.
+        ValueError: `text` is not a number followed by one of B, KiB, MiB, GiB.
     """
     return round(_parse(text, _BYTES))
 
@@ -45,7 +45,7 @@ def _parse(text: str, units: dict[str, float] | dict[str, int]) -> float:
 
 
 def render_duration(seconds: float) -> str:
-    """Spell `seconds` in the largest unit that keeps it a whole number."""
+    """Format `seconds` in the largest unit that gives a whole number."""
     for unit, size in _SECONDS.items():
         count = round(seconds / size)
         if count and abs(count * size - seconds) < 1e-9:  # noqa: PLR2004 - a nanosecond

@@ -1,5 +1,5 @@
-"""Who may call what: identities and rules, compiled, and the decision on a call.
+"""The authorization policy: compiled identities and rules, and decisions on calls.
 
-Knows no gRPC, no TLS, no config, no clock, and does no I/O: plain values in, plain
-values out. Fails closed.
+Knows neither gRPC, TLS, the config file nor the clock, and does no I/O: functions of
+plain values. Fails closed.
 """

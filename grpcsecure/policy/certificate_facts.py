@@ -1,7 +1,8 @@
-"""What a certificate says, and what a criterion needs it to say, in one spelling.
+"""Facts: the names and pins of certificates, and those that criteria need, normalized.
 
-How each kind of name matches is here and nowhere else. A fact of a certificate is sound
-if it may be believed of a verified peer; the others count against it only.
+The only place that defines how each kind of name matches. A fact of a certificate is
+sound if a verified peer may be granted something for it. Other facts only count against
+the peer: deny rules match them, allow rules do not.
 """
 
 from __future__ import annotations
@@ -40,9 +41,11 @@ __all__ = ["CertificateFacts", "Fact", "FoundFact", "needed_fact"]
 
 
 class Fact(NamedTuple):
-    """One thing that a certificate can say; a `*` in `kind` stands for any rest.
+    """One name or pin that a certificate can have.
 
-    A tuple, and not `frozen`, since facts are made and looked up for each connection.
+    A `*` in `kind` means that the value is the fixed part of a wildcard pattern. A
+    tuple is used rather than a dataclass, for speed: facts are created and looked up
+    for each connection.
     """
 
     kind: str
@@ -50,7 +53,7 @@ class Fact(NamedTuple):
 
 
 class FoundFact(NamedTuple):
-    """A fact of a certificate."""
+    """A fact that was found in a certificate."""
 
     fact: Fact
     is_pin: bool
@@ -72,10 +75,10 @@ _CERTIFICATES = MatcherKind.CERTIFICATES.value
 
 
 def needed_fact(criterion: Criterion) -> Fact:
-    """Return what a certificate has to say to match.
+    """Return the fact that a certificate must have to match a criterion.
 
     Raises:
-        ValueError: the value is none for this kind of criterion.
+        ValueError: the value is not valid for this kind of criterion.
     """
     kind = criterion.kind.value
     value = _PARSERS[criterion.kind](criterion.value)
@@ -106,14 +109,14 @@ _PARSERS: dict[MatcherKind, Callable[[str], Hashable]] = {
 
 
 class CertificateFacts:
-    """Reads those facts from certificates that somebody needs.
+    """Extracts from certificates the facts that a set of criteria needs.
 
     Args:
         needed: the facts of all criteria.
-        pins: the value of each `certificates` criterion, to fingerprints.
+        pins: the fingerprints for the value of each `certificates` criterion.
 
     Raises:
-        ValueError: the pins of a `certificates` criterion are not given: a deny rule
+        ValueError: the pins of a `certificates` criterion are missing: a deny rule
             must not lose them.
     """
 
@@ -138,7 +141,7 @@ class CertificateFacts:
         self._pinned = _by_fingerprint(needed, pins)
 
     def of(self, certificate: Certificate) -> Iterator[FoundFact]:
-        """Yield what a certificate says, whatever is in it."""
+        """Yield the facts of a certificate; raises for no content."""
         for read in self._readers:
             yield from read(certificate)
 
@@ -160,16 +163,16 @@ class CertificateFacts:
                 continue
             is_sound = is_only and is_spiffe_id(folded)
             yield _name(_SPIFFE, folded, is_sound=is_sound)
-            for beginning in _beginnings(folded, self._spiffe_lengths):
-                yield _name(f"{_SPIFFE}*", beginning, is_sound=is_sound)
+            for prefix in _prefixes(folded, self._spiffe_lengths):
+                yield _name(f"{_SPIFFE}*", prefix, is_sound=is_sound)
 
     def _uris(self, certificate: Certificate) -> Iterator[FoundFact]:
         for uri in certificate.uris:
             folded = fold_uri(uri)
             yield _name(_URI, folded)
             is_sound = is_printable(folded) and not has_dot_segments(folded)
-            for beginning in _beginnings(folded, self._uri_lengths):
-                yield _name(f"{_URI}*", beginning, is_sound=is_sound)
+            for prefix in _prefixes(folded, self._uri_lengths):
+                yield _name(f"{_URI}*", prefix, is_sound=is_sound)
 
 
 def _lengths(needed: Collection[Fact], kind: str) -> tuple[int, ...]:
@@ -190,7 +193,7 @@ def _by_fingerprint(
     return found
 
 
-def _beginnings(text: str, lengths: tuple[int, ...]) -> Iterator[str]:
+def _prefixes(text: str, lengths: tuple[int, ...]) -> Iterator[str]:
     for length in lengths:
         if length > len(text):
             return
@@ -211,7 +214,7 @@ def _dns(certificate: Certificate) -> Iterator[FoundFact]:
         yield _name(_DNS, folded)
         label, dot, rest = folded.partition(".")
         if dot:
-            # A `*` is no label: no client is every host below a domain.
+            # A `*` in a certificate is not sound: no client is all hosts of a domain.
             yield _name(f"{_DNS}*", rest, is_sound=is_dns_label(label))
 
 
@@ -232,7 +235,8 @@ def _subject(certificate: Certificate) -> Iterator[FoundFact]:
     subject = _parsed(certificate.subject)
     if subject is not None:
         yield _name(_SUBJECT, subject)
-        # gRPC knows the first common name; one more is no way around a deny rule.
+        # gRPC uses the first common name only; the others count for deny rules, so
+        # that an additional name does not evade them.
         for value in subject.values(COMMON_NAME):
             yield _name(_COMMON_NAME, value, is_sound=False)
 

@@ -1,8 +1,8 @@
 """The decision on a call, and the trace that explains it.
 
-Deny rules first, then allow rules, in the order of the file; the first that matches is
-the one reported. Without one, the default decides, which is DENY unless the config says
-otherwise. Nothing that a client sends makes this raise.
+Deny rules are evaluated first, then allow rules, each in the order of the file; the
+first match decides and is reported. If no rule matches, the default decides, which is
+DENY unless the config sets it. No input from a client makes this raise.
 """
 
 from __future__ import annotations
@@ -33,44 +33,45 @@ __all__ = [
 
 
 class Miss(Enum):
-    """What of a rule does not match a call."""
+    """The part of a rule that does not match a call."""
 
     METHOD = "method"
     LISTENER = "listener"
     IDENTITY = "identity"
     METADATA = "metadata"
-    #: The rule allows, and the server has no such method.
+    #: The rule allows, but the server does not have the method.
     EXISTENCE = "existence"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceStep:
-    """One rule, and why it matches a call or does not."""
+    """One rule of a trace, and why it matches a call or does not."""
 
     rule: Rule
-    #: What does not match; a rule without one matches.
+    #: The parts of the rule that do not match; empty if the rule matches.
     misses: tuple[Miss, ...]
     #: The first of the rule's patterns that matches.
     method: str | None
-    #: Those names of the rule that the peer has, granted or claimed as the rule wants.
+    #: The identities of the rule that the peer has: granted ones for an allow rule,
+    #: claimed ones for a deny rule.
     identities: tuple[str, ...]
-    #: The metadata keys whose condition is not met.
+    #: The metadata keys with a condition that does not hold.
     unmet: tuple[str, ...]
-    #: Whether this is the rule that decided.
+    #: Whether this rule decided.
     is_decisive: bool
 
     @property
     def is_match(self) -> bool:
-        """Whether the rule matches; one with `enforce: false` decides nothing then."""
+        """Whether the rule matches; with `enforce: false`, it still decides nothing."""
         return not self.misses
 
 
-#: A rule's decision for a peer that is not known, and for one that is.
+#: The decision of a rule, for an unknown and for a known peer (`Principal.is_known`).
 _Answers = tuple[Decision, Decision]
 
 
 class _Rules:
-    """The rules of one listener."""
+    """The compiled rules of one listener."""
 
     def __init__(self, rules: list[CompiledRule]) -> None:
         self.deny = RuleIndex(r for r in rules if r.rule.effect is Effect.DENY)
@@ -78,23 +79,23 @@ class _Rules:
 
 
 class _RuleSet:
-    """Some of the rules, and what they say together."""
+    """A set of rules that decides on calls of all listeners."""
 
     def __init__(self, rules: list[CompiledRule], answers: dict[int, _Answers]) -> None:
         named = {name for rule in rules for name in rule.rule.listeners or ()}
         self._named = {
             name: _Rules([rule for rule in rules if rule.is_on(name)]) for name in named
         }
-        #: For the listeners that no rule names.
+        #: The rules for listeners that no rule names.
         self._others = _Rules([rule for rule in rules if rule.rule.listeners is None])
         self._answers = answers
 
     def decide(self, principal: Principal, call: Call) -> Decision:
-        # deny rule  method exists  allow rule  answer
-        # matches    any            any         the deny rule's
-        # none       yes            matches     the allow rule's
-        # none       yes            none        the default's
-        # none       no             any         the default's
+        # deny rule  method exists  allow rule  decided by
+        # matches    any            any         the deny rule
+        # none       yes            matches     the allow rule
+        # none       yes            none        the default
+        # none       no             any         the default
         rules = self._named.get(call.listener, self._others)
         rule = rules.deny.first(principal.claimed, call)
         if rule is None and call.exists:
@@ -103,7 +104,7 @@ class _RuleSet:
         return self._answers[order][principal.is_known]
 
 
-#: What stands for the default among the places of rules.
+#: The key of the default's decision among the orders of rules.
 _DEFAULT = -1
 
 
@@ -124,20 +125,20 @@ class Policy:
 
     @property
     def reads_metadata(self) -> bool:
-        """Whether any rule asks for a call's metadata."""
+        """Whether any rule has conditions on metadata."""
         return self._reads_metadata
 
     def identify(self, peer: Peer, *, in_force: bool) -> Principal:
-        """Say who a peer is; the answer holds until peer, clock or policy change.
+        """Return the identities of a peer; valid until peer, clock or policy change.
 
         Args:
-            peer: judged for now; only a `VerifiedPeer` is believed its names.
-            in_force: whether the dates of its certificate include now.
+            peer: the peer as assessed now; only a `VerifiedPeer` is granted names.
+            in_force: whether the validity period of its certificate includes now.
         """
         return self._identities.identify(peer, in_force=in_force)
 
     def decide(self, principal: Principal, call: Call) -> Decision:
-        """Decide on a call of a peer. Without a rule that matches, the default does."""
+        """Decide on a call of a peer. If no rule matches, the default decides."""
         decision = self._enforced.decide(principal, call)
         if self._all is None:
             return decision
@@ -152,7 +153,7 @@ class Policy:
         )
 
     def trace(self, principal: Principal, call: Call) -> tuple[TraceStep, ...]:
-        """Return a step for each rule, in the order in which they are asked."""
+        """Return a step for each rule, in the order of their evaluation."""
         decisive = self.decide(principal, call).rule
         in_order = sorted(self._rules, key=lambda r: r.rule.effect is Effect.ALLOW)
         return tuple(
@@ -202,21 +203,21 @@ def compile_policy(
     """Compile rules and identities, once for many decisions.
 
     Args:
-        authorization: of the config.
-        identities: of the config.
-        pins: the value of each `certificates` criterion, to the fingerprints of the
-            certificates it names.
+        authorization: the `authorization` block of the config.
+        identities: the identities of the config.
+        pins: for the value of each `certificates` criterion, the fingerprints of its
+            certificates.
 
     Raises:
-        ValueError: something that no checked config has: a name that is not defined or
-            defined twice, a pattern or value that is none, pins that are not given.
+        ValueError: an error that no checked config has: a name that is undefined or
+            defined twice, an invalid pattern or value, missing pins.
     """
     defined = {identity.name for identity in identities}
     if len(defined) < len(identities) or not defined.isdisjoint(BUILT_IN_NAMES):
         raise ValueError("expected names of identities that differ from all others")
     for rule in authorization.rules:
         for name in rule.identities:
-            # A deny rule for nobody would deny nobody.
+            # A deny rule for an undefined identity would match no caller.
             if name not in defined and name not in BUILT_IN_NAMES:
                 raise ValueError(f"expected `{name}` among the identities")
     rules = [CompiledRule(rule, n) for n, rule in enumerate(authorization.rules)]

@@ -1,12 +1,12 @@
-"""Which identities a client can have at all, on a listener of a given mode.
+"""Tells which identities a client can have at all on a listener, given its mode.
 
 The need of an identity, and the listeners that can meet it:
 
     need             met by a listener that
     NOTHING          exists
     NO_CERTIFICATE   does not require a certificate
-    CERTIFICATE      asks for one
-    VERIFIED         asks for one, and verifies or has a `client_ca`
+    CERTIFICATE      requests a certificate
+    VERIFIED         requests a certificate, and verifies or has a `client_ca`
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Need", "Requirement", "can_have", "is_met", "requirements"]
 
 
 class Need(Enum):
-    """What a client needs to have an identity."""
+    """The certificate that a client needs to have an identity."""
 
     NOTHING = "nothing"
     NO_CERTIFICATE = "no certificate"
@@ -62,10 +62,10 @@ def can_have(
     """Whether some client of a listener can have an identity, for a rule of `effect`.
 
     Args:
-        name: of the identity, or a built-in one.
+        name: the name of an identity, possibly a built-in one.
         effect: deny rules also match names that are only claimed.
         listener: the listener that the client calls.
-        identities: of the config.
+        identities: the identities of the config.
     """
     return is_met(requirements(identities, effect)[name].need, listener)
 
@@ -85,7 +85,7 @@ def requirements(
 def _requirement(identity: Identity, effect: Effect) -> Requirement:
     """Return the requirement of the least demanding matcher.
 
-    A deny rule matches names that are only claimed, so a certificate is enough for it.
+    A deny rule also matches names that are only claimed, so any certificate suffices.
     """
     names = [
         [one.kind.value for one in matcher.criteria if not one.kind.is_pin]

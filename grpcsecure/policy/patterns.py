@@ -1,7 +1,7 @@
 """Patterns of methods: `/pkg.Service/Method`, a prefix `…*`, a suffix `*…`, or `*`.
 
-A pattern is compared with the path on the wire as it is: nothing is decoded, trimmed
-or normalised, so what a pattern matches can be read off it.
+A pattern is compared with the unchanged path on the wire: nothing is decoded, trimmed
+or normalised, so a pattern matches exactly the text that it shows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["MethodPattern", "PatternKind", "parse_method_pattern"]
 
 
 class PatternKind(Enum):
-    """Where a pattern is open."""
+    """The kind of a pattern, by the position of its `*`."""
 
     EXACT = "exact"
     PREFIX = "prefix"
@@ -23,7 +23,7 @@ class PatternKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MethodPattern:
-    """A set of paths; `text` is the pattern without its `*`."""
+    """A pattern that matches method paths; `text` is the pattern without its `*`."""
 
     kind: PatternKind
     text: str
@@ -34,7 +34,7 @@ class MethodPattern:
         return f"{self.text}*" if self.kind is PatternKind.PREFIX else self.text
 
     def matches(self, path: str) -> bool:
-        """Say whether a call's path, as it came, is in the set."""
+        """Whether the pattern matches the unchanged path of a call."""
         if self.kind is PatternKind.ANY:
             return True
         if self.kind is PatternKind.PREFIX:
@@ -44,27 +44,27 @@ class MethodPattern:
         return path == self.text
 
     def covers(self, other: MethodPattern) -> bool:
-        """Say whether everything that `other` matches is matched by this one too."""
+        """Whether this pattern matches every path that `other` matches."""
         if self.kind is PatternKind.ANY:
             return True
         if other.kind in {PatternKind.EXACT, self.kind}:
-            # A longer prefix is itself a path that the shorter prefix matches.
+            # Of two prefixes (or suffixes), the shorter one must match the longer one.
             return self.matches(other.text)
         return False
 
     def overlaps(self, other: MethodPattern) -> bool:
-        """Say whether some text is matched by both; it need not be a method's name."""
+        """Whether both patterns match some text, which need not be a valid path."""
         if PatternKind.EXACT in {self.kind, other.kind} or self.kind is other.kind:
             return self.covers(other) or other.covers(self)
-        # A prefix and a suffix: one after the other is matched by both.
+        # A prefix and a suffix: both match their concatenation.
         return True
 
 
 def parse_method_pattern(text: str) -> MethodPattern:
-    """Return the pattern that `text` spells.
+    """Parse a method pattern.
 
     Raises:
-        ValueError: it spells none; a `*` in the middle is not understood, nor is `.*`.
+        ValueError: it is malformed; a `*` in the middle and `.*` are not supported.
     """
     if text == "*":
         return MethodPattern(PatternKind.ANY, "")

@@ -1,7 +1,7 @@
-"""Rules, compiled, and an index that finds the first that matches a call.
+"""Compiled rules, and an index that finds the first rule that matches a call.
 
-By pattern, then by identity: what a look-up costs depends on how many kinds of pattern
-there are, and how many names the peer has, and not on the number of rules.
+The index is by pattern, then by identity: the cost of a look-up depends on the number
+of different pattern lengths and of the peer's identities, not on the number of rules.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = ["Call", "CompiledRule", "RuleIndex"]
 
 
 class Call(NamedTuple):
-    """One call: the path on the wire, the listener it came in by, what it carried.
+    """A call: its path on the wire, its listener and its metadata.
 
-    A tuple, and not `frozen`, since one is made for each call.
+    A tuple is used rather than a dataclass, for speed: one is created for each call.
     """
 
     method: str
@@ -35,10 +35,10 @@ class Call(NamedTuple):
 
 
 class _Condition:
-    """One metadata key of a rule, and the values that count.
+    """One metadata key of a rule and the values that match.
 
-    A client may send a key again and again: an allow rule wants nothing but its values,
-    a deny rule is content with one of them.
+    A client may send a key several times: for an allow rule, all sent values must
+    match, for a deny rule, one matching value suffices.
     """
 
     def __init__(self, condition: MetadataCondition, effect: Effect) -> None:
@@ -56,14 +56,14 @@ class _Condition:
 
 
 class CompiledRule:
-    """A rule in a form that can be asked.
+    """A rule, compiled for matching.
 
     Args:
-        rule: of the config.
-        order: its place in the file.
+        rule: the rule of the config.
+        order: its position in the file.
 
     Raises:
-        ValueError: a pattern or a metadata value is none.
+        ValueError: a pattern or a metadata value is invalid.
     """
 
     def __init__(self, rule: Rule, order: int) -> None:
@@ -77,30 +77,30 @@ class CompiledRule:
 
     @property
     def is_conditional(self) -> bool:
-        """Whether the metadata of a call has to match as well."""
+        """Whether the rule has conditions on metadata."""
         return bool(self.conditions)
 
     def is_on(self, listener: str) -> bool:
-        """Say whether the rule is for a listener."""
+        """Whether the rule applies on a listener."""
         return self._listeners is None or listener in self._listeners
 
     def unmet(self, call: Call) -> Iterator[str]:
-        """Yield the metadata keys whose condition the call does not meet."""
+        """Yield the metadata keys with a condition that the call does not meet."""
         for condition in self.conditions:
             if not condition.holds(call.metadata):
                 yield condition.key
 
     def holds(self, call: Call) -> bool:
-        """Say whether the metadata matches."""
+        """Whether the metadata of a call meets all conditions."""
         return next(self.unmet(call), None) is None
 
 
-#: The rules of one pattern, by the name of an identity, in the order of the file.
+#: The rules of one pattern by identity, each list in the order of the file.
 _Bucket = dict[str, list[CompiledRule]]
 
 
 class _Affixes:
-    """Buckets by how a path begins, or ends, by the length of that."""
+    """Buckets by prefix (or suffix) of a path; looks up one affix of each length."""
 
     def __init__(self, *, at_end: bool) -> None:
         self._at_end = at_end
@@ -108,7 +108,7 @@ class _Affixes:
         self._buckets: dict[str, _Bucket] = {}
 
     def bucket(self, text: str) -> _Bucket:
-        """Return the bucket of an affix; a new one if there is none."""
+        """Return the bucket of an affix; create it if it does not exist."""
         if text not in self._buckets:
             self._buckets[text] = {}
             if len(text) not in self._lengths:
@@ -116,7 +116,7 @@ class _Affixes:
         return self._buckets[text]
 
     def find(self, path: str, found: list[_Bucket]) -> None:
-        """Add the buckets whose affix the path has."""
+        """Append the buckets of all affixes that the path has."""
         for length in self._lengths:
             if length > len(path):
                 return
@@ -127,16 +127,16 @@ class _Affixes:
 
 
 class RuleIndex:
-    """Finds the first of some rules that matches. Without one, the answer is None.
+    """Finds the first rule that matches a call, or None.
 
-    The listener is not asked for: all rules in here are for the same ones.
+    Does not check the listener: all rules of an index apply on the same listeners.
     """
 
     def __init__(self, rules: Iterable[CompiledRule]) -> None:
         self._any: _Bucket = {}
         self._exact: dict[str, _Bucket] = {}
         self._services: dict[str, _Bucket] = {}
-        #: Of `/Service/Get*`, by what comes before `Get*`.
+        #: Patterns such as `/Service/Get*`, by their service part `/Service/`.
         self._within: dict[str, _Affixes] = {}
         self._prefixes = _Affixes(at_end=False)
         self._suffixes = _Affixes(at_end=True)
@@ -161,7 +161,7 @@ class RuleIndex:
         return within.bucket(text)
 
     def first(self, names: frozenset[str], call: Call) -> CompiledRule | None:
-        """Return the first rule that matches a call of a peer with these names."""
+        """Return the first rule that matches a call of a peer with these identities."""
         first: CompiledRule | None = None
         for bucket in self._find(call.method):
             for name in bucket.keys() & names:
@@ -196,6 +196,6 @@ class RuleIndex:
 def _add(rule: CompiledRule, bucket: _Bucket) -> None:
     for name in rule.rule.identities:
         rules = bucket.setdefault(name, [])
-        # After a rule that always holds, no other one of the bucket is the first.
+        # Rules after an unconditional one are never reached, so they are not added.
         if not rules or rules[-1].is_conditional:
             rules.append(rule)

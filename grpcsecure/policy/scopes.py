@@ -1,4 +1,4 @@
-"""What each rule is about: its patterns, parsed, and the listeners where it holds."""
+"""The scope of each rule: its parsed patterns, and the listeners that it applies on."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ __all__ = ["Scope", "find_scopes", "service_pattern"]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A rule, its patterns, and those of its listeners that are there.
+    """A rule, its parsed patterns, and its existing listeners.
 
-    On `serving` there may be methods that the rule is about.
+    `serving` are those of the listeners that may serve a method of the rule.
     """
 
     rule: Rule

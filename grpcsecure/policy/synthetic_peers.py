@@ -1,12 +1,12 @@
-"""Peers that are made up: what a caller would be that says certain things.
+"""Synthetic peers for policy tests and `explain`.
 
-For policy tests and for `explain`. The peers go through the same decision as real ones;
-only the handshake is left out, and what it would have made of them is stated here:
+Decisions on synthetic peers are made as for real ones; only the handshake is skipped.
+Its result is assumed as follows:
 
-    the listener                          a caller with a certificate is
-    asks for none, or is plaintext        anonymous
-    asks, verifies or has a `client_ca`   verified
-    asks, and can verify nobody           claimed
+    the listener                                a caller with a certificate is
+    requests no certificate, or is plaintext    anonymous
+    requests one, verifies or has `client_ca`   verified
+    requests one, and cannot verify             claimed
 """
 
 from __future__ import annotations
@@ -29,9 +29,18 @@ if TYPE_CHECKING:
     from grpcsecure.model.listener import Listener
     from grpcsecure.model.peer import Peer
 
-__all__ = ["is_concrete", "peer_with", "synthetic_certificate", "synthetic_peer"]
+__all__ = [
+    "UNVERIFIABLE",
+    "is_concrete",
+    "peer_with",
+    "synthetic_certificate",
+    "synthetic_peer",
+]
 
-#: A made-up certificate is in force at any time.
+#: Why a listener that requests certificates without checking them verifies no peer.
+UNVERIFIABLE = "the listener has no client CA to verify it with"
+
+#: A synthetic certificate is valid at any time.
 _ALWAYS = (
     datetime.min.replace(tzinfo=timezone.utc),
     datetime.max.replace(tzinfo=timezone.utc),
@@ -39,19 +48,19 @@ _ALWAYS = (
 
 _ORGANIZATIONAL_UNIT = "2.5.4.11"
 
-#: RFC 4514, 2.4: characters that are escaped anywhere in a value.
+#: Characters that are escaped anywhere in a value (RFC 4514, section 2.4).
 _SPECIAL = '"+,;<>\\'
 
 _WITH_WILDCARD = frozenset({MatcherKind.SPIFFE, MatcherKind.URI, MatcherKind.DNS})
 
 
 def synthetic_peer(caller: Matcher | None, listener: Listener) -> Peer:
-    """Return what `listener` would make of a caller; None has no certificate.
+    """Return the peer as which `listener` would see a caller; None has no certificate.
 
-    The certificate says exactly what `caller` lists, as one certificate.
+    The certificate has exactly the names and pins that `caller` lists.
     """
     certificate = None if caller is None else synthetic_certificate(caller)
-    reason = None if listener.can_verify else "nobody checks who signed it here"
+    reason = None if listener.can_verify else UNVERIFIABLE
     return peer_with(certificate, listener, reason=reason)
 
 
@@ -65,9 +74,9 @@ def peer_with(
     """Return the peer that presents a certificate.
 
     Args:
-        certificate: what it presents, where the listener asks for one.
-        listener: where it calls.
-        chain: what it sends after its certificate (DER).
+        certificate: the certificate that it presents if the listener requests one.
+        listener: the listener that it calls.
+        chain: the certificates that it sends after its own (DER).
         reason: why the certificate is not verified; None if it is.
     """
     if certificate is None or not listener.asks:
@@ -86,27 +95,27 @@ def peer_with(
 
 
 def is_concrete(caller: Matcher, kind: MatcherKind) -> bool:
-    """Whether what a caller says under `kind` is one name, and not a pattern."""
+    """Whether the value of `kind` in a caller is one name, and not a pattern."""
     value = next(one.value for one in caller.criteria if one.kind is kind)
     return kind not in _WITH_WILDCARD or "*" not in value
 
 
 def synthetic_certificate(caller: Matcher) -> Certificate:
-    """Return a certificate that says what `caller` lists, and nothing else.
+    """Return a certificate with exactly the names and pins that `caller` lists.
 
-    A subject says its common name and organizational units, too.
+    A `subject` also sets the common name and the organizational units.
 
     Raises:
-        ValueError: one of the values is none for its kind.
+        ValueError: a value is not valid for its kind.
     """
-    says = {one.kind: one.value for one in caller.criteria}
-    subject = says.get(MatcherKind.SUBJECT)
+    given = {one.kind: one.value for one in caller.criteria}
+    subject = given.get(MatcherKind.SUBJECT)
     if subject is None:
-        subject = _subject(says)
+        subject = _subject(given)
     units = _texts(subject, _ORGANIZATIONAL_UNIT)
-    unit = says.get(MatcherKind.ORGANIZATIONAL_UNIT)
+    unit = given.get(MatcherKind.ORGANIZATIONAL_UNIT)
     names = _texts(subject, COMMON_NAME)
-    ip = says.get(MatcherKind.IP)
+    ip = given.get(MatcherKind.IP)
     return Certificate(
         der=b"",
         subject=subject,
@@ -114,42 +123,42 @@ def synthetic_certificate(caller: Matcher) -> Certificate:
         serial_number=0,
         not_before=_ALWAYS[0],
         not_after=_ALWAYS[1],
-        fingerprint=says.get(MatcherKind.FINGERPRINT, ""),
-        public_key=says.get(MatcherKind.PUBLIC_KEY, ""),
-        common_name=says.get(MatcherKind.COMMON_NAME, names[0] if names else None),
+        fingerprint=given.get(MatcherKind.FINGERPRINT, ""),
+        public_key=given.get(MatcherKind.PUBLIC_KEY, ""),
+        common_name=given.get(MatcherKind.COMMON_NAME, names[0] if names else None),
         organizational_units=units
         if unit is None
         else tuple(dict.fromkeys((*units, unit))),
-        dns=_given(says, MatcherKind.DNS),
+        dns=_given(given, MatcherKind.DNS),
         uris=tuple(
             dict.fromkeys(
-                (*_given(says, MatcherKind.SPIFFE), *_given(says, MatcherKind.URI))
+                (*_given(given, MatcherKind.SPIFFE), *_given(given, MatcherKind.URI))
             )
         ),
-        emails=_given(says, MatcherKind.EMAIL),
+        emails=_given(given, MatcherKind.EMAIL),
         ips=() if ip is None else (str(ip_address(ip)),),
     )
 
 
-def _given(says: dict[MatcherKind, str], kind: MatcherKind) -> tuple[str, ...]:
-    return (says[kind],) if kind in says else ()
+def _given(given: dict[MatcherKind, str], kind: MatcherKind) -> tuple[str, ...]:
+    return (given[kind],) if kind in given else ()
 
 
-def _subject(says: dict[MatcherKind, str]) -> str:
-    """Return the subject of a certificate with these names; none has an empty one."""
+def _subject(given: dict[MatcherKind, str]) -> str:
+    """Return the subject of a certificate with these names; empty without any."""
     parts = (
-        f"{short}={_escaped(says[kind])}"
+        f"{short}={_escaped(given[kind])}"
         for short, kind in (
             ("CN", MatcherKind.COMMON_NAME),
             ("OU", MatcherKind.ORGANIZATIONAL_UNIT),
         )
-        if kind in says
+        if kind in given
     )
     return ",".join(parts)
 
 
 def _escaped(value: str) -> str:
-    """Escape a value (RFC 4514, 2.4)."""
+    """Escape an attribute value (RFC 4514, section 2.4)."""
     text = "".join(f"\\{c}" if c in _SPECIAL else c for c in value)
     if value.startswith(("#", " ")):
         text = f"\\{text}"

@@ -1,4 +1,4 @@
-"""A decision and its trace in words, one line for each rule that has to do with it."""
+"""Human-readable decisions and traces: one line for each rule about the method."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_caller", "describe_decision", "describe_step", "describe_trace"]
 
-#: Lines of a trace; the rules that have nothing to do with a method are not shown.
+#: Most lines of a trace; rules about other methods are not shown at all.
 _MAX_LINES = 12
 
 
 def describe_decision(decision: Decision) -> str:
-    """Say who decided what: "denied by rule `x`"."""
+    """Describe a decision and its rule: "denied by rule `x`"."""
     verb = "allowed" if decision.effect is Effect.ALLOW else "denied"
     by = "the default" if decision.rule is None else f"rule `{decision.rule.name}`"
     return f"{verb} by {by}"
 
 
 def describe_caller(principal: Principal) -> str:
-    """Say which names a caller has."""
+    """List the granted and the claimed identities of a caller."""
     claimed = principal.claimed - principal.granted
     text = f"the caller is {_list(sorted(principal.granted))}"
     if claimed:
@@ -36,7 +36,7 @@ def describe_caller(principal: Principal) -> str:
 
 
 def describe_trace(trace: Iterable[TraceStep]) -> Iterator[str]:
-    """Yield a line for each rule about the method, in the order they are asked."""
+    """Yield a line for each rule about the method, in the order of evaluation."""
     about = [step for step in trace if Miss.METHOD not in step.misses]
     for step in about[:_MAX_LINES]:
         yield f"`{step.rule.name}` {describe_step(step)}"
@@ -47,26 +47,26 @@ def describe_trace(trace: Iterable[TraceStep]) -> Iterator[str]:
 
 
 def describe_step(step: TraceStep) -> str:
-    """Say why a rule matches, or does not; only the first reason that it does not."""
+    """Describe the match of a rule, or the first reason why it does not match."""
     rule = step.rule
     verb = "allows" if rule.effect is Effect.ALLOW else "denies"
     if step.is_decisive:
-        return f"{verb} it, and decides"
+        return f"{verb} it and decides"
     if not step.is_match:
         return _describe_miss(step, verb)
     if rule.enforce:
-        return f"{verb} it, and is asked too late"
-    return f"{verb} it, and has no say: `enforce: false`"
+        return f"{verb} it, but an earlier rule decides"
+    return f"{verb} it, but is not enforced (`enforce: false`)"
 
 
 def _describe_miss(step: TraceStep, verb: str) -> str:
     rule = step.rule
     words = {
         Miss.METHOD: "is about other methods",
-        Miss.LISTENER: f"holds on {_list(rule.listeners or ())} only",
+        Miss.LISTENER: f"applies on {_list(rule.listeners or ())} only",
         Miss.IDENTITY: f"{verb} {_list(rule.identities)} only",
-        Miss.METADATA: f"asks for other metadata {_list(step.unmet)}",
-        Miss.EXISTENCE: "allows no method that does not exist",
+        Miss.METADATA: f"requires other metadata {_list(step.unmet)}",
+        Miss.EXISTENCE: "cannot allow a method that does not exist",
     }
     return words[step.misses[0]]
 

@@ -17,7 +17,12 @@ from grpcsecure.diagnostics.model import Case, Label
 from grpcsecure.model.authorization import HIDDEN, MatcherKind
 from grpcsecure.model.name_patterns import parse_metadata_value
 from grpcsecure.policy.decision import Call, compile_policy
-from grpcsecure.policy.synthetic_peers import is_concrete, peer_with, synthetic_peer
+from grpcsecure.policy.synthetic_peers import (
+    UNVERIFIABLE,
+    is_concrete,
+    peer_with,
+    synthetic_peer,
+)
 from grpcsecure.policy.traces import (
     describe_caller,
     describe_decision,
@@ -217,13 +222,11 @@ class _Runner:
         now = self._bench.now
         for path, certificate in self._bench.pins.certificates(pattern):
             in_force = certificate.why_not_in_force(now) is None
-            reason = "nobody checks who signed it here"
+            reason: str | None = UNVERIFIABLE
             if listener.can_verify:
                 rechecker = self._rechecker(listener)
-                reason_now = rechecker.verdict(certificate.der, (), now).reason
-                peer = peer_with(certificate, listener, reason=reason_now)
-            else:
-                peer = peer_with(certificate, listener, reason=reason)
+                reason = rechecker.verdict(certificate.der, (), now).reason
+            peer = peer_with(certificate, listener, reason=reason)
             yield peer, in_force, quote(path.name)
 
     def _rechecker(self, listener: Listener) -> Rechecker:

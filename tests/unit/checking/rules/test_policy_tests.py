@@ -280,8 +280,8 @@ class TestPolicyTests:
         assert (underlined(text, label), label.text) == ("no-chat", "decides")
         assert finding.notes == (
             "the caller is `anyone`, `client`, `presented`, `verified`",
-            "`no-chat` denies it, and decides",
-            "`hello` allows it, and is asked too late",
+            "`no-chat` denies it and decides",
+            "`hello` allows it, but an earlier rule decides",
         )
 
     @pytest.mark.parametrize(("sent", "decided"), [("prod", "deny"), ("x", "allow")])
