@@ -6,7 +6,7 @@ Knows the schema's annotations `x-reserved` and `x-rule`, and the findings about
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from grpcsecure.config import value_findings as values
 from grpcsecure.config.schema_file import dereference, home_of
@@ -22,24 +22,15 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from grpcsecure.config.tree import Mapping, Path
+    from grpcsecure.config.value_findings import SchemaError
     from grpcsecure.diagnostics.model import Finding
 
     Explain: TypeAlias = Callable[["SchemaError", Mapping, Path], Iterator[Finding]]
 
-__all__ = ["SchemaError", "explain_error"]
+__all__ = ["explain_error"]
 
 #: Number of valid keys that the help lists if the label already has a suggestion.
 _FEW = 5
-
-
-class SchemaError(Protocol):
-    """The attributes of jsonschema's `ValidationError` that are used here."""
-
-    validator: str
-    validator_value: Any
-    instance: Any
-    schema: Any
-    absolute_path: Iterable[str | int]
 
 
 def explain_error(error: SchemaError, root: Mapping) -> Iterator[Finding]:

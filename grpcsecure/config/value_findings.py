@@ -6,7 +6,7 @@ Knows the schema's annotations `x-expected` (a description of the expected value
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from grpcsecure.config.scalars import resolve
 from grpcsecure.config.tree import Mapping, Node, Scalar, Sequence, find
@@ -25,10 +25,9 @@ from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from grpcsecure.config.schema_file import Schema
-    from grpcsecure.config.schema_findings import SchemaError
     from grpcsecure.config.tree import Path
     from grpcsecure.diagnostics.model import Finding, Span
 
@@ -58,6 +57,16 @@ _COLLECTIONS = {
 
 #: Characters of a value that a help repeats at most.
 _MAX_REPEATED = 40
+
+
+class SchemaError(Protocol):
+    """The attributes of jsonschema's `ValidationError` that are used here."""
+
+    validator: str
+    validator_value: Any
+    instance: Any
+    schema: Any
+    absolute_path: Iterable[str | int]
 
 
 def is_mapping(root: Mapping, path: Path) -> bool:

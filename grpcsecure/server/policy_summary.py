@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.checking.rules.methods import KnownMethods, unreached
+from grpcsecure.checking.rules.methods import unreached
 from grpcsecure.model.authorization import Effect
+from grpcsecure.policy.known_methods import KnownMethods
 from grpcsecure.policy.scopes import find_scopes
-from grpcsecure.server.services.inventory import served_services
+from grpcsecure.server.services.inventory import full_methods, served_services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +41,7 @@ def _parts(
         yield f"{shadows} of them not enforced"
     served = served_services(document.config, services)
     if authorization.default is Effect.DENY and served is not None:
-        scopes, known = find_scopes(document.config), KnownMethods(served)
+        scopes, known = find_scopes(document.config), KnownMethods(full_methods(served))
         closed = [
             f"`{name}`"
             for _, names in unreached(scopes, served, known)

@@ -5,29 +5,27 @@ Knows services by their names and methods only; who loads them hands them in.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.diagnostics.model import Label
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.model.authorization import Effect
-from grpcsecure.policy.patterns import MethodPattern, PatternKind
+from grpcsecure.policy.known_methods import KnownMethods
 from grpcsecure.quoting import quote
+from grpcsecure.server.services.inventory import full_methods
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from grpcsecure.config.document import Document
-    from grpcsecure.config.tree import Path
     from grpcsecure.diagnostics.model import Finding
     from grpcsecure.model.authorization import Authorization
+    from grpcsecure.policy.patterns import MethodPattern
     from grpcsecure.policy.scopes import Scope
+    from grpcsecure.server.services.inventory import ServedService
 
 __all__ = [
-    "KnownMethods",
-    "ServedService",
     "check_methods",
     "service_of",
     "unreached",
@@ -40,57 +38,6 @@ _MAX_GUESSES = 100
 _MAX_NAMED = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServedService:
-    """A service and its methods, by name; `path` is the key that has it served.
-
-    `path=None`: it is one that the server could have, and does not. That nobody can
-    call one that `may_be_closed` is for another finding to say.
-    """
-
-    name: str
-    methods: tuple[str, ...]
-    path: Path | None
-    may_be_closed: bool = False
-
-    @property
-    def full_methods(self) -> tuple[str, ...]:
-        """The paths of its methods on the wire."""
-        return tuple(f"/{self.name}/{method}" for method in self.methods)
-
-
-class KnownMethods:
-    """All methods there are, and which of them a pattern matches."""
-
-    def __init__(self, services: Iterable[ServedService]) -> None:
-        self._sorted = sorted({m for one in services for m in one.full_methods})
-        self._set = frozenset(self._sorted)
-        self._found: dict[MethodPattern, frozenset[str]] = {}
-
-    def __contains__(self, method: str) -> bool:
-        return method in self._set
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._sorted)
-
-    def matching(self, pattern: MethodPattern) -> frozenset[str]:
-        """Return the methods that a pattern matches."""
-        if pattern.kind is PatternKind.EXACT:
-            return self._set & {pattern.text}
-        if pattern not in self._found:
-            self._found[pattern] = frozenset(self._search(pattern))
-        return self._found[pattern]
-
-    def _search(self, pattern: MethodPattern) -> Iterator[str]:
-        if pattern.kind is not PatternKind.PREFIX:
-            yield from filter(pattern.matches, self._sorted)
-            return
-        for index in range(bisect_left(self._sorted, pattern.text), len(self._sorted)):
-            if not self._sorted[index].startswith(pattern.text):
-                return
-            yield self._sorted[index]
-
-
 def check_methods(
     document: Document, scopes: Sequence[Scope], services: Sequence[ServedService]
 ) -> Iterator[Finding]:
@@ -98,7 +45,7 @@ def check_methods(
     authorization = document.config.authorization
     if authorization is None:
         return
-    known = KnownMethods(services)
+    known = KnownMethods(full_methods(services))
     unknown = _Unknown(known, services)
     yield from _check_patterns(document, scopes, known, unknown)
     yield from _check_calls(document, authorization, known, unknown)

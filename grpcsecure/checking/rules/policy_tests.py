@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from grpcsecure.checking.rules.methods import KnownMethods, service_of
+from grpcsecure.checking.rules.methods import service_of
 from grpcsecure.config import wording
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.diagnostics.catalog import tool_kinds
@@ -17,6 +17,7 @@ from grpcsecure.diagnostics.model import Case, Label
 from grpcsecure.model.authorization import HIDDEN, MatcherKind
 from grpcsecure.model.name_patterns import parse_metadata_value
 from grpcsecure.policy.decision import Call, compile_policy
+from grpcsecure.policy.known_methods import KnownMethods
 from grpcsecure.policy.synthetic_peers import (
     UNVERIFIABLE,
     is_concrete,
@@ -29,12 +30,12 @@ from grpcsecure.policy.traces import (
     describe_trace,
 )
 from grpcsecure.quoting import quote
+from grpcsecure.server.services.inventory import full_methods
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from grpcsecure.checking.rules.methods import ServedService
     from grpcsecure.config.document import Document
     from grpcsecure.config.tree import Path
     from grpcsecure.diagnostics.model import Finding
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from grpcsecure.model.listener import Listener
     from grpcsecure.model.peer import Peer
     from grpcsecure.policy.decision import Decision, Policy
+    from grpcsecure.server.services.inventory import ServedService
     from grpcsecure.tls.material import Material
     from grpcsecure.tls.pins import Pins
     from grpcsecure.tls.recheck import Rechecker
@@ -154,7 +156,7 @@ class _Runner:
         services = bench.services
         if services is not None:  # those that are turned off are not there to be called
             services = tuple(one for one in services if one.path is not None)
-        self._known = None if services is None else KnownMethods(services)
+        self._known = None if services is None else KnownMethods(full_methods(services))
         self._rechecks: dict[str, Rechecker] = {}
         #: Why a certificate of the test could not be checked, if one could not.
         self._why_unchecked: str | None = None

@@ -7,19 +7,18 @@ interceptors run, because these may return other handlers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from grpcsecure.server.rpc.method_table import Methods
+    from grpcsecure.server.rpc.method_table import Calls, Methods
 
 __all__ = [
     "NO_STREAM",
     "AsyncioInterceptor",
-    "Calls",
     "ThreadsInterceptor",
     "UnknownMethods",
     "WrappedService",
@@ -38,32 +37,6 @@ _HANDLERS = {
     (True, False): grpc.stream_unary_rpc_method_handler,
     (True, True): grpc.stream_stream_rpc_method_handler,
 }
-
-
-class Calls(Protocol):
-    """Makes the handlers of one listener, in one of the runtimes.
-
-    All handlers take their requests as a stream, also those of unary calls: grpcio
-    reads the one message of a unary call before it calls the handler, but a call must
-    be authorized before its message is read.
-    """
-
-    def wrap(self, method: str, handler: Any) -> Any:
-        """Return a handler that authorizes the call, then runs `handler`."""
-
-    def unknown(self, method: str) -> Any:
-        """Return the handler of a method that no servicer has."""
-
-    def intercepted(
-        self, base: Any, continuation: Callable[[Any], Any], details: Any
-    ) -> Any:
-        """Return a handler that authorizes the call, then runs user interceptors.
-
-        Args:
-            base: the handler that is registered for the method, or None.
-            continuation: runs the user's interceptors and returns their handler.
-            details: the `grpc.HandlerCallDetails` of the call.
-        """
 
 
 def make_handler(

@@ -5,12 +5,38 @@ It is looked up before any of the user's code runs, so that a call is authorized
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from grpcsecure.server.rpc.handlers import Calls
+    from collections.abc import Callable
 
-__all__ = ["Methods"]
+__all__ = ["Calls", "Methods"]
+
+
+class Calls(Protocol):
+    """Makes the handlers of one listener, in one of the runtimes.
+
+    All handlers take their requests as a stream, also those of unary calls: grpcio
+    reads the one message of a unary call before it calls the handler, but a call must
+    be authorized before its message is read.
+    """
+
+    def wrap(self, method: str, handler: Any) -> Any:
+        """Return a handler that authorizes the call, then runs `handler`."""
+
+    def unknown(self, method: str) -> Any:
+        """Return the handler of a method that no servicer has."""
+
+    def intercepted(
+        self, base: Any, continuation: Callable[[Any], Any], details: Any
+    ) -> Any:
+        """Return a handler that authorizes the call, then runs user interceptors.
+
+        Args:
+            base: the handler that is registered for the method, or None.
+            continuation: runs the user's interceptors and returns their handler.
+            details: the `grpc.HandlerCallDetails` of the call.
+        """
 
 
 class Methods:

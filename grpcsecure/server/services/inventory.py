@@ -6,10 +6,9 @@ those of gRPC's own services.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from grpcsecure.checking.rules.methods import ServedService
 from grpcsecure.server.services.checks import REFLECTION_V1
 from grpcsecure.server.services.recorder import record
 
@@ -21,7 +20,37 @@ if TYPE_CHECKING:
     from grpcsecure.server.services.loader import LoadedService
     from grpcsecure.server.services.recorder import Method
 
-__all__ = ["built_in_services", "served_services"]
+__all__ = [
+    "ServedService",
+    "built_in_services",
+    "full_methods",
+    "served_services",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedService:
+    """A service and its methods, by name; `path` is the key that has it served.
+
+    Without a `path` the server could have it, and does not. No finding says that a
+    service which `may_be_closed` cannot be called: another finding is about it.
+    """
+
+    name: str
+    methods: tuple[str, ...]
+    path: Path | None
+    may_be_closed: bool = False
+
+    @property
+    def full_methods(self) -> tuple[str, ...]:
+        """The paths of its methods on the wire."""
+        return tuple(f"/{self.name}/{method}" for method in self.methods)
+
+
+def full_methods(services: Iterable[ServedService]) -> Iterator[str]:
+    """Yield the paths of all methods of services."""
+    for service in services:
+        yield from service.full_methods
 
 
 def served_services(

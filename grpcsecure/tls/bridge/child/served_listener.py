@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Protocol
 
 from grpcsecure.tls.bridge.child.reactor import Deadlines
 from grpcsecure.tls.bridge.ipc.framing import ProtocolError
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from OpenSSL import SSL
 
-    from grpcsecure.tls.bridge.child.handshake import Handshake
     from grpcsecure.tls.bridge.child.reactor import Reactor
     from grpcsecure.tls.bridge.ipc.messages import ListenOrder
     from grpcsecure.tls.openssl.settings import ContextMaterial
@@ -27,6 +27,13 @@ __all__ = ["ReadyMaterial", "ServedListener", "build_all"]
 #: own servers' sockets, on systems that have the option. Nothing else would end such a
 #: connection, because the server waits for the bridge.
 _USER_TIMEOUT = 20_000
+
+
+class Expiring(Hashable, Protocol):
+    """A handshake whose time is limited."""
+
+    def expire(self) -> None:
+        """End it: its time is over."""
 
 
 class ReadyMaterial:
@@ -52,7 +59,7 @@ class ServedListener:
         self.settings = order.settings
         self.upstream_path = order.upstream_path
         self.sock = sock
-        self.deadlines: Deadlines[Handshake] = Deadlines(
+        self.deadlines: Deadlines[Expiring] = Deadlines(
             reactor,
             order.settings.handshake_timeout,
             lambda handshake: handshake.expire(),
