@@ -1,15 +1,14 @@
-"""From a source to a config that can be served: all phases of checking, in order.
+"""The phases of checking, in order: from a source to a config that can be served.
 
-`validate`, `serve` and embedding go through here alike, so that what one of them
-accepts the others do too. Every finding of a phase is reported; a phase with errors
-is the last.
+`validate`, `serve`, reload and embedding all use it, so that they accept the same
+configs. Every finding of a phase is reported; a phase with errors is the last.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.ignore import Draft
 from grpcsecure.diagnostics.model import Report
@@ -21,13 +20,21 @@ if TYPE_CHECKING:
     from grpcsecure.config.document import Document
     from grpcsecure.config.source import Source
     from grpcsecure.diagnostics.model import Case, Finding
+    from grpcsecure.model.server import ServerConfig
     from grpcsecure.policy.scopes import Scope
     from grpcsecure.server.services.loader import LoadedService
     from grpcsecure.tls.material import Material
     from grpcsecure.tls.pins import Pins
     from grpcsecure.watch.digest import Digest
 
-__all__ = ["Loaded", "Phase", "load_config", "load_rest", "load_services"]
+__all__ = [
+    "Loaded",
+    "Phase",
+    "ServableConfig",
+    "load_config",
+    "load_rest",
+    "load_services",
+]
 
 
 class Phase(Enum):
@@ -43,7 +50,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What came of a source: findings, and all that could be loaded.
+    """The result of loading a source: findings, and all that could be loaded.
 
     `failed` is the phase that found errors; `document`, `materials`, `pins` and
     `services` are complete only when it is None. `cases` are the policy tests that
@@ -68,6 +75,21 @@ class Loaded:
         """The registered certificates, by the pattern that names them."""
         return {} if self.pins is None else self.pins.fingerprints
 
+    def servable(self) -> ServableConfig | None:
+        """Return what a server needs, or None if a phase failed or did not run."""
+        if self.failed is not None or self.not_run:
+            return None
+        if self.document is None or self.pins is None or self.seen is None:
+            return None
+        return ServableConfig(
+            loaded=self,
+            document=self.document,
+            materials=self.materials,
+            fingerprints=self.fingerprints,
+            services=self.services,
+            seen=self.seen,
+        )
+
     def draft(self, *, complete: bool = True, all_profiles: bool = False) -> Draft:
         """Return the findings as a draft of a report; see `Draft` for the options."""
         report = Report(
@@ -87,6 +109,30 @@ class Loaded:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServableConfig:
+    """A config that passed every phase, with all that a server needs of it."""
+
+    loaded: Loaded
+    document: Document
+    materials: Mapping[str, Material]
+    #: Fingerprints of registered certificates, by the pattern that names their files.
+    fingerprints: Mapping[str, frozenset[str]]
+    services: tuple[LoadedService, ...]
+    #: Digest of the files that the config depends on, from just before they were read.
+    seen: Digest
+
+    @property
+    def config(self) -> ServerConfig:
+        """The config itself."""
+        return self.document.config
+
+    @property
+    def source(self) -> Source:
+        """The text it was read from."""
+        return self.loaded.source
+
+
 def load_config(
     source: Source,
     *,
@@ -101,7 +147,7 @@ def load_config(
         source: the text of the config.
         profile: name of the profile to apply, or None.
         environ: where `${VAR}` is looked up.
-        now: the moment to judge certificates by, aware.
+        now: the moment as of which certificates are checked, aware.
         last: the last phase to run.
 
     Raises:
@@ -123,66 +169,56 @@ def load_config(
 
 
 def load_services(loaded: Loaded, *, now: datetime) -> Loaded:
-    """Check what is left of a config that was loaded up to its files."""
+    """Run the phases after the files, on a config that was loaded up to them."""
     return _run(loaded, [Phase.SERVICES, Phase.POLICY_TESTS], now)
 
 
 def load_rest(loaded: Loaded, *, now: datetime) -> Loaded:
-    """Check what is left of a config that was loaded up to its cross-field phase."""
+    """Run the phases after the cross-field one, on a config loaded up to it."""
     return _run(loaded, [Phase.FILES, Phase.SERVICES, Phase.POLICY_TESTS], now)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Outcome:
-    """What one phase adds."""
-
-    findings: Iterable[Finding]
-    #: Attributes of what was loaded, by name.
-    adds: Mapping[str, Any] = field(default_factory=dict)
-
-
 def _run(loaded: Loaded, phases: Iterable[Phase], now: datetime) -> Loaded:
-    """Run `phases`; those after one that failed are noted as not run."""
+    """Run `phases`; those after one that failed are recorded as not run."""
     for phase in phases:
-        if loaded.failed is not None:
+        document = loaded.document
+        if loaded.failed is not None or document is None:
             loaded = replace(loaded, not_run=(*loaded.not_run, phase))
-            continue
-        outcome = _CHECKS[phase](loaded, now)
-        production = _document(loaded).config.production
-        found = [finding.judged(production=production) for finding in outcome.findings]
-        loaded = replace(
-            loaded,
-            findings=(*loaded.findings, *found),
-            failed=phase if any(finding.is_error for finding in found) else None,
-            **outcome.adds,
-        )
+        else:
+            loaded = _PHASES[phase](loaded, document, now)
     return loaded
 
 
-def _document(loaded: Loaded) -> Document:
-    assert loaded.document is not None  # noqa: S101 - no phase runs after a failed one
-    return loaded.document
+def _after(
+    phase: Phase, loaded: Loaded, document: Document, findings: Iterable[Finding]
+) -> Loaded:
+    """Return what was loaded, with the findings of a phase added."""
+    production = document.config.production
+    found = [finding.judged(production=production) for finding in findings]
+    return replace(
+        loaded,
+        findings=(*loaded.findings, *found),
+        failed=phase if any(finding.is_error for finding in found) else None,
+    )
 
 
-def _cross_field(loaded: Loaded, _now: datetime) -> _Outcome:
+def _cross_field(loaded: Loaded, document: Document, _now: datetime) -> Loaded:
     from grpcsecure.checking.listeners.addresses import check_addresses
     from grpcsecure.checking.listeners.tls_settings import check_tls_settings
     from grpcsecure.checking.production import check_production
     from grpcsecure.policy.scopes import find_scopes
 
-    document = _document(loaded)
     scopes = find_scopes(document.config)
-    return _Outcome(
-        findings=(
-            *check_addresses(document),
-            *check_tls_settings(document),
-            *check_production(document, scopes),
-            *_policy(document, scopes),
-        )
+    findings = (
+        *check_addresses(document),
+        *check_tls_settings(document),
+        *check_production(document, scopes),
+        *_check_policy(document, scopes),
     )
+    return _after(Phase.CROSS_FIELD, loaded, document, findings)
 
 
-def _policy(document: Document, scopes: Sequence[Scope]) -> Iterator[Finding]:
+def _check_policy(document: Document, scopes: Sequence[Scope]) -> Iterator[Finding]:
     # Most of the policy's own modules are not needed where there is none.
     if document.config.authorization is not None or document.config.identities:
         from grpcsecure.checking.rules.authorization_block import check_policy
@@ -190,38 +226,38 @@ def _policy(document: Document, scopes: Sequence[Scope]) -> Iterator[Finding]:
         yield from check_policy(document, scopes)
 
 
-def _files(loaded: Loaded, now: datetime) -> _Outcome:
+def _files(loaded: Loaded, document: Document, now: datetime) -> Loaded:
     from grpcsecure.checking.key_files.key_material import check_files
     from grpcsecure.checking.key_files.registered_certificates import check_pins
     from grpcsecure.checking.watch_set import take_digest
 
-    document = _document(loaded)
     seen = take_digest(document.source, document.config)
     findings, materials = check_files(document, now)
     about_pins, pins = check_pins(document, now)
-    return _Outcome(
-        findings=[*findings, *about_pins],
-        adds={"materials": materials, "pins": pins, "seen": seen},
+    return replace(
+        _after(Phase.FILES, loaded, document, [*findings, *about_pins]),
+        materials=materials,
+        pins=pins,
+        seen=seen,
     )
 
 
-def _services(loaded: Loaded, _now: datetime) -> _Outcome:
+def _services(loaded: Loaded, document: Document, _now: datetime) -> Loaded:
     from grpcsecure.server.services.checks import check_services
     from grpcsecure.server.services.loader import add_import_paths
 
-    document = _document(loaded)
     add_import_paths(document.config.server.import_paths)
     services, findings = check_services(document)
-    return _Outcome(
-        findings=[*findings, *_methods(document, services)],
-        adds={"services": services},
+    findings = [*findings, *_check_methods(document, services)]
+    return replace(
+        _after(Phase.SERVICES, loaded, document, findings), services=services
     )
 
 
-def _methods(
+def _check_methods(
     document: Document, services: tuple[LoadedService, ...]
 ) -> Iterable[Finding]:
-    """Find what the rules say of methods, where all methods are known."""
+    """Check the methods that rules name, if the methods of all services are known."""
     if document.config.authorization is None:
         return ()
     from grpcsecure.checking.rules.methods import check_methods
@@ -234,11 +270,10 @@ def _methods(
     return check_methods(document, find_scopes(document.config), served)
 
 
-def _policy_tests(loaded: Loaded, now: datetime) -> _Outcome:
-    document = _document(loaded)
+def _policy_tests(loaded: Loaded, document: Document, now: datetime) -> Loaded:
     authorization = document.config.authorization
     if authorization is None or not authorization.tests or loaded.pins is None:
-        return _Outcome(findings=())
+        return loaded
     from grpcsecure.checking.rules.policy_tests import TestBench, run_policy_tests
     from grpcsecure.server.services.inventory import served_services
 
@@ -251,11 +286,11 @@ def _policy_tests(loaded: Loaded, now: datetime) -> _Outcome:
             now=now,
         ),
     )
-    return _Outcome(findings=findings, adds={"cases": cases})
+    return replace(_after(Phase.POLICY_TESTS, loaded, document, findings), cases=cases)
 
 
 #: The phases after the schema, in their order.
-_CHECKS: dict[Phase, Callable[[Loaded, datetime], _Outcome]] = {
+_PHASES: dict[Phase, Callable[[Loaded, Document, datetime], Loaded]] = {
     Phase.CROSS_FIELD: _cross_field,
     Phase.FILES: _files,
     Phase.SERVICES: _services,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from grpcsecure.checking.pipeline import Loaded
+    from grpcsecure.checking.pipeline import Loaded, ServableConfig
     from grpcsecure.model.server import ServerConfig
     from grpcsecure.server.reload.maintenance import Maintenance
     from grpcsecure.server.runtime.asyncio import AsyncioRuntime, LoopRuntime
@@ -89,9 +89,10 @@ def make_server(
         ConfigError: the config has errors; its `report` has the findings.
     """
     report = make_report(loaded.draft())
-    if loaded.failed is not None:
+    servable = loaded.servable()
+    if servable is None:
         raise ConfigError(report)
-    return Server(loaded, report=report, environ=environ, interceptors=interceptors)
+    return Server(servable, report=report, environ=environ, interceptors=interceptors)
 
 
 class Server:
@@ -108,25 +109,22 @@ class Server:
 
     def __init__(
         self,
-        loaded: Loaded,
+        servable: ServableConfig,
         *,
         report: Report,
         environ: Mapping[str, str],
         interceptors: Iterable[Any] = (),
     ) -> None:
-        if loaded.document is None or loaded.failed is not None:
-            raise ValueError("a server needs a config without errors")
-        self._loaded = loaded
-        self._document = loaded.document
+        self._servable = servable
+        self._services = servable.services
         self._environ = environ
         self._maintenance: Maintenance | None = None
         self._is_reload_due = False
-        self._services = loaded.services
         self._in_force = InForce(
             build_snapshot(
-                loaded.document.config,
-                loaded.materials,
-                pins=loaded.fingerprints,
+                servable.config,
+                servable.materials,
+                pins=servable.fingerprints,
                 generation=1,
             )
         )
@@ -148,7 +146,7 @@ class Server:
     @property
     def config(self) -> ServerConfig:
         """The checked config, as it was when the server was loaded."""
-        return self._document.config
+        return self._servable.config
 
     @property
     def services(self) -> tuple[LoadedService, ...]:
@@ -257,13 +255,12 @@ class Server:
             return "none: every call is allowed"
         from grpcsecure.server.policy_summary import summarize_policy
 
-        return summarize_policy(self._document, self._services)
+        return summarize_policy(self._servable.document, self.services)
 
     @property
     def watched(self) -> str:
         """Summary of the watched files: their number and the interval of checks."""
-        seen, settings = self._loaded.seen, self.config.reload
-        assert seen is not None  # noqa: S101 - its files have been read
+        seen, settings = self._servable.seen, self.config.reload
         files = len(seen.states)
         how = "events and " if settings.events else ""
         interval = render_duration(settings.interval)
@@ -274,7 +271,7 @@ class Server:
         from grpcsecure.server.reload.maintenance import start_maintenance
 
         self._maintenance = start_maintenance(
-            self._loaded, self._in_force, ports, environ=self._environ
+            self._servable, self._in_force, ports, environ=self._environ
         )
         if self._is_reload_due:
             self._maintenance.reload()
@@ -360,7 +357,9 @@ class Server:
             raise GrpcSecureError("the server has been stopped: load a new one")
         self._services = tuple(service.settled() for service in self._services)
         errors = [
-            f for f in check_together(self._document, self._services) if f.is_error
+            f
+            for f in check_together(self._servable.document, self._services)
+            if f.is_error
         ]
         if errors:
             raise StartupError("; ".join(finding.message for finding in errors))

@@ -11,7 +11,7 @@ import threading
 import time
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from grpcsecure.watch.debounce import SETTLE, AttemptOutcome, Debounce, DebounceStep
 from grpcsecure.watch.digest import digest
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from grpcsecure.watch.digest import Digest
     from grpcsecure.watch.events import DirectoryEvents
 
-__all__ = ["ReloadAttempt", "Watcher"]
+__all__ = ["AttemptResult", "ReloadAttempt", "Watcher"]
 
 _LOGGER = logging.getLogger("grpcsecure.reload")
 
@@ -34,10 +34,22 @@ _MAX_PLANS = 3
 _STOP_TIMEOUT = 5.0
 
 
-class ReloadAttempt(Protocol):
-    """Tries a reload: reads the files and applies them; may call `Watcher.replace`."""
+class AttemptResult(NamedTuple):
+    """The outcome of an attempt, and which files to watch next.
 
-    def __call__(self, *, last: bool) -> AttemptOutcome:
+    `watch` is the digest of files that a changed config names, taken before they were
+    read: on success of those, on failure of both the old and the new ones
+    (`WatchSet.joined`), because a fix of either is to be tried. None: the same files.
+    """
+
+    outcome: AttemptOutcome
+    watch: Digest | None = None
+
+
+class ReloadAttempt(Protocol):
+    """Tries a reload: reads the files and applies them."""
+
+    def __call__(self, *, last: bool) -> AttemptResult:
         """Try a reload, on the watcher's thread.
 
         Args:
@@ -84,7 +96,6 @@ class Watcher:
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._hinted_at: float | None = None
         self._triggered = False
-        self._replacement: Digest | None = None
         self._stopping = False
         self._thread = threading.Thread(
             target=self._run, name="grpcsecure-reload", daemon=True
@@ -116,15 +127,6 @@ class Watcher:
         self._triggered = True
         self._wake.put(None)
 
-    def replace(self, seen: Digest) -> None:
-        """Watch the files of another digest from now on, taken before they were read.
-
-        Called by an attempt whose config names other files: on success with those, on
-        failure with both (`WatchSet.joined`), because a fix of either is to be tried.
-        """
-        self._replacement = seen
-        self._wake.put(None)
-
     def _hint(self) -> None:
         self._hinted_at = time.monotonic()
         if self._wake.empty():  # many events need only one wake-up
@@ -153,10 +155,6 @@ class Watcher:
         if self._triggered:
             self._triggered = False
             self._debounce.trigger()
-        replacement, self._replacement = self._replacement, None
-        if replacement is not None:
-            self._watch = replacement.watch
-            self._debounce.replace(time.monotonic(), replacement)
 
     def _sleep(self, seconds: float) -> None:
         with suppress(Empty):
@@ -170,12 +168,15 @@ class Watcher:
         step = self._debounce.advance(now, digest(self._watch))
         if step is DebounceStep.NOTHING or self._stopping:
             return
-        outcome = AttemptOutcome.SETTLED
+        result = AttemptResult(AttemptOutcome.SETTLED)
         try:
-            outcome = self._attempt(last=step is DebounceStep.LAST_TRY)
+            result = self._attempt(last=step is DebounceStep.LAST_TRY)
         except Exception:
             _LOGGER.exception("reload.crashed")
-        self._debounce.tried(time.monotonic(), outcome)
+        self._debounce.tried(time.monotonic(), result.outcome)
+        if result.watch is not None:
+            self._watch = result.watch.watch
+            self._debounce.replace(time.monotonic(), result.watch)
 
     def _open_events(self) -> None:
         try:

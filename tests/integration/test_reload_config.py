@@ -100,18 +100,23 @@ def test_config_without_rules_may_be_half_written(site):
     site.allow(all={"allow": ["verified"], "methods": EVERYTHING})
     site.write()
     now = datetime.now(timezone.utc)
-    loaded = load_config(read_source(str(site.path)), profile=None, environ={}, now=now)
+    source = read_source(str(site.path))
+    servable = load_config(source, profile=None, environ={}, now=now).servable()
     in_force = InForce(
-        build_snapshot(loaded.document.config, loaded.materials, pins={}, generation=1)
+        build_snapshot(servable.config, servable.materials, pins={}, generation=1)
     )
     reloader = Reloader(
-        loaded, in_force, environ={}, prepare=lambda _: in_force.snapshot.warm_up
+        servable,
+        in_force,
+        environ={},
+        prepare=lambda _: in_force.snapshot.warm_up,
+        on_applied=lambda: None,
     )
     del site.config["authorization"]
     site.write()
-    assert reloader.attempt(last=False) is AttemptOutcome.INCOMPLETE
+    assert reloader.attempt(last=False).outcome is AttemptOutcome.INCOMPLETE
     assert in_force.snapshot.policy is not None
-    assert reloader.attempt(last=True) is AttemptOutcome.SETTLED
+    assert reloader.attempt(last=True).outcome is AttemptOutcome.SETTLED
     assert in_force.snapshot.policy is None
 
 

@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 
 from grpcsecure.watch.debounce import AttemptOutcome
 from grpcsecure.watch.digest import digest
-from grpcsecure.watch.watcher import Watcher
+from grpcsecure.watch.watcher import AttemptResult, Watcher
 
 __all__ = ["PATIENCE", "Attempt", "RecordingWatcher", "resources"]
 
@@ -33,7 +33,8 @@ class Attempt:
 class RecordingWatcher:
     """Runs a `Watcher` and records its attempts.
 
-    An attempt succeeds, or has the outcome that `answers` returns for it.
+    An attempt succeeds, or has the outcome that `answers` returns for it, also with the
+    digest of the files to watch next.
     """
 
     def __init__(self, watch, *, interval, events, settle=0.2, answers=None):
@@ -81,7 +82,8 @@ class RecordingWatcher:
         contents = {str(path): _read(path) for path in digest(self.watch).states}
         attempt = Attempt(time.monotonic(), contents, last)
         self._attempts.put(attempt)
-        return self.answers(attempt)
+        answer = self.answers(attempt)
+        return AttemptResult(*answer if isinstance(answer, tuple) else (answer,))
 
 
 def _read(path):

@@ -21,7 +21,7 @@ from grpcsecure.watch.watcher import Watcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from grpcsecure.checking.pipeline import Loaded
+    from grpcsecure.checking.pipeline import ServableConfig
     from grpcsecure.model.peer import Certificate
     from grpcsecure.model.server import ReloadSettings
     from grpcsecure.server.runtime.ports import Ports
@@ -83,9 +83,10 @@ class Maintenance:
         settings: the `reload` block.
         expiry: checks the dates of certificates.
         sweep: checks the open connections.
+        wake: set to check connections and dates before the next tick.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts, all named
         self,
         seen: Digest,
         *,
@@ -93,6 +94,7 @@ class Maintenance:
         settings: ReloadSettings,
         expiry: ExpiryWatch,
         sweep: Callable[[], None],
+        wake: threading.Event,
     ) -> None:
         self._watcher = Watcher(
             seen,
@@ -101,11 +103,9 @@ class Maintenance:
             events=settings.events,
             on_polling=_log_polling,
         )
-        reloader.watch = self._watcher.replace
-        reloader.on_applied = self.check_now
         self._expiry = expiry
         self._sweep = sweep
-        self._wake = threading.Event()
+        self._wake = wake
         self._is_stopped = False
         self._thread = threading.Thread(
             target=self._run, name="grpcsecure-upkeep", daemon=True
@@ -131,10 +131,6 @@ class Maintenance:
         """Request a reload even if no file has changed, and return at once."""
         self._watcher.trigger()
 
-    def check_now(self) -> None:
-        """Check connections and dates now rather than at the next tick."""
-        self._wake.set()
-
     def _run(self) -> None:
         while not self._is_stopped:
             try:
@@ -147,17 +143,20 @@ class Maintenance:
 
 
 def start_maintenance(
-    loaded: Loaded, in_force: InForce, ports: Ports, *, environ: Mapping[str, str]
+    servable: ServableConfig,
+    in_force: InForce,
+    ports: Ports,
+    *,
+    environ: Mapping[str, str],
 ) -> Maintenance:
     """Start the maintenance of a server that has started.
 
     Args:
-        loaded: the config that the server was started with.
+        servable: the config that the server was started with.
         in_force: holds the server's snapshot.
         ports: the server's listening side.
         environ: where a reload looks up `${VAR}`.
     """
-    assert loaded.seen is not None  # noqa: S101 - its files have been read
     config = in_force.snapshot.config
     sweeper = ConnectionSweeper(
         ports.views,
@@ -166,13 +165,21 @@ def start_maintenance(
         grace=config.server.shutdown_grace,
         clock=time.monotonic,
     )
-    reloader = Reloader(loaded, in_force, environ=environ, prepare=ports.prepare)
+    wake = threading.Event()
+    reloader = Reloader(
+        servable,
+        in_force,
+        environ=environ,
+        prepare=ports.prepare,
+        on_applied=wake.set,
+    )
     maintenance = Maintenance(
-        loaded.seen,
+        servable.seen,
         reloader=reloader,
         settings=config.reload,
         expiry=ExpiryWatch(in_force, reloader.remind),
         sweep=sweeper.sweep,
+        wake=wake,
     )
     maintenance.start()
     return maintenance

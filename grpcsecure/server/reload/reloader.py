@@ -24,15 +24,17 @@ from grpcsecure.server.runtime.ports import SwapError
 from grpcsecure.server.snapshot import build_snapshot
 from grpcsecure.watch.debounce import AttemptOutcome
 from grpcsecure.watch.digest import digest
+from grpcsecure.watch.watcher import AttemptResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from grpcsecure.checking.pipeline import Loaded
+    from grpcsecure.checking.pipeline import Loaded, ServableConfig
+    from grpcsecure.config.document import Document
     from grpcsecure.model.peer import Certificate
+    from grpcsecure.model.server import ServerConfig
     from grpcsecure.server.snapshot import InForce, Snapshot
     from grpcsecure.tls.material import Material
-    from grpcsecure.watch.digest import Digest
 
 __all__ = ["Reloader"]
 
@@ -43,35 +45,32 @@ class Reloader:
     """Attempts reloads of one server's config, always on one thread.
 
     Args:
-        loaded: the config that the server was started with.
+        servable: the config that the server was started with.
         in_force: holds the snapshot that a reload replaces.
         environ: where `${VAR}` is looked up.
         prepare: lets the TLS engines prepare key material, and returns the function
             that puts it in force; raises `SwapError` if an engine rejects it.
-
-    Attributes:
         on_applied: called after each swap.
-        watch: called with the digest of the files to watch from then on.
     """
 
     def __init__(
         self,
-        loaded: Loaded,
+        servable: ServableConfig,
         in_force: InForce,
         *,
         environ: Mapping[str, str],
         prepare: Callable[[Mapping[str, Material]], Callable[[], None]],
+        on_applied: Callable[[], None],
     ) -> None:
-        self._loaded = loaded
+        self._servable = servable
         self._in_force = in_force
         self._environ = environ
         self._prepare = prepare
-        self.on_applied: Callable[[], None] = _do_nothing
-        self.watch: Callable[[Digest], None] = _watch_nothing
+        self._on_applied = on_applied
         #: Log fields of the last rejection; None once a later attempt succeeded.
         self._rejected: dict[str, object] | None = None
 
-    def attempt(self, *, last: bool) -> AttemptOutcome:
+    def attempt(self, *, last: bool) -> AttemptResult:
         """Attempt one reload; see `Watcher`.
 
         Args:
@@ -85,64 +84,58 @@ class Reloader:
             # A bug in grpcsecure, or a config that fails in a way no check foresees.
             # The attempt still logs its line, and the snapshot in force stays.
             _LOGGER.debug("reload.failed", exc_info=True)
-            return self._log_rejected([f"{type(error).__name__}: {error}"], now)
+            self._log_rejected([f"{type(error).__name__}: {error}"], now)
+            return AttemptResult(AttemptOutcome.SETTLED)
 
-    def _attempt(self, now: datetime, *, last: bool) -> AttemptOutcome:
-        name = self._loaded.source.name
-        source = self._loaded.source if name == STDIN else read_source(name)
+    def _attempt(self, now: datetime, *, last: bool) -> AttemptResult:
+        known = self._servable.source
+        source = known if known.name == STDIN else read_source(known.name)
         if isinstance(source, Finding):
             return self._reject([source], now, last=last, may_be_incomplete=True)
         loaded = load_config(
             source,
-            profile=self._loaded.profile,
+            profile=self._servable.loaded.profile,
             environ=self._environ,
             now=now,
             last=Phase.CROSS_FIELD,
         )
-        if loaded.document is None or loaded.failed is not None:
+        document = loaded.document
+        if document is None or loaded.failed is not None:
             return self._reject(_errors(loaded), now, last=last)
-        if self._loses_rules(loaded) and not last:
-            return AttemptOutcome.INCOMPLETE
-        needs = self._needs_restart(loaded)
+        if self._loses_rules(document.config) and not last:
+            return AttemptResult(AttemptOutcome.INCOMPLETE)
+        needs = self._needs_restart(document)
         if needs:
             return self._reject(needs, now, last=last)
-        return self._read_files(loaded, now, last=last)
+        return self._read_files(loaded, document.config, now, last=last)
 
     def _read_files(
-        self, loaded: Loaded, now: datetime, *, last: bool
-    ) -> AttemptOutcome:
-        document = loaded.document
-        assert document is not None  # noqa: S101 - the caller looked
+        self, loaded: Loaded, new: ServerConfig, now: datetime, *, last: bool
+    ) -> AttemptResult:
         # If the reload is rejected, the files of both configs are watched: those of the
         # new config, and those of the old one in case the user reverts to it. As
         # always, the digest is taken before the files are read.
-        new, old = document.config, self._in_force.snapshot.config
-        name = loaded.source.name
+        name, old = loaded.source.name, self._in_force.snapshot.config
         either = digest(watch_set(name, old).joined(watch_set(name, new)))
         loaded = load_rest(loaded, now=now)
-        seen = loaded.seen
-        assert seen is not None  # noqa: S101 - its files have been read
-        if loaded.failed is None:
-            self.watch(seen)
-            return self._swap(loaded, now)
-        self.watch(either)
+        servable = loaded.servable()
+        if servable is not None:
+            self._swap(servable, now)
+            return AttemptResult(AttemptOutcome.SETTLED, servable.seen)
         files = loaded.failed is Phase.FILES
-        return self._reject(_errors(loaded), now, last=last, may_be_incomplete=files)
+        result = self._reject(_errors(loaded), now, last=last, may_be_incomplete=files)
+        return result._replace(watch=either)
 
-    def _loses_rules(self, loaded: Loaded) -> bool:
+    def _loses_rules(self, new: ServerConfig) -> bool:
         """Whether a config no longer has rules, and so allows every call.
 
         A config file that is still being written looks the same until its rules are
         there.
         """
-        document = loaded.document
-        assert document is not None  # noqa: S101 - the caller looked
         had_rules = self._in_force.snapshot.config.authorization is not None
-        return had_rules and document.config.authorization is None
+        return had_rules and new.authorization is None
 
-    def _needs_restart(self, loaded: Loaded) -> list[Finding]:
-        document = loaded.document
-        assert document is not None  # noqa: S101 - the caller looked
+    def _needs_restart(self, document: Document) -> list[Finding]:
         before = self._in_force.snapshot.config
         return [
             kinds.NEEDS_RESTART(
@@ -154,44 +147,42 @@ class Reloader:
             for key in keys_that_need_a_restart(before, document.config)
         ]
 
-    def _swap(self, loaded: Loaded, now: datetime) -> AttemptOutcome:
-        document = loaded.document
-        assert document is not None  # noqa: S101 - nothing failed
+    def _swap(self, servable: ServableConfig, now: datetime) -> None:
         old = self._in_force.snapshot
         generation = old.generation + 1
         new = build_snapshot(
-            document.config,
+            servable.config,
             {
                 name: replace(material, generation=generation)
-                for name, material in loaded.materials.items()
+                for name, material in servable.materials.items()
             },
-            pins=loaded.fingerprints,
+            pins=servable.fingerprints,
             generation=generation,
         )
         changes = describe_changes(old, new)
-        warnings = _new_warnings(self._loaded, loaded)
+        warnings = _new_warnings(self._servable.loaded, servable.loaded)
         self._rejected = None
         if not changes:
-            self._loaded = loaded
+            self._servable = servable
             _log_attempt("reload.unchanged", {"generation": old.generation}, warnings)
-            return AttemptOutcome.SETTLED
+            return
         try:
             commit = self._prepare(new.materials)
         except SwapError as error:
-            return self._log_rejected([str(error)], now)
+            self._log_rejected([str(error)], now)
+            return
         new.warm_up()
         # From here on nothing may fail. The rules come first: a client that only the
         # new CA verifies must not be judged by the old rules.
         self._in_force.snapshot = new
         commit()
-        self._loaded = loaded
+        self._servable = servable
         fields: dict[str, object] = {
             "generation": f"{old.generation} -> {generation}",
             "changed": "; ".join(changes),
         }
         _log_attempt("reload.applied", fields, warnings)
-        self.on_applied()
-        return AttemptOutcome.SETTLED
+        self._on_applied()
 
     def _reject(
         self,
@@ -200,18 +191,18 @@ class Reloader:
         *,
         last: bool,
         may_be_incomplete: bool = False,
-    ) -> AttemptOutcome:
+    ) -> AttemptResult:
         if may_be_incomplete and not last:
-            return AttemptOutcome.INCOMPLETE
-        return self._log_rejected([_concise(finding) for finding in findings], now)
+            return AttemptResult(AttemptOutcome.INCOMPLETE)
+        self._log_rejected([_concise(finding) for finding in findings], now)
+        return AttemptResult(AttemptOutcome.SETTLED)
 
-    def _log_rejected(self, findings: list[str], now: datetime) -> AttemptOutcome:
+    def _log_rejected(self, findings: list[str], now: datetime) -> None:
         self._rejected = {
             "generation": f"{self._in_force.snapshot.generation} kept",
             "findings": "; ".join(findings),
         }
         self._log_rejection(now, reminds=False)
-        return AttemptOutcome.SETTLED
 
     def _log_rejection(self, now: datetime, *, reminds: bool) -> None:
         fields = dict(self._rejected or {})
@@ -230,14 +221,6 @@ class Reloader:
             and has_little_left(leaf, now)
         ):
             self._log_rejection(now, reminds=True)
-
-
-def _do_nothing() -> None:
-    """Ignore a swap; the default of `on_applied`."""
-
-
-def _watch_nothing(_seen: Digest) -> None:
-    """Ignore the digest; the default of `watch`, for attempts without a watcher."""
 
 
 def _log_attempt(

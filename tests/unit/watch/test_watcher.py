@@ -191,7 +191,7 @@ def test_other_files_are_watched_after_a_replacement(path, tmp_path, way):
     def rename(attempt):
         if list(attempt.contents) == [str(path)]:
             recorder.watch = watch
-            recorder.watcher.replace(digest(watch))
+            return AttemptOutcome.SETTLED, digest(watch)
         return AttemptOutcome.SETTLED
 
     with RecordingWatcher(WatchSet(files=(path,)), **way, answers=rename) as recorder:
@@ -215,7 +215,7 @@ def test_replacement_that_changed_meanwhile_is_tried(path, tmp_path, way):
             recorder.watch = watch
             digest_now = digest(watch)
             other.write_text("1")
-            recorder.watcher.replace(digest_now)
+            return AttemptOutcome.SETTLED, digest_now
         return AttemptOutcome.SETTLED
 
     with RecordingWatcher(WatchSet(files=(path,)), **way, answers=rename) as recorder:
