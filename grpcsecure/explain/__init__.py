@@ -1,1 +1,1 @@
-"""Why a call is allowed or denied, and who may call what: data, then renderers."""
+"""Explanations of decisions, and the table of allowed calls: data, then renderers."""

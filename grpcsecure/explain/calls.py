@@ -1,6 +1,6 @@
-"""One call, explained: the decision, what decided, and why the rules did not.
+"""Explanation of one call: the decision, the rule behind it, and a trace of the rules.
 
-The decision is the policy's that serves; nothing here decides again.
+The decision comes from the same policy as in `serve`; no decision is made here.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ __all__ = [
 
 
 class Basis(Enum):
-    """What a verdict rests on."""
+    """The basis of a verdict."""
 
     RULE = "rule"
     DEFAULT = "default"
-    #: The client never gets as far as a call.
+    #: The handshake refuses the client, so it cannot make a call.
     HANDSHAKE = "handshake"
     #: The config has no `authorization`.
     NO_RULES = "no rules"
@@ -51,7 +51,7 @@ class Basis(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A call that may be made; `listener=None`: wherever the method is served."""
+    """A possible call; `listener=None` means every listener that serves the method."""
 
     subject: QuerySubject
     method: str
@@ -61,25 +61,26 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFacts:
-    """A rule that was asked, and what came of it, in words."""
+    """A rule that was evaluated, and its result."""
 
     number: int
     rule: Rule
     place: Span
     is_match: bool
     is_decisive: bool
-    #: Whether the rule is about the method at all.
+    #: Whether the rule names the method.
     is_about_method: bool
+    #: Human-readable reason why the rule matched or not.
     words: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallVerdict:
-    """What becomes of the call on one listener.
+    """The result of the call on one listener.
 
-    `status` is what the client is told; None if it is told nothing by gRPC. `steps` are
-    all rules in the order of asking, up to the one that decided; `left` counts the
-    rules that were not asked.
+    `status` is the one that the client receives; None if the handshake fails. `steps`
+    are the rules in order of evaluation, up to the one that decided; `left` counts the
+    rules after it, which were not evaluated.
     """
 
     listener: ListenerFacts
@@ -98,96 +99,97 @@ class CallVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """The answer to a question: a verdict for each listener that was asked about."""
+    """The answer to a question: a verdict for each listener in question."""
 
     subject: str
     profile: str | None
     method: str
     verdicts: tuple[CallVerdict, ...]
     knows_methods: bool
-    #: The method that was probably meant, where no listener serves the one given.
-    meant: str | None = None
+    #: A similar method that is served, if no listener serves the one in question.
+    similar: str | None = None
 
     @property
     def is_allowed(self) -> bool:
-        """Whether the call gets through wherever it is made."""
+        """Whether the call is allowed on every listener in question."""
         return all(one.effect is Effect.ALLOW for one in self.verdicts)
 
 
 def explain_call(
-    scene: LoadedConfig, question: Question, *, now: datetime
+    loaded: LoadedConfig, question: Question, *, now: datetime
 ) -> Explanation:
-    """Return the decision on a call, for each listener it may come in by."""
-    listeners = scene.config.listeners
+    """Return the decision on a call, for each listener in question."""
+    listeners = loaded.config.listeners
     method = question.method
-    asked = [one for one in listeners if scene.exists(method, one.name)]
-    meant = None if asked else _meant(scene, method)
+    serving = [one for one in listeners if loaded.exists(method, one.name)]
+    similar = None if serving else _similar(loaded, method)
     if question.listener is not None:
-        asked = [scene.listener(question.listener)]
+        serving = [loaded.listener(question.listener)]
     return Explanation(
-        subject=scene.document.source.name,
-        profile=scene.document.profile,
+        subject=loaded.document.source.name,
+        profile=loaded.document.profile,
         method=method,
         verdicts=tuple(
-            _verdict(scene, question, listener, now) for listener in asked or listeners
+            _verdict(loaded, question, listener, now)
+            for listener in serving or listeners
         ),
-        knows_methods=scene.knows_methods,
-        meant=meant,
+        knows_methods=loaded.knows_methods,
+        similar=similar,
     )
 
 
-def _meant(scene: LoadedConfig, method: str) -> str | None:
-    every = sorted({one for served in scene.methods.values() for one in served})
+def _similar(loaded: LoadedConfig, method: str) -> str | None:
+    every = sorted({one for served in loaded.methods.values() for one in served})
     name = method.rpartition("/")[2]
     same_name = [one for one in every if one.rpartition("/")[2] == name]
     return nearest(method, every) or (same_name[0] if len(same_name) == 1 else None)
 
 
 def _verdict(
-    scene: LoadedConfig, question: Question, listener: Listener, now: datetime
+    loaded: LoadedConfig, question: Question, listener: Listener, now: datetime
 ) -> CallVerdict:
-    seen = see(scene, question.subject, listener, now=now)
-    exists = scene.exists(question.method, listener.name)
+    seen = see(loaded, question.subject, listener, now=now)
+    exists = loaded.exists(question.method, listener.name)
     if not seen.gets_in:
         return CallVerdict(
-            listener=listener_facts(scene, listener),
+            listener=listener_facts(loaded, listener),
             effect=Effect.DENY,
             basis=Basis.HANDSHAKE,
             rule=None,
-            place=scene.place_of_mode(listener.name),
+            place=loaded.place_of_mode(listener.name),
             status=None,
             caller=seen.facts,
             exists=exists,
         )
     call = Call(question.method, listener.name, question.metadata, exists)
-    return _decided(scene, seen, listener, call)
+    return _decided(loaded, seen, listener, call)
 
 
 def _decided(
-    scene: LoadedConfig, seen: SeenCaller, listener: Listener, call: Call
+    loaded: LoadedConfig, seen: SeenCaller, listener: Listener, call: Call
 ) -> CallVerdict:
-    policy, principal = scene.snapshot.policy, seen.principal
-    facts = listener_facts(scene, listener)
+    policy, principal = loaded.snapshot.policy, seen.principal
+    facts = listener_facts(loaded, listener)
     if policy is None or principal is None:
         return CallVerdict(
             listener=facts,
             effect=Effect.ALLOW,
             basis=Basis.NO_RULES,
             rule=None,
-            place=scene.place_of(None),
+            place=loaded.place_of(None),
             status=_status(is_allowed=True, is_known=True, exists=call.exists),
             caller=seen.facts,
             exists=call.exists,
         )
     decision = policy.decide(principal, call)
     shadow = decision.shadow
-    steps = tuple(_steps(scene, seen, call))
+    steps = tuple(_steps(loaded, seen, call))
     return CallVerdict(
         listener=facts,
         effect=decision.effect,
         basis=Basis.DEFAULT if decision.rule is None else Basis.RULE,
         rule=decision.rule,
-        place=scene.place_of(decision.rule),
+        place=loaded.place_of(decision.rule),
         status=_status(
             is_allowed=decision.is_allowed,
             is_known=decision.is_known,
@@ -196,9 +198,9 @@ def _decided(
         caller=seen.facts,
         exists=call.exists,
         steps=steps,
-        left=scene.rule_count - len(steps),
+        left=loaded.rule_count - len(steps),
         shadow=None if shadow is None else Change(shadow.effect, shadow.rule),
-        shadow_place=None if shadow is None else scene.place_of(shadow.rule),
+        shadow_place=None if shadow is None else loaded.place_of(shadow.rule),
     )
 
 
@@ -208,19 +210,19 @@ def _status(*, is_allowed: bool, is_known: bool, exists: bool) -> str:
     return "PERMISSION_DENIED" if is_known else "UNAUTHENTICATED"
 
 
-def _steps(scene: LoadedConfig, seen: SeenCaller, call: Call) -> Iterator[StepFacts]:
-    policy, principal, peer = scene.snapshot.policy, seen.principal, seen.peer
+def _steps(loaded: LoadedConfig, seen: SeenCaller, call: Call) -> Iterator[StepFacts]:
+    policy, principal, peer = loaded.snapshot.policy, seen.principal, seen.peer
     if policy is None or principal is None or peer is None:
         return
     for number, step in enumerate(policy.trace(principal, call), 1):
         yield StepFacts(
             number=number,
             rule=step.rule,
-            place=scene.place_of(step.rule),
+            place=loaded.place_of(step.rule),
             is_match=step.is_match,
             is_decisive=step.is_decisive,
             is_about_method=step.method is not None,
-            words=explain_step(scene, step, peer, principal, call),
+            words=explain_step(loaded, step, peer, principal, call),
         )
         if step.is_decisive:
             return

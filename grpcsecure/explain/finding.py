@@ -1,4 +1,4 @@
-"""What a finding means: the catalogue's text."""
+"""The text of a finding in the catalogue."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Callers with one name: what else such a caller is on a listener, and who gets in.
+"""The names that a caller with one given name also has on a listener.
 
-Names come together: whoever has a certificate where a mode verifies is verified.
+One name can imply others: on a listener that verifies, every caller with a certificate
+is also `verified`.
 """
 
 from __future__ import annotations
@@ -21,38 +22,38 @@ if TYPE_CHECKING:
 __all__ = ["is_only_claimed", "principal_of", "rules_of"]
 
 
-def rules_of(scene: LoadedConfig) -> tuple[Rule, ...]:
+def rules_of(loaded: LoadedConfig) -> tuple[Rule, ...]:
     """Return the rules of a config, in the order of the file."""
-    authorization = scene.config.authorization
+    authorization = loaded.config.authorization
     return () if authorization is None else authorization.rules
 
 
 def principal_of(
-    scene: LoadedConfig, listener: Listener, name: str
+    loaded: LoadedConfig, listener: Listener, name: str
 ) -> Principal | None:
-    """Return the principal of a caller with one name, or None where it changes nothing.
+    """Return the principal of a caller with one name, or None if there is none.
 
     Its other names are those that every such caller has on this listener.
 
-        the name there       the caller
-        can be had           has it, and claims it
-        can be claimed only  claims it, if some deny rule asks for it
-        neither              is not there
+        the name on this listener  the principal
+        can be granted             has it as granted and as claimed
+        can only be claimed        has it as claimed, if some deny rule names it
+        neither                    None
     """
-    identity = next((one for one in scene.config.identities if one.name == name), None)
+    identity = next((one for one in loaded.config.identities if one.name == name), None)
     names = frozenset(_implied(listener, name, identity))
     is_known = identity is not None or BuiltIn.VERIFIED.value in names
-    if can_have(name, Effect.ALLOW, listener, scene.config.identities):
+    if can_have(name, Effect.ALLOW, listener, loaded.config.identities):
         return Principal(granted=names, claimed=names, is_known=is_known)
-    if is_only_claimed(scene, listener, name):
+    if is_only_claimed(loaded, listener, name):
         granted = names - {name, BuiltIn.VERIFIED.value}
         return Principal(granted=granted, claimed=granted | {name}, is_known=False)
     return None
 
 
-def is_only_claimed(scene: LoadedConfig, listener: Listener, name: str) -> bool:
-    """Whether a name proves nothing on a listener, and counts in deny rules there."""
-    identities = scene.config.identities
+def is_only_claimed(loaded: LoadedConfig, listener: Listener, name: str) -> bool:
+    """Whether a name can only be claimed on a listener, and some deny rule names it."""
+    identities = loaded.config.identities
     return (
         not can_have(name, Effect.ALLOW, listener, identities)
         and can_have(name, Effect.DENY, listener, identities)
@@ -60,13 +61,13 @@ def is_only_claimed(scene: LoadedConfig, listener: Listener, name: str) -> bool:
             rule.effect is Effect.DENY
             and name in rule.identities
             and (rule.listeners is None or listener.name in rule.listeners)
-            for rule in rules_of(scene)
+            for rule in rules_of(loaded)
         )
     )
 
 
 def _implied(listener: Listener, name: str, identity: Identity | None) -> Iterator[str]:
-    """Yield a name, and those that every caller with it has on a listener."""
+    """Yield a name, and the names that every caller with it has on a listener."""
     yield name
     yield BuiltIn.ANYONE.value
     tls = listener.tls
@@ -85,7 +86,7 @@ def _implied(listener: Listener, name: str, identity: Identity | None) -> Iterat
 
 
 def _has_pin_only(identity: Identity) -> bool:
-    """Whether some matcher asks for registered certificates or keys, and no name."""
+    """Whether some matcher requires only registered certificates or keys, no names."""
     return any(
         all(criterion.kind.is_pin for criterion in matcher.criteria)
         for matcher in identity.matchers

@@ -1,7 +1,4 @@
-"""What a reader has to know of a config to follow a decision: listeners, identities.
-
-In words, once, for all renderers.
-"""
+"""Human-readable facts about listeners and identities, shared by all renderers."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ PLAINTEXT = "plaintext"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerFacts:
-    """A listener, and what its mode means for who can be known there."""
+    """A listener, and the effect of its mode on clients and their names."""
 
     name: str
     address: str
@@ -43,59 +40,59 @@ class ListenerFacts:
     engine: str | None
     client_ca: str | None
     place: Span
-    #: Which callers get in.
+    #: Which clients the handshake accepts.
     lets_in: str
-    #: What the names in their certificates are worth.
+    #: Whether names in their certificates are proved.
     names: str
-    #: Kinds of clients, by the certificate, and what becomes of each.
+    #: Kinds of clients, by their certificate, and the resulting state of each.
     clients: tuple[tuple[str, str], ...]
 
 
-def listener_facts(scene: LoadedConfig, listener: Listener) -> ListenerFacts:
+def listener_facts(loaded: LoadedConfig, listener: Listener) -> ListenerFacts:
     """Return the facts of a listener."""
     tls = listener.tls
-    ca = client_ca_of(scene, listener)
+    ca = client_ca_of(loaded, listener)
     return ListenerFacts(
         name=listener.name,
-        address=_address(scene, listener),
+        address=_address(loaded, listener),
         mode=PLAINTEXT if tls is None else tls.client_certificate.value,
         engine=None if tls is None else tls.engine_in_use.value,
         client_ca=ca,
-        place=scene.document.key("listeners", listener.name),
+        place=loaded.document.key("listeners", listener.name),
         lets_in=_lets_in(listener, ca),
         names=_names(listener, ca),
         clients=tuple(_clients(listener)),
     )
 
 
-def _address(scene: LoadedConfig, listener: Listener) -> str:
-    written = scene.written("listeners", listener.name, "address")
+def _address(loaded: LoadedConfig, listener: Listener) -> str:
+    written = loaded.written("listeners", listener.name, "address")
     return str(written)
 
 
-def client_ca_of(scene: LoadedConfig, listener: Listener) -> str | None:
-    """Return the file of client CAs that a listener looks at, as written.
+def client_ca_of(loaded: LoadedConfig, listener: Listener) -> str | None:
+    """Return the path of the client CAs that a listener uses, as written in the config.
 
-    A page that is made on another machine should say the same.
+    Not the absolute path, so that the output is the same on every machine.
     """
     if listener.tls is None or listener.tls.client_ca is None or not listener.asks:
         return None
-    return str(scene.written("listeners", listener.name, "tls", "client_ca"))
+    return str(loaded.written("listeners", listener.name, "tls", "client_ca"))
 
 
 def _lets_in(listener: Listener, ca: str | None) -> str:
     mode = None if listener.tls is None else listener.tls.client_certificate
     match mode:
         case None:
-            return "anybody who can connect; nothing is encrypted"
+            return "every client that can connect; nothing is encrypted"
         case ClientCertificateMode.DONT_REQUEST:
-            return "anybody; no client certificate is asked for"
+            return "every client; no client certificate is requested"
         case ClientCertificateMode.REQUEST_BUT_DONT_VERIFY:
-            return "anybody, with any certificate or none"
+            return "every client, with any certificate or none"
         case ClientCertificateMode.REQUEST_AND_VERIFY:
-            return f"anybody without a certificate, or with one signed by {ca}"
+            return f"clients without a certificate, or with one signed by {ca}"
         case ClientCertificateMode.REQUIRE_BUT_DONT_VERIFY:
-            return "anybody with a certificate, also a home-made one"
+            return "every client with a certificate, even a self-signed one"
         case ClientCertificateMode.REQUIRE_AND_VERIFY:
             return f"only clients with a certificate signed by {ca}"
 
@@ -105,19 +102,19 @@ def _names(listener: Listener, ca: str | None) -> str:
         return "none: every caller is anonymous"
     if not listener.can_verify:
         return (
-            "not proved: no certificate is checked, so that only registered"
-            " certificates and keys count"
+            "not proved: no certificate is verified, so only registered certificates"
+            " and keys count"
         )
     mode = listener.tls.client_certificate if listener.tls else None
     if mode is not None and mode.verifies:
         return "proved by the certificate"
     return (
-        f"proved if the certificate is signed by {ca}; any other one gets in, and"
+        f"proved if the certificate is signed by {ca}; any other one is accepted, but"
         " counts only if it is registered"
     )
 
 
-#: The kinds of clients that a reader wants to tell apart, of the table of modes.
+#: The kinds of clients shown, out of the table of modes, and how they are called.
 _CLIENTS = {
     "none": "missing",
     "self-signed": "self-signed",
@@ -127,7 +124,7 @@ _CLIENTS = {
 
 
 def _clients(listener: Listener) -> Iterator[tuple[str, str]]:
-    """Yield what becomes of each kind of client: refused, or who it is then."""
+    """Yield each kind of client with its state there, such as refused or claimed."""
     kinds = {kind.name: kind for kind in CLIENTS}
     tls = listener.tls
     for name, words in _CLIENTS.items():
@@ -143,9 +140,9 @@ def _clients(listener: Listener) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """A column of the table: a caller who has one name, and what comes with it.
+    """A column of the table: a caller with one name and the names that it implies.
 
-    `matchers` are the identity's, each a tuple of (key, value) as written.
+    `matchers` are those of the identity, each a tuple of (key, value) as written.
     """
 
     name: str
@@ -163,19 +160,19 @@ _MEANS = {
 }
 
 
-def callers_of(scene: LoadedConfig) -> tuple[Caller, ...]:
+def callers_of(loaded: LoadedConfig) -> tuple[Caller, ...]:
     """Return the built-in names, then the identities in the order of the file."""
     return (
         *(
             Caller(name=one.value, is_built_in=True, means=means)
             for one, means in _MEANS.items()
         ),
-        *(_caller(scene, identity) for identity in scene.config.identities),
+        *(_caller(loaded, identity) for identity in loaded.config.identities),
     )
 
 
-def _caller(scene: LoadedConfig, identity: Identity) -> Caller:
-    written = scene.written("identities", identity.name)
+def _caller(loaded: LoadedConfig, identity: Identity) -> Caller:
+    written = loaded.written("identities", identity.name)
     matchers = written if isinstance(written, list) else [written]
     spelled = tuple(
         tuple((str(key), str(value)) for key, value in matcher.items())
@@ -190,5 +187,5 @@ def _caller(scene: LoadedConfig, identity: Identity) -> Caller:
             for matcher in spelled
         ),
         matchers=spelled,
-        place=scene.document.key("identities", identity.name),
+        place=loaded.document.key("identities", identity.name),
     )

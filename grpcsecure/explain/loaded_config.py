@@ -1,6 +1,6 @@
-"""The config that is explained: loaded as `serve` loads it, its places at hand.
+"""The config to explain, loaded as `serve` loads it, with the positions in its file.
 
-Decides nothing: the snapshot is the one that a server would decide by.
+Makes no decisions: it holds the snapshot by which a server would decide.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ __all__ = ["LoadedConfig", "load_for_explain"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedConfig:
-    """A config without errors, and what decides its calls.
+    """A config without errors, its snapshot and the methods of its listeners.
 
     `methods` are the paths that each listener serves. If `knows_methods` is false there
-    may be more of them: every method is then taken to exist.
+    may be more, so every method is assumed to exist.
     """
 
     document: Document
@@ -55,7 +55,7 @@ class LoadedConfig:
 
     @property
     def rule_count(self) -> int:
-        """How many rules there are."""
+        """The number of rules."""
         authorization = self.config.authorization
         return 0 if authorization is None else len(authorization.rules)
 
@@ -64,11 +64,11 @@ class LoadedConfig:
         return next(one for one in self.config.listeners if one.name == name)
 
     def exists(self, method: str, listener: str) -> bool:
-        """Whether a listener serves a method, as far as anybody knows."""
+        """Whether a listener serves a method; true if its methods are not known."""
         return not self.knows_methods or method in self.methods[listener]
 
     def place_of(self, rule: Rule | None) -> Span:
-        """Return the place of a rule; None is the default's."""
+        """Return the position of a rule in the config; None stands for the default."""
         if rule is not None:
             return self.document.key("authorization", "rules", rule.name)
         if self.config.authorization is None:
@@ -76,11 +76,11 @@ class LoadedConfig:
         return self.document.key("authorization", "default")
 
     def place_of_mode(self, listener: str) -> Span:
-        """Return the place that says what a listener makes of certificates."""
+        """Return the position of a listener's `client_certificate` in the config."""
         return self.document.key("listeners", listener, "tls", "client_certificate")
 
     def written(self, *path: str) -> object:
-        """Return what the config says at a path, as plain values; None for nothing."""
+        """Return the value at a path of the config, as plain Python; None if absent."""
         node: Node = self.document.tree
         for key in path:
             if not isinstance(node, Mapping) or key not in node.entries:
@@ -103,11 +103,11 @@ def load_for_explain(
         source: the text of the config.
         profile: name of the profile to apply, or None.
         environ: where `${VAR}` is looked up.
-        now: the moment to judge certificates by, aware.
-        with_services: whether servicers are imported, to learn their methods.
+        now: the time for checks of certificates, timezone-aware.
+        with_services: whether to import the servicers and read their methods.
 
     Raises:
-        ConfigError: the config has errors: a server would refuse it.
+        ConfigError: the config has errors, so a server would refuse it.
         UsageError: no such profile.
     """
     loaded = load_config(
@@ -119,10 +119,10 @@ def load_for_explain(
     )
     if loaded.failed is not None or loaded.document is None:
         raise ConfigError(make_report(loaded.draft(complete=False)))
-    return _scene(loaded, loaded.document, with_services=with_services)
+    return _build(loaded, loaded.document, with_services=with_services)
 
 
-def _scene(loaded: Loaded, document: Document, *, with_services: bool) -> LoadedConfig:
+def _build(loaded: Loaded, document: Document, *, with_services: bool) -> LoadedConfig:
     config = document.config
     served = served_services(config, loaded.services)
     knows_methods = with_services and served is not None
@@ -131,11 +131,11 @@ def _scene(loaded: Loaded, document: Document, *, with_services: bool) -> Loaded
     every = [
         (one.name, method)
         for one in served or ()
-        if one.path is not None  # else it is one that is turned off
+        if one.path is not None  # None: a built-in service that is turned off
         for method in one.full_methods
     ]
     if not knows_methods:
-        # What the rules name in full is likely to be there, and all that is known.
+        # Methods that rules name in full are likely to exist; others are not known.
         every += [(service_of(method), method) for method in _named(config)]
     return LoadedConfig(
         document=document,

@@ -1,4 +1,4 @@
-"""Phrases that all renderers of explanations share; plain text, nothing escaped."""
+"""Phrases that all renderers of explanations share; plain text, not escaped."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ __all__ = [
     "line_of",
 ]
 
-#: Title and meaning of each circle, the widest first.
+#: Title and meaning of each exposure, the widest first.
 EXPOSURES = {
     Exposure.ANONYMOUS: (
         "without a certificate",
-        "whoever can reach the address may call them",
+        "every client that can reach the address may call them",
     ),
     Exposure.UNVERIFIED: (
         "with any certificate",
-        "a home-made certificate is enough: nobody has to know its owner",
+        "a self-signed certificate is enough; its owner need not be known",
     ),
     Exposure.VERIFIED: (
         "to every verified caller",
-        "a certificate signed by a client CA is enough, whatever name is in it",
+        "any certificate signed by a client CA is enough, regardless of its names",
     ),
     Exposure.NAMED: (
         "to identities by name",
-        "only callers that the config gives a name",
+        "only callers with an identity in the config",
     ),
-    Exposure.NOBODY: (
-        "to nobody",
-        "the server has them, and no caller gets through",
+    Exposure.NO_CALLER: (
+        "to no caller",
+        "the server has these methods, but denies every call",
     ),
 }
 
@@ -69,5 +69,5 @@ def describe_metadata(metadata: Iterable[MetadataCondition]) -> str:
 
 
 def describe_rule(rule: Rule | None) -> str:
-    """Return what decides, by its name."""
+    """Return the name of the rule that decides, or `the default`."""
     return "the default" if rule is None else f"rule {rule.name}"

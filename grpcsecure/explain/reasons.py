@@ -1,4 +1,4 @@
-"""Why a rule matched a call, or did not, in words that name what is missing."""
+"""Human-readable reasons why a rule matched a call, or which part did not match."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 
 __all__ = ["explain_step"]
 
-#: Names and patterns that are listed one by one; of more, there are only how many.
+#: The most names or patterns that are listed; of more, only their number is shown.
 _MOST_LISTED = 3
 
-#: Identities of a rule whose matchers are spelled out.
+#: The most identities of a rule whose matchers are written out.
 _MOST_SPELLED = 2
 
-#: Longest value that is shown whole: a fingerprint's beginning tells it from others.
+#: Longest value that is shown whole; the first digits identify a fingerprint.
 _LONGEST = 80
 _SHORTENED = 30
 
-#: `/package.Service/Method`: only there a method says enough without its service.
+#: `/package.Service/Method`: only in such a path the service can be left out.
 _USUAL_PATH = re.compile(r"/[^/]+/[^/]+")
 
 
 def explain_step(
-    scene: LoadedConfig, step: TraceStep, peer: Peer, principal: Principal, call: Call
+    loaded: LoadedConfig, step: TraceStep, peer: Peer, principal: Principal, call: Call
 ) -> str:
-    """Return why a rule decided, or the first reason why it did not."""
+    """Return why a rule matched, or the first reason why it did not."""
     rule = step.rule
     if step.is_match:
         return _explain_match(step)
@@ -49,10 +49,10 @@ def explain_step(
     if miss is Miss.LISTENER:
         return f"method matches; only on {any_of(rule.listeners or ())}"
     if miss is Miss.IDENTITY:
-        return f"method matches; {_explain_identity(scene, rule, peer, principal)}"
+        return f"method matches; {_explain_identity(loaded, rule, peer, principal)}"
     if miss is Miss.METADATA:
         return f"method and caller match; {_explain_metadata(step, call)}"
-    return "would match, but an allow rule opens no method that does not exist"
+    return "would match, but allow rules do not apply to methods that do not exist"
 
 
 def _explain_match(step: TraceStep) -> str:
@@ -74,28 +74,28 @@ def _explain_method(rule: Rule, call: Call) -> str:
 
 
 def _short_name(call: Call) -> str:
-    """Return the method without its service, or what is no such path as it is."""
+    """Return the method without its service; an unusual path is returned whole."""
     is_usual = _USUAL_PATH.fullmatch(call.method) is not None
     return call.method.rpartition("/")[2] if is_usual else call.method
 
 
 def _explain_identity(
-    scene: LoadedConfig, rule: Rule, peer: Peer, principal: Principal
+    loaded: LoadedConfig, rule: Rule, peer: Peer, principal: Principal
 ) -> str:
     names = rule.identities
     if rule.effect is Effect.DENY:
         return f"it is for {_list(names)}, which the caller neither is nor claims to be"
     claimed = [name for name in names if name in principal.claimed]
     if claimed:
-        return f"needs {claimed[0]}; {_explain_claim(scene, claimed[0], peer)}"
+        return f"needs {claimed[0]}; {_explain_claim(loaded, claimed[0], peer)}"
     if len(names) > _MOST_SPELLED:
         return f"needs {_list(names)}; caller is {_who(peer, principal)}"
-    needs = any_of([f"{name}{_needs(scene, name)}" for name in names])
-    return f"needs {needs}; {_has(scene, names, peer)}"
+    needs = any_of([f"{name}{_needs(loaded, name)}" for name in names])
+    return f"needs {needs}; {_has(loaded, names, peer)}"
 
 
-def _explain_claim(scene: LoadedConfig, name: str, peer: Peer) -> str:
-    identity = _identity(scene, name)
+def _explain_claim(loaded: LoadedConfig, name: str, peer: Peer) -> str:
+    identity = _identity(loaded, name)
     certificate = peer.certificate
     is_pin_only = identity is not None and all(
         criterion.kind.is_pin
@@ -103,18 +103,18 @@ def _explain_claim(scene: LoadedConfig, name: str, peer: Peer) -> str:
         for criterion in matcher.criteria
     )
     if certificate is not None and is_pin_only:
-        return "the certificate is registered, but its dates do not include now"
+        return "the certificate is registered, but is expired or not yet valid"
     if peer.state is PeerState.VERIFIED:
-        return "the certificate says so in a way that proves nothing"
-    return f"the certificate says so, but it is not verified: {peer.unverified_reason}"
+        return "the certificate claims the name, but does not prove it"
+    return f"the certificate claims it, but is not verified: {peer.unverified_reason}"
 
 
-def _needs(scene: LoadedConfig, name: str) -> str:
-    """Return what an identity asks for, in brackets; nothing for built-in names."""
-    identity = _identity(scene, name)
+def _needs(loaded: LoadedConfig, name: str) -> str:
+    """Return the matchers of an identity in brackets; nothing for built-in names."""
+    identity = _identity(loaded, name)
     if identity is None:
         return ""
-    written = scene.written("identities", name)
+    written = loaded.written("identities", name)
     matchers = written if isinstance(written, list) else [written]
     if len(matchers) > _MOST_LISTED:
         return f" (any of {len(matchers)} matchers)"
@@ -131,11 +131,11 @@ def _shortened(value: str) -> str:
     return value if len(value) <= _LONGEST else f"{value[:_SHORTENED]}…"
 
 
-def _has(scene: LoadedConfig, names: Sequence[str], peer: Peer) -> str:
-    """Say what the caller has instead of what some identities ask for."""
+def _has(loaded: LoadedConfig, names: Sequence[str], peer: Peer) -> str:
+    """Return the caller's names of the kinds that some identities require."""
     if peer.certificate is None:
         return "caller has no certificate"
-    identities = [one for one in scene.config.identities if one.name in names]
+    identities = [one for one in loaded.config.identities if one.name in names]
     if not identities:
         if BuiltIn.VERIFIED.value in names:
             return f"caller is not verified: {peer.unverified_reason}"
@@ -150,12 +150,12 @@ def _has(scene: LoadedConfig, names: Sequence[str], peer: Peer) -> str:
 
 
 def _alternatives(wanted: set[MatcherKind], peer: Peer) -> str:
-    """Return what the certificate says of the wanted kinds."""
+    """Return the names in the certificate of the wanted kinds."""
     if peer.certificate is None:
         return "no certificate"
-    says = [*describe_names(peer.certificate)]
+    names = [*describe_names(peer.certificate)]
     if MatcherKind.SUBJECT in wanted:
-        says.append(("subject", peer.certificate.subject or "empty"))
+        names.append(("subject", peer.certificate.subject or "empty"))
     parts = []
     for kind in MatcherKind:
         if kind not in wanted:
@@ -163,7 +163,7 @@ def _alternatives(wanted: set[MatcherKind], peer: Peer) -> str:
         if kind.is_pin:
             parts.append("another certificate")
             continue
-        values = [f"{key}:{_shortened(v)}" for key, v in says if key == kind.value]
+        values = [f"{key}:{_shortened(v)}" for key, v in names if key == kind.value]
         parts.append(_list(values) if values else f"no {kind.value}")
     return ", ".join(dict.fromkeys(parts))
 
@@ -172,14 +172,14 @@ def _explain_metadata(step: TraceStep, call: Call) -> str:
     key = step.unmet[0]
     condition = next(one for one in step.rule.metadata if one.key.lower() == key)
     sent = [_shown(value) for name, value in call.metadata if name == key]
-    needs = f"metadata {key} has to be {any_of(condition.shown)}"
+    needs = f"metadata {key} must be {any_of(condition.shown)}"
     return (
-        f"{needs}, and is {' and '.join(sent)}" if sent else f"{needs}, and is not sent"
+        f"{needs}, but is {' and '.join(sent)}" if sent else f"{needs}, but is not sent"
     )
 
 
 def _shown(value: str | bytes) -> str:
-    """Return a value as the config would spell it."""
+    """Return a value in the notation of the config."""
     if isinstance(value, str):
         return value
     return b64encode(value).decode().rstrip("=")
@@ -192,7 +192,7 @@ def _who(peer: Peer, principal: Principal) -> str:
         return "anonymous"
     if peer.state is PeerState.CLAIMED:
         return "not verified"
-    return "verified, and none of the identities"
+    return "verified, but has none of the identities"
 
 
 def _list(names: Sequence[str]) -> str:
@@ -201,5 +201,5 @@ def _list(names: Sequence[str]) -> str:
     return f"one of {count(len(names), 'name')}: {', '.join(names[:_MOST_LISTED])}, …"
 
 
-def _identity(scene: LoadedConfig, name: str) -> Identity | None:
-    return next((one for one in scene.config.identities if one.name == name), None)
+def _identity(loaded: LoadedConfig, name: str) -> Identity | None:
+    return next((one for one in loaded.config.identities if one.name == name), None)

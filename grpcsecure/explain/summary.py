@@ -1,4 +1,4 @@
-"""What a review asks first: what is open to whom, by which rule, and what to nobody."""
+"""Summary of the table for reviews: methods by exposure, by rule, and unreachable."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Names that a rule lets in; `rule=None` is the default, which lets in anybody."""
+    """Names that a rule allows; `rule=None` is the default, which allows everyone."""
 
     names: tuple[str, ...]
     rule: Rule | None
@@ -41,9 +41,9 @@ class Opening:
 
 
 def openings_of(table: Table, row: Row) -> tuple[Opening, ...]:
-    """Return who a method is open to, by the rules that open it.
+    """Return the names to which a method is open, by the rules that allow them.
 
-    Callers who get in by a name that somebody else has too are not named again.
+    A caller that is allowed through another name, such as `anyone`, is not listed.
     """
     names: dict[tuple[Rule | None, tuple[MetadataCondition, ...]], list[str]] = {}
     for caller, cell in zip(table.callers, row.cells, strict=True):
@@ -69,9 +69,9 @@ def _ways_in(
 
 
 def exceptions_of(table: Table, row: Row) -> tuple[Opening, ...]:
-    """Return who is kept out by name, though a wider circle is let in.
+    """Return the names that are denied although a built-in name is allowed.
 
-    An opening with metadata keeps out only those who send it.
+    An exception with metadata denies only calls that carry this metadata.
     """
     cells = {
         caller.name: cell for caller, cell in zip(table.callers, row.cells, strict=True)
@@ -105,7 +105,7 @@ class Group:
 
 
 def groups_of(table: Table, exposures: Iterable[Exposure]) -> tuple[Group, ...]:
-    """Return what is open to circles as wide as these, the widest first."""
+    """Return the groups of methods with these exposures, in this order."""
     merged: dict[Group, tuple[str, ...]] = {}
     for section in table.sections:
         names = tuple(facts.name for facts in section.listeners)
@@ -143,7 +143,7 @@ def _groups(table: Table, section: Section) -> Iterator[Group]:
 
 
 def count_exposures(table: Table) -> dict[Exposure, int]:
-    """Count the methods by the widest circle they are open to on any listener."""
+    """Count the methods by their widest exposure on any listener."""
     counts = dict.fromkeys(Exposure, 0)
     for exposure in _widest(table).values():
         counts[exposure] += 1
@@ -154,20 +154,20 @@ def _widest(table: Table) -> dict[str, Exposure]:
     order = [*Exposure]
     widest: dict[str, Exposure] = {}
     for row in (row for section in table.sections for row in section.rows):
-        known = widest.get(row.method, Exposure.NOBODY)
+        known = widest.get(row.method, Exposure.NO_CALLER)
         widest[row.method] = min(known, row.exposure, key=order.index)
     return widest
 
 
 def unreachable_methods(table: Table) -> tuple[str, ...]:
-    """Return the methods that nobody can call on any listener."""
+    """Return the methods that no caller may call on any listener."""
     widest = _widest(table)
-    return tuple(sorted(m for m, e in widest.items() if e is Exposure.NOBODY))
+    return tuple(sorted(m for m, e in widest.items() if e is Exposure.NO_CALLER))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """What a caller may call on some listeners, by service."""
+    """The methods of a service that a caller may call on some listeners."""
 
     listeners: tuple[str, ...]
     service: str
@@ -177,7 +177,7 @@ class Reach:
 
 
 def reaches_of(table: Table, name: str) -> tuple[Reach, ...]:
-    """Return all that a caller with this name may call."""
+    """Return all methods that a caller with this name may call."""
     index = next(i for i, caller in enumerate(table.callers) if caller.name == name)
     merged: dict[Reach, tuple[str, ...]] = {}
     for section in table.sections:
@@ -188,7 +188,7 @@ def reaches_of(table: Table, name: str) -> tuple[Reach, ...]:
 
 
 def _reaches(section: Section, index: int) -> Iterator[Reach]:
-    """Yield what one caller reaches in a section; its listeners are filled in later."""
+    """Yield the reaches of one caller in a section; listeners are filled in later."""
     for service, rows in groupby(section.rows, key=lambda row: row.service):
         entries = [(row, row.cells[index]) for row in rows]
         opened = [
@@ -215,7 +215,7 @@ def _opening_rules(cell: Cell) -> Iterator[Rule]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowEffect:
-    """What enforcing would change for some callers on some methods of a service."""
+    """The change for some callers and methods if a rule were enforced."""
 
     change: Change
     listeners: tuple[str, ...]
@@ -225,7 +225,7 @@ class ShadowEffect:
 
 
 def shadow_effects(table: Table) -> tuple[ShadowEffect, ...]:
-    """Return all that would change if the rules with `enforce: false` decided too."""
+    """Return all changes if the rules with `enforce: false` were enforced."""
     found: dict[tuple[Change, tuple[str, ...], str], list[tuple[str, str]]] = {}
     for section in table.sections:
         listeners = tuple(facts.name for facts in section.listeners)
@@ -247,10 +247,10 @@ def shadow_effects(table: Table) -> tuple[ShadowEffect, ...]:
 
 
 def idle_rules(table: Table) -> tuple[RuleFacts, ...]:
-    """Return the rules without which every call would end as it does.
+    """Return the rules that decide no call of the table.
 
-    Those on metadata are left out, and those that are not enforced: what they change
-    may take more than the table looks at.
+    Rules on metadata and rules that are not enforced are left out: their effect may
+    depend on calls that the table does not contain.
     """
     return tuple(
         facts

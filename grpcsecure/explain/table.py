@@ -1,8 +1,8 @@
-"""Who may call what: every method of every listener, for every name a caller can have.
+"""Table of allowed calls: every method of every listener, for every name of a caller.
 
-Each cell is a decision of the policy that serves. A caller of the table has one name
-and what comes with it on that listener; since rules match any one name, a caller with
-several may do what any of them may, unless one of them is denied.
+Each cell is a decision of the same policy as in `serve`. A caller of the table has one
+name and the names that it implies on that listener. Since a rule matches by any one
+name, a caller with several names may do what any of them may, unless one is denied.
 """
 
 from __future__ import annotations
@@ -50,20 +50,20 @@ __all__ = [
 
 
 class Exposure(Enum):
-    """The widest circle of callers that a method is open to."""
+    """The widest set of callers that may call a method."""
 
     ANONYMOUS = "anonymous"
     UNVERIFIED = "unverified"
     VERIFIED = "verified"
     NAMED = "named"
-    NOBODY = "nobody"
+    NO_CALLER = "nobody"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Another decision, and what it takes; without metadata, that a rule is enforced.
+    """A different decision, and its condition: metadata, or that a rule is enforced.
 
-    `rule=None` is the default's.
+    `rule=None` stands for the default.
     """
 
     effect: Effect
@@ -73,11 +73,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """What a caller may do with a method.
+    """The decision for one caller and one method.
 
-    `effect=None`: no such caller gets in there. `names` are those names of the rule
-    that match. With the metadata of `conditions` it is otherwise; with all rules
-    enforced, it is as the `shadows` say.
+    `effect=None`: there is no such caller on the listener. `names` are the names of the
+    rule that match. `conditions` are different decisions with certain metadata,
+    `shadows` different decisions if all rules were enforced.
     """
 
     effect: Effect | None
@@ -85,12 +85,12 @@ class Cell:
     names: tuple[str, ...] = ()
     conditions: tuple[Change, ...] = ()
     shadows: tuple[Change, ...] = ()
-    #: Whether the caller's name is a claim there: it counts in deny rules alone.
+    #: Whether the caller's name is only claimed there, so it counts in deny rules only.
     is_only_claimed: bool = False
 
     @property
     def is_open(self) -> bool:
-        """Whether some call gets through."""
+        """Whether some call is allowed."""
         return self.effect is Effect.ALLOW or any(
             change.effect is Effect.ALLOW for change in self.conditions
         )
@@ -117,7 +117,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """Listeners with the same answers to everything."""
+    """Listeners with the same decisions, and their rows."""
 
     listeners: tuple[ListenerFacts, ...]
     rows: tuple[Row, ...]
@@ -125,9 +125,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleFacts:
-    """A rule by its place in the order of asking, and how many cells it decides.
+    """A rule with its place in the order of evaluation, and its number of cells.
 
-    `changes` are the cells where its metadata, or enforcing it, would decide.
+    `decides` counts the cells that it decides, `changes` those that it would decide
+    with its metadata or if it were enforced.
     """
 
     number: int
@@ -139,7 +140,7 @@ class RuleFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """All of it. Without `has_rules`, everything is allowed."""
+    """The whole table. If `has_rules` is false, every call is allowed."""
 
     subject: str
     profile: str | None
@@ -149,54 +150,54 @@ class Table:
     default: Effect
     default_place: Span
     callers: tuple[Caller, ...]
-    #: By their names, in the order of asking.
+    #: By their names, in order of evaluation.
     rules: Mapping[str, RuleFacts]
     sections: tuple[Section, ...]
 
 
-def build_table(scene: LoadedConfig) -> Table:
-    """Ask the policy about everything."""
-    authorization = scene.config.authorization
-    callers = callers_of(scene)
+def build_table(loaded: LoadedConfig) -> Table:
+    """Build the table: one decision of the policy per listener, method and caller."""
+    authorization = loaded.config.authorization
+    callers = callers_of(loaded)
     sections = tuple(
         Section(
-            listeners=(listener_facts(scene, listener),),
-            rows=tuple(_rows(scene, listener, callers)),
+            listeners=(listener_facts(loaded, listener),),
+            rows=tuple(_rows(loaded, listener, callers)),
         )
-        for listener in scene.config.listeners
+        for listener in loaded.config.listeners
     )
     return Table(
-        subject=scene.document.source.name,
-        profile=scene.document.profile,
-        production=scene.config.production,
+        subject=loaded.document.source.name,
+        profile=loaded.document.profile,
+        production=loaded.config.production,
         has_rules=authorization is not None,
-        knows_methods=scene.knows_methods,
+        knows_methods=loaded.knows_methods,
         default=Effect.ALLOW if authorization is None else authorization.default,
-        default_place=scene.place_of(None),
+        default_place=loaded.place_of(None),
         callers=callers,
-        rules={one.rule.name: one for one in _count(_rules(scene), sections)},
+        rules={one.rule.name: one for one in _count(_rules(loaded), sections)},
         sections=tuple(_merged(sections)),
     )
 
 
 def _rows(
-    scene: LoadedConfig, listener: Listener, callers: Sequence[Caller]
+    loaded: LoadedConfig, listener: Listener, callers: Sequence[Caller]
 ) -> Iterator[Row]:
     principals = [
         (
-            principal_of(scene, listener, caller.name),
-            is_only_claimed(scene, listener, caller.name),
+            principal_of(loaded, listener, caller.name),
+            is_only_claimed(loaded, listener, caller.name),
         )
         for caller in callers
     ]
-    for method in scene.methods[listener.name]:
+    for method in loaded.methods[listener.name]:
         call = Call(method, listener.name)
-        rules = [*_conditional_rules(scene, call)]
+        rules = [*_conditional_rules(loaded, call)]
         cells = tuple(
             Cell(effect=None)
             if principal is None
             else replace(
-                _cell(scene.snapshot.policy, principal, call, rules),
+                _cell(loaded.snapshot.policy, principal, call, rules),
                 is_only_claimed=is_claim,
             )
             for principal, is_claim in principals
@@ -206,9 +207,9 @@ def _rows(
         )
 
 
-def _conditional_rules(scene: LoadedConfig, call: Call) -> Iterator[Rule]:
-    """Yield the rules on metadata that may have to do with a call."""
-    for rule in rules_of(scene):
+def _conditional_rules(loaded: LoadedConfig, call: Call) -> Iterator[Rule]:
+    """Yield the rules on metadata that may apply to a call."""
+    for rule in rules_of(loaded):
         if (
             rule.metadata
             and (rule.listeners is None or call.listener in rule.listeners)
@@ -217,7 +218,7 @@ def _conditional_rules(scene: LoadedConfig, call: Call) -> Iterator[Rule]:
             yield rule
 
 
-#: The same patterns are asked about each method.
+#: Cached, because the same patterns are parsed for each method.
 _parse = lru_cache(maxsize=16 * 1024)(parse_method_pattern)
 
 
@@ -246,14 +247,14 @@ def _cell(
 def _shadow(
     decision: Decision, metadata: tuple[MetadataCondition, ...] = ()
 ) -> Iterator[Change]:
-    """Yield what enforcing would change, unless it only has another reason."""
+    """Yield the decision if all rules were enforced, if its effect is different."""
     shadow = decision.shadow
     if shadow is not None and shadow.effect is not decision.effect:
         yield Change(shadow.effect, shadow.rule, metadata)
 
 
 def _without_repetition(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """Leave out what metadata changes if it is so without metadata."""
+    """Leave out changes with metadata that also occur without metadata."""
     kept: list[Change] = []
     for change in changes:
         if replace(change, metadata=()) not in kept:
@@ -293,14 +294,14 @@ def _exposure(
         return Exposure.UNVERIFIED
     if BuiltIn.VERIFIED.value in opened:
         return Exposure.VERIFIED
-    return Exposure.NAMED if opened else Exposure.NOBODY
+    return Exposure.NAMED if opened else Exposure.NO_CALLER
 
 
-def _rules(scene: LoadedConfig) -> Iterator[RuleFacts]:
-    """Yield the rules in the order in which they are asked."""
-    in_order = sorted(rules_of(scene), key=lambda rule: rule.effect is Effect.ALLOW)
+def _rules(loaded: LoadedConfig) -> Iterator[RuleFacts]:
+    """Yield the rules in order of evaluation."""
+    in_order = sorted(rules_of(loaded), key=lambda rule: rule.effect is Effect.ALLOW)
     for number, rule in enumerate(in_order, 1):
-        yield RuleFacts(number=number, rule=rule, place=scene.place_of(rule))
+        yield RuleFacts(number=number, rule=rule, place=loaded.place_of(rule))
 
 
 def _count(
@@ -321,7 +322,7 @@ def _count(
 
 
 def _merged(sections: Iterable[Section]) -> Iterator[Section]:
-    """Put listeners together whose rows are the same."""
+    """Merge the sections of listeners whose rows are the same."""
     by_rows: dict[tuple[Row, ...], Section] = {}
     for section in sections:
         same = by_rows.get(section.rows)

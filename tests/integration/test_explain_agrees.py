@@ -179,7 +179,7 @@ def test_explanation_matches_the_server(folder, rules, monkeypatch):
     for word, name in (("SELF_SIGNED", "self-signed"), ("EXPIRED", "expired")):
         text = text.replace(word, fingerprint(certs / f"client-{name}.pem"))
     (folder / "shop.yaml").write_text(text)
-    scene = load(folder, text)
+    loaded = load(folder, text)
     disagreements = []
     with grpcsecure.load(folder / "shop.yaml") as server:
         for listener, name in product(server.addresses, CLIENTS):
@@ -189,7 +189,7 @@ def test_explanation_matches_the_server(folder, rules, monkeypatch):
             ) as channel:
                 for method, metadata in CALLS:
                     explanation = ask(
-                        scene,
+                        loaded,
                         query_subject(folder, name),
                         method,
                         listener=listener,
@@ -214,14 +214,14 @@ def test_engines_differ_in_weak_keys(tmp_path, monkeypatch):
     name = write_weak_client(tmp_path)
     text = CONFIG + LISTENERS
     (tmp_path / "shop.yaml").write_text(text)
-    scene = load(tmp_path, text)
+    loaded = load(tmp_path, text)
     statuses = {}
     with grpcsecure.load(tmp_path / "shop.yaml") as server:
         for listener in ("public", "bridged"):
             address = server.addresses[listener]
             with connect(tmp_path, address, name, plaintext=False) as channel:
                 happened = answer(channel, METHODS[0], ())
-            explanation = ask(scene, query_subject(tmp_path, name), listener=listener)
+            explanation = ask(loaded, query_subject(tmp_path, name), listener=listener)
             assert explanation.verdicts[0].status == happened
             statuses[listener] = happened
     assert statuses == {"public": "OK", "bridged": None}

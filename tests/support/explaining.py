@@ -44,7 +44,7 @@ listeners:
 
 
 def load(folder: Path, text: str, *, with_services=True, profile=None, environ=None):
-    """Return the scene of a config that lies in `folder`, beside `certs`."""
+    """Return the loaded of a config that lies in `folder`, beside `certs`."""
     return load_for_explain(
         Source("shop.yaml", folder, text),
         profile=profile,
@@ -60,11 +60,11 @@ def caller(**names: str) -> QuerySubject:
     return QuerySubject(names=Matcher(tuple(criteria)))
 
 
-def ask(scene, subject, method=HELLO, *, listener=None, metadata=(), now=None):
+def ask(loaded, subject, method=HELLO, *, listener=None, metadata=(), now=None):
     """Return the explanation of a call."""
     question = Question(
         subject=subject, method=method, listener=listener, metadata=metadata
     )
     return explain_call(
-        scene, question, now=datetime.now(timezone.utc) if now is None else now
+        loaded, question, now=datetime.now(timezone.utc) if now is None else now
     )

@@ -1,4 +1,4 @@
-"""Explanations as text: a function per format, pure, safe with any text in a config."""
+"""Renderers of explanations: one pure function per format, safe for untrusted text."""
 
 from __future__ import annotations
 

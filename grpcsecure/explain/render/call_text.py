@@ -1,4 +1,4 @@
-"""One decision for people at a terminal: verdict, what decided, then the trace."""
+"""One decision as text for terminals: the verdict, its reason, then the trace."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["render_call_text"]
 
-#: Rules about other methods that are listed; of more, there is only their number.
+#: The most rules about other methods that are listed; of more, only their number.
 _MOST_OTHERS = 12
 
-#: Rules about the method that are listed, besides the one that decided.
+#: The most rules about the method that are listed, besides the one that decided.
 _MOST_SHOWN = 50
 
 
@@ -43,10 +43,10 @@ def _verdict(explanation: Explanation, one: CallVerdict, style: Style) -> Iterat
     yield from _caller(one)
     yield from _trace(one.steps)
     if one.basis is Basis.DEFAULT:
-        asked = "no rule left" if one.steps else "there are no rules"
-        yield f"  {asked} -> {one.effect.value}"
+        reason = "no rule matches" if one.steps else "there are no rules"
+        yield f"  {reason} -> {one.effect.value}"
     if one.left:
-        yield f"  {count(one.left, 'rule')} after it not asked"
+        yield f"  {count(one.left, 'later rule')} not evaluated"
     yield from _outcome(one)
 
 
@@ -64,10 +64,10 @@ def _basis(one: CallVerdict) -> str:
 
 def _method(explanation: Explanation, one: CallVerdict) -> Iterator[str]:
     if not explanation.knows_methods:
-        yield "  method: taken to exist, since the services were not asked"
+        yield "  method: assumed to exist, since the served methods are not known"
     elif not one.exists:
-        meant = explanation.meant
-        hint = f"; did you mean {visible(meant)}?" if meant is not None else ""
+        similar = explanation.similar
+        hint = f"; did you mean {visible(similar)}?" if similar is not None else ""
         yield f"  method: not served here{hint}"
 
 
@@ -107,7 +107,7 @@ def _trace(steps: Sequence[StepFacts]) -> Iterator[str]:
 
 def _outcome(one: CallVerdict) -> Iterator[str]:
     if one.status not in {None, "OK"}:
-        yield f"  the client is told {one.status}"
+        yield f"  the client receives {one.status}"
     if one.shadow is not None and one.shadow_place is not None:
         yield visible(
             f"  with every rule enforced: {one.shadow.effect.value},"

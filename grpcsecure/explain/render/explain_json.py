@@ -1,4 +1,4 @@
-"""One JSON document, described by `schemas/explain.schema.json`.
+"""Explanations as one JSON document, described by `schemas/explain.schema.json`.
 
 Sorted and stable: the same config and question give the same bytes.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["render_call_json", "render_finding_json", "render_table_json"]
 
-#: Grows when a reader of the old shape would break; new keys alone do not count.
+#: Increased if the format changes incompatibly; new keys do not count.
 SCHEMA_VERSION = 1
 
 
@@ -37,13 +37,13 @@ def render_call_json(explanation: Explanation) -> str:
         method=explanation.method,
         allowed=explanation.is_allowed,
         methods_known=explanation.knows_methods,
-        did_you_mean=explanation.meant,
+        did_you_mean=explanation.similar,
         verdicts=[_verdict(one) for one in explanation.verdicts],
     )
 
 
 def render_table_json(table: Table) -> str:
-    """Return who may call what."""
+    """Return the table."""
     return _document(
         "table",
         subject=table.subject,
@@ -67,7 +67,7 @@ def render_table_json(table: Table) -> str:
 
 
 def render_finding_json(kind: Kind) -> str:
-    """Return what the catalogue says of a finding."""
+    """Return the catalogue's entry of a finding."""
     return _document(
         "finding",
         code=kind.code,
@@ -135,7 +135,7 @@ def _caller(facts: CallerFacts) -> dict[str, object]:
 
 
 def _certificate(certificate: Certificate) -> dict[str, object]:
-    is_real = bool(certificate.der)  # a made-up one has no dates and no digest
+    is_real = bool(certificate.der)  # a synthetic one has no dates and no digest
     return {
         "subject": certificate.subject,
         "names": [

@@ -1,6 +1,6 @@
-"""The page for a security review: one file, no scripts, nothing loaded from elsewhere.
+"""The page for a security review: one HTML file without scripts or external resources.
 
-The same config gives the same bytes: it says nothing of when or where it was made.
+The same config gives the same bytes: the page has no date and no machine name.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _page(table: Table) -> Iterator[str]:
     yield "<!DOCTYPE html>"
     yield '<html lang="en"><head><meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    # Whatever might slip into the page, it could load and run nothing.
+    # Defence in depth: even markup that slips into the page can load and run nothing.
     yield (
         '<meta http-equiv="Content-Security-Policy"'
         " content=\"default-src 'none'; style-src 'unsafe-inline'\">"
@@ -109,8 +109,8 @@ def _top(table: Table) -> Iterator[str]:
     yield f'<p class="facts">{" · ".join(facts)}</p>'
     if not table.knows_methods:
         yield (
-            "<p><b>The services were not asked.</b> Listed are the methods that rules"
-            " name in full; there may be others.</p>"
+            "<p><b>The served methods are not known.</b> Listed are the methods that"
+            " rules name in full; there may be others.</p>"
         )
     links = " ".join(f'<a href="#{key}">{title}</a>' for key, title in _PARTS.items())
     yield f"<nav>{links}</nav></header>"
@@ -131,33 +131,33 @@ def _cards(table: Table) -> Iterator[str]:
 
 def _first(table: Table) -> Iterator[str]:
     yield _heading("first")
-    said = False
+    has_items = False
     for exposure in (Exposure.ANONYMOUS, Exposure.UNVERIFIED, Exposure.VERIFIED):
         groups = groups_of(table, [exposure])
         if groups:
-            said = True
+            has_items = True
             title = EXPOSURES[exposure][0]
             yield from _look(
                 f"Open {title}", exposure.value, [_group(table, one) for one in groups]
             )
-    nobody = [*_nobody(table)]
-    if nobody:
-        said = True
-        yield from _look("Open to nobody", Exposure.NOBODY.value, nobody)
+    unreachable = [*_unreachable(table)]
+    if unreachable:
+        has_items = True
+        yield from _look("Open to no caller", Exposure.NO_CALLER.value, unreachable)
     shadows = [_shadow(table, one) for one in shadow_effects(table)]
     if shadows:
-        said = True
-        yield from _look("What rules with enforce: false would change", "", shadows)
+        has_items = True
+        yield from _look("Effect of rules with enforce: false", "", shadows)
     idle = [_idle(table, facts) for facts in idle_rules(table)]
     if idle:
-        said = True
-        yield from _look("Rules that open and close nothing here", "", idle)
-    if not said:
-        yield "<p>Every method is open to callers with a name, and to nobody else.</p>"
+        has_items = True
+        yield from _look("Rules without effect here", "", idle)
+    if not has_items:
+        yield "<p>Every method is open only to callers with an identity.</p>"
 
 
-def _nobody(table: Table) -> Iterator[str]:
-    """Yield the methods that nobody can call anywhere, by service."""
+def _unreachable(table: Table) -> Iterator[str]:
+    """Yield the methods that no caller may call on any listener, by service."""
     methods = (method.rpartition("/") for method in unreachable_methods(table))
     for service, found in groupby(methods, key=lambda parts: parts[0]):
         names = codes(name for _, _, name in found)
@@ -211,7 +211,7 @@ def _listeners(table: Table) -> Iterator[str]:
     kinds = "".join(f"<th>{text(kind)}</th>" for kind, _ in listeners[0].clients)
     yield (
         '<table class="wide"><thead><tr><th rowspan="2">listener</th>'
-        '<th rowspan="2">mode</th><th rowspan="2">who gets in</th>'
+        '<th rowspan="2">mode</th><th rowspan="2">accepts</th>'
         '<th rowspan="2">names in certificates</th>'
         '<th colspan="4" class="over">a client whose certificate is</th></tr>'
         f"<tr>{kinds}</tr></thead><tbody>"
@@ -224,8 +224,8 @@ def _listeners(table: Table) -> Iterator[str]:
 def _listener(facts: ListenerFacts) -> str:
     engine = f"<br>engine {facts.engine}" if facts.engine else ""
     clients = "".join(
-        f'<td class="client {text(fate)}">{text(fate)}</td>'
-        for _, fate in facts.clients
+        f'<td class="client {text(state)}">{text(state)}</td>'
+        for _, state in facts.clients
     )
     return (
         f"<tr><td>{code(facts.name)}<br>{code(facts.address)}<br>{place(facts.place)}"
@@ -275,8 +275,8 @@ def _rules(table: Table) -> Iterator[str]:
         yield "<p>There are none: every call is allowed.</p>"
         return
     yield (
-        "<p>In the order in which they are asked: deny rules first; the first that"
-        f" matches decides. Without one, the default does: {effect(table.default)}.</p>"
+        "<p>In order of evaluation: deny rules first; the first rule that matches"
+        f" decides. If none matches, the default applies: {effect(table.default)}.</p>"
     )
     yield (
         '<table class="wide"><thead><tr><th class="number">no.</th><th>rule</th>'
@@ -322,9 +322,13 @@ _LEGEND = (
     (
         "none",
         "·*",
-        "otherwise with certain metadata: point at the cell, or see the rule",
+        "different with certain metadata: point at the cell, or see the rule",
     ),
-    ("allow", "✓ 3≠", "otherwise if a rule with <code>enforce: false</code> were"),
+    (
+        "allow",
+        "✓ 3≠",
+        "different if a rule with <code>enforce: false</code> were enforced",
+    ),
 )
 
 
@@ -334,16 +338,16 @@ def _reading() -> Iterator[str]:
         yield f'<dt><span class="key {kind}">{sign}&nbsp;</span></dt><dd>{means}</dd>'
     yield "</dl>"
     yield (
-        "<p>A column is a caller who has that name, and no other but those that come"
-        " with it: on a listener that verifies, whoever gets in with a certificate is"
+        "<p>A column is a caller with that name and the names that it implies: on a"
+        " listener that verifies, every caller with a certificate is also"
         " <code>verified</code>. A caller with several names may do what any of them"
         " may, unless one of them is denied.</p>"
         "<p>Names in a certificate count only if its chain is verified; registered"
         " certificates and keys count wherever they are presented. Deny rules also"
         " count for names that a certificate only claims.</p>"
-        "<p>A client is <b>verified</b> if its certificate was checked, <b>claimed</b>"
-        " if it presented one that nobody checked or that failed, <b>anonymous</b>"
-        " without one.</p>"
+        "<p>A client is <b>verified</b> if its certificate was verified,"
+        " <b>claimed</b> if it presented one that was not verified or failed,"
+        " <b>anonymous</b> without one.</p>"
         "<p>“Decides” counts the cells of this page that a rule decides; in brackets,"
-        " those that its metadata, or enforcing it, would change.</p>"
+        " those that it would decide with its metadata or if it were enforced.</p>"
     )

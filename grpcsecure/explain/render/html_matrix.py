@@ -1,4 +1,4 @@
-"""The tables of methods and callers in the page for a review."""
+"""The tables of methods and callers in the review page."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 __all__ = ["render_matrix"]
 
-#: The circles in two words, for the column beside the methods.
+#: Short titles of the exposures, for the column beside the methods.
 _SHORT = {
     Exposure.ANONYMOUS: "no certificate",
     Exposure.UNVERIFIED: "any certificate",
     Exposure.VERIFIED: "verified",
     Exposure.NAMED: "by name",
-    Exposure.NOBODY: "nobody",
+    Exposure.NO_CALLER: "no caller",
 }
 
 
 def render_matrix(table: Table, section: Section) -> Iterator[str]:
-    """Yield the lines of one table: the methods of listeners, for those who get in."""
+    """Yield the lines of one table: methods by the callers that can occur."""
     shown = [
         index
         for index in range(len(table.callers))
@@ -45,7 +45,7 @@ def render_matrix(table: Table, section: Section) -> Iterator[str]:
         yield "<p>No method is served here.</p>"
         return
     if absent:
-        yield f'<p class="quiet">Nobody gets in here as {codes(absent)}.</p>'
+        yield f'<p class="quiet">No caller here is {codes(absent)}.</p>'
     claimed = [
         table.callers[index].name
         for index in shown
@@ -53,8 +53,8 @@ def render_matrix(table: Table, section: Section) -> Iterator[str]:
     ]
     if claimed:
         yield (
-            f'<p class="quiet">Here {codes(claimed)} can only be claimed, and count in'
-            " deny rules alone.</p>"
+            f'<p class="quiet">Here {codes(claimed)} can only be claimed, and count'
+            " only in deny rules.</p>"
         )
     yield '<table class="matrix">'
     yield from _head([table.callers[index] for index in shown])
@@ -81,7 +81,10 @@ def _head(callers: Sequence[Caller]) -> Iterator[str]:
 
 
 def _firsts(callers: Sequence[Caller]) -> Iterator[str]:
-    """Mark the first built-in name and the first identity: a line goes before them."""
+    """Yield a CSS class for the first built-in name and first identity, else nothing.
+
+    These columns have a line before them.
+    """
     before = None
     for caller in callers:
         yield "" if caller.is_built_in is before else " first"
@@ -112,7 +115,7 @@ def _cell(table: Table, cell: Cell, caller: Caller, row: Row, first: str) -> str
 
 
 def _sign(table: Table, cell: Cell) -> tuple[str, str]:
-    """Return the class of a cell and its signs: effect, number of the rule, remarks."""
+    """Return the CSS class of a cell and its text: effect, rule number, remarks."""
     number = "" if cell.rule is None else f" {table.rules[cell.rule.name].number}"
     remarks = ("*" if cell.conditions else "") + ("≠" if cell.shadows else "")
     if cell.effect is Effect.ALLOW:

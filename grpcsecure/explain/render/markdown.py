@@ -1,7 +1,7 @@
 """The table as Markdown, for pull requests and wikis (GitHub Flavored Markdown).
 
-Invariant: no text from a config can become markup: every one is a code span, or has
-its special characters escaped.
+Invariant: no text from a config can become markup: it is put in a code span, or its
+special characters are escaped.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["render_table_markdown"]
 
-#: ASCII punctuation may be escaped (CommonMark 0.31, 2.4); these start markup, or
-#: what GitHub makes links of.
+#: ASCII punctuation may be escaped (CommonMark 0.31, 2.4); these characters start
+#: markup, or text that GitHub turns into links.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!~&@:])")
 
 
@@ -45,7 +45,7 @@ def render_table_markdown(table: Table) -> str:
 
 
 def _plain(value: object) -> str:
-    """Return any text as words."""
+    """Return any text as plain text, with special characters escaped."""
     return _SPECIAL.sub(r"\\\1", _one_line(value)).replace("|", "&#124;")
 
 
@@ -53,8 +53,9 @@ def _code(value: object) -> str:
     """Return any text as a code span.
 
     A span ends at a run of as many backticks as began it (CommonMark 0.31, 6.1). In a
-    table a `|` ends a cell all the same (GFM, 4.10), and after a backslash it cannot
-    even be escaped: as an entity it is text wherever it is (CommonMark 0.31, 2.5).
+    table, a `|` ends the cell even inside a code span (GFM, 4.10), and if it follows a
+    backslash it cannot even be escaped. As an entity it is always text (CommonMark
+    0.31, 2.5).
     """
     shown = _one_line(value)
     if "|" in shown:
@@ -86,7 +87,7 @@ def _lines(table: Table) -> Iterator[str]:
     else:
         yield f"{profile}There is no `authorization`: every call is allowed."
     if not table.knows_methods:
-        yield "The services were not asked: there may be more methods than these."
+        yield "The served methods are not known: there may be more than these."
     yield ""
     yield from _grid(
         ["methods open", "number"],
@@ -100,7 +101,7 @@ def _lines(table: Table) -> Iterator[str]:
     yield ""
     yield (
         "Cells: **✓ 3** allowed by rule 3, **✕ 1** denied by rule 1, · no rule"
-        " matches, \\* otherwise with metadata, ≠ otherwise if a rule with"
+        " matches, \\* different with metadata, ≠ different if a rule with"
         " `enforce: false` were enforced."
     )
 
@@ -123,7 +124,7 @@ def _section(table: Table, section: Section) -> Iterator[str]:
     for facts in section.listeners:
         yield (
             f"- {_code(facts.name)} {_code(facts.address)} {_code(facts.mode)}"
-            f" ({_code(line_of(facts.place))}): gets in: {_plain(facts.lets_in)};"
+            f" ({_code(line_of(facts.place))}): accepts {_plain(facts.lets_in)};"
             f" names in certificates {_plain(facts.names)}"
         )
     shown = [
@@ -138,7 +139,7 @@ def _section(table: Table, section: Section) -> Iterator[str]:
         if any(row.cells[index].is_only_claimed for row in section.rows)
     ]
     if claimed:
-        yield f"Here {_codes(claimed)} can only be claimed: they count in deny rules."
+        yield f"Here {_codes(claimed)} can only be claimed: only deny rules count them."
         yield ""
     yield from _grid(
         [
@@ -194,7 +195,7 @@ def _matchers(caller: Caller) -> str:
 def _rules(table: Table) -> Iterator[str]:
     if not table.rules:
         return
-    yield from ("", "## Rules, in the order in which they are asked", "")
+    yield from ("", "## Rules, in order of evaluation", "")
     yield from _grid(
         ["no.", "rule", "effect", "callers", "methods", "only", "decides", "place"],
         map(_rule, table.rules.values()),
@@ -219,13 +220,13 @@ def _rule(facts: RuleFacts) -> list[str]:
 
 
 def _remarks(table: Table) -> Iterator[str]:
-    nobody = unreachable_methods(table)
-    if nobody:
-        yield from ("", "## Nobody can call", "")
-        yield from (f"- {_code(method)}" for method in nobody)
+    unreachable = unreachable_methods(table)
+    if unreachable:
+        yield from ("", "## Methods that no caller may call", "")
+        yield from (f"- {_code(method)}" for method in unreachable)
     effects = shadow_effects(table)
     if effects:
-        yield from ("", "## What rules with `enforce: false` would change", "")
+        yield from ("", "## Effect of rules with `enforce: false`", "")
     for one in effects:
         change = one.change
         name = "the default" if change.rule is None else _code(change.rule.name)
@@ -241,6 +242,6 @@ def _remarks(table: Table) -> Iterator[str]:
         )
     idle = idle_rules(table)
     if idle:
-        yield from ("", "## Rules that open and close nothing here", "")
+        yield from ("", "## Rules without effect here", "")
         for facts in idle:
             yield f"- {_code(facts.rule.name)} ({_code(line_of(facts.place))})"

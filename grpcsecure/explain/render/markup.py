@@ -1,7 +1,6 @@
-"""HTML from text that nobody has to trust.
+"""HTML fragments from untrusted text.
 
-Everything that comes from a config passes through `text` here; nothing else in the
-page is not ours.
+All text from a config passes through `text`; the rest of the page is fixed text.
 """
 
 from __future__ import annotations
@@ -25,21 +24,21 @@ __all__ = ["codes", "link_to_rule", "opening", "place", "rule_anchor", "text"]
 
 
 def text(value: object) -> str:
-    """Return any text as HTML, fit for an attribute in double quotes as well.
+    """Return any text as HTML, safe also in an attribute in double quotes.
 
-    Control characters and marks that reorder a line are shown as escapes.
+    Control characters and marks that change the direction of text are escaped.
     """
     shown = visible(str(value)).encode("utf-8", "backslashreplace").decode()
     return escape(shown, quote=True)
 
 
 def code(value: object) -> str:
-    """Return a name or value as the config spells it."""
+    """Return a name or value of the config as code."""
     return f"<code>{text(value)}</code>"
 
 
 def codes(values: Iterable[object], *, between: str = ", ") -> str:
-    """Return several of them."""
+    """Return several names or values as code."""
     return between.join(map(code, values))
 
 
@@ -49,19 +48,19 @@ def place(span: Span) -> str:
 
 
 def rule_anchor(table: Table, rule: Rule) -> str:
-    """Return the id of a rule's line on the page: a number, no text of the config."""
+    """Return the id of a rule's line on the page; it has no text of the config."""
     return f"rule-{table.rules[rule.name].number}"
 
 
 def link_to_rule(table: Table, rule: Rule | None) -> str:
-    """Return what decides, leading to its line."""
+    """Return a link to the line of the rule that decides, or `the default`."""
     if rule is None:
         return "the default"
     return f'rule <a href="#{rule_anchor(table, rule)}">{code(rule.name)}</a>'
 
 
 def opening(table: Table, one: Opening) -> str:
-    """Return who gets in by which rule, and with which metadata."""
+    """Return the names that a rule allows, the rule, and its metadata."""
     who = codes(one.names)
     if one.metadata:
         who += f" with metadata {code(describe_metadata(one.metadata))}"
@@ -71,6 +70,6 @@ def opening(table: Table, one: Opening) -> str:
 
 
 def effect(value: Effect) -> str:
-    """Return the word for an effect, in its colour."""
+    """Return `allow` or `deny` in its colour."""
     word = "allow" if value is Effect.ALLOW else "deny"
     return f'<span class="effect-{word}">{word}</span>'

@@ -1,10 +1,10 @@
-"""How the page for a review looks: on screens light and dark, and on paper."""
+"""Style sheet of the review page: for light and dark screens, and for print."""
 
 from __future__ import annotations
 
 __all__ = ["STYLE"]
 
-#: No colour carries meaning alone: each has a word or a sign with it.
+#: No colour carries a meaning alone: there is always a word or a sign with it.
 STYLE = """\
 :root {
   color-scheme: light dark;

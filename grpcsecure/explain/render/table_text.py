@@ -1,4 +1,4 @@
-"""The table for people at a terminal: each method, who may call it, by which rule."""
+"""The table as text for terminals: each method, its callers and the deciding rules."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _lines(table: Table, style: Style) -> Iterator[str]:
         default = f"default {table.default.value}  {_place(table.default_place)}"
     yield style.paint("message", visible(table.subject) + profile) + f"  {default}"
     if not table.knows_methods:
-        yield "the services were not asked: there may be more methods than these"
+        yield "the served methods are not known: there may be more than these"
     for section in table.sections:
         yield ""
         yield from _section(table, section, style)
@@ -58,10 +58,10 @@ def _section(table: Table, section: Section, style: Style) -> Iterator[str]:
     for facts in section.listeners:
         name = style.paint("message", visible(facts.name))
         yield f"{name}  {visible(facts.address)}  {facts.mode}  {_place(facts.place)}"
-        yield f"  gets in: {visible(facts.lets_in)}"
+        yield f"  accepts: {visible(facts.lets_in)}"
         yield f"  names: {visible(facts.names)}"
-        fates = (f"{kind} {fate}" for kind, fate in facts.clients)
-        yield f"  clients by certificate: {', '.join(fates)}"
+        states = (f"{kind} {state}" for kind, state in facts.clients)
+        yield f"  clients by certificate: {', '.join(states)}"
     width = max((len(visible(row.name)) for row in section.rows), default=0)
     for service, rows in groupby(section.rows, key=lambda row: row.service):
         yield f"  {visible(service)}"
@@ -74,7 +74,7 @@ def _section(table: Table, section: Section, style: Style) -> Iterator[str]:
 def _callers(table: Table, row: Row, style: Style) -> Iterator[str]:
     openings = openings_of(table, row)
     if not openings:
-        yield style.paint("warning", "nobody")
+        yield style.paint("warning", "no caller")
     for opening in openings:
         yield _opening(table, opening)
     for exception in exceptions_of(table, row):
@@ -96,11 +96,11 @@ def _opening(table: Table, opening: Opening) -> str:
 
 
 def _remarks(table: Table) -> Iterator[str]:
-    nobody = unreachable_methods(table)
-    if nobody:
+    unreachable = unreachable_methods(table)
+    if unreachable:
         yield ""
-        yield f"nobody can call {count(len(nobody), 'method')}:"
-        yield from (f"  {visible(method)}" for method in nobody)
+        yield f"{count(len(unreachable), 'method')} that no caller may call:"
+        yield from (f"  {visible(method)}" for method in unreachable)
     effects = shadow_effects(table)
     if effects:
         yield ""
@@ -117,6 +117,6 @@ def _remarks(table: Table) -> Iterator[str]:
     idle = idle_rules(table)
     if idle:
         yield ""
-        yield "rules that open and close nothing here:"
+        yield "rules without effect here:"
         for facts in idle:
             yield f"  {visible(facts.rule.name)}  {_place(facts.place)}"

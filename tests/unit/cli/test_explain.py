@@ -236,7 +236,7 @@ class TestAnswers:
         assert call("user.yaml", *CALL, *SHOP)[0] == 2
         code, out, _ = call("user.yaml", *CALL, *SHOP, "--no-services")
         assert code == 0
-        assert "the services were not asked" in out
+        assert "the served methods are not known" in out
 
     def test_works_despite_failed_policy_tests(self, call, folder):
         """Failed policy tests do not stop it: users run it to find their cause."""

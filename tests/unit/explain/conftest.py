@@ -1,4 +1,4 @@
-"""Files that the scenes of these tests name."""
+"""Certificates and a config loader for the tests of `explain`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from support.explaining import load
 
 @pytest.fixture(name="folder", scope="session")
 def _folder(tmp_path_factory):
-    """A folder with `certs`, broken specimens included."""
+    """A folder with `certs`, including the broken ones."""
     folder = tmp_path_factory.mktemp("explain")
     make_specimens(folder / "certs")
     return folder
 
 
-@pytest.fixture(name="scene")
-def _scene(folder, monkeypatch):
-    """A function that loads a config in that folder."""
+@pytest.fixture(name="load_config")
+def _load_config(folder, monkeypatch):
+    """A function that loads a config from a text, with files of `folder`."""
     monkeypatch.setattr(sys, "path", [*sys.path])
 
-    def scene(text, **options):
+    def load_config(text, **options):
         return load(folder, text, **options)
 
-    return scene
+    return load_config

@@ -29,11 +29,11 @@ LISTENERS = f"""\
   lenient: {{address: '127.0.0.1:0', {tls("request_but_dont_verify")}}}
 """
 
-#: Names in the certificates of `certs dev --broken`, true and only claimed.
+#: Names in the certificates of `certs dev --broken`, verified and only claimed.
 IDENTITIES = {
     "client": {"spiffe": "spiffe://grpcsecure.test/client"},
     "by-name": {"common_name": "self-signed"},
-    "expired": [{"common_name": "expired"}, {"dns": "nobody.test"}],
+    "expired": [{"common_name": "expired"}, {"dns": "other.test"}],
 }
 
 CERTIFICATES = ("client", "broken/client-self-signed", "broken/client-expired", None)
@@ -45,7 +45,7 @@ METADATA = st.lists(
 
 @st.composite
 def rules(draw):
-    """Return a rule as it is in a config."""
+    """Generate a rule in the form of a config."""
     names = [*IDENTITIES, "anyone", "presented", "verified"]
     rule = {
         draw(st.sampled_from(["allow", "deny"])): draw(
@@ -107,14 +107,14 @@ def _subject(folder, name):
     )
 
 
-def _status(scene, listener, result, call, auditor):
+def _status(loaded, listener, result, call, auditor):
     """Return the status that the authorizer refuses a call with; None lets it in."""
     method, metadata = call
-    mode = scene.listener(listener).tls.client_certificate
-    in_force = InForce(scene.snapshot)
+    mode = loaded.listener(listener).tls.client_certificate
+    in_force = InForce(loaded.snapshot)
     authorizer = Authorizer(_SimulatedView(listener, mode, in_force), in_force, auditor)
     _, refusal = authorizer.authorize(
-        _Context(result, metadata), method, exists=scene.exists(method, listener)
+        _Context(result, metadata), method, exists=loaded.exists(method, listener)
     )
     return None if refusal is None else refusal[0].name
 
@@ -154,24 +154,24 @@ def _policy(case):
 @given(case=CASES)
 def test_authorizer_and_explanation_agree(folder, auditor, case):
     """The status that `explain` predicts is the one that the authorizer gives."""
-    scene = load(folder, CONFIG + LISTENERS + _policy(case))
+    loaded = load(folder, CONFIG + LISTENERS + _policy(case))
     subject, listener = _subject(folder, case["name"]), case["listener"]
     call = case["method"], case["metadata"]
     (verdict,) = ask(
-        scene, subject, call[0], listener=listener, metadata=call[1]
+        loaded, subject, call[0], listener=listener, metadata=call[1]
     ).verdicts
     if verdict.basis is Basis.HANDSHAKE:
         return
     result = None
     if subject.certificate is not None:
         result = simulate_handshake(
-            scene.listener(listener),
-            scene.snapshot.materials[listener],
+            loaded.listener(listener),
+            loaded.snapshot.materials[listener],
             subject.certificate.der,
             subject.chain,
             now=datetime.now(timezone.utc),
         ).result
-    status = _status(scene, listener, result, call, auditor)
+    status = _status(loaded, listener, result, call, auditor)
     if status is None:
         assert verdict.status in {"OK", "UNIMPLEMENTED"}
     else:

@@ -1,4 +1,4 @@
-"""One call: the verdict, what it rests on, and why each rule did not match."""
+"""Explanations of one call: the verdict, its basis, and why rules did not match."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
 
 NOW = datetime.now(timezone.utc)
 
-#: A listener that lets everybody in, and one in plaintext for health.
+#: A listener for all clients, one without CA, and a plaintext one for health.
 MORE = f"""\
   lenient: {{address: '127.0.0.1:0', {tls("request_but_dont_verify")}}}
   blind: {{address: '127.0.0.1:0', {tls("require_but_dont_verify", client_ca=False)}}}
@@ -48,7 +48,7 @@ WHOLE = CONFIG + MORE + RULES
 
 
 def certificate(folder, name):
-    """Return who has the certificate of a file below `certs`."""
+    """Return a caller with the certificate of a file below `certs`."""
     pem = (folder / "certs" / name).read_bytes()
     leaf, *chain = parse_pem_certificates(pem)
     return QuerySubject(
@@ -57,24 +57,24 @@ def certificate(folder, name):
 
 
 def only(explanation):
-    """Return the verdict of an explanation that has one."""
+    """Return the only verdict of an explanation."""
     (verdict,) = explanation.verdicts
     return verdict
 
 
 def words(verdict):
-    """Return what the trace says, by rule."""
+    """Return the reasons in the trace, by rule."""
     return {step.rule.name: step.words for step in verdict.steps}
 
 
 class TestVerdict:
-    """What decided, and where it is written."""
+    """The effect, its basis, its position in the config, and the status."""
 
-    def test_a_rule_allows(self, scene):
-        """The rule that matched first is named, with its line."""
+    def test_a_rule_allows(self, load_config):
+        """The verdict names the first rule that matches, and its line."""
         verdict = only(
             ask(
-                scene(WHOLE),
+                load_config(WHOLE),
                 caller(spiffe="spiffe://grpcsecure.test/client"),
                 listener="public",
             )
@@ -85,38 +85,38 @@ class TestVerdict:
         assert line.strip().startswith("hello:")
         assert verdict.status == "OK"
 
-    def test_the_default_denies(self, scene):
-        """Without a rule it is the default, in the line of `authorization`."""
-        verdict = only(ask(scene(WHOLE), caller(dns="x.test"), listener="public"))
+    def test_the_default_denies(self, load_config):
+        """If no rule matches, the default decides, in the line of `authorization`."""
+        verdict = only(ask(load_config(WHOLE), caller(dns="x.test"), listener="public"))
         assert (verdict.effect, verdict.basis) == (Effect.DENY, Basis.DEFAULT)
         line = WHOLE.splitlines()[verdict.place.line - 1]
         assert line == "authorization:"
         assert verdict.status == "PERMISSION_DENIED"
 
-    def test_the_handshake_refuses(self, scene):
-        """Who never gets in is denied by the mode, in its line, and told nothing."""
-        verdict = only(ask(scene(WHOLE), ANYBODY, listener="public"))
+    def test_the_handshake_refuses(self, load_config):
+        """A client refused in the handshake is denied by the mode, without a status."""
+        verdict = only(ask(load_config(WHOLE), ANYBODY, listener="public"))
         assert (verdict.effect, verdict.basis) == (Effect.DENY, Basis.HANDSHAKE)
         assert verdict.caller.state == "refused"
         assert verdict.status is None
         assert not verdict.steps
         assert verdict.place.line == 5
 
-    def test_without_rules_everything_is_allowed(self, scene):
-        """A config without `authorization` allows, and the basis says so."""
-        verdict = only(ask(scene(CONFIG), caller(dns="x.test")))
+    def test_without_rules_everything_is_allowed(self, load_config):
+        """A config without `authorization` allows every call, with its own basis."""
+        verdict = only(ask(load_config(CONFIG), caller(dns="x.test")))
         assert (verdict.effect, verdict.basis) == (Effect.ALLOW, Basis.NO_RULES)
 
-    def test_strangers_are_unauthenticated(self, scene):
-        """Who is nobody is told to say who it is, as on the wire."""
-        verdict = only(ask(scene(WHOLE), ANYBODY, listener="lenient"))
+    def test_unidentified_callers_are_unauthenticated(self, load_config):
+        """A caller without an identity gets UNAUTHENTICATED, as from a server."""
+        verdict = only(ask(load_config(WHOLE), ANYBODY, listener="lenient"))
         assert verdict.status == "UNAUTHENTICATED"
 
-    def test_shadow_rules_are_told(self, scene):
-        """What enforcing would change is part of the answer."""
+    def test_effect_of_unenforced_rules(self, load_config):
+        """The verdict has the decision if all rules were enforced."""
         verdict = only(
             ask(
-                scene(WHOLE),
+                load_config(WHOLE),
                 caller(dns="x.test"),
                 "/helloworld.Greeter/SayHelloToAll",
                 listener="public",
@@ -129,11 +129,11 @@ class TestVerdict:
 
 
 class TestListeners:
-    """Without one that is named, it is each that serves the method."""
+    """Without a listener in the question, each that serves the method has a verdict."""
 
-    def test_every_listener_that_serves_the_method(self, scene):
-        """One verdict each; one that denies is enough for a denial."""
-        explanation = ask(scene(WHOLE), ANYBODY, "/grpc.health.v1.Health/Check")
+    def test_every_listener_that_serves_the_method(self, load_config):
+        """There is one verdict each; the call is denied if any of them denies."""
+        explanation = ask(load_config(WHOLE), ANYBODY, "/grpc.health.v1.Health/Check")
         assert [
             (one.listener.name, one.effect.value) for one in explanation.verdicts
         ] == [
@@ -144,49 +144,49 @@ class TestListeners:
         ]
         assert not explanation.is_allowed
 
-    def test_a_listener_that_does_not_serve_the_method(self, scene):
-        """There the method does not exist, and no allow rule opens it."""
-        verdict = only(ask(scene(WHOLE), ANYBODY, listener="plain"))
+    def test_a_listener_that_does_not_serve_the_method(self, load_config):
+        """On such a listener the method does not exist."""
+        verdict = only(ask(load_config(WHOLE), ANYBODY, listener="plain"))
         assert not verdict.exists
 
-    def test_unknown_method(self, scene):
-        """It is asked about on all listeners, and the nearest is named."""
-        explanation = ask(scene(WHOLE), ANYBODY, "/helloworld.Greeter/SayHelo")
+    def test_unknown_method(self, load_config):
+        """It gets a verdict on all listeners, and the most similar one is suggested."""
+        explanation = ask(load_config(WHOLE), ANYBODY, "/helloworld.Greeter/SayHelo")
         assert len(explanation.verdicts) == 4
         assert not any(one.exists for one in explanation.verdicts)
-        assert explanation.meant == HELLO
+        assert explanation.similar == HELLO
 
-    def test_name_without_its_service(self, scene):
-        """A method's bare name is enough to guess from, if one service has it."""
-        assert ask(scene(WHOLE), ANYBODY, "Chat").meant == "/helloworld.Greeter/Chat"
+    def test_name_without_its_service(self, load_config):
+        """A bare method name is completed, if only one service has it."""
+        explanation = ask(load_config(WHOLE), ANYBODY, "Chat")
+        assert explanation.similar == "/helloworld.Greeter/Chat"
 
-    def test_no_services(self, scene):
-        """Where nobody asked the services, every method exists."""
+    def test_no_services(self, load_config):
+        """If the services are not imported, every method is assumed to exist."""
         explanation = ask(
-            scene(WHOLE, with_services=False),
+            load_config(WHOLE, with_services=False),
             caller(spiffe="spiffe://grpcsecure.test/client"),
             "/helloworld.Greeter/Nothing",
         )
         assert not explanation.knows_methods
         assert all(one.exists for one in explanation.verdicts)
 
-    def test_allow_rules_open_nothing_that_is_not_there(self, scene):
-        """The trace says so, rule by rule."""
+    def test_allow_rules_do_not_apply_to_unknown_methods(self, load_config):
+        """The trace gives this reason for each allow rule."""
         text = WHOLE.replace('"*/SayHelloToAll"], enforce: false', '"*"]')
         verdict = only(
-            ask(scene(text), caller(dns="x.test"), "/a.B/C", listener="public")
+            ask(load_config(text), caller(dns="x.test"), "/a.B/C", listener="public")
         )
-        assert "no method that does not exist" in words(verdict)["soon"]
+        assert "to methods that do not exist" in words(verdict)["soon"]
 
 
 class TestCertificates:
-    """What a listener makes of the certificate of a file."""
+    """The state of a caller with the certificate of a file."""
 
-    def test_verified(self, scene, folder):
-        """Which file verified it, and how long it still counts."""
-        verdict = only(
-            ask(scene(WHOLE), certificate(folder, "client.pem"), listener="public")
-        )
+    def test_verified(self, load_config, folder):
+        """The text names the file of the CA and the time until the expiry."""
+        who = certificate(folder, "client.pem")
+        verdict = only(ask(load_config(WHOLE), who, listener="public"))
         assert verdict.caller.state == "verified"
         assert verdict.caller.words == (
             "certificate client.pem: verified by certs/ca.pem"
@@ -203,9 +203,9 @@ class TestCertificates:
             ("other-ca", "unable to get local issuer certificate"),
         ],
     )
-    def test_refused_or_claimed(self, scene, folder, name, reason):
-        """A mode that verifies refuses it; one that does not lets it in as claimed."""
-        loaded = scene(WHOLE)
+    def test_refused_or_claimed(self, load_config, folder, name, reason):
+        """A mode that verifies refuses it; another mode accepts it as claimed."""
+        loaded = load_config(WHOLE)
         who = certificate(folder, f"broken/client-{name}.pem")
         refused = only(ask(loaded, who, listener="public"))
         assert refused.caller.state == "refused"
@@ -214,62 +214,66 @@ class TestCertificates:
         assert claimed.caller.state == "claimed"
         assert f"not verified ({reason})" in claimed.caller.words
 
-    def test_a_claimed_name_grants_nothing(self, scene, folder):
-        """The trace says that the name is there, and why it does not count."""
+    def test_a_claimed_name_grants_nothing(self, load_config, folder):
+        """The trace says that the name is claimed, and why it does not count."""
         who = certificate(folder, "client.pem")
-        verdict = only(ask(scene(WHOLE), who, listener="blind"))
+        verdict = only(ask(load_config(WHOLE), who, listener="blind"))
         assert verdict.caller.claimed == ("shop",)
         assert words(verdict)["hello"] == (
-            "method matches; needs shop; the certificate says so, but it is not"
+            "method matches; needs shop; the certificate claims it, but is not"
             " verified: not checked: the listener has no client CA"
         )
 
-    def test_not_asked_for(self, scene, folder):
-        """In plaintext a certificate is never seen."""
+    def test_certificate_is_not_requested(self, load_config, folder):
+        """A plaintext listener receives no certificate."""
         verdict = only(
-            ask(scene(WHOLE), certificate(folder, "client.pem"), listener="plain")
+            ask(load_config(WHOLE), certificate(folder, "client.pem"), listener="plain")
         )
         assert verdict.caller.words.endswith("not asked for (plaintext), so anonymous")
 
     @pytest.mark.parametrize(
-        ("moment", "words_"),
+        ("moment", "start"),
         [
             (timedelta(0), "expires today at "),
             (timedelta(days=-40), "not valid before "),
             (timedelta(days=40), "expired on "),
         ],
     )
-    def test_dates(self, scene, folder, moment, words_):
-        """A certificate that does not count yet, or any more, says since when."""
+    def test_dates(self, load_config, folder, moment, start):
+        """A certificate that is expired or not yet valid is shown with the date."""
         who = certificate(folder, "client.pem")
         end = who.certificate.not_after
         now = end - timedelta(hours=2) if not moment else NOW + moment
-        verdict = only(ask(scene(WHOLE), who, listener="blind", now=now))
-        assert verdict.caller.expiry.startswith(words_)
+        verdict = only(ask(load_config(WHOLE), who, listener="blind", now=now))
+        assert verdict.caller.expiry.startswith(start)
 
 
-class TestMadeUp:
-    """Names that somebody might have, as in policy tests."""
+class TestSyntheticCallers:
+    """Callers with given names instead of a certificate, as in policy tests."""
 
-    def test_taken_to_be_verified(self, scene):
-        """Where the listener can verify, it is taken to have."""
-        verdict = only(ask(scene(WHOLE), caller(dns="a.b.test"), listener="lenient"))
+    def test_verified_if_the_listener_can_verify(self, load_config):
+        """A synthetic certificate counts as verified if the listener can verify."""
+        verdict = only(
+            ask(load_config(WHOLE), caller(dns="a.b.test"), listener="lenient")
+        )
         assert verdict.caller.words == (
             "certificate with dns a.b.test: taken to be verified"
         )
 
-    def test_claimed_where_nobody_verifies(self, scene):
-        """Where it cannot, the names are claims."""
-        verdict = only(ask(scene(WHOLE), caller(dns="a.b.test"), listener="blind"))
+    def test_claimed_if_the_listener_cannot_verify(self, load_config):
+        """Without a client CA the names are only claimed."""
+        verdict = only(
+            ask(load_config(WHOLE), caller(dns="a.b.test"), listener="blind")
+        )
         assert verdict.caller.state == "claimed"
 
 
-class TestWords:
-    """Why a rule did not match: what it needs, and what the caller has."""
+class TestReasons:
+    """Reasons why a rule did not match: its conditions, and the caller's names."""
 
     @pytest.fixture(name="trace")
-    def _trace(self, scene):
-        loaded = scene(WHOLE)
+    def _trace(self, load_config):
+        loaded = load_config(WHOLE)
 
         def trace(subject, method=HELLO, **options):
             return words(only(ask(loaded, subject, method, **options)))
@@ -277,10 +281,10 @@ class TestWords:
         return trace
 
     def test_method(self, trace):
-        """Patterns of the same service are shown without it."""
-        said = trace(caller(dns="x.test"), listener="public")
-        assert said["many"] == "method SayHelloMany* does not match SayHello"
-        assert said["health"] == (
+        """Patterns of the same service are shown without the service."""
+        reasons = trace(caller(dns="x.test"), listener="public")
+        assert reasons["many"] == "method SayHelloMany* does not match SayHello"
+        assert reasons["health"] == (
             "method /grpc.health.v1.Health/* does not match SayHello"
         )
 
@@ -293,85 +297,85 @@ class TestWords:
             "/",
         ],
     )
-    def test_what_is_no_path_of_a_method(self, trace, method):
-        """Both are shown whole: the difference may be what a short form leaves out."""
-        said = trace(caller(dns="x.test"), method, listener="public")
+    def test_malformed_method_path(self, trace, method):
+        """Path and patterns are shown whole, because a short form may look equal."""
+        reasons = trace(caller(dns="x.test"), method, listener="public")
         pattern = "/helloworld.Greeter/SayHelloMany*"
-        assert said["many"] == f"method {pattern} does not match {method}"
+        assert reasons["many"] == f"method {pattern} does not match {method}"
 
     def test_listener(self, trace):
-        """A rule for other listeners says which."""
-        said = trace(caller(email="ci@corp.test"), listener="lenient")
-        assert said["no-ci"] == "method matches; only on public"
+        """The reason names the listeners of the rule."""
+        reasons = trace(caller(email="ci@corp.test"), listener="lenient")
+        assert reasons["no-ci"] == "method matches; only on public"
 
     def test_missing_name(self, trace):
-        """A caller without any such name, and one with another."""
+        """The reason shows the caller's name of that kind, or that it has none."""
         other = "needs shop (spiffe:spiffe://grpcsecure.test/client); caller has"
-        said = trace(caller(dns="x.test"), listener="public")
-        assert said["hello"] == f"method matches; {other} no spiffe"
-        said = trace(caller(spiffe="spiffe://a.test/b"), listener="public")
-        assert said["hello"] == f"method matches; {other} spiffe:spiffe://a.test/b"
+        reasons = trace(caller(dns="x.test"), listener="public")
+        assert reasons["hello"] == f"method matches; {other} no spiffe"
+        reasons = trace(caller(spiffe="spiffe://a.test/b"), listener="public")
+        assert reasons["hello"] == f"method matches; {other} spiffe:spiffe://a.test/b"
 
     def test_several_identities(self, trace):
-        """Each is spelled out, and what the caller has of all that is asked for."""
-        said = trace(
+        """The reason shows each identity, and the caller's names of these kinds."""
+        reasons = trace(
             caller(dns="x.test"),
             "/helloworld.Greeter/SayHelloManyTimes",
             listener="public",
         )
-        assert said["many"] == (
+        assert reasons["many"] == (
             "method matches; needs ops (organizational_unit:Ops and dns:*.corp.test)"
             " or ci (dns:*.ci.corp.test or email:ci@corp.test);"
             " caller has dns:x.test, no email, no organizational_unit"
         )
 
     def test_no_certificate(self, trace):
-        """A caller without a certificate has no names at all."""
-        said = trace(ANYBODY, listener="lenient")
-        assert said["hello"].endswith("caller has no certificate")
+        """The reason says that the caller has no certificate."""
+        reasons = trace(ANYBODY, listener="lenient")
+        assert reasons["hello"].endswith("caller has no certificate")
 
     def test_deny(self, trace):
-        """A deny rule also asks what is only claimed."""
-        said = trace(caller(dns="x.test"), listener="public")
-        assert said["no-ci"] == (
+        """The reason for a deny rule also mentions claimed names."""
+        reasons = trace(caller(dns="x.test"), listener="public")
+        assert reasons["no-ci"] == (
             "method matches; it is for ci, which the caller neither is nor claims to be"
         )
 
     def test_metadata(self, trace):
-        """The key and the values that would do, and what was sent."""
+        """The reason has the key, the accepted values, and the values sent."""
         chat = "/helloworld.Greeter/Chat"
         who = caller(organizational_unit="Ops", dns="x.corp.test")
-        needs = (
-            "method and caller match; metadata x-env has to be test or stage, and is"
-        )
-        said = trace(who, chat, listener="public")
-        assert said["env"] == f"{needs} not sent"
-        said = trace(
+        needs = "method and caller match; metadata x-env must be test or stage, but is"
+        reasons = trace(who, chat, listener="public")
+        assert reasons["env"] == f"{needs} not sent"
+        reasons = trace(
             who, chat, listener="public", metadata=(("x-env", "a"), ("x-env", "b"))
         )
-        assert said["env"] == f"{needs} a and b"
+        assert reasons["env"] == f"{needs} a and b"
 
-    def test_metadata_from_a_variable(self, scene):
-        """Whoever asks learns that there is a value, and not which one."""
+    def test_metadata_from_a_variable(self, load_config):
+        """A value from a variable is a secret, and is not shown."""
         chat = "/helloworld.Greeter/Chat"
         text = CONFIG + (
             "authorization: {rules: {r: {allow: [anyone], methods: ['*'],"
             " metadata: {x-key: ['${KEY}', b]}}}}\n"
         )
-        loaded = scene(text, environ={"KEY": "hunter2"})
+        loaded = load_config(text, environ={"KEY": "hunter2"})
         for value, effect in (("hunter2", Effect.ALLOW), ("x", Effect.DENY)):
             (verdict,) = ask(
                 loaded, caller(dns="a"), chat, metadata=(("x-key", value),)
             ).verdicts
             assert verdict.effect is effect
         assert words(verdict) == {
-            "r": "method and caller match; metadata x-key has to be … or b, and is x"
+            "r": "method and caller match; metadata x-key must be … or b, but is x"
         }
 
     def test_match(self, trace):
         """The decisive rule ends the trace."""
-        said = trace(caller(spiffe=CLIENT.removeprefix("spiffe:")), listener="public")
-        *_, last = said.values()
+        reasons = trace(
+            caller(spiffe=CLIENT.removeprefix("spiffe:")), listener="public"
+        )
+        *_, last = reasons.values()
         assert last == "matches /helloworld.Greeter/SayHello and shop -> allow"
 
 
@@ -385,7 +389,7 @@ identities:
 authorization:
   rules:
     verified: {allow: [verified], methods: ["*"], listeners: [blind, lenient]}
-    nobody: {allow: [anonymous], methods: ["*"], listeners: [lenient]}
+    without: {allow: [anonymous], methods: ["*"], listeners: [lenient]}
     some: {allow: [shop, many, named], methods: ["/helloworld.Greeter/SayHello"]}
     matchers: {allow: [many], methods: ["/helloworld.Greeter/SayHello"]}
     subject: {allow: [named], methods: ["/helloworld.Greeter/SayHello"]}
@@ -403,13 +407,13 @@ authorization:
 """.replace("PRINT", ":".join(["0f"] * 32))
 
 
-class TestMoreWords:
-    """The rarer reasons: built-in names, pins, long lists."""
+class TestMoreReasons:
+    """Rarer reasons: built-in names, pins, long lists."""
 
     @pytest.fixture(name="trace")
-    def _trace(self, scene, folder):
+    def _trace(self, load_config, folder):
         expired = certificate(folder, "broken/client-expired.pem").certificate
-        loaded = scene(
+        loaded = load_config(
             CONFIG + MORE + MORE_RULES.replace("EXPIRED", expired.fingerprint)
         )
 
@@ -421,7 +425,7 @@ class TestMoreWords:
         return trace
 
     def test_verified_is_needed(self, trace, folder):
-        """Who is not verified is told why not."""
+        """The reason says why the caller is not verified."""
         who = certificate(folder, "broken/client-self-signed.pem")
         assert trace(who)["verified"] == (
             "method matches; needs verified; caller is not verified:"
@@ -432,70 +436,70 @@ class TestMoreWords:
         )
 
     def test_anonymous_is_needed(self, trace, folder):
-        """Who has a certificate is not anonymous."""
+        """The reason says that the caller has a certificate."""
         who = certificate(folder, "broken/client-self-signed.pem")
-        assert trace(who)["nobody"] == (
+        assert trace(who)["without"] == (
             "method matches; needs anonymous; caller has a certificate"
         )
 
     def test_more_identities_than_are_spelled_out(self, trace, folder):
-        """Of three or more the names alone are listed, and who the caller is."""
+        """Of three or more identities only the names are shown, and the caller's."""
         who = certificate(folder, "broken/client-self-signed.pem")
         start = "method matches; needs shop, many or named; caller is"
         assert trace(who)["some"] == f"{start} not verified"
         who = certificate(folder, "client.pem")
-        said = trace(who, listener="public")
-        assert said["some"] == f"{start} verified, and none of the identities"
+        reasons = trace(who, listener="public")
+        assert reasons["some"] == f"{start} verified, but has none of the identities"
 
     def test_many_matchers(self, trace, folder):
-        """So many matchers are counted."""
-        said = trace(certificate(folder, "client.pem"), listener="public")
-        assert said["matchers"] == (
+        """Of an identity with many matchers only their number is shown."""
+        reasons = trace(certificate(folder, "client.pem"), listener="public")
+        assert reasons["matchers"] == (
             "method matches; needs many (any of 4 matchers); caller has no dns"
         )
 
     def test_subject(self, trace, folder):
-        """The whole subject is shown where one is asked for."""
-        said = trace(certificate(folder, "client.pem"), listener="public")
-        assert said["subject"].startswith(
+        """The caller's whole subject is shown if the rule needs one."""
+        reasons = trace(certificate(folder, "client.pem"), listener="public")
+        assert reasons["subject"].startswith(
             "method matches; needs named (subject:CN=web,O=Shop);"
             " caller has subject:CN="
         )
 
     def test_wildcard_in_the_certificate(self, trace):
-        """A name that is not believed of anybody says something, and grants nothing."""
+        """A wildcard name in a certificate claims an identity, but grants nothing."""
         who = QuerySubject(names=Matcher((Criterion(MatcherKind.DNS, "*.shop.test"),)))
         assert trace(who, listener="public")["shops"] == (
-            "method matches; needs shop; the certificate says so in a way that proves"
-            " nothing"
+            "method matches; needs shop; the certificate claims the name, but does not"
+            " prove it"
         )
 
-    def test_lapsed_registration(self, trace, folder):
-        """A registered certificate that has expired is said to be registered."""
+    def test_expired_registered_certificate(self, trace, folder):
+        """The reason says that the certificate is registered, but expired."""
         who = certificate(folder, "broken/client-expired.pem")
         assert trace(who)["units"] == (
-            "method matches; needs expired; the certificate is registered, but its"
-            " dates do not include now"
+            "method matches; needs expired; the certificate is registered, but is"
+            " expired or not yet valid"
         )
 
     def test_bytes(self, trace, folder):
-        """What was sent under a `-bin` key is shown in the spelling of the config."""
+        """The value of a `-bin` key is shown in the config's notation, base64."""
         who = certificate(folder, "broken/client-self-signed.pem")
-        said = trace(who, metadata=(("x-bin", b"\x00\x02"),))
-        assert said["bytes"] == (
-            "method and caller match; metadata x-bin has to be AAE, and is AAI"
+        reasons = trace(who, metadata=(("x-bin", b"\x00\x02"),))
+        assert reasons["bytes"] == (
+            "method and caller match; metadata x-bin must be AAE, but is AAI"
         )
 
     def test_long_lists(self, trace, folder):
-        """Of many names or methods there are the first, or how many."""
+        """Of many names the first are shown, of many methods their number."""
         who = certificate(folder, "broken/client-self-signed.pem")
-        said = trace(who)
-        assert said["others"] == (
+        reasons = trace(who)
+        assert reasons["others"] == (
             "method */Chat or */SayHelloToAll do not match SayHello"
         )
-        assert said["methods"] == "none of its 4 methods matches SayHello"
-        said = trace(who, "/helloworld.Greeter/Chat")
-        assert said["others"] == (
+        assert reasons["methods"] == "none of its 4 methods matches SayHello"
+        reasons = trace(who, "/helloworld.Greeter/Chat")
+        assert reasons["others"] == (
             "method matches; it is for one of 4 names: unit, shop, many, …, which the"
             " caller neither is nor claims to be"
         )

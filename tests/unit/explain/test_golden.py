@@ -1,8 +1,8 @@
-"""Screens of `explain`, byte for byte: a file is a config, commands, what they print.
+"""Golden files of `explain`: a config, commands, and their exact output.
 
 A file in tests/golden/explain has sections that begin with `=== NAME`: `config`, and
-one per command, its arguments after the config. To write the screens anew, and then
-read the difference: UPDATE_GOLDEN=1 pytest tests/unit/explain/test_golden.py
+one per command, named by its arguments after the config. To update the files, and then
+review the difference: UPDATE_GOLDEN=1 pytest tests/unit/explain/test_golden.py
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _sections(text):
 
 
 def _comparable(screen):
-    """Leave out what is not the same tomorrow, and the style sheet."""
+    """Replace dates, fingerprints and the style sheet by constants."""
     screen = re.sub(r"expires in \d+ days \([0-9-]+\)", "expires in N days", screen)
     screen = re.sub(r"expired on [0-9-]+", "expired on DAY", screen)
     screen = re.sub(r'"(not_\w+|fingerprint)": "[^"]+"', r'"\1": "X"', screen)
@@ -37,7 +37,7 @@ def _comparable(screen):
 
 @pytest.fixture(name="show")
 def _show(folder, capsys, monkeypatch):
-    """Run `explain` on a config; return what it prints, and its exit code."""
+    """Run `explain` on a config; return its output and exit code."""
     for name in ("GRPCSECURE_CONFIG", "GRPCSECURE_PROFILE", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(folder)
@@ -57,8 +57,8 @@ def _show(folder, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_screen_is_as_drawn(path, show):
-    """The commands of the file print exactly what it says."""
+def test_output_is_as_in_the_file(path, show):
+    """The commands of a golden file print exactly the output in it."""
     text = path.read_text()
     sections = _sections(text)
     commands = [name for name in sections if name != "config"]

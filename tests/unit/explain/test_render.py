@@ -1,4 +1,4 @@
-"""What holds for every table in every format, whatever the texts in a config are."""
+"""Properties of the output in every format, also for hostile texts in a config."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ FORMATS = ("text", "json", "markdown", "html")
     ],
 )
 def test_nouns_are_counted(counted, text):
-    """One is one; what has a plural of its own gets it."""
+    """The noun is singular for one, and has its own plural if given."""
     assert count(*counted) == text
 
 
 def hostile_listener(text):
-    """Return a listener whose texts are all the same one."""
+    """Return a listener in which every text is `text`."""
     return ListenerFacts(
         name=text,
         address=text,
@@ -70,7 +70,7 @@ def hostile_listener(text):
 
 
 def hostile_rule(text):
-    """Return a rule whose texts are all the same one."""
+    """Return a rule in which every text is `text`."""
     return Rule(
         name=text,
         effect=Effect.DENY,
@@ -83,7 +83,7 @@ def hostile_rule(text):
 
 
 def hostile_table(text):
-    """Return a table in which every text of the config is this one."""
+    """Return a table in which every text of the config is `text`."""
     place = Span(text, 1, 1, 1, 2)
     rule = hostile_rule(text)
     change = Change(Effect.ALLOW, rule, rule.metadata)
@@ -97,7 +97,9 @@ def hostile_table(text):
     )
     names = (*(one for one in ("anyone", "anonymous", "presented", "verified")), text)
     row = Row(
-        method=f"/{text}/{text}", exposure=Exposure.NOBODY, cells=(cell,) * len(names)
+        method=f"/{text}/{text}",
+        exposure=Exposure.NO_CALLER,
+        cells=(cell,) * len(names),
     )
     return Table(
         subject=text,
@@ -123,7 +125,7 @@ def hostile_table(text):
 
 
 def hostile_explanation(text):
-    """Return an explanation in which every text is this one."""
+    """Return an explanation in which every text is `text`."""
     place = Span(text, 1, 1, 1, 2)
     rule = hostile_rule(text)
     step = StepFacts(
@@ -157,12 +159,12 @@ def hostile_explanation(text):
         method=text,
         verdicts=(verdict,),
         knows_methods=True,
-        meant=text,
+        similar=text,
     )
 
 
 class _Page(HTMLParser):
-    """Keeps what a browser would make of a page."""
+    """Collects the tags, attributes, links, ids and texts of a page."""
 
     def __init__(self):
         super().__init__()
@@ -189,7 +191,7 @@ class _Page(HTMLParser):
 
 
 def read_page(html):
-    """Return the page, whose elements are nested as they should be."""
+    """Parse a page, and check that its elements are nested correctly."""
     page = _Page()
     page.feed(html)
     page.close()
@@ -197,7 +199,7 @@ def read_page(html):
     return page
 
 
-#: All that a page is made of: nothing runs, nothing is loaded.
+#: The only tags and attributes of a page: none of them runs or loads anything.
 TAGS = {
     "html", "head", "meta", "title", "style", "body", "header", "h1", "h2", "h3", "p",
     "b", "br", "nav", "a", "div", "span", "code", "ul", "li", "table", "thead", "tbody",
@@ -221,7 +223,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_page_is_markup_of_ours_only(text):
+def test_page_has_only_known_markup(text):
     """No text of a config becomes a tag, an attribute or a link, and none is lost."""
     page = read_page(render_table("html", hostile_table(text)))
     assert page.tags <= TAGS
@@ -235,8 +237,8 @@ def test_page_is_markup_of_ours_only(text):
 
 @PATIENT
 @given(text=ANY_TEXT)
-def test_any_page_is_markup_of_ours_only(text):
-    """The same for all of Unicode."""
+def test_page_has_only_known_markup_for_any_text(text):
+    """The same holds for any Unicode text."""
     page = read_page(render_table("html", hostile_table(text)))
     assert page.tags <= TAGS
     assert page.attributes <= ATTRIBUTES
@@ -246,8 +248,8 @@ _CODE_SPAN = re.compile(r"(?<![`\\])(`+)(?!`)(?:.*?[^`])??\1(?!`)")
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_markdown_is_markup_of_ours_only(text):
-    """Outside of code spans nothing of a config is left unescaped."""
+def test_markdown_has_only_known_markup(text):
+    """Outside of code spans no text of a config is unescaped."""
     for line in render_table("markdown", hostile_table(text)).splitlines():
         rest = re.sub(r"<code>(?:&#\d+;|[^!-/:-@\[-`{-~])*</code>", "", line)
         rest = _CODE_SPAN.sub("", rest)
@@ -258,7 +260,7 @@ def test_markdown_is_markup_of_ours_only(text):
 @PATIENT
 @given(text=ANY_TEXT)
 def test_markdown_tables_have_their_columns(text):
-    """No text can end a cell: each row has as many as the head of its table."""
+    """No text can end a cell: each row has as many cells as the head of its table."""
     columns = None
     for line in render_table("markdown", hostile_table(text)).split("\n"):
         if not line.startswith("|"):
@@ -282,7 +284,7 @@ def test_any_table_can_be_shown(text, form):
 @PATIENT
 @given(text=ANY_TEXT)
 def test_any_call_can_be_shown(text):
-    """The same for one call, as text and as JSON."""
+    """The same holds for one call, as text and as JSON."""
     explanation = hostile_explanation(text)
     shown = render_call_text(explanation)
     shown.encode(errors="backslashreplace")
@@ -291,9 +293,9 @@ def test_any_call_can_be_shown(text):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_metadata_from_a_variable_is_not_shown(scene, form):
-    """A table goes to reviewers, who need not know the key that lets callers in."""
-    loaded = scene(
+def test_metadata_from_a_variable_is_not_shown(load_config, form):
+    """A value from a variable is a secret, and reviewers read the table."""
+    loaded = load_config(
         CONFIG + "identities: {a: {dns: a.test}}\nauthorization: {rules:"
         " {r: {allow: [a], methods: ['*'], metadata: {x-key: ['${KEY}', b]}}}}\n",
         environ={"KEY": "hunter2"},
@@ -305,7 +307,7 @@ def test_metadata_from_a_variable_is_not_shown(scene, form):
 
 
 def test_colour_only_decorates():
-    """Without colour the words are the same."""
+    """Without colour the text is the same."""
     painted = render_call_text(hostile_explanation("x"), color=True)
     assert re.sub(r"\x1b\[[0-9;]*m", "", painted) == render_call_text(
         hostile_explanation("x")
@@ -314,11 +316,11 @@ def test_colour_only_decorates():
 
 
 class TestJson:
-    """The documents, and the schema that describes them."""
+    """The JSON documents, and the schema that describes them."""
 
     @pytest.fixture(name="documents")
-    def _documents(self, scene):
-        loaded = scene(
+    def _documents(self, load_config):
+        loaded = load_config(
             CONFIG + "identities: {a: {dns: a.test}}\nauthorization: {rules:"
             " {r: {allow: [a], methods: ['*'], enforce: false,"
             " metadata: {x-a: [b]}}}}\n"
@@ -338,7 +340,7 @@ class TestJson:
             VALIDATOR.validate(document)
 
     def test_schema_describes_every_key(self, documents):
-        """A key that the schema does not know would be an undocumented promise."""
+        """The documents have no keys that the schema does not describe."""
         strict = json.loads(json.dumps(SCHEMA))
         for name, part in strict["$defs"].items():
             if name != "listener" and "properties" in part:
@@ -347,11 +349,11 @@ class TestJson:
         for document in documents:
             validator.validate(document)
 
-    def test_the_same_bytes(self, scene):
+    def test_the_same_bytes(self, load_config):
         """The same config gives the same bytes."""
         text = CONFIG + "authorization: {default: allow}\n"
         shown = {
-            (form, render_table(form, build_table(scene(text))))
+            (form, render_table(form, build_table(load_config(text))))
             for form in FORMATS
             for _ in range(3)
         }

@@ -1,4 +1,4 @@
-"""Who may call what: cells, circles of callers, and the sentences made of them."""
+"""The table of allowed calls: cells, exposures, and summaries of them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ authorization:
 
 
 def section(table, listener):
-    """Return the part of a table that has a listener."""
+    """Return the section of a table that has a listener."""
     return next(
         one
         for one in table.sections
@@ -62,13 +62,13 @@ def row(table, listener, method=HELLO):
 
 
 def cell(table, listener, name, method=HELLO):
-    """Return what a caller may do."""
+    """Return the cell of a caller."""
     names = [one.name for one in table.callers]
     return row(table, listener, method).cells[names.index(name)]
 
 
 def effects(table, listener, method=HELLO):
-    """Return the effect for each caller that can be there, by its first letter."""
+    """Return the effect for each caller that can occur on a listener."""
     cells = row(table, listener, method).cells
     return {
         one.name: found.effect.value
@@ -78,14 +78,14 @@ def effects(table, listener, method=HELLO):
 
 
 class TestCells:
-    """A cell is the decision on a caller with one name, and what comes with it."""
+    """A cell is the decision on a caller with one name and the names it implies."""
 
-    def test_who_can_be_there(self, scene):
-        """A mode decides which callers there are at all."""
-        table = build_table(scene(CONFIG + LISTENERS + RULES))
-        everybody = {one.name for one in table.callers}
+    def test_callers_that_cannot_occur(self, load_config):
+        """The mode of a listener decides which callers can occur on it."""
+        table = build_table(load_config(CONFIG + LISTENERS + RULES))
+        every = {one.name for one in table.callers}
         assert {
-            name: everybody - {*effects(table, name)}
+            name: every - {*effects(table, name)}
             for name in ("public", "given", "lenient", "blind", "plain")
         } == {
             "public": {"anonymous"},
@@ -95,9 +95,9 @@ class TestCells:
             "plain": {"presented", "verified", "shop", "ops", "laptop"},
         }
 
-    def test_what_comes_with_a_name(self, scene):
-        """Where a mode verifies, whoever has a certificate is verified, also a pin."""
-        table = build_table(scene(CONFIG + LISTENERS + RULES))
+    def test_implied_names(self, load_config):
+        """If the mode verifies, callers with a certificate are verified, also pins."""
+        table = build_table(load_config(CONFIG + LISTENERS + RULES))
         assert effects(table, "public") == {
             "anyone": "allow", "presented": "allow", "verified": "allow",
             "shop": "allow", "ops": "deny", "laptop": "allow",
@@ -108,41 +108,41 @@ class TestCells:
         assert effects(table, "lenient")["laptop"] == "deny"
         assert effects(table, "lenient")["shop"] == "allow"
 
-    def test_rule_and_names(self, scene):
-        """The rule that decides, and by which of the names."""
-        table = build_table(scene(CONFIG + RULES))
+    def test_rule_and_names(self, load_config):
+        """A cell has the rule that decides, and the names that match."""
+        table = build_table(load_config(CONFIG + RULES))
         found = cell(table, "public", "shop")
         assert (found.rule.name, found.names) == ("hello", ("verified",))
 
-    def test_metadata(self, scene):
-        """What metadata would open is a condition of the cell, not its effect."""
-        table = build_table(scene(CONFIG + RULES))
+    def test_metadata(self, load_config):
+        """A rule that needs metadata is a condition of the cell, not its effect."""
+        table = build_table(load_config(CONFIG + RULES))
         found = cell(table, "public", "ops", "/helloworld.Greeter/Chat")
         assert found.effect is Effect.DENY
         (change,) = found.conditions
         assert (change.effect, change.rule.name) == (Effect.ALLOW, "in-test")
         assert found.is_open
 
-    def test_shadow(self, scene):
-        """What a rule that is not enforced would do is beside the effect."""
-        table = build_table(scene(CONFIG + RULES))
+    def test_shadow(self, load_config):
+        """The effect of a rule that is not enforced is kept apart."""
+        table = build_table(load_config(CONFIG + RULES))
         found = cell(table, "public", "shop", "/helloworld.Greeter/SayHelloManyTimes")
         assert found.effect is Effect.ALLOW
         (change,) = found.shadows
         assert (change.effect, change.rule.name) == (Effect.DENY, "soon")
 
-    def test_shadow_with_metadata(self, scene):
-        """A rule that is not enforced may ask for metadata, too."""
+    def test_shadow_with_metadata(self, load_config):
+        """A rule that is not enforced may need metadata, too."""
         text = RULES.replace("{x-env: [test]}}", "{x-env: [test]}, enforce: false}")
-        table = build_table(scene(CONFIG + text))
+        table = build_table(load_config(CONFIG + text))
         found = cell(table, "public", "ops", "/helloworld.Greeter/Chat")
         assert not found.is_open
         assert [change.rule.name for change in found.shadows] == ["in-test"]
 
-    def test_claims(self, scene):
-        """A name that proves nothing somewhere still counts in deny rules there."""
+    def test_claims(self, load_config):
+        """A name that can only be claimed on a listener counts in deny rules there."""
         text = RULES.replace("allow: [verified], methods", "allow: [anyone], methods")
-        table = build_table(scene(CONFIG + LISTENERS + text))
+        table = build_table(load_config(CONFIG + LISTENERS + text))
         found = cell(table, "blind", "ops")
         assert (found.effect, found.rule.name) == (Effect.DENY, "not-ops")
         assert found.is_only_claimed
@@ -154,36 +154,36 @@ class TestCells:
             if reach.service == "helloworld.Greeter"
         )
 
-    def test_shadow_of_an_opening(self, scene):
-        """What metadata opens, a rule that is not enforced may close."""
+    def test_shadow_of_an_opening(self, load_config):
+        """A rule that is not enforced may deny a call that metadata allows."""
         text = RULES.replace("soon: {deny: [shop]", "soon: {deny: [ops]")
         text = text.replace('"*/SayHelloManyTimes"], enforce', '"*/Chat"], enforce')
-        table = build_table(scene(CONFIG + text))
+        table = build_table(load_config(CONFIG + text))
         found = cell(table, "public", "ops", "/helloworld.Greeter/Chat")
         assert [change.rule.name for change in found.conditions] == ["in-test"]
         (change,) = found.shadows
         assert (change.effect, change.rule.name) == (Effect.DENY, "soon")
         assert change.metadata[0].key == "x-env"
 
-    def test_no_rules(self, scene):
-        """Without `authorization` everybody who gets in may do everything."""
-        table = build_table(scene(CONFIG))
+    def test_no_rules(self, load_config):
+        """Without `authorization` every call is allowed."""
+        table = build_table(load_config(CONFIG))
         assert not table.has_rules
         assert {*effects(table, "public").values()} == {"allow"}
 
-    def test_same_listeners_are_one_section(self, scene):
-        """Two listeners with the same answers are shown once."""
-        table = build_table(scene(CONFIG + LISTENERS + RULES))
+    def test_same_listeners_are_one_section(self, load_config):
+        """Listeners with the same decisions share one section."""
+        table = build_table(load_config(CONFIG + LISTENERS + RULES))
         names = [one.name for one in section(table, "twin").listeners]
         assert names == ["public", "twin"]
 
 
 class TestExposure:
-    """The widest circle of callers that a method is open to."""
+    """The widest set of callers that may call a method."""
 
-    def test_by_mode(self, scene):
-        """`anyone` is a wider circle where the mode lets more people in."""
-        table = build_table(scene(CONFIG + LISTENERS + RULES))
+    def test_by_mode(self, load_config):
+        """The exposure by a rule for `anyone` depends on the mode of the listener."""
+        table = build_table(load_config(CONFIG + LISTENERS + RULES))
         health = "/grpc.health.v1.Health/Check"
         names = ("public", "given", "lenient", "blind", "plain")
         assert {name: row(table, name, health).exposure.value for name in names} == {
@@ -194,108 +194,108 @@ class TestExposure:
             "plain": "anonymous",
         }
 
-    def test_counts(self, scene):
-        """Each method counts once, by its widest circle."""
-        table = build_table(scene(CONFIG + LISTENERS + RULES))
+    def test_counts(self, load_config):
+        """Each method counts once, by its widest exposure."""
+        table = build_table(load_config(CONFIG + LISTENERS + RULES))
         assert count_exposures(table) == {
             Exposure.ANONYMOUS: 3,
             Exposure.UNVERIFIED: 0,
             Exposure.VERIFIED: 1,
             Exposure.NAMED: 2,
-            Exposure.NOBODY: 1,
+            Exposure.NO_CALLER: 1,
         }
         assert unreachable_methods(table) == ("/helloworld.Greeter/SayHelloToAll",)
 
-    def test_default_allow(self, scene):
-        """A default that allows opens everything to everybody who gets in."""
+    def test_default_allow(self, load_config):
+        """With `default: allow` every method is open to `anyone`."""
         text = CONFIG + LISTENERS + "authorization: {default: allow}\n"
-        table = build_table(scene(text))
+        table = build_table(load_config(text))
         assert row(table, "plain").exposure is Exposure.ANONYMOUS
         (opening,) = openings_of(table, row(table, "plain"))
         assert (opening.names, opening.rule) == (("anyone",), None)
 
 
 class TestSummary:
-    """Sentences for a review."""
+    """Summaries for a review."""
 
-    def test_openings(self, scene):
-        """Who gets in by a wider name is not named again."""
-        table = build_table(scene(CONFIG + RULES))
+    def test_openings(self, load_config):
+        """Callers that are allowed by a wider name are not listed; exceptions are."""
+        table = build_table(load_config(CONFIG + RULES))
         (opening,) = openings_of(table, row(table, "public"))
         assert (opening.names, opening.rule.name) == (("verified",), "hello")
-        (kept_out,) = exceptions_of(table, row(table, "public"))
-        assert (kept_out.names, kept_out.rule.name) == (("ops",), "not-ops")
+        (exception,) = exceptions_of(table, row(table, "public"))
+        assert (exception.names, exception.rule.name) == (("ops",), "not-ops")
 
-    def test_conditional_exceptions(self, scene):
-        """A deny rule on metadata keeps out only those who send it."""
+    def test_conditional_exceptions(self, load_config):
+        """A deny rule on metadata denies only calls with this metadata."""
         text = RULES.replace(
             "deny: [ops], methods: [",
             "deny: [ops], metadata: {x-env: [prod]}, methods: [",
         )
-        table = build_table(scene(CONFIG + text))
-        (kept_out,) = exceptions_of(table, row(table, "public"))
-        assert kept_out.metadata[0].values == ("prod",)
+        table = build_table(load_config(CONFIG + text))
+        (exception,) = exceptions_of(table, row(table, "public"))
+        assert exception.metadata[0].values == ("prod",)
 
-    def test_groups(self, scene):
-        """Methods with the same callers are together, over listeners."""
-        table = build_table(scene(CONFIG + LISTENERS + RULES))
+    def test_groups(self, load_config):
+        """Methods with the same callers are one group, over several listeners."""
+        table = build_table(load_config(CONFIG + LISTENERS + RULES))
         groups = groups_of(table, [Exposure.ANONYMOUS])
         assert [(g.service, g.listeners, g.is_whole_service) for g in groups] == [
             ("grpc.health.v1.Health", ("given", "blind", "plain"), True)
         ]
 
-    def test_reaches(self, scene):
-        """What one caller may call."""
-        table = build_table(scene(CONFIG + RULES))
+    def test_reaches(self, load_config):
+        """The methods that one caller may call are listed by service."""
+        table = build_table(load_config(CONFIG + RULES))
         assert [(r.service, r.methods) for r in reaches_of(table, "ops")] == [
             ("grpc.health.v1.Health", ("Check", "List", "Watch")),
             ("helloworld.Greeter", ("Chat",)),
         ]
 
-    def test_shadows_and_idle_rules(self, scene):
-        """What is not enforced, and what changes nothing."""
-        table = build_table(scene(CONFIG + RULES))
+    def test_shadows_and_idle_rules(self, load_config):
+        """Effects of rules that are not enforced, and rules without effect."""
+        table = build_table(load_config(CONFIG + RULES))
         (shadow,) = shadow_effects(table)
         assert (shadow.methods, shadow.names) == (("SayHelloManyTimes",), ("shop",))
         assert [facts.rule.name for facts in idle_rules(table)] == ["idle"]
 
-    def test_rules_on_metadata_are_not_called_idle(self, scene):
-        """One that closes what another one opens would need both keys at once."""
+    def test_rules_on_metadata_are_not_called_idle(self, load_config):
+        """The table has no calls with metadata of several rules, so it cannot know."""
         text = RULES + (
             "    closes: {deny: [ops], methods: ['*/Chat'], metadata: {x-b: [c]}}\n"
         )
-        table = build_table(scene(CONFIG + text))
+        table = build_table(load_config(CONFIG + text))
         assert not table.rules["closes"].decides
         assert [facts.rule.name for facts in idle_rules(table)] == ["idle"]
 
 
 class TestReflection:
-    """gRPC's own services are there exactly while they are turned on, as in `serve`."""
+    """The reflection service exists exactly if it is turned on, as in `serve`."""
 
     RULES = 'authorization: {rules: {r: {allow: [verified], methods: ["/grpc.*"]}}}\n'
 
-    def test_turned_on(self, scene):
-        """It is a method like any other: a row of the table, which its rule opens."""
+    def test_turned_on(self, load_config):
+        """Its method is a row of the table like any other, and rules apply to it."""
         config = CONFIG.replace("server: {", "server: {reflection: true, ")
-        shown = scene(config + self.RULES)
+        shown = load_config(config + self.RULES)
         table = build_table(shown)
         assert cell(table, "public", "verified", REFLECT).effect is Effect.ALLOW
         assert idle_rules(table) == ()
         explained = ask(shown, caller(dns="x.test"), REFLECT)
         assert [one.effect for one in explained.verdicts] == [Effect.ALLOW]
 
-    def test_turned_off(self, scene):
-        """It is no method at all, which no rule opens."""
-        shown = scene(CONFIG + self.RULES)
+    def test_turned_off(self, load_config):
+        """Its method does not exist, so no rule allows it."""
+        shown = load_config(CONFIG + self.RULES)
         methods = {one.method for one in section(build_table(shown), "public").rows}
         assert REFLECT not in methods
         explained = ask(shown, caller(dns="x.test"), REFLECT)
         assert [one.effect for one in explained.verdicts] == [Effect.DENY]
 
 
-def test_without_services_rules_tell_the_methods(scene):
-    """Methods that rules name in full are taken to be there, and built-in ones."""
-    table = build_table(scene(CONFIG + RULES, with_services=False))
+def test_methods_without_services(load_config):
+    """If services are not imported, rows are built-in methods and those in rules."""
+    table = build_table(load_config(CONFIG + RULES, with_services=False))
     assert not table.knows_methods
     assert [r.method for r in section(table, "public").rows] == [
         "/grpc.health.v1.Health/Check",
@@ -307,7 +307,7 @@ def test_without_services_rules_tell_the_methods(scene):
 
 NAMES = ("a", "b", "c")
 METHODS = (HELLO, "/helloworld.Greeter/Chat", "/grpc.health.v1.Health/Check")
-#: Without `anonymous`, which nobody is where a certificate is required.
+#: Without `anonymous`, which does not occur if a certificate is required.
 BUILT_IN = ("anyone", "presented", "verified")
 
 RULE = st.fixed_dictionaries(
@@ -363,9 +363,9 @@ SAYS = {
     names=st.sets(st.sampled_from(NAMES), min_size=1),
 )
 def test_a_caller_with_several_names(folder, rules, default, names):
-    """May do what any of its columns may, unless one of them is denied by a rule.
+    """A caller may do what any of its columns may, unless a rule denies one of them.
 
-    So the page tells all there is to know of a caller by a column for each name.
+    So one column per name is enough to know what a caller with several names may do.
     """
     text = CONFIG + _config(rules, default)
     loaded = load(folder, text, with_services=False)
@@ -381,14 +381,14 @@ def test_a_caller_with_several_names(folder, rules, default, names):
         assert (verdict.effect is Effect.ALLOW) is (allowed and not denied)
 
 
-def test_one_name_is_its_column(scene):
-    """A made-up caller with one name gets what its column says, rule included."""
-    loaded = scene(CONFIG + LISTENERS + RULES)
+def test_one_name_is_its_column(load_config):
+    """The decision on a caller with one name is that of its column, and so the rule."""
+    loaded = load_config(CONFIG + LISTENERS + RULES)
     table = build_table(loaded)
     for name, who in (
         ("shop", caller(dns="shop.test")),
         ("ops", caller(dns="ops.test")),
-        ("verified", caller(dns="nobody.test")),
+        ("verified", caller(dns="other.test")),
         ("anonymous", ANYBODY),
     ):
         for listener in ("public", "given", "lenient", "plain"):
