@@ -35,6 +35,7 @@ from support.bridge_certs import (
     revocation_list,
 )
 
+from grpcsecure.tls.bridge.parent import restart_backoff
 from grpcsecure.tls.bridge.parent.supervisor import BridgeError
 
 
@@ -128,7 +129,7 @@ def test_restarted_bridge_has_the_newest_material(pair, ca, client):
 
 def test_bridge_that_keeps_dying_is_given_up(pair, ca, monkeypatch):
     """After the last attempt the launcher is told, instead of serving half."""
-    monkeypatch.setattr("grpcsecure.tls.bridge.parent.supervisor._BACKOFF", (0.0, 0.01))
+    monkeypatch.setattr(restart_backoff, "_BACKOFF", (0.0, 0.01))
     with bridged(pair, ca) as server:
         for _ in range(2):
             os.kill(server.bridge.pid, signal.SIGKILL)

@@ -43,7 +43,7 @@ from support.servers import Conversation, ask
 from support.services import PATIENCE
 
 import grpcsecure
-from grpcsecure.tls.bridge.parent import supervisor
+from grpcsecure.tls.bridge.parent import restart_backoff
 
 pytestmark = pytest.mark.skipif(
     os.uname().sysname != "Linux", reason="abstract names and /proc are Linux's"
@@ -442,7 +442,7 @@ def fail_to_start_failure_thread(monkeypatch):
 
 def kill_bridge_for_good(server, monkeypatch):
     """Kill the bridge of a server in this process; it is not restarted."""
-    monkeypatch.setattr(supervisor, "_BACKOFF", ())
+    monkeypatch.setattr(restart_backoff, "_BACKOFF", ())
     ports = (server._background or server._on_loop).ports
     os.kill(ports._front._bridge.pid, signal.SIGKILL)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.tls.bridge.child.handshake import Handshake
 from grpcsecure.tls.bridge.child.lingering_close import LingeringCloses
+from grpcsecure.tls.bridge.child.oversized_buffers import OversizedBuffers
 from grpcsecure.tls.bridge.child.pipe import Pipe
 from grpcsecure.tls.bridge.child.reactor import IN, OUT, Deadlines, Reactor
 from grpcsecure.tls.bridge.child.refusal_log import RefusalLog
@@ -43,7 +44,7 @@ __all__ = ["BridgeLoop"]
 #: Connections accepted per listener and turn.
 _ACCEPTS = 16
 
-#: Seconds until a periodic task runs: accept again, free memory, report refusals.
+#: Seconds until a periodic task runs: accept again, report refusals.
 _PERIOD = 1.0
 
 #: Descriptors that are kept for other purposes than clients, and those that one client
@@ -72,7 +73,6 @@ class BridgeLoop:
         self, control: socket.socket, *, trim_heap: Callable[[], object] | None = None
     ) -> None:
         openssl.require()
-        self._heap = HeapTrimmer(trim_heap)
         control.setblocking(False)
         self._control = Channel(control)
         self._reactor = Reactor()
@@ -89,12 +89,12 @@ class BridgeLoop:
         self._ended: list[int] = []
         #: Contexts that wait for their order to be committed.
         self._prepared: tuple[int, dict[ServedListener, ReadyMaterial]] | None = None
-        self._oversized: set[Pipe] = set()
+        self._oversized = OversizedBuffers(self._reactor, HeapTrimmer(trim_heap))
         self._draining = False
         self._paused = False
         self._upstream_connect = UpstreamConnect(self._reactor, self)
-        self._periodic_tasks: Deadlines[str] = Deadlines(
-            self._reactor, _PERIOD, self._run_periodic_task
+        self._periodic_tasks: Deadlines[Callable[[], None]] = Deadlines(
+            self._reactor, _PERIOD, lambda task: task()
         )
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._capacity = max(1, (soft - _RESERVE) // _PER_CLIENT)
@@ -269,7 +269,7 @@ class BridgeLoop:
         """
         self._paused = True
         self._set_accepting(0)
-        self._periodic_tasks.add("accept")
+        self._periodic_tasks.add(self._resume_accepting)
 
     def _resume_accepting(self) -> None:
         if self._paused and not self._draining:
@@ -341,7 +341,7 @@ class BridgeLoop:
     def _report_refusal(self, refusal: Refusal) -> None:
         self._refusals.add(refusal)
         if self._refusals.is_behind:
-            self._periodic_tasks.add_if_absent("refusals")
+            self._periodic_tasks.add_if_absent(self._flush_refusals)
 
     def _drop_handshake(self, handshake: Handshake) -> None:
         self._handshakes.discard(handshake)
@@ -350,9 +350,7 @@ class BridgeLoop:
     def pipe_ended(self, pipe: Pipe) -> None:
         """Close the connection to the server, and have its name unregistered."""
         del self._pipes[pipe.connection]
-        self._oversized.discard(pipe)
-        if self._heap.on_connection_closed(len(self._pipes)):
-            self._periodic_tasks.add("heap")
+        self._oversized.connection_closed(pipe, remaining=len(self._pipes))
         self.end_name(pipe.connection, pipe.upstream, pipe.name)
         self._resume_accepting()
 
@@ -370,7 +368,6 @@ class BridgeLoop:
     def buffers_grew(self, pipe: Pipe) -> None:
         """Return the pipe's memory later, when it is idle."""
         self._oversized.add(pipe)
-        self._periodic_tasks.add_if_absent("memory")
 
     def linger(self, pipe: Pipe, *, at_end: bool) -> None:
         """Close the client's connection after the rest of the output is sent."""
@@ -383,22 +380,10 @@ class BridgeLoop:
             return
         self._upstream_connect.close_connection(number)
 
-    def _run_periodic_task(self, task: str) -> None:
-        if task == "accept":
-            self._resume_accepting()
-        elif task == "refusals":
-            self._refusals.flush()
-            if self._refusals.is_behind:
-                self._periodic_tasks.add(task)
-        elif task == "heap":
-            self._heap.trim()
-        else:
-            oversized = {pipe for pipe in self._oversized if not pipe.trim()}
-            if len(oversized) < len(self._oversized):
-                self._heap.trim()
-            self._oversized = oversized
-            if self._oversized:
-                self._periodic_tasks.add(task)
+    def _flush_refusals(self) -> None:
+        self._refusals.flush()
+        if self._refusals.is_behind:
+            self._periodic_tasks.add(self._flush_refusals)
 
     def _close(self) -> None:
         for pipe in [*self._pipes.values()]:

@@ -15,7 +15,6 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from grpcsecure.tls.bridge.heap_trimmer import HeapTrimmer, find_malloc_trim
 from grpcsecure.tls.bridge.ipc import messages
 from grpcsecure.tls.bridge.ipc.framing import Channel, Frame, FrameKind, ProtocolError
 from grpcsecure.tls.bridge.parent.control_client import (
@@ -23,6 +22,7 @@ from grpcsecure.tls.bridge.parent.control_client import (
     ControlClient,
     NoAnswerError,
 )
+from grpcsecure.tls.bridge.parent.delayed_trim import DelayedTrim
 from grpcsecure.tls.bridge.parent.hosts import ProcessHost
 from grpcsecure.tls.bridge.parent.observer import (
     BridgeError,
@@ -30,6 +30,7 @@ from grpcsecure.tls.bridge.parent.observer import (
     BridgeObserver,
 )
 from grpcsecure.tls.bridge.parent.registry import Registry
+from grpcsecure.tls.bridge.parent.restart_backoff import RestartBackoff
 from grpcsecure.tls.openssl.settings import ContextMaterial, ContextSettings
 
 if TYPE_CHECKING:
@@ -43,27 +44,17 @@ __all__ = ["Bridge", "BridgeError", "BridgeListener", "BridgeObserver"]
 
 _Peer = TypeVar("_Peer")
 
-#: Seconds within which a bridge must serve, and for which a swap waits for one that is
-#: being started.
+#: Seconds within which a bridge must serve; a swap waits as long for one that starts.
 _START_TIMEOUT = 30.0
 
-#: How many bridge processes are tried for the same swap: one may die for an unrelated
-#: reason.
+#: How many bridges are tried for one swap: one may die for an unrelated reason.
 _ATTEMPTS = 2
 
 #: Seconds that a bridge has to end after it was ordered to stop.
 _STOP_TIMEOUT = 5.0
 
-#: Seconds before each restart; after the last one the supervisor gives up. A bridge
-#: that served for `_STABLE` seconds resets the count.
-_BACKOFF = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 5.0)
-_STABLE = 60.0
-
 #: Seconds for which a bridge may leave orders unread before it counts as stuck.
 _SEND_TIMEOUT = 10
-
-#: Seconds until the server has freed the memory of closed connections.
-_TRIM_AFTER = 2.0
 
 
 class Bridge(Generic[_Peer]):
@@ -105,7 +96,7 @@ class Bridge(Generic[_Peer]):
         self._refused: str | None = None
         self._drained = False
         self._stopping = False
-        self._heap = HeapTrimmer(find_malloc_trim())
+        self._heap = DelayedTrim()
         self._ended = threading.Event()
         self._wake = threading.Event()
         # It runs for as long as the bridge: the kernel sends the bridge its
@@ -240,17 +231,15 @@ class Bridge(Generic[_Peer]):
             self._ended.set()
 
     def _keep_running(self) -> None:
-        failures = 0
+        backoff = RestartBackoff()
         while True:
             reason, lasted = self._run_once()
             if self._stopping or not self._has_served(reason):
                 return
-            failures = 0 if lasted >= _STABLE else failures
-            if failures >= len(_BACKOFF):
+            pause = backoff.next_pause(lasted)
+            if pause is None:
                 self._notify(self._observer.gave_up, reason)
                 return
-            pause = _BACKOFF[failures]
-            failures += 1
             self._notify(self._observer.died, reason, pause)
             if self._wake.wait(pause):
                 return
@@ -313,17 +302,17 @@ class Bridge(Generic[_Peer]):
                 self._control.disconnect()
                 return
             for listener in self._listeners.values():
-                order = messages.ListenOrder(
+                listen = messages.ListenOrder(
                     listener.name,
                     ContextSettings.of(listener.tls),
                     listener.upstream_path,
                 )
-                self._control.send(messages.write_listen(order), listener.sock.fileno())
-            self._first_order = self._control.new_order()
-            self._control.send(
-                messages.write_material(self._first_order, self._materials)
-            )
-            self._control.send(messages.write_commit(self._first_order))
+                self._control.send(
+                    messages.write_listen(listen), listener.sock.fileno()
+                )
+            order = self._first_order = self._control.new_order()
+            self._control.send(messages.write_material(order, self._materials))
+            self._control.send(messages.write_commit(order))
 
     def _forget_bridge(self) -> None:
         """Forget the ended bridge; first its peers, before their names become free."""
@@ -368,8 +357,7 @@ class Bridge(Generic[_Peer]):
         elif kind is FrameKind.ENDED:
             for number in messages.read_ids(frame):
                 self.peers.remove(number)
-                if self._heap.on_connection_closed(len(self.peers)):
-                    self._trim_later()
+                self._heap.connection_closed(remaining=len(self.peers))
         elif kind is FrameKind.REFUSED:
             self._notify(self._observer.refused, messages.read_refusal(frame))
         elif kind in (FrameKind.PREPARED, FrameKind.SWAPPED, FrameKind.REJECTED):
@@ -381,16 +369,8 @@ class Bridge(Generic[_Peer]):
         else:
             raise ProtocolError(f"a {kind.name} frame")
 
-    def _trim_later(self) -> None:
-        timer = threading.Timer(_TRIM_AFTER, self._heap.trim)
-        timer.daemon = True
-        timer.start()
-
     def _register(
-        self,
-        message: messages.PeerMessage,
-        guard: int | None,
-        registered: list[int],
+        self, message: messages.PeerMessage, guard: int | None, registered: list[int]
     ) -> None:
         if guard is None:
             # Out of descriptors: without a guard descriptor the name is not safe.
