@@ -30,7 +30,7 @@ NOT_FOUND = Answer(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 CUT = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
 crashes = pytest.mark.skipif(
-    not aio_server._ENDS_BY_PATHS, reason="a path does not crash this grpcio"
+    not aio_server._READS_FIRST, reason="a path does not crash this grpcio"
 )
 
 
@@ -40,7 +40,7 @@ def events(monkeypatch):
 
     Paths that are not UTF-8 reach grpcio meanwhile and crash its server.
     """
-    monkeypatch.setattr(aio_server, "_ENDS_BY_PATHS", False)
+    monkeypatch.setattr(aio_server, "_READS_FIRST", False)
     queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
     handler = logging.Handler()
     handler.emit = queue.put

@@ -1,8 +1,10 @@
-"""grpcio's asyncio server, made to last: no call of a client's can end it.
+"""An asyncio server of grpcio that malformed calls cannot end.
 
-grpcio (since 1.84) decodes the path of a call in the loop that takes all calls in. If
-it is not UTF-8 the loop ends, and the server with it. Here the loop gets no call before
-its path is known to be text. This module knows grpcio's insides, like `arrivals`.
+A malformed call can end grpcio's asyncio server since 1.84: it ends the loop that
+accepts calls. Here each call of a method that is not registered is first read by
+another server, which accepts no connections (`_CallReader`). Only if that succeeds does
+the accepting loop get the call; otherwise the call is refused. If the server ends
+nevertheless, `crash` says so, and its owner replaces it.
 """
 
 from __future__ import annotations
@@ -12,18 +14,18 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from grpc._cython import cygrpc
-from grpc.aio import _server as grpc_aio
+
+from grpcsecure.server.grpcio import _names as grpcio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
 __all__ = ["ResilientAioServer", "make_server"]
 
-#: Whether this grpcio decodes paths where it ends the server.
-_ENDS_BY_PATHS = hasattr(cygrpc, "_MethodResolver")
+#: Whether calls are read before they come to the loop that accepts them.
+_READS_FIRST = grpcio.NEEDS_GUARD
 
-#: Seconds after which grpcio is taken to have lost a path that it was to read.
+#: Seconds after which reading a call counts as failed.
 _PATIENCE = 5.0
 
 
@@ -33,28 +35,33 @@ def make_server(
     *,
     maximum_concurrent_rpcs: int | None,
 ) -> ResilientAioServer:
-    """Return what `grpc.aio.server` returns, but lasting; needs a running loop."""
+    """Return a `grpc.aio.server` that malformed calls cannot end; needs a running loop.
+
+    Raises:
+        UnsupportedLibraryError: this grpcio lacks names that the server is made of.
+    """
+    grpcio.ASYNCIO.require()
     core = _Core(interceptors, options, maximum_concurrent_rpcs)
     return ResilientAioServer(core)
 
 
-class ResilientAioServer(grpc_aio.Server):
-    """A `grpc.aio.Server` that outlives paths that are no text.
+class ResilientAioServer(grpcio.AioServer):
+    """A `grpc.aio.Server` that malformed calls cannot end.
 
     Attributes:
-        crash: done, with the exception, when the server has ended unasked all the same.
-            It then takes no more calls, and has to be stopped.
+        crash: done, with the exception, when the server has ended unexpectedly. It then
+            accepts no more calls, and has to be stopped.
     """
 
-    # What the base class has; its own __init__ would make an ordinary server.
+    # Sets the base class's attributes; its own __init__ would make an ordinary server.
     def __init__(self, core: _Core) -> None:
         self._loop = asyncio.get_running_loop()
         self._server = core
         self.crash: asyncio.Future[BaseException] = core.crash
 
 
-class _Core(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides have no types
-    """The part of a server that takes calls in."""
+class _Core(grpcio.AioCore):  # type: ignore[misc] # grpcio's private class has no types
+    """The part of a server that accepts calls."""
 
     def __init__(
         self,
@@ -63,17 +70,17 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides have no 
         maximum: int | None,
     ) -> None:
         self._running = asyncio.get_running_loop()
-        self._asked = tuple(interceptors)
+        self._interceptors = tuple(interceptors)
         self._maximum = maximum
         self._generic: list[Any] = []
-        self._odd: set[asyncio.Task[None]] = set()
-        self._reader: _RequestReader | None = None
+        self._refusals: set[asyncio.Task[None]] = set()
+        self._reader: _CallReader | None = None
         self._serving: asyncio.Task[None] | None = None
         self._is_ending = False
         self._is_crashing = False
-        self._ending: asyncio.Future[None]  # a task lives as long as it is known
+        self._ending: asyncio.Future[None]  # kept, since a loop does not keep its tasks
         self.crash: asyncio.Future[BaseException] = self._running.create_future()
-        options = grpc_aio._augment_channel_arguments(options, None)  # noqa: SLF001 - as grpc.aio.server does
+        options = grpcio.augment_channel_arguments(options, None)
         super().__init__(self._running, None, [], interceptors, options, maximum)
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Any) -> None:
@@ -81,16 +88,16 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides have no 
         super().add_generic_rpc_handlers(generic_rpc_handlers)
 
     async def _server_main_loop(self, server_started: Any) -> None:
-        """Take calls in; what ends it unasked is told, not raised.
+        """Accept calls; an exception that ends this goes to `crash`.
 
-        If it were raised grpcio would leave the calls that run as they are, and log it.
+        If it were raised, grpcio would log it and leave the running calls as they are.
         """
         self._serving = asyncio.current_task()
         try:
             await super()._server_main_loop(server_started)
         except Exception as error:  # noqa: BLE001 - it is passed on
             if self._is_crashing or not self._is_ending:
-                self._fall()
+                self._begin_crash()
                 self.crash.set_result(error)
         finally:
             if self._reader is not None:
@@ -98,7 +105,7 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides have no 
 
     async def shutdown(self, grace: float | None) -> None:
         if self._is_crashing and asyncio.current_task() is not self._ending:
-            # A second shutdown, at the wrong moment of the first, is a null pointer.
+            # A second shutdown beside the first one is not safe.
             await asyncio.shield(self._ending)
             return
         self._is_ending = True
@@ -111,120 +118,121 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides have no 
             else self._request_registered_call(method_bytes)
         )
         request = _Request(coroutine, loop=self._running)
-        request.may_drop = self._may_drop
+        request.may_cancel = self._may_cancel
         return request
 
-    def _may_drop(self) -> bool:
-        """Whether a request may be cancelled; not by a loop that ends unasked."""
+    def _may_cancel(self) -> bool:
+        """Whether a request may be cancelled; not by a loop that ends unexpectedly."""
         if asyncio.current_task(self._running) is not self._serving:
             return True
         if not self._is_ending:
-            self._fall()
+            self._begin_crash()
         return False
 
-    def _fall(self) -> None:
+    def _begin_crash(self) -> None:
         if not self._is_crashing:
             self._is_crashing = True
             self._ending = asyncio.ensure_future(self.shutdown(None))
 
     async def _request_call(self) -> Any:
-        """Return the next call of a method that is not registered, with a text as path.
+        """Return the next call of a method that is not registered.
 
-        Those of registered methods do not come through here.
+        Calls of registered methods do not come through here.
         """
         while True:
             call = await super()._request_call()
-            path = await self._unreadable(call) if _ENDS_BY_PATHS else None
-            if path is None:
+            malformed = await self._read(call) if _READS_FIRST else None
+            if malformed is None:
                 return call
-            self._refuse(call, path.decode(errors="replace"))
+            self._refuse(call, malformed.decode(errors="replace"))
 
-    async def _unreadable(self, call: Any) -> bytes | None:
-        """Return the path of a call if grpcio cannot read it."""
+    async def _read(self, call: Any) -> bytes | None:
+        """Read a call apart; return what grpcio cannot read of it, None if it can."""
         if self._reader is None:
-            self._reader = _RequestReader(self._running)
+            self._reader = _CallReader(self._running)
             await self._reader.start()
         error = await self._reader.read(call)
         if error is None:
             return None
         await self._reader.close()
         self._reader = None
-        return error.object if isinstance(error, UnicodeDecodeError) else None
+        malformed = getattr(error, "object", None)
+        return malformed if isinstance(malformed, bytes) else None
 
     def _refuse(self, call: Any, method: str) -> None:
-        """Serve a call as one of a method that nobody has, which it is."""
-        handlers = cygrpc._MethodResolver(self._generic, {})  # noqa: SLF001 - as grpcio does
-        # grpcio counts its own; these may be as many again.
-        is_one_too_many = self._maximum is not None and len(self._odd) >= self._maximum
-        running = cygrpc._handle_rpc(  # noqa: SLF001
-            method, handlers, self._asked, call, self._running, is_one_too_many
+        """Serve a call as one of a method that does not exist."""
+        handlers = grpcio.MethodResolver(self._generic, {})
+        # grpcio counts its own calls; as many of these may run at a time.
+        exceeds = self._maximum is not None and len(self._refusals) >= self._maximum
+        running = grpcio.handle_rpc(
+            method, handlers, self._interceptors, call, self._running, exceeds
         )
         task = self._running.create_task(
-            cygrpc._schedule_rpc_coro(running, call, self._running, method)  # noqa: SLF001
+            grpcio.schedule_rpc_coro(running, call, self._running, method)
         )
-        self._odd.add(task)
-        task.add_done_callback(self._odd.discard)
+        self._refusals.add(task)
+        task.add_done_callback(self._refusals.discard)
 
 
 class _Request(asyncio.Task[Any]):
     """Waits for a call.
 
-    gRPC writes a call to where the request for it lives. When grpcio's loop ends
-    unasked it cancels its requests, which frees that memory while gRPC still knows it.
-    These wait until gRPC has answered, as it does once its server is shut down.
+    gRPC writes the call into memory of this request. So an accepting loop that ends
+    unexpectedly cannot cancel a request: it ends by gRPC's answer, which comes when
+    gRPC's server is shut down.
     """
 
     # One is made for each call: set from outside, as an __init__ would cost more.
-    may_drop: Callable[[], bool]
-    _is_dropped = False
+    may_cancel: Callable[[], bool]
+    _is_cancelled = False
 
     def cancel(self, msg: Any = None) -> bool:
-        self._is_dropped = self._is_dropped or self.may_drop()
-        return self._is_dropped and super().cancel(msg)
+        self._is_cancelled = self._is_cancelled or self.may_cancel()
+        return self._is_cancelled and super().cancel(msg)
 
 
 class _ReadError(Exception):
-    """The reader is to end."""
+    """The reader ends, or has read nothing in time."""
 
 
-class _Found(BaseException):
-    """grpcio has read a path, and looks for the method."""
+class _FoundError(BaseException):
+    """grpcio has read a call, and looks for its method."""
 
 
 class _Finder(grpc.GenericRpcHandler):
     """Stops grpcio where it would begin to serve a call."""
 
     def service(self, _handler_call_details: Any) -> Any:
-        raise _Found
+        raise _FoundError
 
 
-class _RequestReader(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides have no types
-    """Has grpcio read the paths of another server's calls, until one is no text.
+class _CallReader(grpcio.AioCore):  # type: ignore[misc] # grpcio's private class has no types
+    """Reads calls of another server with grpcio's own code, until one cannot be read.
 
-    The bytes of a path are nowhere to be had in Python but in grpcio's own loop. So
-    here is one, of a server that nobody can reach: it may end by what it reads. It
-    comes as far as to look for the method, and does nothing to the call before that.
+    A call can be read in Python by no other code than grpcio's accepting loop. This is
+    such a loop, of a server without a port: if it ends, no client notices. It goes as
+    far as the lookup of the method, before which nothing is done to a call.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._given: asyncio.Queue[Any] = asyncio.Queue()
-        self._read: asyncio.Future[Exception | None] = loop.create_future()
+        self._result: asyncio.Future[Exception | None] = loop.create_future()
         halfway = _Halfway(loop, self._notify)
         super().__init__(halfway, None, [_Finder()], [], (), None)
 
     async def read(self, call: Any) -> Exception | None:
-        """Return why grpcio cannot read the path; None if it can."""
-        self._read = asyncio.get_running_loop().create_future()
+        """Return why grpcio cannot read the call; None if it can."""
+        self._result = asyncio.get_running_loop().create_future()
         self._given.put_nowait(call)
-        done, _ = await asyncio.wait([self._read], timeout=_PATIENCE)
-        return self._read.result() if done else _ReadError("nothing was read")
+        done, _ = await asyncio.wait([self._result], timeout=_PATIENCE)
+        return self._result.result() if done else _ReadError("nothing was read")
 
     def _notify(self, error: Exception | None = None) -> None:
-        if not self._read.done():
-            self._read.set_result(error)
+        if not self._result.done():
+            self._result.set_result(error)
 
     async def close(self) -> None:
-        """End it; nothing waits for it for good."""
+        """End it, within a limited time."""
         self._given.put_nowait(None)
         ended = asyncio.ensure_future(self.shutdown(None))
         await asyncio.wait([ended], timeout=_PATIENCE)
@@ -238,15 +246,15 @@ class _RequestReader(cygrpc.AioServer):  # type: ignore[misc] # grpcio's insides
     async def _server_main_loop(self, server_started: Any) -> None:
         try:
             await super()._server_main_loop(server_started)
-        except Exception as error:  # noqa: BLE001 - this is what it is for
+        except Exception as error:  # noqa: BLE001 - it is the result
             self._notify(error)
 
 
 class _Halfway:
-    """An event loop as far as a `_RequestReader` needs one: it serves no call.
+    """The part of an event loop that a `_CallReader` needs: it serves no call.
 
     Args:
-        loop: runs all the rest.
+        loop: runs everything else.
         found: called when a call is about to be served.
     """
 
@@ -263,9 +271,10 @@ class _Halfway:
     def create_task(
         self, coroutine: Coroutine[Any, Any, Any], **_: Any
     ) -> asyncio.Future[Any]:
-        """Run a coroutine of ours; one of grpcio's only to where it is stopped.
+        """Run a coroutine of `_CallReader`; one of grpcio only up to the `_Finder`.
 
-        That one makes a task of another: both end by the exception of the `_Finder`.
+        grpcio's creates a second task for another coroutine; the exception of the
+        `_Finder` ends both.
         """
         if isinstance(coroutine, CoroutineType):
             return self._loop.create_task(coroutine)
@@ -274,7 +283,7 @@ class _Halfway:
         self._is_inside = True
         try:
             coroutine.send(None)
-        except _Found:
+        except _FoundError:
             self._found()
         finally:
             self._is_inside = False

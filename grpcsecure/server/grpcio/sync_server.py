@@ -1,10 +1,10 @@
-"""Calls of grpcio's sync servers on their way to a thread: decided, and with a message.
+"""Calls of grpcio's sync servers, decided before they get a thread.
 
-grpcio hands a call to a thread at once, and there it waits for its message. That makes
-two hand-overs of each call, and has a client that never sends hold a thread. Here a
-call is decided on grpcio's own thread, and if it takes one message, gets a thread of
-the pool when that is there. This module knows grpcio's insides, like `lasting`; if a
-grpcio has others, everything is left to it.
+grpcio gives each call a thread of the pool, where it waits for its message. That is two
+hand-overs for each call, and a thread is held while a message is awaited. Here a call
+is decided on grpcio's own thread, and one that takes one message gets a thread of the
+pool when the message is there. With a grpcio that lacks names of `_names.THREADS`,
+calls get their threads as grpcio does it, and are decided there (`server.fallback`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from grpc import _server as grpc_server
-from grpc._cython import cygrpc
-
+from grpcsecure.server.grpcio import _names as grpcio
 from grpcsecure.server.grpcio.pool import Work
 from grpcsecure.server.rpc import authorizer
 from grpcsecure.server.rpc.threads_handlers import Admission, GuardedCall
@@ -27,42 +25,18 @@ if TYPE_CHECKING:
 
 __all__ = ["SyncServerHook"]
 
-#: The functions of grpcio's that are used here, with their numbers of arguments.
-_INSIDES = {
-    "_abort": 4,
-    "_receive_message": 3,
-    "_stream_response_in_pool": 6,
-    "_unary_response_in_pool": 6,
-}
-
-
-def _are_known() -> bool:
-    """Whether this grpcio has the insides that are used here."""
-    made = [(grpc_server._Context.__init__, 4)]  # noqa: SLF001
-    made += [(getattr(grpc_server, name), count) for name, count in _INSIDES.items()]
-    return hasattr(grpc_server, "_RECEIVE_MESSAGE_TOKEN") and all(
-        function.__code__.co_argcount == count for function, count in made
-    )
-
 
 def _functions() -> frozenset[Any]:
-    """Return the functions that serve a call in a thread, if they are known."""
-    try:
-        known = _are_known()
-    except AttributeError:
-        known = False
-    if not known:
+    """Return grpcio's functions that serve a call in a thread; none if names lack."""
+    if grpcio.THREADS.missing:
         return frozenset()
     return frozenset(
-        {
-            grpc_server._unary_response_in_pool,  # noqa: SLF001
-            grpc_server._stream_response_in_pool,  # noqa: SLF001
-        }
+        {grpcio.unary_response_in_pool, grpcio.stream_response_in_pool},
     )
 
 
-#: What else `submit` gets with these: event, state, behaviour, what returns its
-#: argument, deserializer and serializer.
+#: What else `submit` gets with these: event, state, behaviour, a function that returns
+#: its argument, deserializer and serializer.
 _IN_POOL = _functions()
 _ARGUMENTS = 7
 
@@ -93,7 +67,7 @@ class SyncServerHook:
         ):
             return self._pool.submit(function, *arguments)
         serve, event, state, behaviour, argument, *coders = arguments
-        context = grpc_server._Context(event, state, None)  # noqa: SLF001 - as grpcio does
+        context = grpcio.Context(event, state, None)
         caller, refusal = behaviour.authorize(context)
         if refusal is None and behaviour.takes_one:
             messages: list[bytes] = []
@@ -127,7 +101,7 @@ class SyncServerHook:
     ) -> None:
         """Have gRPC read a message, and the work done when it is there."""
         # It looks for what the client sent, and tells the state; nobody waits for that.
-        receive = grpc_server._receive_message(state, call, None)  # noqa: SLF001
+        receive = grpcio.receive_message(state, call, None)
 
         def arrived(event: Any) -> Any:
             received = receive(event)
@@ -138,8 +112,8 @@ class SyncServerHook:
             self._take(work, call)
             return received
 
-        call.start_server_batch((cygrpc.ReceiveMessageOperation(0),), arrived)
-        state.due.add(grpc_server._RECEIVE_MESSAGE_TOKEN)  # noqa: SLF001
+        call.start_server_batch((grpcio.ReceiveMessageOperation(0),), arrived)
+        state.due.add(grpcio.RECEIVE_MESSAGE_TOKEN)
 
     def _take(self, work: Work, call: Any) -> None:
         """Have the pool do the work of a call, or cancel that."""
@@ -164,9 +138,7 @@ def _serve(
         details = f"Exception calling application: {type(error).__name__}"
         with state.condition:
             if not state.statused:
-                grpc_server._abort(  # noqa: SLF001 - as grpcio does
-                    state, event.call, cygrpc.StatusCode.unknown, details.encode()
-                )
+                grpcio.abort(state, event.call, grpcio.STATUS_UNKNOWN, details.encode())
         raise  # and is logged by the pool
 
 

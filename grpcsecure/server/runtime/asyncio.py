@@ -9,6 +9,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from grpcsecure.server.grpcio import _names as grpcio
 from grpcsecure.server.grpcio.aio_server import make_server
 from grpcsecure.server.rpc.asyncio_handlers import AsyncioCalls
 from grpcsecure.server.rpc.handlers import AsyncioInterceptor
@@ -39,6 +40,8 @@ class AsyncioRuntime:
     """The servers, one per listener, on the event loop that `start` runs in."""
 
     def __init__(self, assembly: Assembly) -> None:
+        grpcio.ASYNCIO.require()
+        grpcio.log_fallbacks(grpcio.SERVICES)
         self._assembly = assembly
         self._served: list[RestartingServer] = []
         self._registrations: list[Registration] = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
+from grpcsecure.server.grpcio import _names as grpcio
 from grpcsecure.server.grpcio.pool import Pool
 from grpcsecure.server.grpcio.sync_server import SyncServerHook
 from grpcsecure.server.rpc.handlers import ThreadsInterceptor
@@ -34,6 +35,7 @@ class ThreadsRuntime:
     """The servers, one per listener, that run handlers in a shared thread pool."""
 
     def __init__(self, assembly: Assembly) -> None:
+        grpcio.log_fallbacks(grpcio.THREADS, grpcio.SERVICES)
         self._assembly = assembly
         self._servers: list[grpc.Server] = []
         self.ports = Ports(assembly)

@@ -82,7 +82,9 @@ def _look_up(handler: Any, service: str) -> Iterator[tuple[str, Any]]:
     services without protobuf. grpcio's own generic handler has a private table; any
     other is queried for each method in the service's descriptor.
     """
-    table: Mapping[str, Any] | None = getattr(handler, "_method_handlers", None)
+    from grpcsecure.server.grpcio._names import method_table_of
+
+    table = method_table_of(handler)
     if table is not None:
         for full_method, found in table.items():
             yield full_method.rpartition("/")[2], found

@@ -9,7 +9,6 @@ before each name says when the name can be removed.
 
 from __future__ import annotations
 
-from importlib import import_module
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -17,61 +16,37 @@ import cryptography
 import OpenSSL
 from OpenSSL import SSL, crypto
 
-from grpcsecure.errors import UnsupportedLibraryError
+from grpcsecure.private_names import PrivateNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["NAMES", "TRIED", "missing_names", "require", "use_verify_callback"]
+__all__ = ["NAMES", "is_complete", "require", "use_verify_callback"]
 
-#: Versions of pyOpenSSL (and cryptography) that the tests of TLS were run with: the
-#: oldest that pyproject.toml allows, and the newest.
-TRIED = ("26.0.0 (cryptography 46.0.0)", "26.4.0 (cryptography 50.0.2)")
-
-#: All names that this module looks up, and those that were not found.
-NAMES: list[str] = []
-_missing: list[str] = []
-
-
-def _find(owner: Any, where: str, name: str) -> Any:  # noqa: ANN401 - a library's part
-    if owner is None:
-        return None  # the owner is missing, and recorded as such
-    full_name = f"{where}.{name}"
-    NAMES.append(full_name)
-    try:
-        return attrgetter(name)(owner)
-    except AttributeError:
-        _missing.append(full_name)
-        return None
-
-
-def _import(name: str) -> Any:  # noqa: ANN401 - a module
-    NAMES.append(name)
-    try:
-        return import_module(name)
-    except ImportError:
-        _missing.append(name)
-        return None
-
+NAMES = PrivateNames(
+    "pyOpenSSL",
+    f"{OpenSSL.__version__} (cryptography {cryptography.__version__})",
+    tried=("26.0.0 (cryptography 46.0.0)", "26.4.0 (cryptography 50.0.2)"),
+)
 
 # Go with the last name below.
-_util = _import("OpenSSL._util")
-_ffi = _find(_util, "OpenSSL._util", "ffi")
-_lib = _find(_util, "OpenSSL._util", "lib")
+_util = NAMES.module("OpenSSL._util")
+_ffi = NAMES.find(_util, "OpenSSL._util", "ffi")
+_lib = NAMES.find(_util, "OpenSSL._util", "lib")
 
 
 def _function(name: str) -> Any:  # noqa: ANN401 - a function or constant of OpenSSL
-    return _find(_lib, "OpenSSL._util.lib", name)
+    return NAMES.find(_lib, "OpenSSL._util.lib", name)
 
 
 # Memory that OpenSSL reads and writes, and callbacks that it calls. Go with the last
 # function that takes or returns a pointer.
-NULL = _find(_ffi, "OpenSSL._util.ffi", "NULL")
-new_memory = _find(_ffi, "OpenSSL._util.ffi", "new")
-buffer_at = _find(_ffi, "OpenSSL._util.ffi", "buffer")
-string_at = _find(_ffi, "OpenSSL._util.ffi", "string")
-free_with = _find(_ffi, "OpenSSL._util.ffi", "gc")
-_make_callback = _find(_ffi, "OpenSSL._util.ffi", "callback")
+NULL = NAMES.find(_ffi, "OpenSSL._util.ffi", "NULL")
+new_memory = NAMES.find(_ffi, "OpenSSL._util.ffi", "new")
+buffer_at = NAMES.find(_ffi, "OpenSSL._util.ffi", "buffer")
+string_at = NAMES.find(_ffi, "OpenSSL._util.ffi", "string")
+free_with = NAMES.find(_ffi, "OpenSSL._util.ffi", "gc")
+_make_callback = NAMES.find(_ffi, "OpenSSL._util.ffi", "callback")
 
 # Records in and out. Go when pyOpenSSL has a `recv` and a `send` on memory that the
 # caller owns, which copy once and return when there is nothing to read.
@@ -144,11 +119,11 @@ X509_STORE_set_purpose = _function("X509_STORE_set_purpose")
 d2i_X509_CRL_bio = _function("d2i_X509_CRL_bio")
 X509_CRL_free = _function("X509_CRL_free")
 X509_STORE_add_crl = _function("X509_STORE_add_crl")
-memory_with = _find(crypto, "OpenSSL.crypto", "_new_mem_buf")
-raise_unless = _find(crypto, "OpenSSL.crypto", "_openssl_assert")
+memory_with = NAMES.find(crypto, "OpenSSL.crypto", "_new_mem_buf")
+raise_unless = NAMES.find(crypto, "OpenSSL.crypto", "_openssl_assert")
 
 # A connection by its pointer, in a callback. Goes with `SSL_CTX_set_verify`.
-connections = _find(SSL.Connection, "OpenSSL.SSL.Connection", "_reverse_mapping")
+connections = NAMES.find(SSL.Connection, "OpenSSL.SSL.Connection", "_reverse_mapping")
 
 #: What only objects have: the object's class and the name.
 _ATTRIBUTES: list[tuple[type, str]] = []
@@ -184,7 +159,7 @@ def _look_into_objects() -> None:
         crypto.X509Store: context.get_cert_store(),
     }
     for kind, name in _ATTRIBUTES:
-        _find(examples[kind], f"{kind.__module__}.{kind.__qualname__}", name)
+        NAMES.find(examples[kind], f"{kind.__module__}.{kind.__qualname__}", name)
 
 
 _look_into_objects()
@@ -201,17 +176,15 @@ def use_verify_callback(
     context._verify_callback = callback  # it has to live as long
 
 
-def missing_names() -> tuple[str, ...]:
-    """Return the names that this pyOpenSSL and cryptography do not have."""
-    return tuple(_missing)
+def is_complete() -> bool:
+    """Return whether this pyOpenSSL and cryptography have all names."""
+    return not NAMES.missing
 
 
 def require() -> None:
-    """Have all names be there.
+    """Check that this pyOpenSSL and cryptography have all names.
 
     Raises:
         UnsupportedLibraryError: some are missing.
     """
-    if _missing:
-        version = f"{OpenSSL.__version__} (cryptography {cryptography.__version__})"
-        raise UnsupportedLibraryError("pyOpenSSL", version, missing_names(), TRIED)
+    NAMES.require()

@@ -92,8 +92,9 @@ class CertificateCheck:
 
 def why_unchecked() -> str | None:
     """Return why no certificate can be checked, None if they can."""
-    missing = openssl.missing_names()
-    return "cannot be checked with this pyOpenSSL" if missing else None
+    if openssl.is_complete():
+        return None
+    return "cannot be checked with this pyOpenSSL"
 
 
 def _outcome(record: HandshakeRecord) -> CheckResult:

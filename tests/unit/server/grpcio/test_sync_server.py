@@ -327,9 +327,8 @@ class TestExperimental:
                 assert answer.code is grpc.StatusCode.UNAUTHENTICATED
 
 
-@pytest.mark.parametrize("insides", [{"_receive_message": 4}, {"_is_gone": 3}])
-def test_other_insides_are_left_to_grpcio(monkeypatch, insides):
-    """A function that takes other arguments, or is not there, is not called."""
+def test_missing_name_leaves_calls_to_grpcio(monkeypatch):
+    """With a name less, no function of grpcio is called by us."""
     assert arrivals._functions() == arrivals._IN_POOL != frozenset()
-    monkeypatch.setattr(arrivals, "_INSIDES", insides)
+    monkeypatch.setattr(arrivals.grpcio.THREADS, "missing", ["grpc._server._abort"])
     assert arrivals._functions() == frozenset()

@@ -1,0 +1,143 @@
+"""Every private name of grpcio that grpcsecure uses.
+
+All of them are looked up at import. What is missing then decides at the start of a
+server: the asyncio runtime does not start without its names, since a malformed call
+could end the server; the threads runtime leaves to grpcio what it would do itself. The
+comment before each name says when the name can be removed.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from grpcsecure.private_names import PrivateNames
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from grpc.aio._server import Server as AioServer
+
+__all__ = [
+    "ASYNCIO",
+    "NEEDS_GUARD",
+    "SERVICES",
+    "THREADS",
+    "AioServer",
+    "log_fallbacks",
+    "method_table_of",
+]
+
+_LOGGER = logging.getLogger("grpcsecure.server")
+
+_TRIED = ("1.82.1", "1.85.3")
+
+#: The names of the threads runtime, of the asyncio runtime, and of both.
+THREADS = PrivateNames("grpcio", grpc.__version__, _TRIED)
+ASYNCIO = PrivateNames("grpcio", grpc.__version__, _TRIED)
+SERVICES = PrivateNames("grpcio", grpc.__version__, _TRIED)
+
+#: Whether a malformed call can end this grpcio's asyncio server.
+NEEDS_GUARD = tuple(map(int, re.findall(r"\d+", grpc.__version__)[:2])) >= (1, 84)
+
+
+# Of the threads runtime: a call that takes one message gets a thread when the message
+# is there. All of them go when grpcio reads that message before it takes a thread of
+# the pool, or decides about a call (an interceptor) before that.
+_server = THREADS.module("grpc._server")
+_cython = THREADS.module("grpc._cython.cygrpc")
+Context = THREADS.find(_server, "grpc._server", "_Context")
+THREADS.function(Context, "grpc._server._Context", "__init__", 4)
+#: The functions that serve a call in a thread.
+unary_response_in_pool = THREADS.function(
+    _server, "grpc._server", "_unary_response_in_pool", 6
+)
+stream_response_in_pool = THREADS.function(
+    _server, "grpc._server", "_stream_response_in_pool", 6
+)
+receive_message = THREADS.function(_server, "grpc._server", "_receive_message", 3)
+RECEIVE_MESSAGE_TOKEN = THREADS.find(_server, "grpc._server", "_RECEIVE_MESSAGE_TOKEN")
+ReceiveMessageOperation = THREADS.find(
+    _cython, "grpc._cython.cygrpc", "ReceiveMessageOperation"
+)
+_Call = THREADS.find(_cython, "grpc._cython.cygrpc", "Call")
+THREADS.find(_Call, "grpc._cython.cygrpc.Call", "start_server_batch")
+THREADS.find(_Call, "grpc._cython.cygrpc.Call", "cancel")
+# What a call's state is asked for.
+_State = THREADS.find(_server, "grpc._server", "_RPCState")
+_state = None if _State is None else THREADS.example("grpc._server._RPCState", _State)
+for _name in ("condition", "due", "request", "statused"):
+    THREADS.find(_state, "grpc._server._RPCState", _name)
+
+# Of the threads runtime: ends a call whose servicer raised what is no `Exception`. Go
+# when grpcio answers such a call, rather than leave its client waiting.
+abort = THREADS.function(_server, "grpc._server", "_abort", 4)
+STATUS_UNKNOWN = THREADS.find(_cython, "grpc._cython.cygrpc", "StatusCode.unknown")
+
+
+# Of the asyncio runtime: the server, made of parts that say when it has ended. Go when
+# `grpc.aio.Server` tells its owner that it has ended, and ends its calls itself.
+_aio_server = ASYNCIO.module("grpc.aio._server")
+_core = ASYNCIO.module("grpc._cython.cygrpc")
+if not TYPE_CHECKING:
+    # A missing class is replaced by `object`, so that modules can derive from it.
+    AioServer = ASYNCIO.find(_aio_server, "grpc.aio._server", "Server") or object
+_core_class = ASYNCIO.find(_core, "grpc._cython.cygrpc", "AioServer")
+AioCore: Any = _core_class or object
+augment_channel_arguments = ASYNCIO.function(
+    _aio_server, "grpc.aio._server", "_augment_channel_arguments", 2
+)
+# Methods of the core that are overridden, or called.
+for _name in ("_server_main_loop", "add_generic_rpc_handlers", "shutdown", "start"):
+    ASYNCIO.find(_core_class, "grpc._cython.cygrpc.AioServer", _name)
+
+# Of the asyncio runtime: calls are read before they come to the loop that accepts them.
+# Go when the oldest grpcio allowed is one whose server malformed calls do not end.
+MethodResolver: Any = None
+handle_rpc: Any = None
+schedule_rpc_coro: Any = None
+ASYNCIO.find(_core_class, "grpc._cython.cygrpc.AioServer", "_request_call")
+if NEEDS_GUARD:
+    for _name in ("_make_request_call_future", "_request_registered_call"):
+        ASYNCIO.find(_core_class, "grpc._cython.cygrpc.AioServer", _name)
+    MethodResolver = ASYNCIO.find(_core, "grpc._cython.cygrpc", "_MethodResolver")
+    handle_rpc = ASYNCIO.function(_core, "grpc._cython.cygrpc", "_handle_rpc", 6)
+    schedule_rpc_coro = ASYNCIO.function(
+        _core, "grpc._cython.cygrpc", "_schedule_rpc_coro", 4
+    )
+
+
+# The methods of a service that was registered without their names, as by code from
+# before grpcio-tools 1.65. Goes when no such code has to be served.
+SERVICES.find(
+    grpc.method_handlers_generic_handler("", {}),
+    "grpc.method_handlers_generic_handler()",
+    "_method_handlers",
+)
+
+
+def log_fallbacks(*groups: PrivateNames) -> None:
+    """Log, once for all of them, that names are missing that grpcsecure can do without.
+
+    What it uses them for is left to grpcio.
+    """
+    missing = [name for group in groups for name in group.missing]
+    if missing:
+        _LOGGER.warning(
+            "server.fallback",
+            extra={
+                "library": groups[0].library,
+                "version": groups[0].version,
+                "missing": ", ".join(missing),
+                "tried": ", ".join(groups[0].tried),
+            },
+        )
+
+
+def method_table_of(handler: Any) -> Mapping[str, Any] | None:
+    """Return the methods of a generic handler, None if it does not say which."""
+    table: Mapping[str, Any] | None = getattr(handler, "_method_handlers", None)
+    return table
