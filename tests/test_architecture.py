@@ -1,8 +1,10 @@
-"""The structure that docs/contributing.md draws, held to by reading the source."""
+"""The structure that CONTRIBUTING.md draws, held to by reading the source."""
 
 from __future__ import annotations
 
 import ast
+import collections
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -28,12 +30,14 @@ MAY_IMPORT = {
     "tls": {"model", "watch"},
     "policy": {"model"},  # no gRPC, no TLS, no clock: values in, a decision out
     "devcerts": set(),
+    # Loads user code and lists its methods; serves nothing.
+    "server.services": {"config", "diagnostics", "model"},
     "checking": {
         "config",
         "diagnostics",
         "model",
         "policy",
-        "server",
+        "server.services",
         "tls",
         "watch",
     },
@@ -43,6 +47,7 @@ MAY_IMPORT = {
         "diagnostics",
         "model",
         "policy",
+        "server.services",
         "tls",
         "watch",
     },
@@ -54,6 +59,7 @@ MAY_IMPORT = {
         "model",
         "policy",
         "server",
+        "server.services",
         "tls",
     },
     "cli": {
@@ -65,8 +71,37 @@ MAY_IMPORT = {
         "grpcsecure",
         "model",
         "server",
+        "server.services",
         "tls",
     },
+}
+
+#: Modules of a part that one of the parts above may import of another: those only.
+ONLY = {
+    ("explain", "server"): {"server.snapshot", "server.rpc.peer_cache"},
+    ("explain", "checking"): {"checking.pipeline", "checking.rules.methods"},
+    ("explain", "tls"): {"tls.simulated_handshake"},
+    ("cli", "tls"): {"tls.certificate", "tls.files"},
+}
+
+#: Which rooms run in which process: a room imports no other process's rooms. The
+#: exception starts the bridge in a thread of the server process, for tests.
+PROCESSES = {
+    "tls.bridge.child": {"server", "checking", "policy", "config", "tls.bridge.parent"},
+    "tls.bridge.ipc": {"server", "tls.bridge.parent", "tls.bridge.child"},
+    "tls.bridge.parent": {"server", "tls.bridge.child"},
+    "server": {"tls.bridge.child"},
+    "tls.openssl": {"tls.bridge", "tls.grpcio"},
+    "tls.grpcio": {"tls.bridge", "tls.openssl"},
+}
+PROCESS_EXCEPTIONS = {("tls/bridge/parent/hosts.py", "tls.bridge.child.event_loop")}
+
+#: Module names that stand for the same thing in two rooms.
+SAME_THING = {
+    "__main__": "what `python -m` runs, in each package that has a process",
+    "explain": "the command, and the package that does its work",
+    "grpcio": "the library: its private names, and its own TLS",
+    "render": "renderers, of findings and of explanations",
 }
 
 #: The one home of each third party: it is imported nowhere else.
@@ -91,7 +126,7 @@ HOMES = {
 #: Calls that have one home as well, and the reason for it.
 BANNED = {
     "print": ((), "the console owns the streams"),
-    "input": ((), "nobody may be there to answer"),
+    "input": ((), "there may be no terminal to answer"),
     "open": ((), "files are read whole, once, where they are named"),
     "sys.exit": (
         ("cli/main.py", "tls/bridge/child/__main__.py"),
@@ -119,8 +154,13 @@ class Module:
     @property
     def part(self):
         """The part of the package that the module belongs to."""
-        first = self.place.removesuffix(".py").partition("/")[0]
-        return "grpcsecure" if first == "__init__" else first
+        return part_of(self.name)
+
+    @property
+    def name(self):
+        """The dotted name of the module."""
+        parts = self.place.removesuffix(".py").split("/")
+        return ".".join(["grpcsecure", *parts]).removesuffix(".__init__")
 
     @property
     def imports(self):
@@ -131,10 +171,21 @@ class Module:
             elif isinstance(node, ast.ImportFrom):
                 yield node.module if node.level == 0 else "." * node.level
 
+    @property
+    def imported_names(self):
+        """The same with the names that are imported from modules appended."""
+        for node in self.nodes:
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
 
 def part_of(name):
     """Return the part of the package that an imported module belongs to."""
     names = name.split(".")
+    if names[1:3] == ["server", "services"]:
+        return "server.services"
     return names[1] if len(names) > 1 else names[0]
 
 
@@ -160,6 +211,78 @@ def test_parts_depend_in_one_direction(modules):
         if name.partition(".")[0] == "grpcsecure"
         and part_of(name) not in {module.part, *COMMON, *MAY_IMPORT[module.part]}
     ] == []
+
+
+def test_only_these_modules_cross_a_border(modules):
+    """Where a part needs little of another, the rest of it is out of bounds."""
+    assert [
+        f"{module.place} imports {name}"
+        for module in modules
+        for name in module.imports
+        if name.startswith("grpcsecure.")
+        and (module.part, part_of(name)) in ONLY
+        and name.removeprefix("grpcsecure.") not in ONLY[module.part, part_of(name)]
+    ] == []
+
+
+def test_each_process_has_its_own_rooms(modules):
+    """The bridge's process never runs code of the server, nor the other way round."""
+    assert [
+        f"{module.place} imports {name}"
+        for module in modules
+        for room, forbidden in PROCESSES.items()
+        if is_inside(module.name, f"grpcsecure.{room}")
+        for name in module.imports
+        if any(is_inside(name, f"grpcsecure.{other}") for other in forbidden)
+        and (module.place, name.removeprefix("grpcsecure.")) not in PROCESS_EXCEPTIONS
+    ] == []
+
+
+def test_bridge_process_loads_nothing_of_the_server():
+    """Neither gRPC nor user code can be reached by what the bridge's process imports."""
+    code = (
+        "import sys, grpcsecure.tls.bridge.child.__main__;"
+        "print(*(m for m in sys.modules if m.startswith(("
+        "'grpc.', 'grpcsecure.server', 'grpcsecure.policy', 'grpcsecure.config',"
+        "'grpcsecure.checking', 'grpcsecure.tls.bridge.parent'))))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert found.stdout.split() == []
+
+
+def is_inside(name, room):
+    """Whether a module is in a room, or is the room itself."""
+    return name == room or name.startswith(f"{room}.")
+
+
+def test_no_modules_import_each_other(modules):
+    """There are no circles of imports, those for type checkers included."""
+    known = {module.name: module for module in modules}
+    graph = {name: set() for name in known}
+    for module in modules:
+        for imported in module.imported_names:
+            nearest = imported if imported in known else imported.rpartition(".")[0]
+            if nearest in known and nearest != module.name:
+                graph[module.name].add(nearest)
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"circle of imports: {' -> '.join(error.args[1])}")
+
+
+def test_a_name_stands_for_one_thing(modules):
+    """No two modules share a name, and no two classes, but for the same thing."""
+    rooms = collections.defaultdict(set)
+    classes = collections.defaultdict(set)
+    for module in modules:
+        rooms[module.name.rpartition(".")[2]].add(module.place)
+        for node in module.nodes:
+            if isinstance(node, ast.ClassDef):
+                classes[node.name.lstrip("_")].add(module.place)
+    twice = {n: sorted(p) for n, p in (rooms | classes).items() if len(p) > 1}
+    assert {n: p for n, p in twice.items() if n not in SAME_THING} == {}
 
 
 def test_third_parties_are_imported_at_home(modules):
