@@ -18,7 +18,7 @@ from grpcsecure.model.modes import ClientCertificateMode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from grpcsecure.diagnostics.model import Kind
+    from grpcsecure.diagnostics.findings import Kind
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from grpcsecure.diagnostics.findings import Report
 from grpcsecure.diagnostics.ignore import Draft
-from grpcsecure.diagnostics.model import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from grpcsecure.config.document import Document
     from grpcsecure.config.source import Source
-    from grpcsecure.diagnostics.model import Case, Finding
-    from grpcsecure.model.server import ServerConfig
+    from grpcsecure.diagnostics.findings import Case, Finding
+    from grpcsecure.model.server_config import ServerConfig
     from grpcsecure.policy.scopes import Scope
     from grpcsecure.server.services.loader import LoadedService
     from grpcsecure.tls.material import Material

@@ -8,13 +8,13 @@ from grpcsecure.checking.rules.rule_effect import is_about_reflection
 from grpcsecure.diagnostics.catalog import listener_kinds as kinds
 from grpcsecure.diagnostics.catalog import policy_kinds as policy
 from grpcsecure.model.authorization import Effect
-from grpcsecure.model.server import ErrorDetail
+from grpcsecure.model.server_config import ErrorDetail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from grpcsecure.config.document import Document
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.policy.scopes import Scope
 
 __all__ = ["check_production"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from grpcsecure.config.source import Source
-    from grpcsecure.model.server import ServerConfig
+    from grpcsecure.model.server_config import ServerConfig
     from grpcsecure.watch.digest import Digest
 
 __all__ = ["pin_patterns", "take_digest", "watch_set"]

@@ -11,7 +11,7 @@ import click
 
 from grpcsecure.cli.explain_options import CallOptions
 from grpcsecure.cli.options import config_or_default, profile_option
-from grpcsecure.diagnostics.model import Finding, Report
+from grpcsecure.diagnostics.findings import Finding, Report
 from grpcsecure.errors import ConfigError, ExitCode, UnreadableConfigError, UsageError
 from grpcsecure.quoting import quote
 

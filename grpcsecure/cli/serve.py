@@ -20,7 +20,7 @@ from grpcsecure.cli.banner import banner_fields, is_warning, render_banner
 from grpcsecure.cli.commands import SESSION
 from grpcsecure.cli.logs import FORMATS, LEVELS, configure_logging
 from grpcsecure.cli.options import config_or_default, profile_option
-from grpcsecure.diagnostics.model import Finding, Report
+from grpcsecure.diagnostics.findings import Finding, Report
 from grpcsecure.errors import (
     BindError,
     ConfigError,

@@ -15,8 +15,8 @@ from click.core import ParameterSource
 from grpcsecure.checking.pipeline import Phase, load_config
 from grpcsecure.cli.options import config_or_default, profile_option
 from grpcsecure.config.source import read_source
+from grpcsecure.diagnostics.findings import Finding, Report
 from grpcsecure.diagnostics.ignore import Draft, Ignores, make_reports
-from grpcsecure.diagnostics.model import Finding, Report
 from grpcsecure.diagnostics.render import FORMATS, render
 from grpcsecure.errors import ExitCode, KeyMaterialError, UsageError
 

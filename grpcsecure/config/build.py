@@ -19,7 +19,7 @@ from grpcsecure.model.listener import (
     parse_address,
 )
 from grpcsecure.model.modes import ClientCertificateMode
-from grpcsecure.model.server import (
+from grpcsecure.model.server_config import (
     ErrorDetail,
     ImportPath,
     ReloadSettings,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pathlib
 
     from grpcsecure.config.tree import Mapping, Node
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
 
 __all__ = ["MAX_DURATION", "build_config"]
 

@@ -10,13 +10,13 @@ import re
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
-from grpcsecure.diagnostics.model import Span
+from grpcsecure.diagnostics.findings import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from grpcsecure.config.source import Source
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
 
 __all__ = ["find_unseen"]
 

@@ -10,8 +10,8 @@ from grpcsecure.config.wording import node_at
 
 if TYPE_CHECKING:
     from grpcsecure.config.source import Source
-    from grpcsecure.diagnostics.model import Span
-    from grpcsecure.model.server import ServerConfig
+    from grpcsecure.diagnostics.findings import Span
+    from grpcsecure.model.server_config import ServerConfig
 
 __all__ = ["Document"]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as AbcMapping
 
     from grpcsecure.config.source import Source
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
 
 __all__ = ["Parsed", "parse_config", "read_profile_names"]
 

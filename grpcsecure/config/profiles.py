@@ -17,7 +17,7 @@ from grpcsecure.quoting import quote
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
 
 __all__ = ["check_patch", "find_profile", "merge_patch", "profile_names"]
 

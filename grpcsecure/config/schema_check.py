@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from grpcsecure.config.tree import Mapping
-    from grpcsecure.diagnostics.model import Finding, Span
+    from grpcsecure.diagnostics.findings import Finding, Span
 
     #: Classes of jsonschema and jsonschema_rs, which are loaded when needed.
     Validator: TypeAlias = Any

@@ -13,7 +13,7 @@ from grpcsecure.config.schema_file import dereference, home_of
 from grpcsecure.config.tree import find
 from grpcsecure.config.wording import at, dotted, key_place
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
-from grpcsecure.diagnostics.model import Label
+from grpcsecure.diagnostics.findings import Label
 from grpcsecure.diagnostics.suggest import did_you_mean, nearest
 from grpcsecure.quoting import quote
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.config.tree import Mapping, Path
     from grpcsecure.config.value_findings import SchemaError
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
 
     Explain: TypeAlias = Callable[["SchemaError", Mapping, Path], Iterator[Finding]]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import syntax_kinds as syntax
 from grpcsecure.diagnostics.catalog import tool_kinds as tool
-from grpcsecure.diagnostics.model import Finding, Span
+from grpcsecure.diagnostics.findings import Finding, Span
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:

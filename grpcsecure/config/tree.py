@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Mapping as AbcMapping
 
-    from grpcsecure.diagnostics.model import Span
+    from grpcsecure.diagnostics.findings import Span
 
 __all__ = ["Entry", "Mapping", "Node", "Path", "Scalar", "Sequence", "find", "plain"]
 

@@ -20,7 +20,7 @@ from grpcsecure.config.wording import (
     shown,
 )
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
-from grpcsecure.diagnostics.model import Label
+from grpcsecure.diagnostics.findings import Label
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.quoting import quote
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.config.schema_file import Schema
     from grpcsecure.config.tree import Path
-    from grpcsecure.diagnostics.model import Finding, Span
+    from grpcsecure.diagnostics.findings import Finding, Span
 
 __all__ = [
     "choices",

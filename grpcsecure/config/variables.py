@@ -19,15 +19,15 @@ from grpcsecure.config.scalars import (
 )
 from grpcsecure.config.tree import Entry, Mapping, Node, Scalar, Sequence
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
+from grpcsecure.diagnostics.findings import Span
 from grpcsecure.diagnostics.lines import split_lines
-from grpcsecure.diagnostics.model import Span
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as AbcMapping
 
     from grpcsecure.config.source import Source
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
 
 __all__ = ["MAX_EXPANDED", "expand_variables"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.tree import Mapping, Node, Scalar, Sequence, find
-from grpcsecure.diagnostics.model import Span
+from grpcsecure.diagnostics.findings import Span
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ from grpcsecure.config.characters import find_unseen
 from grpcsecure.config.scalars import describe_legacy, is_usable_number, resolve
 from grpcsecure.config.tree import Entry, Mapping, Node, Scalar, Sequence
 from grpcsecure.config.yaml_errors import explain_syntax
-from grpcsecure.diagnostics.model import Span
+from grpcsecure.diagnostics.findings import Span
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
     from grpcsecure.config.source import Source
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
 
     #: PyYAML's classes. Its stubs make every mark optional; events always have both.
     Event: TypeAlias = Any

@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
+from grpcsecure.diagnostics.findings import Label, Span
 from grpcsecure.diagnostics.lines import split_lines
-from grpcsecure.diagnostics.model import Label, Span
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from grpcsecure.config.source import Source
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
 
 __all__ = ["explain_syntax"]
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.config.tree import Mapping, Scalar
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
-from grpcsecure.diagnostics.model import Label, Span
+from grpcsecure.diagnostics.findings import Label, Span
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from grpcsecure.config.tree import Entry, Node
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
 
 __all__ = [
     "ambiguous_scalar",

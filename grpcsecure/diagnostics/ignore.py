@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import CATALOG, tool_kinds
 from grpcsecure.diagnostics.comments import find_ignore_comments
+from grpcsecure.diagnostics.findings import Span
 from grpcsecure.diagnostics.lookup import find_kind, nearest_finding
-from grpcsecure.diagnostics.model import Span
 from grpcsecure.errors import UsageError
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from grpcsecure.diagnostics.model import Finding, Report
+    from grpcsecure.diagnostics.findings import Finding, Report
 
 __all__ = ["Draft", "Ignores", "make_report", "make_reports"]
 

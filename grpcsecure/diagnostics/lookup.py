@@ -8,7 +8,7 @@ from grpcsecure.diagnostics.catalog import CATALOG
 from grpcsecure.diagnostics.suggest import nearest
 
 if TYPE_CHECKING:
-    from grpcsecure.diagnostics.model import Kind
+    from grpcsecure.diagnostics.findings import Kind
 
 __all__ = ["find_kind", "nearest_finding"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from grpcsecure.diagnostics.model import Span
+    from grpcsecure.diagnostics.findings import Span
     from grpcsecure.explain.listener_facts import ListenerFacts
     from grpcsecure.explain.loaded_config import LoadedConfig
     from grpcsecure.explain.query_subject import CallerFacts, QuerySubject, SeenCaller

@@ -10,7 +10,7 @@ from grpcsecure.diagnostics.render.text import Style
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from grpcsecure.diagnostics.model import Kind
+    from grpcsecure.diagnostics.findings import Kind
 
 __all__ = ["render_finding_text"]
 

@@ -13,7 +13,7 @@ from grpcsecure.model.peer import PeerState
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from grpcsecure.diagnostics.model import Span
+    from grpcsecure.diagnostics.findings import Span
     from grpcsecure.explain.loaded_config import LoadedConfig
     from grpcsecure.model.authorization import Identity
     from grpcsecure.model.listener import Listener

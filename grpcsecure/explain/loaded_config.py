@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from grpcsecure.config.document import Document
     from grpcsecure.config.source import Source
     from grpcsecure.config.tree import Node
-    from grpcsecure.diagnostics.model import Span
+    from grpcsecure.diagnostics.findings import Span
     from grpcsecure.model.authorization import Rule
     from grpcsecure.model.listener import Listener
-    from grpcsecure.model.server import ServerConfig
+    from grpcsecure.model.server_config import ServerConfig
     from grpcsecure.server.snapshot import Snapshot
 
 __all__ = ["LoadedConfig", "load_for_explain"]

@@ -9,7 +9,7 @@ from grpcsecure.explain.table import Exposure
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from grpcsecure.diagnostics.model import Span
+    from grpcsecure.diagnostics.findings import Span
     from grpcsecure.model.authorization import MetadataCondition, Rule
 
 __all__ = [

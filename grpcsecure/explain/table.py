@@ -30,7 +30,7 @@ from grpcsecure.policy.patterns import parse_method_pattern
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from grpcsecure.diagnostics.model import Span
+    from grpcsecure.diagnostics.findings import Span
     from grpcsecure.explain.listener_facts import Caller, ListenerFacts
     from grpcsecure.explain.loaded_config import LoadedConfig
     from grpcsecure.model.authorization import MetadataCondition, Rule

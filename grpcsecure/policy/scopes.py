@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.model.authorization import Rule
     from grpcsecure.model.listener import Listener
-    from grpcsecure.model.server import ServerConfig
+    from grpcsecure.model.server_config import ServerConfig
 
 __all__ = ["Scope", "find_scopes", "service_pattern"]
 

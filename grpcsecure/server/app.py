@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from grpcsecure.checking.pipeline import load_config
 from grpcsecure.config.source import read_source
+from grpcsecure.diagnostics.findings import Finding, Report
 from grpcsecure.diagnostics.ignore import make_report
-from grpcsecure.diagnostics.model import Finding, Report
 from grpcsecure.errors import (
     ConfigError,
     GrpcSecureError,
     StartupError,
     UnreadableConfigError,
 )
-from grpcsecure.model.server import Runtime
+from grpcsecure.model.server_config import Runtime
 from grpcsecure.model.units import render_duration
 from grpcsecure.server.rpc.audit import Auditor
 from grpcsecure.server.runtime.assembly import Assembly
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from grpcsecure.checking.pipeline import Loaded, ServableConfig
-    from grpcsecure.model.server import ServerConfig
+    from grpcsecure.model.server_config import ServerConfig
     from grpcsecure.server.reload.maintenance import Maintenance
     from grpcsecure.server.runtime.asyncio import AsyncioRuntime, LoopRuntime
     from grpcsecure.server.runtime.ports import Ports

@@ -14,7 +14,7 @@ from grpcsecure.server.rpc.peer_cache import PeerResolver
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from grpcsecure.model.server import ServerConfig
+    from grpcsecure.model.server_config import ServerConfig
     from grpcsecure.policy.decision import Policy
     from grpcsecure.tls.material import Material
     from grpcsecure.tls.recheck import Rechecker

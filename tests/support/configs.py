@@ -15,7 +15,7 @@ from grpcsecure.config.source import Source
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from grpcsecure.diagnostics.model import Finding, Label
+    from grpcsecure.diagnostics.findings import Finding, Label
 
 FOLDER = Path("/etc/greeter")
 

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from grpcsecure.diagnostics.model import (
+from grpcsecure.diagnostics.findings import (
     Case,
     Finding,
     Kind,

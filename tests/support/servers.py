@@ -13,7 +13,7 @@ from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.services import PATIENCE
 
 from grpcsecure.model.listener import Listener, TcpAddress
-from grpcsecure.model.server import (
+from grpcsecure.model.server_config import (
     ImportPath,
     ServerConfig,
     ServerSettings,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from grpcsecure.checking.key_files.file_uses import FileUse
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.model.peer import Certificate
     from grpcsecure.tls.files import FileContent
 

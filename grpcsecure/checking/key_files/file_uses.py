@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.tree import Mapping, Scalar, Sequence
+from grpcsecure.diagnostics.findings import Label
 from grpcsecure.diagnostics.lines import split_lines
-from grpcsecure.diagnostics.model import Label
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from grpcsecure.config.document import Document
     from grpcsecure.config.tree import Node
     from grpcsecure.config.tree import Path as KeyPath
-    from grpcsecure.diagnostics.model import Finding, Kind, Span
+    from grpcsecure.diagnostics.findings import Finding, Kind, Span
     from grpcsecure.model.listener import TlsSettings
 
 __all__ = ["FileUse", "FileUses", "RevocationUse", "gather_uses", "written_at"]

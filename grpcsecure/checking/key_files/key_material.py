@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.checking.key_files.file_uses import FileUse, FileUses
     from grpcsecure.config.document import Document
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.tls.crl import RevocationList
     from grpcsecure.tls.files import FileContent
     from grpcsecure.tls.material import Material

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import file_kinds as kinds
-from grpcsecure.diagnostics.model import Label
+from grpcsecure.diagnostics.findings import Label
 from grpcsecure.errors import KeyMaterialError
 from grpcsecure.quoting import quote
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from grpcsecure.checking.key_files.file_uses import FileUse
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.model.peer import Certificate
     from grpcsecure.tls.files import PemFile
     from grpcsecure.tls.pem import PemBlock

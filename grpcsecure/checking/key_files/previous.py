@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from grpcsecure.config.document import Document
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.tls.material import Material
 
 __all__ = ["check_previous", "read_previous"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.config.document import Document
     from grpcsecure.config.tree import Path as KeyPath
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.model.authorization import Matcher
     from grpcsecure.tls.pins import Pins
 

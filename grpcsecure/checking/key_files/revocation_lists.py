@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.checking.key_files.validity import spell_span
 from grpcsecure.diagnostics.catalog import file_kinds as kinds
-from grpcsecure.diagnostics.model import Label
+from grpcsecure.diagnostics.findings import Label
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from grpcsecure.checking.key_files.file_uses import FileUse, RevocationUse
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.model.peer import Certificate
     from grpcsecure.tls.crl import RevocationList
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from grpcsecure.checking.key_files.file_uses import FileUse
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.model.peer import Certificate
 
 __all__ = ["check_server_certificate", "check_strength"]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from grpcsecure.checking.key_files.file_uses import FileUse
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.model.peer import Certificate
 
 __all__ = ["check_ca_expiry", "check_server_expiry", "spell_span"]

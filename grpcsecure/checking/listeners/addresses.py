@@ -7,14 +7,14 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import listener_kinds as kinds
-from grpcsecure.diagnostics.model import Label
+from grpcsecure.diagnostics.findings import Label
 from grpcsecure.model.listener import MAX_UNIX_PATH, TcpAddress, UnixAddress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from grpcsecure.config.document import Document
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.model.listener import Address
 
 __all__ = ["check_addresses"]

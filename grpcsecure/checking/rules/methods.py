@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
-from grpcsecure.diagnostics.model import Label
+from grpcsecure.diagnostics.findings import Label
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.model.authorization import Effect
 from grpcsecure.policy.known_methods import KnownMethods
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from grpcsecure.config.document import Document
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.model.authorization import Authorization
     from grpcsecure.policy.patterns import MethodPattern
     from grpcsecure.policy.scopes import Scope

@@ -13,7 +13,7 @@ from grpcsecure.checking.rules.methods import service_of
 from grpcsecure.config import wording
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.diagnostics.catalog import tool_kinds
-from grpcsecure.diagnostics.model import Case, Label
+from grpcsecure.diagnostics.findings import Case, Label
 from grpcsecure.model.authorization import HIDDEN, MatcherKind
 from grpcsecure.model.name_patterns import parse_metadata_value
 from grpcsecure.policy.decision import Call, compile_policy
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.config.document import Document
     from grpcsecure.config.tree import Path
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.model.authorization import Criterion, Matcher, PolicyTest
     from grpcsecure.model.listener import Listener
     from grpcsecure.model.peer import Peer

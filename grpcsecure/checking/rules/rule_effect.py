@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
-from grpcsecure.diagnostics.model import Label
+from grpcsecure.diagnostics.findings import Label
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.model.authorization import BuiltIn, Effect
 from grpcsecure.policy.patterns import MethodPattern, PatternKind
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from grpcsecure.config.document import Document
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.policy.scopes import Scope
 
 __all__ = ["RESERVED_KEYS", "check_rules", "is_about_reflection"]

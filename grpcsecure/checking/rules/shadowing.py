@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
-from grpcsecure.diagnostics.model import Label
+from grpcsecure.diagnostics.findings import Label
 from grpcsecure.model.authorization import BuiltIn, Effect
 from grpcsecure.policy.patterns import MethodPattern, PatternKind
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from grpcsecure.config.document import Document
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.model.authorization import Identity
     from grpcsecure.policy.scopes import Scope
 

@@ -15,7 +15,7 @@ from grpcsecure.diagnostics.catalog import (
     syntax_kinds,
     tool_kinds,
 )
-from grpcsecure.diagnostics.model import Kind
+from grpcsecure.diagnostics.findings import Kind
 
 __all__ = [
     "CATALOG",

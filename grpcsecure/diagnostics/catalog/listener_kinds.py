@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grpcsecure.diagnostics.model import Kind, Severity
+from grpcsecure.diagnostics.findings import Kind, Severity
 
 __all__ = [
     "ADDRESS_CONFLICT",

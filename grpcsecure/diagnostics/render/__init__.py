@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from grpcsecure.diagnostics.model import Report
+    from grpcsecure.diagnostics.findings import Report
 
 __all__ = ["FORMATS", "render"]
 

@@ -9,7 +9,7 @@ from grpcsecure.diagnostics.render.text import Style, place, profile_suffix, vis
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from grpcsecure.diagnostics.model import Finding, Report
+    from grpcsecure.diagnostics.findings import Finding, Report
 
 __all__ = ["render_concise", "render_finding_line"]
 

@@ -16,7 +16,7 @@ from grpcsecure.diagnostics.render.text import visible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from grpcsecure.diagnostics.model import Finding, Span
+    from grpcsecure.diagnostics.findings import Finding, Span
     from grpcsecure.diagnostics.render.sources import Sources
     from grpcsecure.diagnostics.render.text import Style
 

@@ -11,7 +11,7 @@ from grpcsecure.diagnostics.render.text import Style, subject, visible, visible_
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from grpcsecure.diagnostics.model import Finding, Report
+    from grpcsecure.diagnostics.findings import Finding, Report
 
 __all__ = ["render_finding", "render_full", "render_verdict"]
 

@@ -12,7 +12,7 @@ from grpcsecure.diagnostics.render.text import profile_suffix, visible, visible_
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from grpcsecure.diagnostics.model import Finding, Report, Span
+    from grpcsecure.diagnostics.findings import Finding, Report, Span
 
 __all__ = ["render_github"]
 

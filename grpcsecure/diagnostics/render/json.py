@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from grpcsecure.diagnostics.model import Finding, Report, Span
+    from grpcsecure.diagnostics.findings import Finding, Report, Span
 
 __all__ = ["SCHEMA_VERSION", "dump", "render_json"]
 

@@ -23,7 +23,7 @@ from grpcsecure.diagnostics.render.text import Style, place, spell, subject, vis
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from grpcsecure.diagnostics.model import Finding, Report, Span
+    from grpcsecure.diagnostics.findings import Finding, Report, Span
 
 __all__ = ["render_junit"]
 

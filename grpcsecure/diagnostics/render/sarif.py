@@ -13,7 +13,7 @@ from grpcsecure.diagnostics.render.json import dump
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from grpcsecure.diagnostics.model import Finding, Kind, Report, Span
+    from grpcsecure.diagnostics.findings import Finding, Kind, Report, Span
 
 __all__ = ["render_sarif"]
 

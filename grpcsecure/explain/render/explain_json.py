@@ -14,7 +14,7 @@ from grpcsecure.explain.summary import unreachable_methods
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from grpcsecure.diagnostics.model import Kind, Span
+    from grpcsecure.diagnostics.findings import Kind, Span
     from grpcsecure.explain.calls import CallVerdict, Explanation, StepFacts
     from grpcsecure.explain.listener_facts import Caller, ListenerFacts
     from grpcsecure.explain.query_subject import CallerFacts

@@ -15,7 +15,7 @@ from grpcsecure.model.authorization import Effect
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from grpcsecure.diagnostics.model import Span
+    from grpcsecure.diagnostics.findings import Span
     from grpcsecure.explain.summary import Opening
     from grpcsecure.explain.table import Table
     from grpcsecure.model.authorization import Rule

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.checking.pipeline import ServableConfig
     from grpcsecure.model.peer import Certificate
-    from grpcsecure.model.server import ReloadSettings
+    from grpcsecure.model.server_config import ReloadSettings
     from grpcsecure.server.runtime.ports import Ports
     from grpcsecure.server.snapshot import InForce, Snapshot
     from grpcsecure.watch.digest import Digest

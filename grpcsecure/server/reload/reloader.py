@@ -15,8 +15,8 @@ from grpcsecure.checking.pipeline import Phase, load_config, load_rest
 from grpcsecure.checking.watch_set import watch_set
 from grpcsecure.config.source import STDIN, read_source
 from grpcsecure.diagnostics.catalog import tool_kinds as kinds
+from grpcsecure.diagnostics.findings import Finding
 from grpcsecure.diagnostics.ignore import make_report
-from grpcsecure.diagnostics.model import Finding
 from grpcsecure.server.reload.changes import describe_changes
 from grpcsecure.server.reload.expiry import has_little_left, render_rest
 from grpcsecure.server.reload.restart_required import keys_that_need_a_restart
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from grpcsecure.checking.pipeline import Loaded, ServableConfig
     from grpcsecure.config.document import Document
     from grpcsecure.model.peer import Certificate
-    from grpcsecure.model.server import ServerConfig
+    from grpcsecure.model.server_config import ServerConfig
     from grpcsecure.server.snapshot import InForce, Snapshot
     from grpcsecure.tls.material import Material
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from grpcsecure.model.listener import Listener, TlsSettings
-    from grpcsecure.model.server import ServerConfig
+    from grpcsecure.model.server_config import ServerConfig
 
     KeyPath = tuple[str, ...]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import grpc
 
 from grpcsecure.model.authorization import Effect
-from grpcsecure.model.server import ErrorDetail
+from grpcsecure.model.server_config import ErrorDetail
 from grpcsecure.server.event_text import escape
 from grpcsecure.server.rpc.audit import UNDECIDED, UNKNOWN_CONNECTION, UNVERIFIED
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from grpcsecure.model.listener import Listener
-    from grpcsecure.model.server import ServerConfig
+    from grpcsecure.model.server_config import ServerConfig
     from grpcsecure.server.rpc.audit import Auditor
     from grpcsecure.server.rpc.method_table import Methods
     from grpcsecure.server.services.loader import LoadedService

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import service_kinds as kinds
-from grpcsecure.diagnostics.model import Label
+from grpcsecure.diagnostics.findings import Label
 from grpcsecure.diagnostics.suggest import did_you_mean
-from grpcsecure.model.server import Runtime
+from grpcsecure.model.server_config import Runtime
 from grpcsecure.server.services.loader import load_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from grpcsecure.config.document import Document
-    from grpcsecure.diagnostics.model import Finding
-    from grpcsecure.model.server import ServerSettings
+    from grpcsecure.diagnostics.findings import Finding
+    from grpcsecure.model.server_config import ServerSettings
     from grpcsecure.server.services.loader import LoadedService
 
 __all__ = [

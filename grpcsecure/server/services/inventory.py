@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from grpcsecure.config.tree import Path
-    from grpcsecure.model.server import ServerConfig, ServerSettings
+    from grpcsecure.model.server_config import ServerConfig, ServerSettings
     from grpcsecure.server.services.loader import LoadedService
     from grpcsecure.server.services.recorder import Method
 

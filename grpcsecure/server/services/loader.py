@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from grpcsecure.diagnostics.model import Kind
-    from grpcsecure.model.server import ImportPath, ServiceEntry
+    from grpcsecure.diagnostics.findings import Kind
+    from grpcsecure.model.server_config import ImportPath, ServiceEntry
 
 __all__ = [
     "LoadedService",

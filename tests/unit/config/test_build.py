@@ -18,7 +18,7 @@ from grpcsecure.model.listener import (
     UnixAddress,
 )
 from grpcsecure.model.modes import ClientCertificateMode
-from grpcsecure.model.server import (
+from grpcsecure.model.server_config import (
     ImportPath,
     Runtime,
     ServerConfig,

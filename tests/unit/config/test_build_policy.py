@@ -25,7 +25,7 @@ from grpcsecure.model.authorization import (
     PolicyTest,
     Rule,
 )
-from grpcsecure.model.server import ErrorDetail
+from grpcsecure.model.server_config import ErrorDetail
 
 SPIFFE = "spiffe://corp.example/ns/prod/sa/billing"
 DIGEST = "sha256:" + "9f" * 32

@@ -16,7 +16,7 @@ from grpcsecure.config.load import parse_config, read_profile_names
 from grpcsecure.config.source import Source, decode_source
 from grpcsecure.diagnostics.catalog import syntax_kinds as syntax
 from grpcsecure.diagnostics.catalog import tool_kinds as tool
-from grpcsecure.diagnostics.model import Kind
+from grpcsecure.diagnostics.findings import Kind
 from grpcsecure.errors import UsageError
 
 ROOT = Path(__file__).parents[3]

@@ -38,7 +38,7 @@ from grpcsecure.model.authorization import (
 )
 from grpcsecure.model.listener import Engine, TlsSettings, TlsVersion
 from grpcsecure.model.modes import ClientCertificateMode
-from grpcsecure.model.server import (
+from grpcsecure.model.server_config import (
     ErrorDetail,
     Runtime,
     ServerConfig,

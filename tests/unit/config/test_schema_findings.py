@@ -10,7 +10,7 @@ from support.configs import GOOD, brief, parse, patched, underlined
 from grpcsecure.config.schema_file import load_schema
 
 if TYPE_CHECKING:
-    from grpcsecure.diagnostics.model import Finding
+    from grpcsecure.diagnostics.findings import Finding
 
 #: Places are those of the patch, which begins at line 13, column 5.
 CASES = [

@@ -17,7 +17,7 @@ from grpcsecure.config import source as source_module
 from grpcsecure.config.source import MAX_BYTES, Source, decode_source, read_source
 from grpcsecure.diagnostics.catalog import syntax_kinds as syntax
 from grpcsecure.diagnostics.catalog import tool_kinds as tool
-from grpcsecure.diagnostics.model import Finding
+from grpcsecure.diagnostics.findings import Finding
 
 
 def test_file_is_read_with_its_name_and_directory(tmp_path):

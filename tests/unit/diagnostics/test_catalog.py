@@ -8,7 +8,7 @@ import pytest
 
 from grpcsecure.diagnostics import catalog
 from grpcsecure.diagnostics.catalog import CATALOG
-from grpcsecure.diagnostics.model import Kind, Severity
+from grpcsecure.diagnostics.findings import Kind, Severity
 
 HUNDREDS = {
     "tool_kinds": "GS0",

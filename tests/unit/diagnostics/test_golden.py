@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from grpcsecure.diagnostics.model import Finding, Kind, Label, Report, Severity, Span
+from grpcsecure.diagnostics.findings import Finding, Kind, Label, Report, Severity, Span
 from grpcsecure.diagnostics.render import FORMATS, render
 
 FOLDER = Path(__file__).parents[2] / "golden" / "render"

@@ -9,8 +9,8 @@ from support.findings import ANY_TEXT, PATIENT, kind, reports, span
 
 from grpcsecure.diagnostics.catalog import CATALOG, listener_kinds, tool_kinds
 from grpcsecure.diagnostics.comments import find_ignore_comments
+from grpcsecure.diagnostics.findings import Report, Severity
 from grpcsecure.diagnostics.ignore import Draft, Ignores, make_report, make_reports
-from grpcsecure.diagnostics.model import Report, Severity
 from grpcsecure.errors import ExitCode, UsageError
 
 FILE = "a.yaml"

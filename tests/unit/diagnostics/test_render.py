@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.findings import ANY_TEXT, PATIENT, kind, reports, span
 
-from grpcsecure.diagnostics.model import Label, Report, Severity, Span
+from grpcsecure.diagnostics.findings import Label, Report, Severity, Span
 from grpcsecure.diagnostics.render import FORMATS, render
 from grpcsecure.diagnostics.render.concise import render_finding_line
 

@@ -15,7 +15,7 @@ from support.findings import ANY_TEXT, PATIENT
 from support.process import ROOT
 
 from grpcsecure.diagnostics.catalog import CATALOG
-from grpcsecure.diagnostics.model import Span
+from grpcsecure.diagnostics.findings import Span
 from grpcsecure.explain.calls import Basis, CallVerdict, Explanation, StepFacts
 from grpcsecure.explain.listener_facts import Caller, ListenerFacts
 from grpcsecure.explain.phrases import count

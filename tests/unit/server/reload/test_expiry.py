@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from support.reloading import Lines, authority, client
 
 from grpcsecure.model.listener import Listener, TcpAddress
-from grpcsecure.model.server import ImportPath, ServerConfig, ServiceEntry
+from grpcsecure.model.server_config import ImportPath, ServerConfig, ServiceEntry
 from grpcsecure.server.reload.expiry import has_little_left, render_rest, stage
 from grpcsecure.server.reload.maintenance import ExpiryWatch
 from grpcsecure.server.snapshot import InForce, build_snapshot

@@ -16,7 +16,7 @@ from grpcsecure.model.listener import (
     TlsVersion,
 )
 from grpcsecure.model.modes import ClientCertificateMode
-from grpcsecure.model.server import (
+from grpcsecure.model.server_config import (
     ErrorDetail,
     ImportPath,
     ReloadSettings,

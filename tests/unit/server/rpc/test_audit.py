@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.findings import PATIENT
 from support.policies import certificate
 
-from grpcsecure.model.server import ImportPath, ServerConfig, ServiceEntry
+from grpcsecure.model.server_config import ImportPath, ServerConfig, ServiceEntry
 from grpcsecure.server.event_text import clip, escape, render_text
 from grpcsecure.server.rpc.audit import UNVERIFIED, Auditor, _event
 from grpcsecure.server.rpc.peer_cache import ResolvedPeer

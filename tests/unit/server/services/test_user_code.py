@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import grpcsecure
-from grpcsecure.model.server import ImportPath
+from grpcsecure.model.server_config import ImportPath
 from grpcsecure.server.services.user_code import user_traceback
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from support.findings import ANY_TEXT, kind
 
-from grpcsecure.diagnostics.model import Report, Severity
+from grpcsecure.diagnostics.findings import Report, Severity
 from grpcsecure.quoting import holds_key_text, quote
 
 #: Not a key, but of the form of one: DER in base64, with and without PEM lines.
