@@ -239,7 +239,7 @@ def test_each_process_has_its_own_rooms(modules):
 
 
 def test_bridge_process_loads_nothing_of_the_server():
-    """Neither gRPC nor user code can be reached by what the bridge's process imports."""
+    """The bridge's process imports neither gRPC nor any code of the server."""
     code = (
         "import sys, grpcsecure.tls.bridge.child.__main__;"
         "print(*(m for m in sys.modules if m.startswith(("
