@@ -104,7 +104,7 @@ def fill(sock):
 def test_client_that_never_reads_stops_the_server(raw):
     """Downloads stop when the client does not read; little is held meanwhile."""
     kernel = 8 << 20  # both sockets' buffers, generously
-    assert fill(raw.inner) < kernel
+    assert fill(raw.upstream) < kernel
     if raw.server.bridge.pid:
         assert _resident(raw.server.bridge.pid) < 100 << 20
     raw.client.settimeout(PATIENCE)
@@ -120,8 +120,8 @@ def test_client_that_takes_nothing_is_given_up(pair, ca, tmp_path, monkeypatch):
         "grpcsecure.tls.bridge.child.served_listener._USER_TIMEOUT", 500
     )
     with RawPair(ca, pair, tmp_path, "thread") as raw:
-        fill(raw.inner)
-        raw.inner.close()
+        fill(raw.upstream)
+        raw.upstream.close()
         eventually(lambda: not raw.server.bridge.peers)
 
 
@@ -129,10 +129,10 @@ def test_server_that_never_reads_stops_the_client(raw):
     """Uploads stop when the server does not read, and go on when it does."""
     taken = fill(raw.client)
     assert taken < 16 << 20
-    raw.inner.settimeout(PATIENCE)
+    raw.upstream.settimeout(PATIENCE)
     received = 0
     while received < taken:
-        received += len(raw.inner.recv(65536))
+        received += len(raw.upstream.recv(65536))
     raw.client.settimeout(PATIENCE)
     raw.client.send(b"x" * 65536)
 
@@ -140,7 +140,7 @@ def test_server_that_never_reads_stops_the_client(raw):
 def test_download_goes_on_where_it_stopped(raw):
     """After a pause of the client every byte arrives, in order."""
     data = os.urandom(1 << 20) * 8
-    sender = Thread(target=raw.inner.sendall, args=(data,))
+    sender = Thread(target=raw.upstream.sendall, args=(data,))
     sender.start()
     raw.client.settimeout(PATIENCE)
     received = hashlib.sha256()
@@ -156,11 +156,11 @@ def test_download_goes_on_where_it_stopped(raw):
 def test_client_that_ends_without_close_notify_ends_the_server_too(raw):
     """A FIN reaches the server as an end of file, and the entry goes with it."""
     raw.client.sendall(b"question")
-    assert raw.inner.recv(100) == b"question"
+    assert raw.upstream.recv(100) == b"question"
     socket.socket.shutdown(raw.client, socket.SHUT_WR)
-    assert raw.inner.recv(100) == b""
-    raw.inner.sendall(b"answer" * 1000)
-    raw.inner.close()
+    assert raw.upstream.recv(100) == b""
+    raw.upstream.sendall(b"answer" * 1000)
+    raw.upstream.close()
     eventually(lambda: not raw.server.bridge.peers)
 
 
@@ -197,8 +197,8 @@ def test_answer_reaches_a_client_that_sent_close_notify(ca, raw):
 
 def test_end_of_the_server_is_a_clean_end(raw):
     """The last bytes arrive, then close_notify."""
-    raw.inner.sendall(b"bye" * 100_000)
-    raw.inner.close()
+    raw.upstream.sendall(b"bye" * 100_000)
+    raw.upstream.close()
     raw.client.settimeout(PATIENCE)
     received = 0
     while part := raw.client.recv(65536):

@@ -306,7 +306,7 @@ def test_sessions_are_resumed_only_where_no_certificate_is_asked_for(
 
 def test_refusals_are_counted_when_they_are_too_many(server):
     """A flood of refusals is a few lines with a count, and none is lost."""
-    while not server.observer.is_quiet():
+    while not server.observer.has_no_refusals():
         pass
     for _ in range(60):
         with connect(server, "open") as connection:

@@ -21,7 +21,7 @@ from support.bridge import (
     tls_connect,
     tls_context,
 )
-from support.fake_server import Impostor, impostor
+from support.fake_bridge import FakeBridge, fake_bridge
 
 pytestmark = pytest.mark.skipif(
     os.uname().sysname != "Linux", reason="abstract names are Linux's"
@@ -59,7 +59,7 @@ def test_live_name_cannot_be_taken_a_second_time(server, ca, client):
         [(name, _)] = server.bridge.peers.connections()
         copied = "\0" + name.removeprefix("unix-abstract:")
         with pytest.raises(OSError, match=r"in use") as refused:
-            Impostor(server.upstream_paths["public"], copied)
+            FakeBridge(server.upstream_paths["public"], copied)
         assert refused.value.errno == errno.EADDRINUSE
 
 
@@ -71,7 +71,7 @@ def test_name_of_a_connection_that_ended_is_worth_nothing(server, ca, client):
     eventually(lambda: not server.bridge.peers)
     assert server.bridge.peers.lookup(name) is None
     freed = "\0" + name.removeprefix("unix-abstract:")
-    with impostor(server.upstream_paths["public"], freed) as pretender:
+    with fake_bridge(server.upstream_paths["public"], freed) as pretender:
         assert status(pretender.target) is grpc.StatusCode.UNAUTHENTICATED
 
 

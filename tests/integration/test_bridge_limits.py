@@ -69,7 +69,7 @@ def test_client_waits_for_room_in_the_servers_queue(pair, ca, tmp_path):
         backlog.settimeout(PATIENCE)
         filler = stack.enter_context(socket.socket(socket.AF_UNIX))
         filler.connect(path)
-        server.lead_to(path)
+        server.connect_bridges_to(path)
         old = server.bridge._control.channel
         server.bridge._control.disconnect()
         assert server.observer.event() == "died"

@@ -64,7 +64,7 @@ def test_auto_engine_chooses_the_bridge(server):
 def test_verifying_mode_sends_an_alert(server, name, version):
     """A refused client gets the fitting alert; the log has a readable reason."""
     outcome = OUTCOMES[name]
-    alert = server.shake_hands("logged", name, version)
+    alert = server.alert("logged", name, version)
     assert alert == (outcome and outcome[0])
     if outcome is not None:
         subject, suffix = ABOVE.get(name, (None, ""))
@@ -96,7 +96,7 @@ def test_other_modes_serve_every_client(server, name, mode):
 @pytest.mark.parametrize("mode", LENIENT)
 def test_other_modes_accept_a_revoked_client(server, mode, version):
     """The handshake of a revoked client succeeds, in TLS 1.2 and 1.3."""
-    assert server.shake_hands(mode, "revoked", version) is None
+    assert server.alert(mode, "revoked", version) is None
 
 
 def test_findings_predict_refusals(server):

@@ -15,7 +15,7 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from support.certificates import make_specimens
-from support.explaining import ANYBODY, CONFIG, ask, load, tls
+from support.explaining import ANONYMOUS, CONFIG, ask, load, tls
 from support.services import PATIENCE
 
 import grpcsecure
@@ -110,7 +110,7 @@ def _folder(tmp_path_factory):
 def query_subject(folder, name):
     """Return the subject of the query: the client `name`, or an anonymous one."""
     if name == "none":
-        return ANYBODY
+        return ANONYMOUS
     leaf, *chain = parse_pem_certificates((folder / f"certs/{name}.pem").read_bytes())
     return QuerySubject(
         file=name, certificate=parse_certificate(leaf), chain=tuple(chain)

@@ -30,11 +30,11 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from helloworld.helloworld_pb2 import HelloRequest
 from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.bridge import eventually
-from support.fake_server import (
+from support.fake_bridge import (
+    bridged_names,
     child_processes,
-    impostor,
-    inner_sockets,
-    live_names,
+    fake_bridge,
+    upstream_sockets,
 )
 from support.matrix_certs import make_matrix_certificates
 from support.process import ROOT, serving
@@ -129,9 +129,9 @@ def server(request, certificates, tmp_path_factory):
         yield running
 
 
-def inner_socket(listener):
+def upstream_socket(listener):
     """Return the path of a listener's inner socket, for a server in this process."""
-    return inner_sockets(os.getpid())[["dev", "public"].index(listener)]
+    return upstream_sockets(os.getpid())[["dev", "public"].index(listener)]
 
 
 @contextmanager
@@ -179,15 +179,15 @@ def test_calls_through_the_bridge_are_served(server, certificates):
 
 def test_inner_sockets_are_in_a_private_directory(server):
     """All inner sockets are in one directory that only the server's user can enter."""
-    directory = Path(inner_socket("public")).parent
-    assert directory == Path(inner_socket("dev")).parent
+    directory = Path(upstream_socket("public")).parent
+    assert directory == Path(upstream_socket("dev")).parent
     assert directory.stat().st_mode & 0o7777 == 0o700
     assert directory.stat().st_uid == os.getuid()
 
 
 def test_direct_connection_is_refused(server):
     """A gRPC client that connects to the inner socket directly has no call served."""
-    assert statuses(f"unix:{inner_socket('public')}") == REFUSED
+    assert statuses(f"unix:{upstream_socket('public')}") == REFUSED
     assert sights("stranger") == []
 
 
@@ -231,7 +231,7 @@ def test_end_bound_to_another_name_is_refused(server, certificates, tmp_path, na
     with connected(server.addresses["public"], certificates, trusted) as channel:
         live = live_name(server, channel)
         end = NAMES[name](live, tmp_path)
-        with impostor(inner_socket("public"), end) as pretender:
+        with fake_bridge(upstream_socket("public"), end) as pretender:
             assert statuses(pretender.target) == REFUSED
     assert sights("stranger") == []
 
@@ -241,10 +241,10 @@ def test_live_name_cannot_be_copied(server, certificates):
     trusted = certificates.clients["trusted"]
     with connected(server.addresses["public"], certificates, trusted) as channel:
         live = live_name(server, channel)
-        assert live in live_names()
+        assert live in bridged_names()
         with (
             pytest.raises(OSError, match="in use") as refused,
-            impostor(inner_socket("public"), f"\0{live}"),
+            fake_bridge(upstream_socket("public"), f"\0{live}"),
         ):
             pass
     assert refused.value.errno == errno.EADDRINUSE
@@ -260,7 +260,7 @@ def test_connection_of_another_listener_is_refused(server, certificates, tmp_pat
     for number, listener in enumerate(expected):
         # Simulate that an attacker has bound the name of a live connection after all.
         name = f"grpcsecure-stolen-{uuid4().hex}"
-        with impostor(inner_socket(listener), f"\0{name}") as pretender:
+        with fake_bridge(upstream_socket(listener), f"\0{name}") as pretender:
             hold = os.dup(pretender.end.fileno())
             assert peers.add(-1 - number, f"unix-abstract:{name}", connection, hold)
             assert statuses(pretender.target) == expected[listener]
@@ -346,7 +346,9 @@ def test_folder_of_the_inner_sockets_is_taken_literally(
         TemporaryDirectory(prefix="50%41") as folder,
         serving(config, TMPDIR=folder) as served,
     ):
-        directories = {Path(path).parent for path in inner_sockets(served.process.pid)}
+        directories = {
+            Path(path).parent for path in upstream_sockets(served.process.pid)
+        }
         assert {path.parent for path in directories} == {Path(folder)}
         assert greet(served.addresses["public"], certificates) == "seen"
         served.signal()
@@ -406,7 +408,7 @@ def test_killed_server_ends_its_bridge(config):
     with serving(config) as served:
         addresses = served.addresses.values()
         bridge = os.pidfd_open(bridge_of(served))
-        directory = Path(inner_sockets(served.process.pid)[0]).parent
+        directory = Path(upstream_sockets(served.process.pid)[0]).parent
         assert not any(map(is_free, addresses))
         served.signal(signal.SIGKILL)
         served.wait()

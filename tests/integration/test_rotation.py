@@ -11,7 +11,7 @@ import time
 from contextlib import ExitStack
 
 import pytest
-from support.callers import Entitlement, everyone
+from support.callers import ExpectedOutcomes, start_callers
 from support.reloading import (
     SETTLE,
     Site,
@@ -38,22 +38,25 @@ class Rotation:
         self.guests = authority("guests")
         self.guest = client(_GUEST, self.guests)
         self.steady = client(_STEADY, self.ca)
-        self.entitled = {self.guest: Entitlement(), self.steady: Entitlement()}
+        self.expected = {
+            self.guest: ExpectedOutcomes(),
+            self.steady: ExpectedOutcomes(),
+        }
         self.write_cas(self.ca)
         self.write_rules(lets_guests_in=True)
 
     def begin(self, running, stack):
         """Start all clients."""
         self.running = running
-        for entitlement in self.entitled.values():
-            entitlement.granted(time.monotonic())
+        for expected in self.expected.values():
+            expected.allow_from(time.monotonic())
         roles = {
             "first": self.steady,
             "second": self.steady,
             "straggler": self.steady,
             "guest": self.guest,
         }
-        self.callers = everyone(self.site, running.address, roles, stack)
+        self.callers = start_callers(self.site, running.address, roles, stack)
 
     def write_cas(self, *cas):
         """Write the CA file: these CAs and the one of the guests."""
@@ -88,33 +91,33 @@ class Rotation:
         old, old_steady = self.ca, self.steady
         self.ca = authority("clients")
         self.steady = client(_STEADY, self.ca)
-        self.entitled[self.steady] = Entitlement()
+        self.expected[self.steady] = ExpectedOutcomes()
         self.write_cas(old, self.ca)
         at = self.running.applied()["at"]
-        self.entitled[self.steady].granted(at)
+        self.expected[self.steady].allow_from(at)
         for role in ("first", "second"):
             for caller in self.callers[role]:
-                caller.become(self.steady)
+                caller.use_credential(self.steady)
             self.wait(role, at, self.steady, refused=False)
-        self.entitled[old_steady].changing()
+        self.expected[old_steady].begin_change()
         self.write_cas(self.ca)
         at = self.running.applied()["at"]
-        self.entitled[old_steady].withdrawn(at)
+        self.expected[old_steady].deny_from(at)
         self.wait("straggler", at + SETTLE, old_steady, refused=True)
         for caller in self.callers["straggler"]:
-            caller.become(self.steady)
+            caller.use_credential(self.steady)
 
     def rotate_rules(self, number):
         """Change the rule: guests are allowed in odd rounds and denied in even ones."""
         lets_in = number % 2 == 1
-        entitlement = self.entitled[self.guest]
-        entitlement.changing()
+        expected = self.expected[self.guest]
+        expected.begin_change()
         self.write_rules(lets_guests_in=lets_in)
         at = self.running.applied()["at"]
         if lets_in:
-            entitlement.granted(at)
+            expected.allow_from(at)
         else:
-            entitlement.withdrawn(at)
+            expected.deny_from(at)
             at += SETTLE
         self.wait("guest", at, self.guest, refused=not lets_in)
 
@@ -145,7 +148,7 @@ class Rotation:
         for callers in self.callers.values():
             for caller in callers:
                 for call in caller.calls:
-                    yield caller, call, self.entitled[call.credential].of(call)
+                    yield caller, call, self.expected[call.credential].of(call)
 
 
 @pytest.mark.parametrize("engine", ["grpc", "bridge"])
@@ -167,28 +170,28 @@ def test_rotation_under_load(engine, runtime, tmp_path):
         stack.close()
     verdicts = [*rotation.verdicts()]
     wrong = [
-        (caller.is_lasting, call, wanted)
+        (caller.keeps_connection, call, wanted)
         for caller, call, wanted in verdicts
         if wanted is not None and wanted is not (call.refused is None)
     ]
     assert wrong == []
-    for is_lasting in (True, False):
-        assert_all_was_tried(rotation, is_lasting, verdicts)
+    for keeps_connection in (True, False):
+        assert_all_was_tried(rotation, keeps_connection, verdicts)
 
 
-def assert_all_was_tried(rotation, is_lasting, verdicts):
+def assert_all_was_tried(rotation, keeps_connection, verdicts):
     """Assert that clients made many calls and that each removal was noticed."""
     calls = [
         (call, wanted)
         for caller, call, wanted in verdicts
-        if caller.is_lasting is is_lasting
+        if caller.keeps_connection is keeps_connection
     ]
     assert sum(wanted is True for _, wanted in calls) > 200
     had_to_fail = [call.began for call, wanted in calls if wanted is False]
     removals = [
         span
-        for entitlement in rotation.entitled.values()
-        for span in entitlement.withdrawals()
+        for expected in rotation.expected.values()
+        for span in expected.denied_spans()
     ]
     assert len(removals) == ROUNDS + ROUNDS // 2
     for start, end in removals:

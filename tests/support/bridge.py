@@ -1,7 +1,7 @@
-"""A grpcio server behind a bridge, as small as it can be, and clients to try it with.
+"""A minimal grpcio server behind a bridge, and clients for it.
 
-`BridgedServer` does what the real wiring does: an inner unix socket in a private
-directory, and an interceptor that refuses every call whose peer nobody registered.
+`BridgedServer` is built like the real server: with a unix socket in a private
+directory, and an interceptor that refuses every call from an unregistered peer.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ EVERY_SIZE = [
 
 
 def eventually(condition, *, what="the condition"):
-    """Wait until `condition()` is true; fail with `what` when patience runs out."""
+    """Wait until `condition()` is true; fail with `what` after `PATIENCE` seconds."""
     deadline = time.monotonic() + PATIENCE
     pause = threading.Event()
     while not condition():
@@ -48,32 +48,32 @@ def eventually(condition, *, what="the condition"):
 
 
 class Observer:
-    """Keeps what the supervisor reports."""
+    """Records the events of the supervisor; a `BridgeObserver`."""
 
     def __init__(self):
         self.refusals = Queue()
         self.events = Queue()
 
     def refused(self, refusal):
-        """As of `BridgeObserver`."""
+        """Record a refused handshake."""
         self.refusals.put(refusal)
 
     def died(self, reason, restart_in):
-        """As of `BridgeObserver`."""
+        """Record the end of a bridge."""
         self.events.put(("died", reason))
 
     def restarted(self):
-        """As of `BridgeObserver`."""
+        """Record a restart."""
         self.events.put(("restarted", ""))
 
     def gave_up(self, reason):
-        """As of `BridgeObserver`."""
+        """Record that there are no more restarts."""
         self.events.put(("gave_up", reason))
 
     def refusal(self, **fields):
-        """Return the next refusal that has these fields; those before are dropped.
+        """Return the next refusal with these fields; drop those before it.
 
-        A grpcio client may try a second time before it tells its caller.
+        A grpcio client may try a second time before its call fails.
         """
         while True:
             refusal = self.refusals.get(timeout=PATIENCE)
@@ -81,11 +81,11 @@ class Observer:
                 return refusal
 
     def event(self):
-        """Return the name of the next event of the bridge's life."""
+        """Return the name of the bridge's next event."""
         return self.events.get(timeout=PATIENCE)[0]
 
-    def is_quiet(self):
-        """Say whether no refusal waits to be read."""
+    def has_no_refusals(self):
+        """Drop the next refusal; return whether there was none."""
         try:
             self.refusals.get_nowait()
         except Empty:
@@ -93,8 +93,8 @@ class Observer:
         return False
 
 
-class _Guard(grpc.ServerInterceptor):
-    """Refuses calls of peers that are not in the registry, as the real one does."""
+class _RegistryInterceptor(grpc.ServerInterceptor):
+    """Refuses calls of peers that are not in the registry, as the real server does."""
 
     def __init__(self, server):
         self._server = server
@@ -105,12 +105,12 @@ class _Guard(grpc.ServerInterceptor):
             return None
         server = self._server
 
-        def refuse_strangers(behavior):
+        def refuse_unregistered(behavior):
             def call(request, context):
-                facts = server.bridge.peers.lookup(context.peer())
-                server.seen.append((context.peer(), facts))
-                if facts is None:
-                    context.abort(grpc.StatusCode.UNAUTHENTICATED, "stranger")
+                result = server.bridge.peers.lookup(context.peer())
+                server.seen.append((context.peer(), result))
+                if result is None:
+                    context.abort(grpc.StatusCode.UNAUTHENTICATED, "unregistered")
                 return behavior(request, context)
 
             return call
@@ -126,7 +126,7 @@ class _Guard(grpc.ServerInterceptor):
             make, kind = grpc.unary_unary_rpc_method_handler, handler.unary_unary
             if handler.request_streaming:
                 make, kind = grpc.stream_unary_rpc_method_handler, handler.stream_unary
-        return make(refuse_strangers(kind))
+        return make(refuse_unregistered(kind))
 
 
 def _handlers(server):
@@ -166,7 +166,7 @@ def _handlers(server):
 
 
 def material(server, *, client_ca=(), crls=(), generation=1):
-    """Return a snapshot; `client_ca` are pairs whose certificates are trusted."""
+    """Return key material; `client_ca` are pairs whose certificates are trusted."""
     return Material(
         generation=generation,
         certificate_chain=server.chain_pem,
@@ -178,7 +178,7 @@ def material(server, *, client_ca=(), crls=(), generation=1):
 
 
 def settings(mode, *, min_version=TlsVersion.TLS_1_2, timeout=10.0):
-    """Return the `tls` block of a listener; its paths are not looked at here."""
+    """Return the `tls` block of a listener; its paths are never used."""
     return TlsSettings(
         certificate=Path("/server.pem"),
         private_key=Path("/server.key"),
@@ -208,7 +208,7 @@ class BridgedServer:
         self.sockets = sockets or {name: listen() for name in listeners}
         self.server = grpc.server(
             ThreadPoolExecutor(16),
-            interceptors=[_Guard(self)],
+            interceptors=[_RegistryInterceptor(self)],
             options=[*EVERY_SIZE, *options],
         )
         self.server.add_generic_rpc_handlers((_handlers(self),))
@@ -226,8 +226,8 @@ class BridgedServer:
         )
         self.server.start()
 
-    def lead_to(self, path):
-        """Have bridges that start from now on connect to another server's socket."""
+    def connect_bridges_to(self, path):
+        """Make bridges that start from now on connect to another server's socket."""
         listeners = self.bridge._listeners
         listeners["public"] = replace(listeners["public"], upstream_path=path)
 
@@ -261,9 +261,9 @@ class BridgedServer:
 
 
 def bridged(pair, ca=None, *, crls=(), timeout=10.0, **options):
-    """Return a server of one listener: for clients of `ca`, or without it for anyone.
+    """Return a server with one listener: for clients of `ca`, or without it for all.
 
-    `timeout` is that of handshakes; `options` are those of `BridgedServer`.
+    `timeout` is that of handshakes; `options` are arguments of `BridgedServer`.
     """
     mode, trusted = ("require_and_verify", [ca]) if ca else ("dont_request", [])
     tls = settings(mode, timeout=timeout), material(pair, client_ca=trusted, crls=crls)
@@ -272,7 +272,7 @@ def bridged(pair, ca=None, *, crls=(), timeout=10.0, **options):
 
 @contextmanager
 def channel(target, authority: Pair, client: Pair | None = None, *, sends_issuers=True):
-    """A grpcio channel that trusts `authority` and presents `client`."""
+    """Open a grpcio channel that trusts `authority` and presents `client`."""
     chain = client and (client.chain_pem if sends_issuers else client.certificate_pem)
     credentials = grpc.ssl_channel_credentials(
         authority.certificate_pem, client and client.key_pem, chain
@@ -288,7 +288,7 @@ def channel(target, authority: Pair, client: Pair | None = None, *, sends_issuer
 
 
 def call(opened, request=b"hello", method=ECHO):
-    """Make a unary call and return the answer."""
+    """Make a unary call and return the response."""
     return opened.unary_unary(method)(request, timeout=PATIENCE)
 
 
@@ -303,7 +303,7 @@ def try_call(target, authority, client=None, **options):
 
 
 def tls_context(authority, client=None, *, folder=None, alpn=("h2",), version=None):
-    """Return a context of Python's ssl, for clients that misbehave."""
+    """Return a context of Python's ssl module, for misbehaving clients."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=authority.certificate_pem.decode())
     if alpn:
@@ -318,7 +318,7 @@ def tls_context(authority, client=None, *, folder=None, alpn=("h2",), version=No
 
 
 def tls_connect(port, context):
-    """Return a TLS connection to a port of the loopback."""
+    """Return a TLS connection to a port on the loopback interface."""
     raw = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     try:
         return context.wrap_socket(raw, server_hostname="localhost")
@@ -328,32 +328,32 @@ def tls_connect(port, context):
 
 
 class RawPair:
-    """A bridge whose server is the test itself: bytes without HTTP/2."""
+    """A bridged connection whose two ends are sockets of the test, without HTTP/2."""
 
     def __init__(self, ca, pair, folder, host):
         self.server = bridged(pair, host=host)
         self.server.server.stop(0).wait()
-        path = str(folder / "inner.sock")
+        path = str(folder / "upstream.sock")
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen()
         self.listener.settimeout(PATIENCE)
-        self.server.lead_to(path)
+        self.server.connect_bridges_to(path)
         self.server.start()
         self.client = tls_connect(self.server.port(), tls_context(ca))
-        self.inner = self.accept()
+        self.upstream = self.accept()
 
     def accept(self):
         """Return the server's end of the next connection."""
-        inner, _ = self.listener.accept()
-        inner.settimeout(PATIENCE)
-        return inner
+        upstream, _ = self.listener.accept()
+        upstream.settimeout(PATIENCE)
+        return upstream
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.client.close()
-        self.inner.close()
+        self.upstream.close()
         self.listener.close()
         self.server.close()

@@ -1,7 +1,8 @@
-"""Certificates of every kind a client may present, made in memory.
+"""Certificates of every type that a client may present, generated in memory.
 
-`Authority` signs; `certificate()` takes what differs from a plain client certificate.
-Keys are P-256 and made once per name: making them is what takes the time.
+`authority()` makes a CA; the arguments of `certificate()` are the differences from a
+plain client certificate. Keys are P-256 and generated once per name, because that takes
+most of the time.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _USES = (
 
 
 def _usage(*uses: str) -> x509.KeyUsage:
-    """Return what allows a key these uses, and no others."""
+    """Return a KeyUsage extension that allows only these uses."""
     return x509.KeyUsage(**{use: use in uses for use in _USES})
 
 
@@ -40,24 +41,24 @@ NO_SIGNATURE_USAGE = _usage("key_agreement")
 
 @cache
 def new_key(name: str) -> ec.EllipticCurvePrivateKey:
-    """Return the key called `name`, made on first use."""
+    """Return the key called `name`, generated on first use."""
     del name
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def common_name(text: str) -> x509.Name:
-    """Return the name that is one CN."""
+    """Return a name with a CN only."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A certificate with its key and the certificates to send after it."""
+    """A certificate with its key, and the certificates to send after it."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
     issuers: tuple[x509.Certificate, ...] = ()
-    #: What stands in for the key's PEM, if it is to be a wrong one.
+    #: PEM of a wrong key, to be used instead of the key's.
     key_text: bytes | None = None
 
     @property
@@ -67,7 +68,7 @@ class Pair:
 
     @property
     def chain_pem(self) -> bytes:
-        """The leaf and what is sent after it."""
+        """The leaf and the certificates sent after it."""
         return b"".join(c.public_bytes(PEM) for c in (self.certificate, *self.issuers))
 
     @property
@@ -77,7 +78,7 @@ class Pair:
 
     @property
     def key_pem(self) -> bytes:
-        """The key, PKCS #8, without a passphrase."""
+        """The key as PKCS #8 without a passphrase, or the wrong one."""
         if self.key_text is not None:
             return self.key_text
         return self.key.private_bytes(
@@ -102,7 +103,7 @@ def certificate(
     end: dt.datetime = NOW + 30 * DAY,
     send: tuple[x509.Certificate, ...] = (),
 ) -> Pair:
-    """Make a certificate; without an issuer it signs itself."""
+    """Make a certificate, self-signed unless there is an issuer."""
     name = common_name(subject) if isinstance(subject, str) else subject
     own = new_key(key or name.rfc4514_string())
     builder = (
@@ -164,9 +165,9 @@ def revocation_list(
 def forged_key(
     victim: ec.EllipticCurvePrivateKey, thief: ec.EllipticCurvePrivateKey
 ) -> bytes:
-    """Return a key that claims the victim's public half and signs as the thief.
+    """Return a key with the public half of `victim` and the private half of `thief`.
 
-    What OpenSSL compares with the certificate is the public half alone.
+    OpenSSL accepts it for the victim's certificate: it compares only the public half.
     """
     plain = (
         serialization.PrivateFormat.TraditionalOpenSSL,

@@ -1,7 +1,7 @@
-"""A TLS 1.2 client that presents bytes of its choice as its certificate.
+"""A TLS 1.2 client that sends any bytes as its certificate.
 
-Written out by hand: no TLS library sends what it cannot parse. The handshake need not
-be finished, the server refuses at the Certificate message.
+Written without a TLS library, because those send only certificates that they can parse.
+It does not finish the handshake: the server refuses the Certificate message.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _hello():
 
 
 def _read_flight(connection):
-    """Read until ServerHelloDone, the message of kind 14."""
+    """Read until ServerHelloDone, the message of type 14."""
     data = messages = b""
     while b"\x0e\x00\x00\x00" not in messages:
         data += connection.recv(65536)
@@ -58,7 +58,7 @@ def _read_flight(connection):
 
 
 def handshake_with_garbage(port, garbage):
-    """Send `garbage` as the only certificate; return what the server answers."""
+    """Send `garbage` as the only certificate; return the server's answer."""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall(_record(1, _hello()))
         _read_flight(connection)

@@ -1,7 +1,8 @@
-"""Clients that call without pause while a server changes, and what had to come of it.
+"""Clients that call continuously while a server changes, and their expected outcomes.
 
-Nobody stops for anybody: what had to come of a call is found out afterwards, by when it
-began and ended. A call during a change may go either way, all others may not.
+The clients do not wait for the changes: the expected outcome of a call is determined
+afterwards, by when it began and ended. A call during a change may succeed or fail; all
+other calls have one expected outcome.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
     from grpcsecure.devcerts.credentials import Credential
 
-__all__ = ["Call", "Caller", "Entitlement", "everyone"]
+__all__ = ["Call", "Caller", "ExpectedOutcomes", "start_callers"]
 
 
 class Call(NamedTuple):
-    """One call: by whom, when (monotonic), and its status, None if it was answered."""
+    """One call: the client, the times (monotonic), and the status of a refusal."""
 
     credential: Credential
     began: float
@@ -37,63 +38,63 @@ class Call(NamedTuple):
     details: str | None
 
 
-class Entitlement:
-    """When calls of a credential have to succeed, when to fail, and when they may both.
+class ExpectedOutcomes:
+    """The times in which calls with a credential must succeed, must fail, or may both.
 
-    Begins undecided; a change is noted when it begins and when it is in force.
+    At first they may both. A change is recorded when it begins and when it is in force.
     """
 
     def __init__(self) -> None:
-        #: From each moment on: True, False, or None for "may be both".
+        #: From each time on: True (must succeed), False (must fail), None (may both).
         self._turns: list[tuple[float, bool | None]] = [(0.0, None)]
 
-    def changing(self) -> None:
-        """Note that a change begins now."""
+    def begin_change(self) -> None:
+        """Record that a change begins now."""
         self._turns.append((time.monotonic(), None))
 
-    def granted(self, at: float) -> None:
-        """Note that calls have to succeed from then on."""
+    def allow_from(self, at: float) -> None:
+        """Record that calls must succeed from the time `at` on."""
         self._turns.append((at, True))
 
-    def withdrawn(self, at: float) -> None:
-        """Note that a removal was in force then: it is one settle time to be seen."""
+    def deny_from(self, at: float) -> None:
+        """Record that calls must fail from one settle time after `at` on."""
         self._turns.append((at + SETTLE, False))
 
     def of(self, call: Call) -> bool | None:
-        """Say what had to come of a call: True is success, None is either."""
-        for start, end, verdict in self._spans():
+        """Return whether a call must succeed (True), must fail (False) or may both."""
+        for start, end, outcome in self._spans():
             if start <= call.began and call.ended < end:
-                return verdict
+                return outcome
         return None
 
-    def withdrawals(self) -> Iterator[tuple[float, float]]:
-        """Yield each time in which calls had to fail, from its begin to its end."""
-        for start, end, verdict in self._spans():
-            if verdict is False:
+    def denied_spans(self) -> Iterator[tuple[float, float]]:
+        """Yield the begin and end of each time in which calls must fail."""
+        for start, end, outcome in self._spans():
+            if outcome is False:
                 yield start, end
 
     def _spans(self) -> Iterator[tuple[float, float, bool | None]]:
-        for (start, verdict), (end, _) in pairwise([*self._turns, (inf, None)]):
-            yield start, end, verdict
+        for (start, outcome), (end, _) in pairwise([*self._turns, (inf, None)]):
+            yield start, end, outcome
 
 
 class Caller:
-    """A client that calls until it is stopped, each call as soon as the last is over.
+    """A client that makes one call after the other until it is stopped.
 
     Args:
-        site: whose server it calls.
-        address: where.
-        own: who it is at first.
-        is_lasting: on one connection, or on a new one for each call.
+        site: the site of the server.
+        address: the address of the server.
+        own: the first credential.
+        keeps_connection: whether to use one connection, or a new one for each call.
     """
 
     def __init__(
-        self, site: Site, address: str, own: Credential, *, is_lasting: bool
+        self, site: Site, address: str, own: Credential, *, keeps_connection: bool
     ) -> None:
         self._site = site
         self._address = address
         self._own = own
-        self.is_lasting = is_lasting
+        self.keeps_connection = keeps_connection
         self.calls: list[Call] = []
         self._changed = threading.Condition()
         self._is_stopped = False
@@ -108,12 +109,12 @@ class Caller:
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
-    def become(self, own: Credential) -> None:
-        """Call as somebody else from the next call on, on a new connection."""
+    def use_credential(self, own: Credential) -> None:
+        """Use another credential from the next call on, with a new connection."""
         self._own = own
 
     def wait(self, since: float, own: Credential, *, refused: bool) -> None:
-        """Wait for a call that began after `since` and came out as wanted."""
+        """Wait for a call that began after `since` and had the given outcome."""
 
         def is_there() -> bool:
             return any(
@@ -124,7 +125,7 @@ class Caller:
 
         with self._changed:
             assert self._changed.wait_for(is_there, PATIENCE), (
-                f"{'lasting' if self.is_lasting else 'fresh'}: {self.calls[-3:]}"
+                f"keeps connection: {self.keeps_connection}, calls: {self.calls[-3:]}"
             )
 
     def _run(self) -> None:
@@ -132,7 +133,9 @@ class Caller:
             own = self._own
             with channel(self._site, self._address, own) as greeter:
                 self._call(greeter, own)
-                while self.is_lasting and own is self._own and not self._is_stopped:
+                while (
+                    self.keeps_connection and own is self._own and not self._is_stopped
+                ):
                     self._call(greeter, own)
 
     def _call(self, greeter, own: Credential) -> None:
@@ -148,12 +151,16 @@ class Caller:
             self._changed.notify_all()
 
 
-def everyone(site: Site, address: str, roles: dict[str, Credential], stack: ExitStack):
-    """Start two callers for each role, one of each kind."""
+def start_callers(
+    site: Site, address: str, roles: dict[str, Credential], stack: ExitStack
+):
+    """Start two callers for each role, only one of which keeps its connection."""
     return {
         role: [
-            stack.enter_context(Caller(site, address, own, is_lasting=is_lasting))
-            for is_lasting in (True, False)
+            stack.enter_context(
+                Caller(site, address, own, keeps_connection=keeps_connection)
+            )
+            for keeps_connection in (True, False)
         ]
         for role, own in roles.items()
     }

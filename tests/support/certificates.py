@@ -1,7 +1,7 @@
-"""Certificates for tests: a CA, servers, clients, and everything that can be wrong.
+"""Certificates for tests: a CA, servers, clients, and broken ones.
 
-On top of `grpcsecure.devcerts`, so that what users get from `certs dev` is what the
-tests run with. Made anew in every session: certificates expire.
+Made with `grpcsecure.devcerts`, so that the tests use the same certificates as users of
+`certs dev`. Generated in every test run, because certificates expire.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
 
 SERVER_NAMES = ("localhost", "127.0.0.1", "::1")
 
-#: Who `client.pem` is for.
+#: The identity in `client.pem`.
 CLIENT = "spiffe:spiffe://grpcsecure.test/client"
 
 
@@ -37,7 +37,7 @@ def make_certificates(
     days: float = 30,
     broken: bool = False,
 ) -> Path:
-    """Write what `certs dev` writes: `ca`, `server` and `client`, `.pem` and `.key`.
+    """Write the files of `certs dev`: `ca`, `server` and `client`, `.pem` and `.key`.
 
     Further clients are `client-2`, `client-3`, ….
     """
@@ -53,7 +53,7 @@ def make_certificates(
 
 
 def make_specimens(folder: Path) -> Path:
-    """Write the good ones, and the broken ones into `broken` below `folder`."""
+    """Write good certificates into `folder`, and broken ones into `broken` below it."""
     return make_certificates(folder, broken=True)
 
 

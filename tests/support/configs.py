@@ -1,4 +1,4 @@
-"""Configs as text for tests, and what came of them, easy to compare."""
+"""Configs as text for tests, and their findings in a form that is easy to compare."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ listeners:
       client_certificate: dont_request
 """
 
-#: PyYAML's two parsers; the first is the one in use where it is there.
+#: PyYAML's two loaders; grpcsecure uses the first one if it is available.
 LOADERS: list[Any] = [
     loader
     for loader in (getattr(yaml, "CSafeLoader", None), yaml.SafeLoader)
@@ -42,7 +42,7 @@ LOADERS: list[Any] = [
 
 
 def source(text: str) -> Source:
-    """Return `text` as the file `server.yaml`."""
+    """Return `text` as the content of a file `server.yaml`."""
     return Source("server.yaml", FOLDER, text)
 
 
@@ -70,7 +70,7 @@ def brief(findings: Iterable[Finding]) -> list[str]:
 
 
 def underlined(text: str, finding: Finding | Label) -> str:
-    """Return the characters that the carets of a finding, or a label, are under."""
+    """Return the characters that a finding or a label underlines."""
     span = finding.span
     assert span is not None
     lines = text.split("\n")[span.line - 1 : span.end_line]
@@ -79,7 +79,7 @@ def underlined(text: str, finding: Finding | Label) -> str:
     return "\n".join(lines)
 
 
-#: Values as JSON has them.
+#: JSON values.
 JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -93,7 +93,7 @@ JSON = st.recursive(
     max_leaves=12,
 )
 
-#: Pieces that YAML, variables and the schema have rules for.
+#: Pieces of text with a meaning in YAML, variables or the schema.
 _PIECES = [
     *":-?[]{}&*!|>%@`'\"#,$~=\n\t ",
     "\n  ", "\n    ", "\n- ", ": ", "- ", "${", "}", "${A}", "${A:-", "${B:?", "$$",
@@ -103,7 +103,7 @@ _PIECES = [
     "-----BEGIN PRIVATE KEY-----", "\ufeff", "\u2028", "é", "😀", "\x00",
 ]  # fmt: skip
 
-#: Text that looks like YAML, and mostly is none.
+#: Text that resembles YAML, and mostly is not valid YAML.
 YAMLISH = st.lists(st.sampled_from(_PIECES) | st.text(max_size=3), max_size=40).map(
     "".join
 )

@@ -1,4 +1,4 @@
-"""A public key infrastructure with revocation, and a server that goes by its lists."""
+"""A public key infrastructure with revocation lists, and a server that checks them."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ CURRENT = Validity(NOW - DAY, NOW + 30 * DAY)
 PAST = Validity(NOW - 7 * DAY, NOW - DAY)
 FUTURE = Validity(NOW + DAY, NOW + 30 * DAY)
 
-#: Length, type 4, no flags, stream 0 (RFC 9113, section 6.5): the server speaks HTTP/2.
+#: Length, type 4, no flags, stream 0 (RFC 9113, section 6.5): an HTTP/2 SETTINGS frame.
 _SETTINGS_FRAME = re.compile(r"\0\0.\x04\0\0\0\0\0", re.DOTALL)
 _ALERT = re.compile(r"alert ([a-z ]+):.*SSL alert number (\d+)")
 
 
 def authority(name: str, issuer: Credential | None = None) -> Credential:
-    """Make a CA, a root unless there is an `issuer`."""
+    """Make a CA, self-signed unless there is an `issuer`."""
     if issuer is None:
         return make_authority(name, now=NOW, days=30)
     profile = Profile(
@@ -61,12 +61,12 @@ def client(name: str, issuer: Credential | None = None) -> Credential:
 
 
 def pem(*crls) -> bytes:
-    """Return lists as PEM, one after the other."""
+    """Return revocation lists as PEM, one after the other."""
     return b"".join(crl.public_bytes(Encoding.PEM) for crl in crls)
 
 
 class Infrastructure:
-    """CAs, what they signed, and their lists, as files in `folder`.
+    """CAs, the certificates they signed, and their CRLs, as files in `folder`.
 
     Attributes:
         clients: the clients by name, each with the chain that it sends.
@@ -78,7 +78,7 @@ class Infrastructure:
         sound, taken_back, listless = (
             authority(name, root) for name in ("sound", "taken back", "listless")
         )
-        # Trusted as it stands: its own issuer is not a client CA, but has a list.
+        # A trusted intermediate: its issuer is not a client CA, but has a CRL.
         parent = authority("parent")
         anchor = authority("anchor", parent)
         bare, late, early = (authority(name) for name in ("bare", "late", "early"))
@@ -109,7 +109,7 @@ class Infrastructure:
         roots = make_crl(
             root, (*revoked["revoked"], taken_back.certificate), validity=CURRENT
         )
-        # An old list of the root, which the newer one makes void.
+        # An old list of the root, which the newer one replaces.
         old = make_crl(root, [self.clients["good"].certificate], validity=PAST)
         self.write("several.crl", pem(old, roots, make_crl(parent, validity=CURRENT)))
         sounds = make_crl(sound, revoked["revoked below sound"], validity=CURRENT)
@@ -145,14 +145,14 @@ class Infrastructure:
         return path
 
     def config(self, *modes: str) -> Path:
-        """Write a config with a listener for each of `modes`, named like it."""
+        """Write a config with a listener for each of `modes`, named like the mode."""
         return self.config_of({mode: mode for mode in modes})
 
     def config_of(self, modes: Mapping[str, str]) -> Path:
-        """Write a config with listeners by name, each with its mode."""
+        """Write a config with listeners, given their names and modes."""
         crls = ", ".join(f"{name}.crl" for name in self.crls)
         lines = ["version: 1", "services:"]
-        lines += ["  - servicer: support.crl_server:Telling", "listeners:"]
+        lines += ["  - servicer: support.crl_server:PeerStateServicer", "listeners:"]
         for name, mode in modes.items():
             lines += [f"  {name}:", "    address: 127.0.0.1:0", "    tls:"]
             lines += [
@@ -168,8 +168,8 @@ class Infrastructure:
         return self.write("server.yaml", "\n".join([*lines, ""]).encode())
 
 
-class Telling(GreeterServicer):
-    """Tells its callers what the server makes of them."""
+class PeerStateServicer(GreeterServicer):
+    """Replies with the state of the caller's certificate."""
 
     def SayHello(self, request, context):
         """Reply with the state, and the reason if there is one."""
@@ -178,7 +178,7 @@ class Telling(GreeterServicer):
 
 
 class Refusals(logging.Handler):
-    """Keeps the log records of refused handshakes, by listener."""
+    """A logging handler that collects records of refused handshakes by listener."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -187,7 +187,7 @@ class Refusals(logging.Handler):
         )
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record."""
+        """Store a record."""
         if record.msg == "handshake.refused":
             self._records[vars(record)["listener"]].put(record)
 
@@ -197,7 +197,7 @@ class Refusals(logging.Handler):
 
 
 class CrlServer:
-    """A running server, and clients to try it with."""
+    """A running server, and clients for it."""
 
     def __init__(self, server, infrastructure: Infrastructure, refusals) -> None:
         self._infrastructure = infrastructure
@@ -205,7 +205,7 @@ class CrlServer:
         self.refusals = refusals
 
     def ask(self, mode: str, name: str) -> str | None:
-        """Call as a client; return what the server makes of it, None if refused."""
+        """Call as a client; return its state in the server, None if it is refused."""
         own = self._infrastructure.clients[name]
         credentials = grpc.ssl_channel_credentials(
             self._infrastructure.root_pem, own.key_pem, own.certificate_pem
@@ -221,21 +221,21 @@ class CrlServer:
                     raise
                 return None
 
-    def shake_hands(self, mode: str, name: str, version: str) -> str | None:
-        """Shake hands with `openssl`; return the server's alert, None if let in."""
+    def alert(self, mode: str, name: str, version: str) -> str | None:
+        """Return the alert to a client of `openssl`, or None if it is accepted."""
         folder = self._infrastructure.folder
         own = folder / f"{name}.pem"
-        said = run(
+        output = run(
             *(find_program("openssl"), "s_client", "-ign_eof", version),
             *("-connect", self.server.addresses[mode], "-alpn", "h2"),
             *("-CAfile", folder / "root.pem", "-verify_return_error"),
             *("-cert", own, "-cert_chain", own, "-key", folder / f"{name}.key"),
-            stdin="what is not HTTP/2\r\n\r\n",
+            stdin="text that is not HTTP/2\r\n\r\n",
         ).text
-        if _SETTINGS_FRAME.search(said):
+        if _SETTINGS_FRAME.search(output):
             return None
-        alert = _ALERT.search(said)
-        assert alert is not None, said
+        alert = _ALERT.search(output)
+        assert alert is not None, output
         return f"{alert[1]} ({alert[2]})"
 
 

@@ -1,4 +1,4 @@
-"""Revocation lists that no CA would publish, and that `certs dev --broken` lacks."""
+"""Unusual revocation lists, which `certs dev --broken` does not make."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAY = timedelta(days=1)
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
 CURRENT = Validity(NOW - DAY, NOW + 30 * DAY)
 
-#: An object identifier that means nothing to anybody.
+#: An object identifier without any meaning.
 UNKNOWN = x509.ObjectIdentifier("1.3.6.1.4.1.99999.1")
 
 _SEQUENCE, _BIT_STRING, _UTC_TIME = 0x30, 0x03, 0x17
@@ -35,7 +35,7 @@ def crl_with(issuer, *extensions, validity=CURRENT):
 
 
 def scope(**limits):
-    """Return the extension that limits a list to a part of what its issuer revoked."""
+    """Return the extension that limits a list to some certificates of its issuer."""
     every = {
         "full_name": None,
         "relative_name": None,
@@ -49,13 +49,13 @@ def scope(**limits):
 
 
 def large_crl(issuer, size):
-    """Return a list with about `size` bytes."""
+    """Return the DER of a list with about `size` bytes."""
     padding = x509.UnrecognizedExtension(UNKNOWN, bytes(size))
     return crl_with(issuer, (padding, False))
 
 
 def endless_crl(issuer):
-    """Return the DER of a list that promises no next one, signed by `issuer`."""
+    """Return the DER of a list without nextUpdate, signed by `issuer`."""
     loaded = x509.load_der_x509_crl(crl_with(issuer))
     body = loaded.tbs_certlist_bytes
     start = body.index(_time(loaded.next_update_utc))

@@ -16,10 +16,10 @@ from grpcsecure.model.authorization import Criterion, Matcher, MatcherKind
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ANYBODY", "CONFIG", "HELLO", "ask", "caller", "load", "tls"]
+__all__ = ["ANONYMOUS", "CONFIG", "HELLO", "ask", "caller", "load", "tls"]
 
 #: Nobody in particular: a caller without a certificate.
-ANYBODY = QuerySubject()
+ANONYMOUS = QuerySubject()
 
 HELLO = "/helloworld.Greeter/SayHello"
 
@@ -44,7 +44,7 @@ listeners:
 
 
 def load(folder: Path, text: str, *, with_services=True, profile=None, environ=None):
-    """Return the loaded of a config that lies in `folder`, beside `certs`."""
+    """Load a config, as if it were in `folder` beside `certs`, for `explain`."""
     return load_for_explain(
         Source("shop.yaml", folder, text),
         profile=profile,
@@ -61,7 +61,7 @@ def caller(**names: str) -> QuerySubject:
 
 
 def ask(loaded, subject, method=HELLO, *, listener=None, metadata=(), now=None):
-    """Return the explanation of a call."""
+    """Return the explanation of a call, with a loaded config."""
     question = Question(
         subject=subject, method=method, listener=listener, metadata=metadata
     )

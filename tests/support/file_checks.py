@@ -1,4 +1,4 @@
-"""Configs around real files, and what is found in them."""
+"""Configs that name real files, and the findings about them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grpcsecure.config.source import Source
 
 NOW = datetime.now(timezone.utc)
 
-#: When certificates that `openssl` makes in a test are valid.
+#: A time at which certificates that `openssl` makes in a test are valid.
 LATER = NOW + timedelta(hours=1)
 
 #: The keys that name a file.
@@ -19,7 +19,7 @@ C, K, A = "certificate", "private_key", "client_ca"
 
 
 def listener(name="public", *, port=8443, **tls):
-    """Return the YAML of a listener; `tls` is laid over good settings."""
+    """Return the YAML of a listener; `tls` overrides good settings."""
     settings = {
         "certificate": "certs/server.pem",
         "private_key": "certs/server.key",
@@ -42,7 +42,7 @@ def load(folder, *listeners, environ=None):
 
 
 def check(folder, *listeners, now=NOW, environ=None):
-    """Return the findings about a config, and where each of them points."""
+    """Return the findings about a config, each with the key and text it points to."""
     document = load(folder, *(listeners or (listener(),)), environ=environ)
     findings, materials = check_files(document, now)
     assert bool(materials) is not any(finding.is_error for finding in findings)

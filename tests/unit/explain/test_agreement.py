@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.explaining import ANYBODY, CONFIG, HELLO, ask, load, tls
+from support.explaining import ANONYMOUS, CONFIG, HELLO, ask, load, tls
 
 from grpcsecure.explain.calls import Basis
 from grpcsecure.explain.query_subject import QuerySubject
@@ -100,7 +100,7 @@ class _Context:
 
 def _subject(folder, name):
     if name is None:
-        return ANYBODY
+        return ANONYMOUS
     leaf, *chain = parse_pem_certificates((folder / f"certs/{name}.pem").read_bytes())
     return QuerySubject(
         file=name, certificate=parse_certificate(leaf), chain=tuple(chain)

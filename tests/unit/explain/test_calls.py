@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from support.certificates import CLIENT
-from support.explaining import ANYBODY, CONFIG, HELLO, ask, caller, tls
+from support.explaining import ANONYMOUS, CONFIG, HELLO, ask, caller, tls
 
 from grpcsecure.explain.calls import Basis
 from grpcsecure.explain.query_subject import QuerySubject
@@ -95,7 +95,7 @@ class TestVerdict:
 
     def test_the_handshake_refuses(self, load_config):
         """A client refused in the handshake is denied by the mode, without a status."""
-        verdict = only(ask(load_config(WHOLE), ANYBODY, listener="public"))
+        verdict = only(ask(load_config(WHOLE), ANONYMOUS, listener="public"))
         assert (verdict.effect, verdict.basis) == (Effect.DENY, Basis.HANDSHAKE)
         assert verdict.caller.state == "refused"
         assert verdict.status is None
@@ -109,7 +109,7 @@ class TestVerdict:
 
     def test_unidentified_callers_are_unauthenticated(self, load_config):
         """A caller without an identity gets UNAUTHENTICATED, as from a server."""
-        verdict = only(ask(load_config(WHOLE), ANYBODY, listener="lenient"))
+        verdict = only(ask(load_config(WHOLE), ANONYMOUS, listener="lenient"))
         assert verdict.status == "UNAUTHENTICATED"
 
     def test_effect_of_unenforced_rules(self, load_config):
@@ -133,7 +133,7 @@ class TestListeners:
 
     def test_every_listener_that_serves_the_method(self, load_config):
         """There is one verdict each; the call is denied if any of them denies."""
-        explanation = ask(load_config(WHOLE), ANYBODY, "/grpc.health.v1.Health/Check")
+        explanation = ask(load_config(WHOLE), ANONYMOUS, "/grpc.health.v1.Health/Check")
         assert [
             (one.listener.name, one.effect.value) for one in explanation.verdicts
         ] == [
@@ -146,19 +146,19 @@ class TestListeners:
 
     def test_a_listener_that_does_not_serve_the_method(self, load_config):
         """On such a listener the method does not exist."""
-        verdict = only(ask(load_config(WHOLE), ANYBODY, listener="plain"))
+        verdict = only(ask(load_config(WHOLE), ANONYMOUS, listener="plain"))
         assert not verdict.exists
 
     def test_unknown_method(self, load_config):
         """It gets a verdict on all listeners, and the most similar one is suggested."""
-        explanation = ask(load_config(WHOLE), ANYBODY, "/helloworld.Greeter/SayHelo")
+        explanation = ask(load_config(WHOLE), ANONYMOUS, "/helloworld.Greeter/SayHelo")
         assert len(explanation.verdicts) == 4
         assert not any(one.exists for one in explanation.verdicts)
         assert explanation.similar == HELLO
 
     def test_name_without_its_service(self, load_config):
         """A bare method name is completed, if only one service has it."""
-        explanation = ask(load_config(WHOLE), ANYBODY, "Chat")
+        explanation = ask(load_config(WHOLE), ANONYMOUS, "Chat")
         assert explanation.similar == "/helloworld.Greeter/Chat"
 
     def test_no_services(self, load_config):
@@ -331,7 +331,7 @@ class TestReasons:
 
     def test_no_certificate(self, trace):
         """The reason says that the caller has no certificate."""
-        reasons = trace(ANYBODY, listener="lenient")
+        reasons = trace(ANONYMOUS, listener="lenient")
         assert reasons["hello"].endswith("caller has no certificate")
 
     def test_deny(self, trace):
@@ -431,7 +431,7 @@ class TestMoreReasons:
             "method matches; needs verified; caller is not verified:"
             " self-signed certificate"
         )
-        assert trace(ANYBODY)["verified"] == (
+        assert trace(ANONYMOUS)["verified"] == (
             "method matches; needs verified; caller has no certificate"
         )
 

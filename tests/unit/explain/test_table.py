@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.explaining import ANYBODY, CONFIG, HELLO, ask, caller, load, tls
+from support.explaining import ANONYMOUS, CONFIG, HELLO, ask, caller, load, tls
 
 from grpcsecure.explain.query_subject import QuerySubject
 from grpcsecure.explain.summary import (
@@ -389,7 +389,7 @@ def test_one_name_is_its_column(load_config):
         ("shop", caller(dns="shop.test")),
         ("ops", caller(dns="ops.test")),
         ("verified", caller(dns="other.test")),
-        ("anonymous", ANYBODY),
+        ("anonymous", ANONYMOUS),
     ):
         for listener in ("public", "given", "lenient", "plain"):
             for method in loaded.methods[listener]:

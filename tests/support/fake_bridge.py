@@ -1,6 +1,7 @@
-"""Who else could speak to the server behind the bridge: a process of the same user.
+"""A fake bridge: another process of the same user that connects to the server's socket.
 
-It can read names in /proc, connect to the inner socket, and bind its end as it likes.
+It can read the names in /proc, connect to the socket behind the bridge, and bind its
+own socket to any free name.
 """
 
 from __future__ import annotations
@@ -11,7 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
-__all__ = ["Impostor", "child_processes", "impostor", "inner_sockets", "live_names"]
+__all__ = [
+    "FakeBridge",
+    "bridged_names",
+    "child_processes",
+    "fake_bridge",
+    "upstream_sockets",
+]
 
 #: __SO_ACCEPTCON in the column of flags (proc_net(5)).
 _LISTENING = "00010000"
@@ -27,8 +34,8 @@ def _unix_sockets():
             yield columns[3], columns[6], columns[7]
 
 
-def inner_sockets(pid):
-    """Return the paths of the inner sockets that a process listens on, in order."""
+def upstream_sockets(pid):
+    """Return the paths of the sockets behind the bridge of a process, in order."""
     links = []
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         try:
@@ -44,8 +51,8 @@ def inner_sockets(pid):
     )
 
 
-def live_names():
-    """Return the abstract names of bridged connections, as every user can see them."""
+def bridged_names():
+    """Return the abstract names of bridged connections, which every user can read."""
     return {name[1:] for _, _, name in _unix_sockets() if name.startswith(_NAME)}
 
 
@@ -55,12 +62,12 @@ def child_processes(pid):
     return [int(child) for each in lists for child in each.read_text().split()]
 
 
-class Impostor:
-    """Passes a plaintext gRPC client on to an inner socket, from a name it chooses.
+class FakeBridge:
+    """Forwards a plaintext gRPC client to a server's socket, from a chosen name.
 
     Args:
-        path: of the inner socket.
-        name: to bind to; None leaves the end without one.
+        path: the path of the server's socket.
+        name: the name to bind to; None for no name.
 
     Raises:
         OSError: the name is taken.
@@ -103,9 +110,9 @@ class Impostor:
 
 
 @contextmanager
-def impostor(path, name=None):
-    """Pretend while the block runs."""
-    opened = Impostor(path, name)
+def fake_bridge(path, name=None):
+    """Run a fake bridge while the block runs."""
+    opened = FakeBridge(path, name)
     try:
         yield opened
     finally:
