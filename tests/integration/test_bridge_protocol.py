@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from contextlib import suppress
+from statistics import median
 from threading import Thread
 
 import pytest
@@ -134,6 +135,7 @@ def tiny_records(client):
 )
 def test_flood_costs_others_no_more_than_a_share(server, control, flood, version):
     """A client that keeps OpenSSL busy gets its turn, and so does everybody else."""
+    undisturbed = median(latency(control) for _ in range(20))
     with HandmadeClient(server.port("open"), version=version) as client:
         client.send(PREFACE)
         data = memoryview(flood(client))
@@ -147,11 +149,17 @@ def test_flood_costs_others_no_more_than_a_share(server, control, flood, version
                     data = data[sent:]
                     if not data:
                         client.socket.shutdown(socket.SHUT_WR)
-            began = time.monotonic()
-            call(control)
-            latencies.append(time.monotonic() - began)
+            latencies.append(latency(control))
         assert not data
-    assert sorted(latencies)[len(latencies) // 2] < 0.02
+    # On a machine with other work to do, every call takes longer.
+    assert median(latencies) < max(0.02, 10 * undisturbed)
+
+
+def latency(connection):
+    """Return the seconds that a call takes."""
+    began = time.monotonic()
+    call(connection)
+    return time.monotonic() - began
 
 
 def test_flood_of_a_client_that_never_reads_stops(server, control):

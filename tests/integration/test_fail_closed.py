@@ -224,13 +224,20 @@ NAMES = {
 }
 
 
+@pytest.fixture(name="short_folder")
+def _short_folder():
+    """A folder whose path leaves room for a name in the 108 bytes of a socket's."""
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_end_bound_to_another_name_is_refused(server, certificates, tmp_path, name):
+def test_end_bound_to_another_name_is_refused(server, certificates, short_folder, name):
     """No name but the exact name of a live connection is mapped to its peer."""
     trusted = certificates.clients["trusted"]
     with connected(server.addresses["public"], certificates, trusted) as channel:
         live = live_name(server, channel)
-        end = NAMES[name](live, tmp_path)
+        end = NAMES[name](live, short_folder)
         with fake_bridge(upstream_socket("public"), end) as pretender:
             assert statuses(pretender.target) == REFUSED
     assert sights("stranger") == []

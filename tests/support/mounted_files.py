@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from itertools import count
 
-__all__ = ["Volume", "rename_over", "replace_link"]
+__all__ = ["Volume", "overwrite", "rename_over", "replace_link"]
 
 _NUMBERS = count()
 
@@ -50,3 +50,13 @@ def rename_over(path, text):
     fresh = path.with_name(f".{path.name}.tmp")
     fresh.write_text(text)
     fresh.rename(path)
+
+
+def overwrite(path, text):
+    """Replace the contents of a file by as many characters, without emptying it.
+
+    `Path.write_text` empties it; a process that is stopped then leaves a change that a
+    watcher tries.
+    """
+    with path.open("r+") as stream:
+        stream.write(text)

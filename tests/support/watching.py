@@ -58,12 +58,13 @@ class RecordingWatcher:
     def __exit__(self, *_):
         assert self.watcher.stop()
 
-    def next(self, within=PATIENCE):
+    def next(self):
         """Return the next attempt; fail if there is none in time."""
         try:
-            return self._attempts.get(timeout=within)
+            return self._attempts.get(timeout=PATIENCE)
         except Empty:
-            raise AssertionError(f"no attempt within {within} s") from None
+            reason = self.watcher.polling_reason
+            raise AssertionError(f"no attempt within {PATIENCE} s ({reason})") from None
 
     def expect_quiet(self, seconds=_QUIET):
         """Fail if there is an attempt."""
