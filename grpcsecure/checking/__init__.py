@@ -1,1 +1,1 @@
-"""The phases of checking a config: for `validate`, `serve`, reload and `explain`."""
+"""The phases that check a config, for `validate`, `serve`, reload and `explain`."""

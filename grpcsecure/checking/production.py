@@ -1,4 +1,4 @@
-"""What is fine at a desk and wrong in production."""
+"""Checks for settings that suit development but not production."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ __all__ = ["check_production"]
 
 
 def check_production(document: Document, scopes: Sequence[Scope]) -> Iterator[Finding]:
-    """Find listeners and settings that let in more than production should."""
+    """Find listeners and settings that are too open for production."""
     config = document.config
     yield from _check_authorization(document)
     if config.server.reflection and not any(map(is_about_reflection, scopes)):
         yield kinds.REFLECTION_OPEN(
-            "reflection is on, and no rule of its own says who may use it",
+            "reflection is on, and no rule limits who may use it",
             span=document.place("server", "reflection"),
             label=_who_reflects(document, scopes),
             help="add a rule for `/grpc.reflection.*`, or turn it off",
         )
     if config.server.error_detail is ErrorDetail.FULL:
         yield policy.ERROR_DETAIL_FULL(
-            "refused callers are told the reason",
+            "refused callers get the reason of the refusal",
             span=document.place("server", "error_detail"),
-            label="tells everybody about identities and rules",
+            label="reveals identities and rules to every caller",
             help="remove it, or keep it to a development profile",
         )
     for listener in config.listeners:
@@ -50,9 +50,9 @@ def check_production(document: Document, scopes: Sequence[Scope]) -> Iterator[Fi
         if listener.tls is not None and not listener.tls.client_certificate.verifies:
             mode = listener.tls.client_certificate.value
             yield kinds.MODE_NOT_VERIFYING(
-                f"listener `{listener.name}` lets in clients that nobody verified",
+                f"listener `{listener.name}` accepts clients without verification",
                 span=document.place(*path, "tls", "client_certificate"),
-                label=f"`{mode}` verifies no client certificate",
+                label=f"`{mode}` does not verify client certificates",
                 help="use `require_and_verify` with a `client_ca`",
             )
 
@@ -61,30 +61,30 @@ def _check_authorization(document: Document) -> Iterator[Finding]:
     authorization = document.config.authorization
     if authorization is None:
         yield policy.NO_AUTHORIZATION(
-            "there is no `authorization`, so that every call is allowed",
+            "there is no `authorization`, so every call is allowed",
             span=document.key("listeners"),
-            label="whoever connects may call everything",
+            label="every client that connects may call every method",
             help="add `authorization` with rules; without any, it denies every call",
         )
     elif authorization.default is Effect.ALLOW:
         yield policy.ALLOWED_BY_DEFAULT(
             "the default allows every call that no rule denies",
             span=document.place("authorization", "default"),
-            label="opens what nobody thought of",
+            label="also opens methods that no rule mentions",
             help="use `default: deny`, and rules that allow",
         )
 
 
 def _who_reflects(document: Document, scopes: Sequence[Scope]) -> str:
-    """Say who can list the services: by a rule about something else, or the default."""
+    """Describe who can use reflection, by the default or by rules for all methods."""
     authorization = document.config.authorization
     if authorization is None or authorization.default is Effect.ALLOW:
         return "any client can list the services"
     for scope in scopes:
         is_open = scope.rule.effect is Effect.ALLOW and scope.rule.enforce
         if is_open and any(one.matches(_REFLECT) for one in scope.patterns):
-            return f"`{scope.rule.name}` opens it along with the rest"
-    return "nobody can use it"
+            return f"`{scope.rule.name}` also allows it"
+    return "no client may use it"
 
 
 _REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"

@@ -1,4 +1,4 @@
-"""Which files a config depends on: the config itself, key material, registered ones."""
+"""The files to watch for a config: the config, key files, registered certificates."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["pin_patterns", "take_digest", "watch_set"]
 
 
 def watch_set(name: str, config: ServerConfig | None) -> WatchSet:
-    """Return the files of a config and what it names.
+    """Return the config file and all files that the config names.
 
     Args:
-        name: of the config's source; standard input is no file.
-        config: None where the config cannot be read.
+        name: the name of the config's source; standard input is not a file.
+        config: the config, or None if it cannot be read.
     """
     files = [] if name == STDIN else [Path(name).absolute()]
     patterns: tuple[str, ...] = ()
@@ -52,10 +52,10 @@ def pin_patterns(config: ServerConfig) -> Iterator[str]:
 
 
 def take_digest(source: Source, config: ServerConfig) -> Digest:
-    """Return the digest of the files, to be taken before those are read.
+    """Return the digest of the files; must be called before reading the key files.
 
-    The config has been read by then: if it is another one now, the digest says that
-    nothing is known of it, so that the difference will be noticed.
+    The config itself has been read already. If it has changed since, the digest marks
+    its state as unknown, so that the change will be noticed.
     """
     seen = digest(watch_set(source.name, config))
     if source.name == STDIN:

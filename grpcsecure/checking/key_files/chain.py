@@ -1,4 +1,4 @@
-"""Certificate chains: in order, complete, and nothing besides."""
+"""Checks of the server's certificate chain: order, completeness, surplus entries."""
 
 from __future__ import annotations
 
@@ -16,26 +16,24 @@ if TYPE_CHECKING:
 
 __all__ = ["check_chain"]
 
-#: Longer chains than this nobody verifies; it bounds the work for odd files.
+#: No client verifies longer chains; the limit bounds the work for odd files.
 _MAX_DEPTH = 10
 
-_ORDER = (
-    "put the server's own certificate first, then the one that signed it, and so on"
-)
+_ORDER = "put the server certificate first, then the one that signed it, and so on"
 
 
 def check_chain(
     use: FileUse, chain: Sequence[Certificate], *, known: Iterable[Certificate]
 ) -> Iterator[Finding]:
-    """Find gaps and disorder behind the server's own certificate.
+    """Find gaps and disorder after the server certificate.
 
-    A certificate alone is no gap: a root may have signed it, and roots are not sent.
-    It is one if the signer is known to be an intermediate.
+    A missing signer is not reported if it may be a root, since roots are not sent. It
+    is reported if the signer is known to be an intermediate.
 
     Args:
         use: the file.
         chain: its certificates, in file order.
-        known: all certificates of the config, among which an intermediate may be.
+        known: all certificates of the config, which may include the intermediate.
     """
     path, missing = _follow(chain)
     unused = [entry for entry in chain if entry not in path]
@@ -43,28 +41,29 @@ def check_chain(
         yield use.report(
             kinds.CHAIN_INCOMPLETE,
             f"{use.shown} lacks the certificate of {quote(path[-1].issuer)}",
-            label=f"it signed {quote(path[-1].subject)}",
-            help="append that certificate, which the CA hands out with the others",
+            label=f"which signed {quote(path[-1].subject)}",
+            help="append that certificate, which the CA provides with the others",
         )
     elif unused:
         yield use.report(
             kinds.CHAIN_DISORDERED,
-            f"{use.shown} holds {quote(unused[0].subject)}, which signed nothing in it",
-            label=f"{len(unused)} of {len(chain)} certificates do not belong to it",
-            help="remove what does not belong to the chain",
+            f"{use.shown} has {quote(unused[0].subject)}, which signed none of the"
+            " others",
+            label=f"{len(unused)} of {len(chain)} certificates are not in the chain",
+            help="remove certificates that do not belong to the chain",
         )
     elif (twice := _first_repeated(chain)) is not None:
         yield use.report(
             kinds.CHAIN_DISORDERED,
-            f"{use.shown} holds {quote(twice.subject)} twice",
-            label="the second copy proves nothing",
+            f"{use.shown} has {quote(twice.subject)} twice",
+            label="the second copy has no effect",
             help="remove the second copy",
         )
     elif path != list(chain):
         yield use.report(
             kinds.CHAIN_DISORDERED,
             f"the certificates in {use.shown} are not in order",
-            label=f"{quote(path[1].subject)} belongs behind the first",
+            label=f"{quote(path[1].subject)} belongs after the first",
             help=_ORDER,
         )
 
@@ -76,9 +75,10 @@ def _first_repeated(chain: Sequence[Certificate]) -> Certificate | None:
 
 
 def _follow(chain: Sequence[Certificate]) -> tuple[list[Certificate], bool]:
-    """Return the chain from its first on, each signed by the next one.
+    """Return the chain from the first certificate on, each signed by the next one.
 
-    The second value says that a signer is not in the file.
+    Returns:
+        The chain, and whether its last signer is missing from the file.
     """
     from grpcsecure.tls.purpose import has_issued, is_self_signed
 

@@ -1,8 +1,8 @@
-"""Files of client CAs: is there one in it, and is everything in it one.
+"""Checks of `client_ca` files: whether they contain CAs, and nothing else.
 
-Any certificate in the file is a trust anchor: an intermediate, too, or a pinned
-self-signed certificate (`X509_V_FLAG_PARTIAL_CHAIN`, as gRPC has it). What a CA signed
-and is none itself would verify its own holder only, so that it is a mistake.
+Any certificate in the file is a trust anchor, also an intermediate, or a pinned
+self-signed certificate (`X509_V_FLAG_PARTIAL_CHAIN`, as in gRPC). A leaf that a CA
+signed would only verify the client that has it, so it is reported as a mistake.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["check_client_ca"]
 
 
 def check_client_ca(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Finding]:
-    """Find files without a CA, certificates that are none, and weak ones."""
+    """Find files without a CA, certificates that are not CAs, and weak CAs."""
     from grpcsecure.tls.purpose import is_ca, is_self_signed
 
     leaves = [entry for entry in cas if not is_ca(entry) and not is_self_signed(entry)]
     if len(leaves) == len(cas):
         yield use.report(
             kinds.NO_CA,
-            f"{use.shown} holds no CA",
+            f"{use.shown} contains no CA",
             label=f"{quote(leaves[0].subject)} may not sign other certificates",
             help=f"name the file of the CA that signed it: {quote(leaves[0].issuer)}",
         )
@@ -38,7 +38,7 @@ def check_client_ca(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Findin
         more = f", and {len(leaves) - 1} more" if len(leaves) > 1 else ""
         yield use.report(
             kinds.NOT_A_CA,
-            f"{quote(leaves[0].subject)} in {use.shown} is no CA{more}",
+            f"{quote(leaves[0].subject)} in {use.shown} is not a CA{more}",
             label="may not sign other certificates",
             help="remove it from the file",
         )

@@ -1,4 +1,4 @@
-"""Files that are missing, unreadable, empty, or hold something else."""
+"""Checks of file content: missing, unreadable, empty, damaged or wrong files."""
 
 from __future__ import annotations
 
@@ -50,22 +50,21 @@ _WORDS = {
     CRL_LABEL: "a revocation list",
 }
 
-#: What to do about a file that should be a certificate or a key and is something else,
-#: by what it holds.
+#: The help for a file that should be a certificate or a key, by its actual content.
 _REMEDIES = {
-    "a certificate": "name the file of the key that the certificate was made with",
+    "a certificate": "name the file of the private key of the certificate",
     "a private key": "name the certificate's file; `private_key` is for keys",
     "a revocation list": "name another file; `crl` is for revocation lists",
     "an OpenSSH key": "make a key with `openssl genpkey`; OpenSSH has a format of its"
     " own",
     "a PKCS #7 bundle": "convert it with `openssl pkcs7 -print_certs`",
     "a certificate with OpenSSL's trust settings": "convert it with `openssl x509`",
-    _REQUEST: "send it to the CA, and name the certificate that comes back",
+    _REQUEST: "send it to the CA, and name the certificate that the CA returns",
 }
 
 
 def check_certificate_file(use: FileUse, content: FileContent) -> Iterator[Finding]:
-    """Find what keeps a file from being read as certificates."""
+    """Find problems that prevent reading a file as certificates."""
     if isinstance(content, UnreadableFile):
         yield _unreadable(use, content)
     elif content.form is not FileForm.PEM:
@@ -80,7 +79,7 @@ def check_certificate_file(use: FileUse, content: FileContent) -> Iterator[Findi
 
 
 def check_key_file(use: FileUse, content: FileContent) -> Iterator[Finding]:
-    """Find what keeps a file from being read as a private key."""
+    """Find problems that prevent reading a file as a private key."""
     if isinstance(content, UnreadableFile):
         yield _unreadable(use, content)
     elif content.form is not FileForm.PEM:
@@ -94,7 +93,7 @@ def check_key_file(use: FileUse, content: FileContent) -> Iterator[Finding]:
 
 
 def check_crl_file(use: FileUse, content: FileContent) -> Iterator[Finding]:
-    """Find what keeps a file from being read as revocation lists, PEM or DER."""
+    """Find problems that prevent reading a file as revocation lists, PEM or DER."""
     if isinstance(content, UnreadableFile):
         yield _unreadable(use, content)
     elif content.form is FileForm.EMPTY:
@@ -112,7 +111,7 @@ def _no_revocation_list(use: FileUse, content: PemFile) -> Finding:
     words = describe_block(content.blocks[0]) if content.blocks else "something else"
     return use.report(
         kinds.WRONG_CONTENT,
-        f"{use.shown} holds {words}, not a revocation list",
+        f"{use.shown} contains {words}, not a revocation list",
         label="expected a revocation list, PEM or DER",
         help="name the file of a revocation list; CAs publish them",
     )
@@ -124,7 +123,7 @@ def _unreadable(use: FileUse, content: UnreadableFile) -> Finding:
             kinds.UNREADABLE_FILE,
             f"cannot read {use.shown}: {content.reason}",
             label="cannot be read",
-            help="name a file that the user of the server may read",
+            help="name a file that the server's user may read",
         )
     folder = use.path.parent
     return use.report(
@@ -137,7 +136,7 @@ def _unreadable(use: FileUse, content: UnreadableFile) -> Finding:
 
 
 def _nearby(path: Path) -> str:
-    """Ask for the file that was probably meant, if there is one in its folder."""
+    """Return "did you mean …?" for a similar file name in the directory, or ""."""
     try:
         return did_you_mean(path.name, sorted(x.name for x in path.parent.iterdir()))
     except (OSError, ValueError):
@@ -157,7 +156,7 @@ def _no_pem(use: FileUse, content: PemFile, wanted: str, tool: str) -> Finding:
         )
     return use.report(
         kinds.WRONG_CONTENT,
-        f"{use.shown} holds no PEM block",
+        f"{use.shown} contains no PEM block",
         label=f"expected a {wanted}, beginning with `-----BEGIN`",
         help=f"name the file of the {wanted}",
     )
@@ -167,7 +166,7 @@ def _empty(use: FileUse, wanted: str) -> Finding:
     return use.report(
         kinds.EMPTY_FILE,
         f"{use.shown} is empty",
-        label=f"holds no {wanted}",
+        label=f"contains no {wanted}",
         help=f"write the {wanted} into it",
     )
 
@@ -177,14 +176,14 @@ def _other_content(use: FileUse, content: PemFile, wanted: str) -> Finding:
     words = describe_block(block)
     return use.report(
         kinds.WRONG_CONTENT,
-        f"{use.shown} holds {words}, not a {wanted}",
+        f"{use.shown} contains {words}, not a {wanted}",
         label=f"expected a {wanted}",
         help=_REMEDIES.get(words, f"name the file of the {wanted}"),
     )
 
 
 def describe_block(block: PemBlock | BrokenBlock) -> str:
-    """Say what a block is; labels of unknown kinds are text from a file."""
+    """Describe the kind of a PEM block; unknown labels are not shown, as file text."""
     return _WORDS.get(block.label or "", "something else")
 
 
@@ -203,5 +202,5 @@ def _broken(
         f" {first.problem}{more}",
         label=f"broken at line {first.line} of the file",
         notes=[ignored] if after else [],
-        help="copy the block again from where it came from, or remove it",
+        help="copy the block again from its source, or remove it",
     )

@@ -1,7 +1,7 @@
-"""Which files a config names, what for, and everywhere it does so.
+"""Collects the files that a config names, with their roles and all their places.
 
-Several listeners often share one certificate: what is wrong with it is one mistake,
-reported at the first place, with labels at the others.
+Several listeners often share one certificate: a problem of it is reported once, at the
+first place, with labels at the others.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ROLES = ("certificate", "private_key", "client_ca", "crl")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileUse:
-    """A file in one role; `shown` is its path as the config writes it, in backticks."""
+    """A file in one role; `shown` is its path as written, in backticks."""
 
     path: Path
     shown: str
@@ -49,8 +49,8 @@ class FileUse:
         notes: Iterable[str] = (),
         help: str | None = None,  # noqa: A002 - the word on the screen
     ) -> Finding:
-        """Make a finding at the first place that names the file."""
-        others = [Label(span=place, text="named here too") for place in self.places[1:]]
+        """Return a finding at the first place that names the file."""
+        others = [Label(span=place, text="also used here") for place in self.places[1:]]
         return kind(
             message,
             span=self.places[0],
@@ -63,9 +63,9 @@ class FileUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationUse:
-    """Client CAs with the files of their revocation lists, as some listeners have them.
+    """A combination of `client_ca` and `crl` files, as used by one or more listeners.
 
-    `keys` are the places of those listeners' `crl`, `listeners` says how many they are.
+    `keys` are the places of `crl` in these listeners, `listeners` is their number.
     """
 
     client_ca: FileUse
@@ -76,10 +76,10 @@ class RevocationUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileUses:
-    """All files of a config, by role, and which of them belong together.
+    """All files of a config by role, and the combinations of them.
 
-    `pairs` are a certificate and its key. In `revocations` are only listeners that ask
-    for a certificate.
+    `pairs` are certificates with their private keys. `revocations` only has listeners
+    that request client certificates.
     """
 
     certificates: tuple[FileUse, ...]
@@ -91,7 +91,7 @@ class FileUses:
 
     @property
     def paths(self) -> Iterator[Path]:
-        """Every file, some of them more than once."""
+        """All files; a file with several roles occurs more than once."""
         every = (self.certificates, self.private_keys, self.client_cas, self.crls)
         for use in itertools.chain.from_iterable(every):
             yield use.path
@@ -107,7 +107,7 @@ def gather_uses(document: Document) -> FileUses:
 
 
 class _Gathered:
-    """What the listeners name: keys by file, and listeners by files they combine."""
+    """Collects the key paths of each file, and the listeners of each combination."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -116,7 +116,7 @@ class _Gathered:
         self._revocations: dict[tuple[Path, tuple[Path, ...]], list[str]] = {}
 
     def add(self, name: str, tls: TlsSettings) -> None:
-        """Note the files of a listener."""
+        """Record the files of a listener."""
         named: list[tuple[Path | None, KeyPath]] = [
             (tls.certificate, ("certificate",)),
             (tls.private_key, ("private_key",)),
@@ -132,7 +132,7 @@ class _Gathered:
             self._revocations.setdefault(combined, []).append(name)
 
     def uses(self) -> FileUses:
-        """Return all of it."""
+        """Return all recorded files."""
         certificates, private_keys, client_cas, crls = (
             tuple(itertools.starmap(self._use, self._keys[role].items()))
             for role in _ROLES
@@ -174,7 +174,7 @@ class _Gathered:
         return FileUse(
             path=path,
             shown=written_at(self._document, keys[0]),
-            # Places that a YAML alias shares are one place.
+            # Places that are shared by a YAML alias count once.
             places=tuple(dict.fromkeys(spans)),
         )
 
@@ -184,7 +184,7 @@ def _below(listener: str, *key: str | int) -> KeyPath:
 
 
 def written_at(document: Document, path: KeyPath) -> str:
-    """Return a path as it stands in the file, with its variables unreplaced."""
+    """Return a path as written in the config, with its variables not replaced."""
     node = _scalar(document.tree, path)
     if not node.from_variable:
         return quote(node.text)
@@ -199,7 +199,7 @@ def _scalar(node: Node, path: KeyPath) -> Scalar:
         if isinstance(node, Sequence) and isinstance(step, int):
             node = node.items[step]
         else:
-            assert isinstance(node, Mapping)  # noqa: S101 - the schema has seen to it
+            assert isinstance(node, Mapping)  # noqa: S101 - guaranteed by the schema
             node = node.entries[str(step)].value
     assert isinstance(node, Scalar)  # noqa: S101 - likewise
     return node

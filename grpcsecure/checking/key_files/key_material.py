@@ -1,7 +1,7 @@
-"""All checks of files, over one reading of each of them.
+"""Runs all checks of key files; each file is read once.
 
-What passes becomes the material that is served: nothing is read a second time, so that
-nothing can have changed in between.
+The checked content becomes the material of the server: no file is read a second time,
+so none can change between check and use.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ __all__ = ["check_files"]
 def check_files(
     document: Document, now: datetime, *, generation: int = 1
 ) -> tuple[list[Finding], dict[str, Material]]:
-    """Return what is wrong with the files, and each TLS listener's material by name.
+    """Return the findings about the files, and the material of each TLS listener.
 
-    With errors among the findings there is no material at all.
+    If one of the findings is an error, there is no material at all.
 
     Args:
-        document: the config that names them.
-        now: the moment to judge dates by, aware.
-        generation: of the material.
+        document: the config that names the files.
+        now: the time for checks of validity periods, timezone-aware.
+        generation: the generation number of the material.
     """
     uses = gather_uses(document)
     files = read_files(uses.paths)
@@ -76,12 +76,12 @@ def check_files(
 
 
 def _place(finding: Finding) -> tuple[int, int]:
-    assert finding.span is not None  # noqa: S101 - every one of ours has a place
+    assert finding.span is not None  # noqa: S101 - all findings about files have one
     return finding.span.line, finding.span.column
 
 
 class _Inspection:
-    """One pass over all files; what is unusable is reported once and left out then."""
+    """One pass over all files; an unusable file is reported once and then skipped."""
 
     def __init__(
         self, uses: FileUses, files: Mapping[Path, FileContent], now: datetime
@@ -111,7 +111,7 @@ class _Inspection:
         self._check_revocations(uses)
 
     def _read_certificates(self, use: FileUse) -> bool:
-        """Whether the file holds certificates, all of them good."""
+        """Read certificates from a file; return whether all of them are intact."""
         content = self._files[use.path]
         found = list(check_certificate_file(use, content))
         self.findings += found
@@ -133,7 +133,7 @@ class _Inspection:
         self.findings += found
 
     def _is_misplaced(self, certificate: FileUse, private_key: FileUse) -> bool:
-        """Check a pair; whether its certificate is there, but not the first."""
+        """Check a pair; return whether its certificate is present but not the first."""
         chain = self._chains.get(certificate.path)
         block = self._keys.get(private_key.path)
         if chain is None or block is None:

@@ -1,4 +1,4 @@
-"""Private keys: can they be used, and do they fit their certificates."""
+"""Checks of private keys: whether they load, are secret, and match the certificate."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ["check_key", "check_pair"]
 
-#: Mode bits by which others than the owner have a key. Of root's files a group may read
-#: one, as PostgreSQL has it too: so a key gets to a server that is not root, from a
-#: Secret of Kubernetes with `fsGroup` or from the keys of the system.
+#: Mode bits that give access to other users than the owner. If root owns the file, its
+#: group may read it, as in PostgreSQL: this is how a server that does not run as root
+#: gets a key from a Kubernetes Secret with `fsGroup`, or a system key.
 _OTHERS = 0o066
 _OTHERS_OF_ROOT = 0o026
 _ROOT = 0
 
 
 def check_key(use: FileUse, content: PemFile, block: PemBlock) -> Iterator[Finding]:
-    """Find keys that cannot be loaded, and keys that are nobody's secret."""
+    """Find keys that cannot be loaded, and keys that other users can read."""
     from grpcsecure.tls.keys import load_public_half
 
     if block.is_encrypted:
@@ -47,16 +47,16 @@ def check_key(use: FileUse, content: PemFile, block: PemBlock) -> Iterator[Findi
                 kinds.BROKEN_BLOCK,
                 f"{use.shown} has a broken block at its line {block.line}: {error}",
                 label=f"broken at line {block.line} of the file",
-                help="copy the key again from where it came from",
+                help="copy the key again from its source",
             )
     others = _OTHERS_OF_ROOT if content.owner == _ROOT else _OTHERS
     if content.permissions & others:
         yield use.report(
             kinds.KEY_READABLE,
-            f"{use.shown} is open to other users: its mode is"
+            f"{use.shown} is accessible to other users: its mode is"
             f" {content.permissions:04o}",
             label="a private key",
-            help="give it to the user of the server, and `chmod 600` it",
+            help="make the server's user its owner, and run `chmod 600` on it",
         )
 
 
@@ -67,7 +67,7 @@ def check_pair(
     chain: Sequence[Certificate],
     block: PemBlock,
 ) -> Iterator[Finding]:
-    """Find keys that are not those of the first certificate."""
+    """Find a key that does not match the first certificate."""
     from grpcsecure.tls.keys import load_public_half
 
     half = load_public_half(block)
@@ -81,19 +81,19 @@ def check_pair(
                 f" {certificate.shown}, not the first",
                 label=f"{quote(chain[0].subject)} comes first",
                 secondary=[Label(span=private_key.places[0], text="its key")],
-                help="put the server's own certificate first, then the one that signed"
-                " it, and so on",
+                help="put the server certificate first, then the one that signed it,"
+                " and so on",
             )
             return
     yield private_key.report(
         kinds.KEY_MISMATCH,
-        f"{private_key.shown} does not fit {certificate.shown}",
-        label="is the key of another certificate",
+        f"{private_key.shown} does not match {certificate.shown}",
+        label="the key of another certificate",
         secondary=[
             Label(
                 span=certificate.places[0],
-                text=f"is the certificate of {quote(chain[0].subject)}",
+                text=f"the certificate of {quote(chain[0].subject)}",
             )
         ],
-        help="name the key that the certificate was made with",
+        help="name the private key of this certificate",
     )

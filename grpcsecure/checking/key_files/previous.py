@@ -1,6 +1,6 @@
-"""Clients that worked with the files so far, and would not with those of a config.
+"""Checks for clients that the previous files accepted and the new ones refuse.
 
-A CA that is replaced in one step leaves behind everybody whose certificate it signed.
+Replacing a CA in one step locks out every client with a certificate of the old CA.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ __all__ = ["check_previous", "read_previous"]
 
 
 def read_previous(path: Path) -> tuple[Certificate, ...]:
-    """Return the certificates in `path`: the client CAs so far, clients' ones in use.
+    """Return the certificates in `path`: previous client CAs, or client certificates.
 
     Raises:
-        KeyMaterialError: it cannot be read, or holds no certificate; in words.
+        KeyMaterialError: it cannot be read, or contains no certificate; the text is for
+            users.
     """
     content = read_files([path])[path]
     if not isinstance(content, PemFile):
@@ -40,7 +41,7 @@ def read_previous(path: Path) -> tuple[Certificate, ...]:
     found = tuple(entry for entry in entries if isinstance(entry, Certificate))
     if not found or len(found) < len(entries):
         raise KeyMaterialError(
-            f"{quote(str(path))} is no PEM file of certificates, all of them whole"
+            f"{quote(str(path))} is not a PEM file of intact certificates"
         )
     return found
 
@@ -51,7 +52,7 @@ def check_previous(
     previous: Sequence[Certificate],
     now: datetime,
 ) -> Iterator[Finding]:
-    """Find the certificates of `previous` that count on no listener any more."""
+    """Find certificates of `previous` that no listener accepts any more."""
     verifying = [name for name, material in materials.items() if material.client_cas]
     for certificate in previous:
         unchecked = _why_unchecked(certificate) if verifying else None
@@ -73,10 +74,10 @@ def check_previous(
         name, reason = next(iter(reasons.items()))
         kind = "CA" if is_ca(certificate) else "certificate"
         yield kinds.CLIENTS_LEFT_BEHIND(
-            f"the {kind} {quote(certificate.subject)} counts on no listener any more",
+            f"no listener accepts the {kind} {quote(certificate.subject)} any more",
             span=document.place("listeners", name, "tls", "client_ca"),
             label=f"{reason}",
-            help="keep the old CA beside the new one until every client has moved",
+            help="keep the old CA beside the new one until all clients have moved",
         )
 
 
@@ -91,9 +92,9 @@ def _why_unchecked(certificate: Certificate) -> str | None:
 def _why_left_behind(
     certificate: Certificate, material: Material, now: datetime
 ) -> str | None:
-    """Say why a certificate would not be verified; of a CA, that it is not there."""
+    """Return why a certificate is not verified or a CA not trusted, or None."""
     if is_ca(certificate):
-        # One that was issued anew, with other dates, still verifies what it signed.
+        # A reissued CA (same name and key, other dates) still verifies its clients.
         known = {(ca.subject, ca.public_key) for ca in material.client_cas}
         is_known = (certificate.subject, certificate.public_key) in known
         return None if is_known else "is not in this file"

@@ -1,4 +1,4 @@
-"""Registered certificates: the files that `certificates` names, and what is in them."""
+"""Checks of registered certificates: the files that `certificates` criteria name."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = ["check_pins"]
 
 
 def check_pins(document: Document, now: datetime) -> tuple[list[Finding], Pins]:
-    """Read the registered certificates; return what is wrong with them, and them.
+    """Read the registered certificates; return the findings about them, and the pins.
 
     Args:
-        document: the config that names them.
-        now: the moment to judge dates by, aware.
+        document: the config that names the files.
+        now: the time for checks of validity periods, timezone-aware.
     """
     from grpcsecure.tls.pins import Pins, load_pins
 
@@ -44,7 +44,7 @@ def check_pins(document: Document, now: datetime) -> tuple[list[Finding], Pins]:
 
 
 def _gather(document: Document) -> dict[str, FileUse]:
-    """Return where each pattern stands."""
+    """Return the use of each pattern, with its places."""
     keys: dict[str, list[KeyPath]] = {}
     for matcher, path in _matchers(document):
         for one in matcher.criteria:
@@ -54,7 +54,7 @@ def _gather(document: Document) -> dict[str, FileUse]:
         pattern: FileUse(
             path=document.source.directory / pattern,
             shown=written_at(document, paths[0]),
-            # Places that a YAML alias shares are one place.
+            # Places that are shared by a YAML alias count once.
             places=tuple(dict.fromkeys(document.place(*path) for path in paths)),
         )
         for pattern, paths in keys.items()
@@ -65,7 +65,7 @@ def _matchers(document: Document) -> Iterator[tuple[Matcher, KeyPath]]:
     for identity in document.config.identities:
         path = ("identities", identity.name)
         for index, matcher in enumerate(identity.matchers):
-            # One matcher may stand without a list around it.
+            # A single matcher may be written without a list around it.
             yield matcher, (*path, index) if document.is_list(*path) else path
     authorization = document.config.authorization
     for index, test in enumerate(authorization.tests if authorization else ()):
@@ -80,7 +80,7 @@ def _check_pattern(
     if not paths:
         yield use.report(
             kinds.EMPTY_PIN_PATTERN,
-            f"{use.shown} names no file now",
+            f"{use.shown} matches no file",
             label="no certificate is registered",
             help="put a certificate there, or correct the path",
         )
@@ -102,8 +102,9 @@ def _check_pattern(
             if reason is not None:
                 yield use.report(
                     kinds.EXPIRED_PIN,
-                    f"{quote(certificate.subject)} in {shown} does not count: {reason}",
+                    f"{quote(certificate.subject)} in {shown} is not accepted:"
+                    f" {reason}",
                     label=f"valid from {certificate.not_before:%Y-%m-%d}"
                     f" to {certificate.not_after:%Y-%m-%d}",
-                    help="register the certificate that its owner has now",
+                    help="register the client's current certificate",
                 )

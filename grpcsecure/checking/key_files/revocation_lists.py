@@ -1,7 +1,7 @@
-"""Revocation lists: can they be used, are they current, and has each CA one.
+"""Checks of revocation lists: whether they are usable and current, one for each CA.
 
-A client whose certificate no list speaks for is not verified. So a list that is missing
-or late shuts out every client of its CA, which is hard to see from the outside.
+A client certificate is only verified if a current list of its CA exists. So a missing
+or expired list locks out every client of its CA, which is hard to see from outside.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = ["check_crl_dates", "check_crl_kind", "check_crl_size", "check_revocation"]
 
-#: All lists of all listeners cross to the bridge in one frame, which is bounded.
+#: All lists of all listeners are sent to the bridge in one frame of limited size.
 _MAX_MIB = 32
 
 
 def check_crl_kind(use: FileUse, lists: Iterable[RevocationList]) -> Iterator[Finding]:
-    """Find lists of a kind that does not say whether a certificate is revoked."""
+    """Find lists of an unsupported kind, which do not show all revoked certificates."""
     for crl in lists:
         if crl.limitation is not None:
             yield use.report(
@@ -47,7 +47,7 @@ def check_crl_kind(use: FileUse, lists: Iterable[RevocationList]) -> Iterator[Fi
 def check_crl_size(
     revocations: Iterable[RevocationUse], lists: Lists
 ) -> Iterator[Finding]:
-    """Find more than the bridge takes; each listener has copies of its own."""
+    """Find lists beyond the limit of the bridge; each listener has its own copies."""
     total = 0
     for revocation in revocations:
         size = sum(len(crl.der) for crl in _all_of(revocation, lists))
@@ -69,9 +69,10 @@ def check_crl_dates(
     lists: Lists,
     now: datetime,
 ) -> Iterator[Finding]:
-    """Find lists that are out of date or not valid yet, and have no current successor.
+    """Find lists that have expired or are not valid yet, without a current one.
 
-    An old list beside a new one of the same CA does no harm: the new one counts.
+    An old list beside a current one of the same CA does no harm: the current one is
+    used.
     """
     needed = {
         (use.path, crl.issuer)
@@ -83,7 +84,7 @@ def check_crl_dates(
     for use in uses:
         for crl in lists.get(use.path, ()):
             if (use.path, crl.issuer) in needed:
-                yield _late(use, crl, now)
+                yield _not_current(use, crl, now)
 
 
 def _all_of(revocation: RevocationUse, lists: Lists) -> list[RevocationList]:
@@ -100,7 +101,7 @@ def _issuers_in_force(
     }
 
 
-def _late(use: FileUse, crl: RevocationList, now: datetime) -> Finding:
+def _not_current(use: FileUse, crl: RevocationList, now: datetime) -> Finding:
     name = f"the revocation list of {quote(crl.issuer)} in {use.shown}"
     if now < crl.this_update:
         return use.report(
@@ -112,54 +113,55 @@ def _late(use: FileUse, crl: RevocationList, now: datetime) -> Finding:
     assert crl.next_update is not None  # noqa: S101 - it would be in force
     return use.report(
         kinds.CRL_NOT_IN_FORCE,
-        f"{name} was to be replaced by {crl.next_update:%Y-%m-%d %H:%M} UTC",
-        label=f"out of date for {spell_span(now - crl.next_update)}",
-        help="fetch the current list of that CA; see why that was not done",
+        f"{name} expired on {crl.next_update:%Y-%m-%d %H:%M} UTC",
+        label=f"expired {spell_span(now - crl.next_update)} ago",
+        help="fetch the current list of that CA; find out why it was not updated",
     )
 
 
 def check_revocation(
     revocation: RevocationUse, cas: Sequence[Certificate], lists: Lists
 ) -> Iterator[Finding]:
-    """Find lists of other issuers than the client CAs, and CAs without a list.
+    """Find lists that no client CA issued, and CAs without a list.
 
     Args:
-        revocation: client CAs and the files of lists that are for them.
-        cas: the certificates in the file of client CAs.
-        lists: the lists by their file.
+        revocation: a `client_ca` file and the files of its lists.
+        cas: the certificates in the `client_ca` file.
+        lists: the lists of each file.
     """
-    strangers: list[RevocationList] = []
+    untrusted: list[RevocationList] = []
     for use in revocation.crls:
         unknown = []
         for crl in lists[use.path]:
             named = [ca for ca in cas if ca.subject == crl.issuer]
             if not named:
                 unknown.append(crl)
-            elif not any(_vouches(ca, crl) for ca in named):
-                strangers.append(crl)
+            elif not any(_has_signed(ca, crl) for ca in named):
+                untrusted.append(crl)
                 yield _untrusted(use, revocation.client_ca, named, crl)
         if unknown:
             yield _unknown(use, revocation.client_ca, unknown)
     present = _all_of(revocation, lists)
-    # A CA whose only list is no good has had its finding.
-    names = {crl.issuer for crl in strangers}
-    bare = [ca for ca in cas if ca.subject not in names and _needs_one(ca, present)]
-    if bare:
-        yield _without(revocation, bare)
+    # CAs with an untrusted list have been reported already.
+    names = {crl.issuer for crl in untrusted}
+    without = [ca for ca in cas if ca.subject not in names and _lacks_one(ca, present)]
+    if without:
+        yield _report_without(revocation, without)
 
 
-def _vouches(ca: Certificate, crl: RevocationList) -> bool:
+def _has_signed(ca: Certificate, crl: RevocationList) -> bool:
+    """Whether a CA signed a list, and is allowed to sign lists."""
     from grpcsecure.tls.crl import is_signed_by
     from grpcsecure.tls.purpose import allows_crl_signing
 
     return is_signed_by(crl, ca) and allows_crl_signing(ca)
 
 
-def _needs_one(ca: Certificate, lists: Iterable[RevocationList]) -> bool:
+def _lacks_one(ca: Certificate, lists: Iterable[RevocationList]) -> bool:
     from grpcsecure.tls.purpose import is_ca
 
     named = [crl for crl in lists if crl.issuer == ca.subject]
-    return is_ca(ca) and not any(_vouches(ca, crl) for crl in named)
+    return is_ca(ca) and not any(_has_signed(ca, crl) for crl in named)
 
 
 def _untrusted(
@@ -180,7 +182,7 @@ def _untrusted(
     return use.report(
         kinds.UNTRUSTED_CRL,
         f"{quote(crl.issuer)} did not sign {name}",
-        label="bears its name, and the signature of another key",
+        label="has its name, but a signature by another key",
         secondary=[place],
         help="fetch the list from that CA again",
     )
@@ -192,22 +194,22 @@ def _unknown(
     more = f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""
     return use.report(
         kinds.UNKNOWN_CRL_ISSUER,
-        f"the issuer of the revocation list in {use.shown} is no client CA{more}",
-        label=f"is of {quote(unknown[0].issuer)}",
-        secondary=[Label(span=client_ca.places[0], text="does not hold that CA")],
-        notes=["it counts only for clients that send the certificate of that CA"],
+        f"the issuer of the revocation list in {use.shown} is not a client CA{more}",
+        label=f"issued by {quote(unknown[0].issuer)}",
+        secondary=[Label(span=client_ca.places[0], text="does not contain that CA")],
+        notes=["it is only used for clients that send the certificate of that CA"],
         help="remove it, or add that CA to `client_ca`",
     )
 
 
-def _without(revocation: RevocationUse, bare: list[Certificate]) -> Finding:
-    more = f", and {len(bare) - 1} more" if len(bare) > 1 else ""
+def _report_without(revocation: RevocationUse, cas: list[Certificate]) -> Finding:
+    more = f", and {len(cas) - 1} more" if len(cas) > 1 else ""
     trusted = Label(span=revocation.client_ca.places[0], text="trusts that CA")
-    others = [Label(span=key, text="nor is it here") for key in revocation.keys[1:]]
+    others = [Label(span=key, text="also missing here") for key in revocation.keys[1:]]
     return kinds.CA_WITHOUT_CRL(
-        f"there is no revocation list of the client CA {quote(bare[0].subject)}{more}",
+        f"there is no revocation list of the client CA {quote(cas[0].subject)}{more}",
         span=revocation.keys[0],
-        label="what that CA signed cannot be verified",
+        label="certificates of that CA cannot be verified",
         secondary=[trusted, *others],
-        help="add the list of that CA, an empty one too, or remove it from `client_ca`",
+        help="add a list of that CA, even an empty one, or remove it from `client_ca`",
     )

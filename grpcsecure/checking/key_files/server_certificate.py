@@ -1,4 +1,4 @@
-"""The server's own certificate: whom it is for, what for, and how strong."""
+"""Checks of the server certificate: names, allowed purposes, and strength."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["check_server_certificate", "check_strength"]
 def check_server_certificate(
     use: FileUse, certificate: Certificate
 ) -> Iterator[Finding]:
-    """Find certificates that clients refuse from a server."""
+    """Find properties that make clients refuse a server certificate."""
     from grpcsecure.tls import purpose as fitness
 
     if not fitness.has_server_names(certificate):
         yield use.report(
             kinds.NO_SERVER_NAMES,
-            f"the certificate in {use.shown} has no subjectAltName to connect by",
+            f"the certificate in {use.shown} has no subjectAltName for a host",
             label="no DNS name and no IP address",
             help="have it issued again with the names that clients dial",
         )
@@ -48,13 +48,13 @@ def check_server_certificate(
         yield use.report(
             kinds.SELF_SIGNED,
             f"the certificate in {use.shown} is self-signed",
-            label="no CA vouches for it",
+            label="no CA signed it",
             help="have a CA sign it",
         )
 
 
 def check_strength(use: FileUse, chain: Sequence[Certificate]) -> Iterator[Finding]:
-    """Find keys and signatures that clients refuse, or gRPC cannot use."""
+    """Find keys and signatures that clients refuse, or that gRPC cannot use."""
     yield from _check_key(use, chain[0])
     yield from _check_signers(use, chain[1:])
     yield from _check_signatures(use, chain)
@@ -68,7 +68,7 @@ def _check_key(use: FileUse, certificate: Certificate) -> Iterator[Finding]:
         yield use.report(
             kinds.UNSUPPORTED_KEY,
             f"gRPC cannot serve with the key of {use.shown}",
-            label=f"is for a key of the kind {key}",
+            label=f"its key is {key}",
             help="use EC P-256, or RSA with 2048 bits or more",
         )
     elif support is KeySupport.WEAK:
@@ -77,7 +77,7 @@ def _check_key(use: FileUse, certificate: Certificate) -> Iterator[Finding]:
         yield use.report(
             kinds.RARE_KEY,
             f"many gRPC clients cannot connect with the key of {use.shown}",
-            label=f"is for a key of the kind {key}",
+            label=f"its key is {key}",
             help="use EC P-256, or RSA with 2048 bits or more",
         )
 
@@ -104,7 +104,7 @@ def _check_signatures(use: FileUse, chain: Sequence[Certificate]) -> Iterator[Fi
 
     for certificate in chain:
         digest = weak_digest(certificate)
-        # Nobody checks the signature of a root: it is trusted as it is.
+        # The signature of a root is never checked: a root is trusted as such.
         if digest is not None and not is_self_signed(certificate):
             yield use.report(
                 kinds.WEAK_SIGNATURE,

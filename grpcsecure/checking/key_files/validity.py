@@ -1,4 +1,4 @@
-"""Certificates that are not valid now, or not for much longer."""
+"""Checks of validity periods: certificates that are not valid now, or not for long."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _SOON = timedelta(days=7)
 def check_server_expiry(
     use: FileUse, chain: Sequence[Certificate], now: datetime
 ) -> Iterator[Finding]:
-    """Find certificates of a server's chain that are outside their dates, or soon."""
+    """Find certificates of a server's chain that are not valid, or expire soon."""
     from grpcsecure.tls.purpose import is_self_signed
 
     for certificate in chain:
-        # A root in the file is ballast: clients take their own copy of it.
+        # A root in the file does not matter: clients use their own copy of it.
         if certificate is chain[0] or not is_self_signed(certificate):
             yield from _check_dates(use, certificate, now)
 
@@ -42,7 +42,7 @@ def _check_dates(
             kinds.CERTIFICATE_EXPIRED,
             f"{name} expired on {certificate.not_after:%Y-%m-%d}",
             label=f"expired {spell_span(now - certificate.not_after)} ago",
-            help="renew it; check the clock if that was done",
+            help="renew it; if it was renewed, check the clock",
         )
     elif now < certificate.not_before:
         yield use.report(
@@ -71,7 +71,7 @@ def _check_soon(
 def check_ca_expiry(
     use: FileUse, cas: Sequence[Certificate], now: datetime
 ) -> Iterator[Finding]:
-    """Find client CAs outside their dates: one of several, or all there are."""
+    """Find client CAs that are not valid now, some or all, or that expire soon."""
     late = [ca for ca in cas if ca.why_not_in_force(now) is not None]
     if len(late) == len(cas):
         yield use.report(
@@ -87,7 +87,7 @@ def check_ca_expiry(
             kinds.CA_NOT_IN_FORCE,
             f"the CA {quote(late[0].subject)} in {use.shown} is not valid now{more}",
             label=_why_late(late[0], now),
-            help="remove it once nobody needs it, or replace it by its successor",
+            help="remove it if no client needs it, or replace it by its successor",
         )
     for ca in cas:
         if ca not in late:
@@ -106,7 +106,7 @@ def _why_late(certificate: Certificate, now: datetime) -> str:
 
 
 def spell_span(delta: timedelta) -> str:
-    """Spell a duration in the one unit that people would use."""
+    """Format a duration in its largest unit."""
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         count = int(delta.total_seconds() // size)
         if count:

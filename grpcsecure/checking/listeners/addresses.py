@@ -1,4 +1,4 @@
-"""Listeners that cannot all listen where they say."""
+"""Checks of listener addresses: conflicts, and unix socket paths that are too long."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _overlap(one: Address, other: Address) -> bool:
         return one == other
     if one.port != other.port or one.port == 0:
         return False
-    # gRPC listens on [::] for 0.0.0.0 too: a wildcard takes both families.
+    # gRPC listens on [::] for 0.0.0.0, too: a wildcard takes both address families.
     return (
         one.is_wildcard
         or other.is_wildcard
@@ -65,11 +65,11 @@ def _overlap(one: Address, other: Address) -> bool:
 
 
 def _addresses(host: str) -> frozenset[str]:
-    """Return what a host listens on, each in one spelling: `::1` has many."""
+    """Return the addresses of a host in normalized form: `::1` has many spellings."""
     try:
         ip = ip_address(host)
     except ValueError:
-        # The only name that means the same everywhere (RFC 6761).
+        # The only name with the same meaning on every machine (RFC 6761).
         return _LOCALHOST if host.lower() == "localhost" else frozenset({host.lower()})
-    # IPv4 within IPv6 is what gRPC binds for IPv4, too.
+    # gRPC also binds an IPv4-mapped IPv6 address for an IPv4 address.
     return frozenset({str(getattr(ip, "ipv4_mapped", None) or ip)})

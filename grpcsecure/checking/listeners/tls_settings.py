@@ -1,4 +1,4 @@
-"""TLS settings of a listener that do not fit each other."""
+"""Checks for TLS settings of a listener that contradict each other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["check_tls_settings"]
 
 
 def check_tls_settings(document: Document) -> Iterator[Finding]:
-    """Find modes without what they need, and engines that cannot do what is asked."""
+    """Find modes without the files they need, and settings the engine cannot serve."""
     for listener in document.config.listeners:
         if listener.tls is not None:
             yield from _check_client_ca(document, listener, listener.tls)
@@ -37,11 +37,11 @@ def _check_client_ca(
             f"listener `{listener.name}` verifies client certificates without a"
             " `client_ca`",
             span=document.place(*path, "client_certificate"),
-            label="needs to know which CAs sign them",
+            label="needs the CAs that sign them",
             help="add `client_ca` with the PEM file of the CAs that sign the clients",
         )
     if not mode.asks and tls.client_ca is not None:
-        neither = [Label(span=document.key(*path, "crl"), text="nor is this used")]
+        crl = [Label(span=document.key(*path, "crl"), text="also never used")]
         yield kinds.UNUSED_CLIENT_CA(
             f"`client_ca` of listener `{listener.name}` is never used",
             span=document.key(*path, "client_ca"),
@@ -49,9 +49,9 @@ def _check_client_ca(
             secondary=[
                 Label(
                     span=document.place(*path, "client_certificate"),
-                    text="asks for no certificate",
+                    text="requests no certificate",
                 ),
-                *(neither if tls.crl else ()),
+                *(crl if tls.crl else ()),
             ],
             help="use `require_and_verify`, or remove `client_ca`",
         )
@@ -60,7 +60,7 @@ def _check_client_ca(
 def _check_crl(
     document: Document, listener: Listener, tls: TlsSettings
 ) -> Iterator[Finding]:
-    """Find lists that nothing is checked against; with a CA, the CA has the finding."""
+    """Find lists that are never used; with a `client_ca`, that has the finding."""
     path = ("listeners", listener.name, "tls")
     mode = tls.client_certificate
     if not tls.crl or tls.client_ca is not None or mode.verifies:
@@ -70,8 +70,8 @@ def _check_crl(
         yield kinds.CRL_WITHOUT_CA(
             f"listener `{listener.name}` has a `crl` without a `client_ca`",
             span=document.key(*path, "crl"),
-            label="no CA is trusted whose certificates it could take back",
-            secondary=[Label(span=place, text="verifies nobody by itself")],
+            label="without a trusted CA, no certificate is verified or revoked",
+            secondary=[Label(span=place, text="does not verify by itself")],
             help="add `client_ca` with the PEM file of the CAs that sign the clients",
         )
     else:
@@ -79,15 +79,15 @@ def _check_crl(
             f"`crl` of listener `{listener.name}` is never used",
             span=document.key(*path, "crl"),
             label="no client is checked against it",
-            secondary=[Label(span=place, text="asks for no certificate")],
+            secondary=[Label(span=place, text="requests no certificate")],
             help="use `require_and_verify` with a `client_ca`, or remove `crl`",
         )
 
 
-#: Why engine `grpc` cannot do it, by the key that asks for it.
+#: Why the engine `grpc` cannot serve a setting, by its key.
 _BEYOND_GRPC = {
     "client_certificate": "Python's grpcio cannot serve this mode",
-    "crl": "grpcio's servers know no revocation lists",
+    "crl": "grpcio's servers do not support revocation lists",
     "min_version": "grpcio's servers accept TLS 1.2 as well",
 }
 
@@ -109,5 +109,5 @@ def _check_engine(
                     text="terminates TLS with grpcio itself",
                 )
             ],
-            help="use `engine: auto`, which takes the bridge for it",
+            help="use `engine: auto`, which selects the bridge for it",
         )

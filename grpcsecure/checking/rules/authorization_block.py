@@ -1,4 +1,4 @@
-"""All that can be wrong with identities and rules as they are written."""
+"""Runs all checks of identities, rules and the callers of policy tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["check_policy"]
 
 
 def check_policy(document: Document, scopes: Sequence[Scope]) -> Iterator[Finding]:
-    """Find what is wrong with identities, rules and the callers of tests."""
+    """Find mistakes in identities, rules and the callers of policy tests."""
     yield from check_identities(document)
     yield from check_identity_use(document, scopes)
     yield from check_rules(document, scopes)

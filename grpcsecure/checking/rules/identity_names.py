@@ -1,4 +1,4 @@
-"""Identities that rules name and nobody defined, or that nobody names."""
+"""Checks for undefined identities in rules, and for unused identities."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ __all__ = ["check_identities"]
 
 _BUILT_IN = tuple(name.value for name in BuiltIn)
 
-#: How many misspelled names get a guess: one of ten thousand takes a while to find.
+#: Number of misspelled names that get a suggestion; searching ten thousand names for
+#: each would take long.
 _MAX_GUESSES = 100
 
 
 def check_identities(document: Document) -> Iterator[Finding]:
-    """Find names without an identity, and identities without a rule."""
+    """Find names in rules that are not defined, and identities that no rule names."""
     authorization = document.config.authorization
     rules = authorization.rules if authorization is not None else ()
     defined = {identity.name for identity in document.config.identities}

@@ -1,4 +1,4 @@
-"""Rules that name an identity which no client of their listeners can have."""
+"""Checks for rules with an identity that no client of their listeners can have."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["check_identity_use"]
 
 
 class _Words(NamedTuple):
-    """The message and the help for a need that no listener meets."""
+    """The texts of a finding about a need that no listener meets."""
 
     problem: str
     help: str
@@ -30,11 +30,11 @@ class _Words(NamedTuple):
 _WORDS = {
     Need.NO_CERTIFICATE: _Words(
         problem="matches on clients that its listeners refuse",
-        help="use `request_and_verify`, which lets clients without a certificate in",
+        help="use `request_and_verify`, which accepts clients without a certificate",
     ),
     Need.CERTIFICATE: _Words(
         problem="matches on an identity that is never presented",
-        help="use a mode that asks for a certificate, such as `require_and_verify`",
+        help="use a mode that requests a certificate, such as `require_and_verify`",
     ),
     Need.VERIFIED: _Words(
         problem="matches on an identity that is never verified",
@@ -53,14 +53,14 @@ _BUILT_IN_LABELS = {
 def check_identity_use(
     document: Document, scopes: Iterable[Scope]
 ) -> Iterator[Finding]:
-    """Find names in rules that can never match where the rule applies."""
+    """Find names in rules that cannot match on any listener of the rule."""
     by_effect = {
         effect: requirements(document.config.identities, effect) for effect in Effect
     }
     for scope in scopes:
         rule = scope.rule
         if not scope.serving:
-            continue  # has a finding of its own
+            continue  # reported as a rule that can never match
         for index, name in enumerate(rule.identities):
             requirement = by_effect[rule.effect].get(name)
             if requirement is None or any(
@@ -93,7 +93,7 @@ def _describe(document: Document, listener: Listener, need: Need) -> Label:
     if need is Need.NO_CERTIFICATE:
         text = "refuses clients without a certificate"
     elif not listener.asks:
-        text = "asks for no certificate"
+        text = "requests no certificate"
     else:
-        text = "asks for a certificate but does not check who signed it"
+        text = "requests a certificate but does not check who signed it"
     return Label(span=document.place(*path, "tls", "client_certificate"), text=text)

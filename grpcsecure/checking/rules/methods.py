@@ -1,6 +1,6 @@
-"""Rules and tests against the methods that there are.
+"""Checks of the methods in rules and tests against the methods of the services.
 
-Knows services by their names and methods only; who loads them hands them in.
+Knows services by their names and methods only; the caller loads and passes them.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ __all__ = [
     "unreached",
 ]
 
-#: How many unknown methods get a guess: each is compared with all there are.
+#: Number of unknown methods that get a suggestion: each is compared with all methods.
 _MAX_GUESSES = 100
 
-#: How many methods a message names.
+#: Number of methods that a message names.
 _MAX_NAMED = 5
 
 
 def check_methods(
     document: Document, scopes: Sequence[Scope], services: Sequence[ServedService]
 ) -> Iterator[Finding]:
-    """Find methods that no service has, and methods that no rule lets anybody call."""
+    """Find methods that no service has, and methods that no rule allows."""
     authorization = document.config.authorization
     if authorization is None:
         return
@@ -54,7 +54,7 @@ def check_methods(
 
 
 class _Unknown:
-    """Guesses what was meant."""
+    """Suggests a known method or pattern for an unknown one."""
 
     def __init__(self, known: KnownMethods, services: Iterable[ServedService]) -> None:
         self._methods = list(known)
@@ -62,7 +62,7 @@ class _Unknown:
         self._guesses = 0
 
     def guess(self, text: str) -> str:
-        """Return words for the nearest method, or pattern."""
+        """Return "did you mean …?" with the nearest method or pattern, or ""."""
         self._guesses += 1
         if self._guesses > _MAX_GUESSES:
             return ""
@@ -119,8 +119,8 @@ def _check_reach(
         yield kinds.UNREACHABLE_METHOD(
             f"no rule allows {_spell(closed, service)}",
             span=document.place(*service.path),
-            label="denied to everyone",
-            secondary=[Label(span=default, text="denies what no rule allows")],
+            label="denied to all clients",
+            secondary=[Label(span=default, text="denies calls that no rule allows")],
             help="add a rule that allows it, or do not serve it",
         )
 
@@ -128,7 +128,7 @@ def _check_reach(
 def unreached(
     scopes: Iterable[Scope], services: Iterable[ServedService], known: KnownMethods
 ) -> Iterator[tuple[ServedService, list[str]]]:
-    """Yield the services that are served, each with its methods that no rule allows."""
+    """Yield each served service that has methods which no rule allows, with these."""
     reached = _reached(scopes, known)
     for service in services:
         closed = [
@@ -149,7 +149,7 @@ def _spell(closed: Sequence[str], service: ServedService) -> str:
 
 
 def _reached(scopes: Iterable[Scope], known: KnownMethods) -> set[str]:
-    """Return the methods that some call of somebody is allowed on."""
+    """Return the methods that an enforced rule allows on at least one listener."""
     reached: set[str] = set()
     seen: set[tuple[MethodPattern, tuple[str, ...] | None]] = set()
     for scope in scopes:

@@ -1,7 +1,7 @@
-"""The policy tests of a config: run with the code that decides real calls.
+"""Runs the policy tests of a config, with the code that decides real calls.
 
-A test is run on its listener, or on each that serves its method, and for each of the
-certificates that its caller names. It fails if any of these decisions is another one.
+A test runs on its listener, or on each listener that serves its method, and for each
+certificate that its caller names. It fails if any decision differs from the expected.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ __all__ = ["TestBench", "check_callers", "run_policy_tests"]
 
 
 def check_callers(document: Document) -> Iterator[Finding]:
-    """Find callers of tests that stand for many certificates, or for two."""
+    """Find callers of tests that do not describe exactly one certificate."""
     authorization = document.config.authorization
     for index, test in enumerate(authorization.tests if authorization else ()):
         path = ("authorization", "tests", index, "as")
@@ -65,26 +65,27 @@ def check_callers(document: Document) -> Iterator[Finding]:
                     "the caller of a test is a pattern"
                     + (f": {value}" if value else ""),
                     span=document.place(*path, one.kind.value),
-                    label=wording.remark(node, "stands for many certificates"),
+                    label=wording.remark(node, "matches many certificates"),
                     help="write one name that the pattern matches",
                 )
             elif one.kind is MatcherKind.CERTIFICATES and len(criteria) > 1:
                 yield kinds.VAGUE_CALLER(
-                    "the caller of a test has a certificate, and names beside it",
+                    "the caller of a test has both `certificates` and names",
                     span=document.key(*path, one.kind.value),
-                    label="says all of its names itself",
+                    label="the file determines all names",
                     help="remove `certificates`, or the other keys",
                 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestBench:
-    """What the tests of a config are run against.
+    """The environment in which the tests of a config run.
 
-    `services=None`: which methods there are is not known; all of them are.
+    `services=None` means that the methods are not known: every method is assumed to
+    exist.
     """
 
-    __test__ = False  # not one of pytest's
+    __test__ = False  # not a test class of pytest
 
     pins: Pins
     materials: Mapping[str, Material]
@@ -95,7 +96,7 @@ class TestBench:
 def run_policy_tests(
     document: Document, bench: TestBench
 ) -> tuple[list[Finding], tuple[Case, ...]]:
-    """Run all tests; return the findings for those that fail, and a case for each."""
+    """Run all tests; return the findings for failed tests, and a case for each test."""
     authorization = document.config.authorization
     if authorization is None or not authorization.tests:
         return [], ()
@@ -110,7 +111,7 @@ def run_policy_tests(
         code = kinds.FAILED_POLICY_TEST.code
         case = Case(name=_title(document, index, test), span=place, code=code)
         if case in cases:
-            continue  # a YAML alias: it is the same test
+            continue  # the same test, repeated by a YAML alias
         cases[case] = None
         finding = runner.run(index, test)
         if finding is not None:
@@ -119,7 +120,7 @@ def run_policy_tests(
 
 
 def _title(document: Document, index: int, test: PolicyTest) -> str:
-    """Return the name of a test: what it says, in one line."""
+    """Return a one-line summary of a test as its name."""
     caller = "anonymous"
     if test.caller is not None:
         path = ("authorization", "tests", index, "as")
@@ -139,7 +140,7 @@ def _shown(document: Document, one: Criterion, path: Path) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _TestRun:
-    """One decision of a test; `shown` says what the caller presented, if it varies."""
+    """One decision of a test; `shown` is the caller's file, if there are several."""
 
     listener: Listener
     peer: Peer
@@ -154,7 +155,7 @@ class _Runner:
         self._bench = bench
         self._policy = policy
         services = bench.services
-        if services is not None:  # those that are turned off are not there to be called
+        if services is not None:  # services that are turned off cannot be called
             services = tuple(one for one in services if one.path is not None)
         self._known = None if services is None else KnownMethods(full_methods(services))
         self._rechecks: dict[str, Rechecker] = {}
@@ -162,7 +163,7 @@ class _Runner:
         self._why_unchecked: str | None = None
 
     def run(self, index: int, test: PolicyTest) -> Finding | None:
-        """Return the finding for a test that fails: its first decision that differs."""
+        """Return the finding for the first decision that differs, if one does."""
         self._why_unchecked = None
         attempts = list(self._attempts(test))
         for attempt in attempts:
@@ -255,7 +256,7 @@ class _Runner:
             label=f"expected: {test.expect.value}",
             secondary=[self._deciding(decision)],
             notes=notes,
-            help="correct the rules, or what the test expects",
+            help="correct the rules, or the expectation of the test",
         )
 
     def _deciding(self, decision: Decision) -> Label:
@@ -277,7 +278,7 @@ class _Runner:
         if _pattern(test.caller) is not None and any(
             True for _ in self._listeners(test)
         ):
-            return None  # no certificate is registered, which has a finding
+            return None  # no certificate is registered, which is reported elsewhere
         return kinds.FAILED_POLICY_TEST(
             f"a test fails: no listener serves {quote(test.call)}",
             span=self._document.place("authorization", "tests", index, "expect"),
@@ -287,7 +288,7 @@ class _Runner:
 
 
 def _pattern(caller: Matcher | None) -> str | None:
-    """Return the pattern of the certificates that a caller has, if it names files."""
+    """Return the value of `certificates` in a caller, or None."""
     criteria = caller.criteria if caller is not None else ()
     return next(
         (one.value for one in criteria if one.kind is MatcherKind.CERTIFICATES), None

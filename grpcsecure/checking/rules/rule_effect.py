@@ -1,4 +1,4 @@
-"""Rules that hold nowhere, or open more than they seem to."""
+"""Checks for rules that never apply, or that allow more than they seem to."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RESERVED_KEYS", "check_rules", "is_about_reflection"]
 
-#: gRPC core takes them out of what a server's handlers see; other keys that begin with
-#: `grpc-` come through. A test sends each of them.
+#: Metadata keys that gRPC core removes before a server's handlers see them; other keys
+#: that begin with `grpc-` are passed on. A test sends each of them.
 RESERVED_KEYS = frozenset(
     {
         "content-type",
@@ -34,15 +34,15 @@ RESERVED_KEYS = frozenset(
 )
 
 _HEALTH = MethodPattern(PatternKind.PREFIX, "/grpc.health.v1.Health/")
-#: Of all versions that there are.
+#: Covers all versions of the reflection service.
 _REFLECTION = MethodPattern(PatternKind.PREFIX, "/grpc.reflection.")
 
-#: Names that everybody has who leaves the certificate at home, or has none.
+#: Identities of clients that present no certificate, although they may have one.
 _FOR_ANYONE = (BuiltIn.ANYONE.value, BuiltIn.ANONYMOUS.value)
 
 
 def check_rules(document: Document, scopes: Iterable[Scope]) -> Iterator[Finding]:
-    """Find what is wrong with each rule alone."""
+    """Find mistakes of each single rule, and unknown listeners of tests."""
     yield from _check_test_listeners(document)
     for scope in scopes:
         yield from _check_listeners(document, scope)
@@ -52,7 +52,7 @@ def check_rules(document: Document, scopes: Iterable[Scope]) -> Iterator[Finding
 
 
 def is_about_reflection(scope: Scope) -> bool:
-    """Whether somebody had reflection in mind who wrote the rule."""
+    """Whether a rule has a pattern for reflection alone, so that it was intended."""
     return any(_REFLECTION.covers(pattern) for pattern in scope.patterns)
 
 
@@ -62,7 +62,7 @@ def _check_listeners(document: Document, scope: Scope) -> Iterator[Finding]:
     for index, name in enumerate(rule.listeners or ()):
         if name not in known:
             yield kinds.UNKNOWN_LISTENER(
-                f"rule `{rule.name}` names the listener `{name}`, which is not there",
+                f"rule `{rule.name}` names the unknown listener `{name}`",
                 span=document.place(
                     "authorization", "rules", rule.name, "listeners", index
                 ),
@@ -78,7 +78,7 @@ def _check_test_listeners(document: Document) -> Iterator[Finding]:
     for index, test in enumerate(tests):
         if test.listener is not None and test.listener not in known:
             yield kinds.UNKNOWN_LISTENER(
-                f"a test names the listener `{test.listener}`, which is not there",
+                f"a test names the unknown listener `{test.listener}`",
                 span=document.place("authorization", "tests", index, "listener"),
                 label=did_you_mean(test.listener, known),
                 help=f"known listeners: {', '.join(known)}",
@@ -90,13 +90,13 @@ def _check_serving(document: Document, scope: Scope) -> Iterator[Finding]:
         return
     name = scope.rule.name
     yield kinds.IMPOSSIBLE_RULE(
-        f"rule `{name}` can never match: no listener of it serves its methods",
+        f"rule `{name}` can never match: none of its listeners serves its methods",
         span=document.key("authorization", "rules", name, "methods"),
-        label="not served where the rule holds",
+        label="not served where the rule applies",
         secondary=[
             Label(
                 span=document.key("listeners", listener.name, "services"),
-                text=f"all that `{listener.name}` serves",
+                text=f"`{listener.name}` serves only these",
             )
             for listener in scope.listeners
         ],
@@ -110,10 +110,10 @@ def _check_metadata(document: Document, scope: Scope) -> Iterator[Finding]:
         key = condition.key
         if key in RESERVED_KEYS:
             yield kinds.IMPOSSIBLE_RULE(
-                f"rule `{name}` can never match: no call shows the metadata"
+                f"rule `{name}` can never match: handlers never see the metadata"
                 f" {quote(key)}",
                 span=document.key("authorization", "rules", name, "metadata", key),
-                label="gRPC keeps it for itself",
+                label="gRPC removes this key",
                 help="use a key of your own, such as `x-env`",
             )
 
@@ -134,7 +134,7 @@ def _check_openness(document: Document, scope: Scope) -> Iterator[Finding]:
             span=document.place(*path, "methods", index),
             label=_remark(pattern),
             secondary=[Label(span=named, text="needs no certificate")],
-            help="name who may call it, or only the methods that anyone may call",
+            help="name identities, or only the methods that anyone may call",
         )
 
 
@@ -145,7 +145,7 @@ def _describe(pattern: MethodPattern) -> str:
 
 
 def _remark(pattern: MethodPattern) -> str:
-    """Say what a pattern opens that its writer may not think of."""
+    """Describe methods that a pattern opens, perhaps without intention."""
     opened = [
         name
         for name, other in (("health", _HEALTH), ("reflection", _REFLECTION))

@@ -1,7 +1,7 @@
-"""Rules that never decide, because an earlier one matches all that they match.
+"""Checks for rules that never decide, since an earlier rule matches the same calls.
 
-Whether one rule covers another is decided by its parts: patterns, listeners, identities
-and metadata each cover the other's. What two rules cover together is not looked for.
+A rule covers another if each of its parts does: patterns, listeners, identities and
+metadata. Calls that two earlier rules cover together are not detected.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _VERIFIED = BuiltIn.VERIFIED.value
 _PRESENTED = BuiltIn.PRESENTED.value
 _ANONYMOUS = BuiltIn.ANONYMOUS.value
 
-#: Earlier rules that are compared with one: of rules that share a pattern and an
-#: identity, and differ in what they ask besides, there are hardly more.
+#: Most earlier rules that a rule is compared with: hardly any config has more rules
+#: that share a pattern and an identity, and differ in other conditions.
 _MAX_CANDIDATES = 64
 
 
 def check_shadowing(document: Document, scopes: Iterable[Scope]) -> Iterator[Finding]:
-    """Find rules that an earlier one leaves nothing to decide."""
+    """Find rules that never decide because of an earlier rule."""
     proved = _proved_names(document.config.identities)
     earlier = _Earlier(proved)
-    # The order in which they are asked.
+    # The order of evaluation: deny rules first.
     for scope in sorted(scopes, key=lambda one: one.rule.effect is Effect.ALLOW):
         first = earlier.find(scope) if _has_its_listeners(scope) else None
         if first is not None:
@@ -47,9 +47,9 @@ def check_shadowing(document: Document, scopes: Iterable[Scope]) -> Iterator[Fin
 
 
 def _has_its_listeners(scope: Scope) -> bool:
-    """Whether all listeners that a rule names are there.
+    """Whether all listeners that a rule names exist.
 
-    Of one that is not another finding tells; which one is meant, nobody knows.
+    An unknown listener has its own finding; the intended listener is not known.
     """
     named = scope.rule.listeners
     return named is None or set(named) == {one.name for one in scope.listeners}
@@ -61,11 +61,11 @@ def _report(document: Document, scope: Scope, first: Scope) -> Finding:
     return kinds.SHADOWED_RULE(
         f"rule `{name}` never decides: `{other}` matches everything that it matches",
         span=document.key("authorization", "rules", name),
-        label="allows nothing" if is_denied else "changes nothing",
+        label="allows nothing" if is_denied else "has no effect",
         secondary=[
             Label(
                 span=document.key("authorization", "rules", other),
-                text="is asked first, and denies" if is_denied else "is asked first",
+                text="comes first, and denies" if is_denied else "comes first",
             )
         ],
         help=f"remove `{name}`, or narrow `{other}`",
@@ -85,7 +85,7 @@ def _proved_names(identities: Iterable[Identity]) -> frozenset[str]:
 
 
 class _Earlier:
-    """The rules that were asked before, by each pattern and name of theirs."""
+    """The rules before the current one, by each of their patterns and identities."""
 
     def __init__(self, proved: frozenset[str]) -> None:
         self._proved = proved
@@ -93,7 +93,7 @@ class _Earlier:
         self._lengths: dict[PatternKind, set[int]] = defaultdict(set)
 
     def add(self, scope: Scope) -> None:
-        """Remember a rule; one with `enforce: false` decides nothing."""
+        """Add a rule, unless it has `enforce: false` and so decides nothing."""
         if not scope.rule.enforce:
             return
         for pattern in scope.patterns:
@@ -105,7 +105,7 @@ class _Earlier:
 
     def find(self, scope: Scope) -> Scope | None:
         """Return the first rule that covers this one."""
-        # Whoever covers it covers its first pattern and its first name.
+        # A rule that covers this one covers its first pattern and its first identity.
         for pattern in self._wider(scope.patterns[0]):
             for name in self._wider_names(scope.rule.identities[0], scope):
                 for candidate in self._index.get((pattern, name), ()):
@@ -114,7 +114,7 @@ class _Earlier:
         return None
 
     def _wider(self, pattern: MethodPattern) -> Iterator[MethodPattern]:
-        """Yield the patterns that cover one, of those that there may be."""
+        """Yield the patterns that cover a pattern, of lengths of earlier rules."""
         yield MethodPattern(PatternKind.ANY, "")
         yield pattern
         text = pattern.text
@@ -128,12 +128,12 @@ class _Earlier:
                     yield MethodPattern(PatternKind.SUFFIX, text[-length:])
 
     def _wider_names(self, name: str, scope: Scope) -> Iterator[str]:
-        """Yield the names of all who have another one at least."""
+        """Yield the identities that every peer with the identity `name` also has."""
         yield name
         yield _ANYONE
         if name not in (_ANYONE, _ANONYMOUS):
             yield _PRESENTED
-            # A deny rule goes by what is claimed, so that nothing is proved.
+            # A deny rule matches claimed identities, which do not imply `verified`.
             if scope.rule.effect is Effect.ALLOW and name in self._proved:
                 yield _VERIFIED
 
@@ -160,11 +160,11 @@ def _covers_listeners(first: Scope, scope: Scope) -> bool:
 
 
 def _covers_metadata(first: Scope, scope: Scope) -> bool:
-    """Whether a call that meets the conditions of one meets those of the first.
+    """Whether a call that meets the conditions of `scope` meets those of `first`.
 
-    Each condition of the first is among the other's, with no more values there. That
-    holds for rules of the same effect, and for a deny rule before an allow rule, which
-    wants every value that is sent to be one of its own.
+    For each condition of `first`, `scope` must have one for the same key, with no
+    additional values. This is correct for rules of the same effect, and for a deny rule
+    before an allow rule, since an allow rule requires that all sent values match.
     """
     wanted = {one.key: set(one.values) for one in scope.rule.metadata}
     return all(

@@ -88,10 +88,10 @@ def test_same_findings_but_errors_in_production(policy, expected, production):
     [
         ("", "any client can list the services"),
         ("authorization: {default: allow}", "any client can list the services"),
-        ("authorization: {default: deny}", "nobody can use it"),
+        ("authorization: {default: deny}", "no client may use it"),
         (
             "authorization: {rules: {r: {allow: [verified], methods: ['*']}}}",
-            "`r` opens it along with the rest",
+            "`r` also allows it",
         ),
     ],
 )

@@ -73,14 +73,26 @@ MISTAKES = {
             "GS203",
             True,
             K,
-            "`certs/client.key` does not fit `certs/server.pem`",
-            "is the key of another certificate",
+            "`certs/client.key` does not match `certs/server.pem`",
+            "the key of another certificate",
         ),
     ),
     "certificate and key swapped": (
         {C: "certs/server.key", K: "certs/server.pem"},
-        ("GS204", True, C, "holds a private key, not a certificate", "a certificate"),
-        ("GS204", True, K, "holds a certificate, not a private key", "a private key"),
+        (
+            "GS204",
+            True,
+            C,
+            "contains a private key, not a certificate",
+            "a certificate",
+        ),
+        (
+            "GS204",
+            True,
+            K,
+            "contains a certificate, not a private key",
+            "a private key",
+        ),
     ),
     "DER": (
         {C: "certs/broken/server.der"},
@@ -88,11 +100,17 @@ MISTAKES = {
     ),
     "text": (
         {A: "certs/broken/text.pem"},
-        ("GS204", True, A, "holds no PEM block", "beginning with `-----BEGIN`"),
+        ("GS204", True, A, "contains no PEM block", "beginning with `-----BEGIN`"),
     ),
     "empty": (
         {K: "certs/broken/empty.pem"},
-        ("GS205", True, K, "`certs/broken/empty.pem` is empty", "holds no private key"),
+        (
+            "GS205",
+            True,
+            K,
+            "`certs/broken/empty.pem` is empty",
+            "contains no private key",
+        ),
     ),
     "broken block": (
         {A: "certs/broken/ca-broken.pem"},
@@ -114,7 +132,7 @@ MISTAKES = {
     ),
     "disordered": (
         specimen("disordered"),
-        ("GS209", False, C, "are not in order", "`CN=intermediate` belongs behind the"),
+        ("GS209", False, C, "are not in order", "`CN=intermediate` belongs after the"),
     ),
     "incomplete": (
         specimen("incomplete"),
@@ -123,7 +141,7 @@ MISTAKES = {
             False,
             C,
             "lacks the certificate of `CN=intermediate`",
-            "it signed `CN=of an intermediate`",
+            "which signed `CN=of an intermediate`",
         ),
     ),
     "expired": (
@@ -154,11 +172,11 @@ MISTAKES = {
     ),
     "no CA": (
         {A: "certs/broken/ca-leaf.pem"},
-        ("GS216", True, A, "holds no CA", "`CN=a leaf` may not sign"),
+        ("GS216", True, A, "contains no CA", "`CN=a leaf` may not sign"),
     ),
     "a leaf among CAs": (
         {A: "certs/broken/ca-and-leaf.pem"},
-        ("GS217", False, A, "`CN=a leaf` in .* is no CA", "may not sign"),
+        ("GS217", False, A, "`CN=a leaf` in .* is not a CA", "may not sign"),
     ),
     "weak CA": (
         {A: "certs/broken/ca-weak.pem"},
@@ -186,7 +204,7 @@ MISTAKES = {
     ),
     "self-signed": (
         specimen("self-signed"),
-        ("GS226", False, C, "is self-signed", "no CA vouches for it"),
+        ("GS226", False, C, "is self-signed", "no CA signed it"),
     ),
     "chain in order": (specimen("chain"),),
     "pinned self-signed client": ({A: "certs/broken/client-self-signed.pem"},),
@@ -194,7 +212,7 @@ MISTAKES = {
 }
 # An intermediate is a CA; the leaf before it in that file is none.
 MISTAKES["intermediate as CA"] += (
-    ("GS217", False, A, "`CN=of an intermediate` in .* is no CA", "may not sign"),
+    ("GS217", False, A, "`CN=of an intermediate` in .* is not a CA", "may not sign"),
 )
 
 
@@ -246,7 +264,7 @@ def test_key_mismatch_names_both_files(folder):
     assert finding.kind.name == "key-mismatch"
     assert materials == {}
     assert other_labels(document, finding) == [
-        ("certificate: certs/server.pem", "is the certificate of `CN=server`")
+        ("certificate: certs/server.pem", "the certificate of `CN=server`")
     ]
 
 
@@ -261,7 +279,7 @@ def test_shared_file_is_one_finding(folder):
     places = [document.place("listeners", name, "tls", "certificate") for name in names]
     assert finding.span == places[0]
     assert [label.span for label in finding.secondary] == places[1:]
-    assert {label.text for label in finding.secondary} == {"named here too"}
+    assert {label.text for label in finding.secondary} == {"also used here"}
 
 
 def test_same_file_by_another_path_is_the_same_place_only_once(folder):

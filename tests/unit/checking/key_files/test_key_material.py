@@ -172,7 +172,9 @@ def test_request_in_place_of_a_certificate_is_named(folder, made, tmp_path):
     settings = made() | {C: tmp_path / "s.csr"}
     ((finding, _),) = check(folder, listener(**settings), now=LATER)
     assert finding.code == "GS204"
-    assert "holds a certificate signing request, not a certificate" in finding.message
+    assert (
+        "contains a certificate signing request, not a certificate" in finding.message
+    )
     assert "send it to the CA" in finding.help
 
 
@@ -190,7 +192,7 @@ def test_key_that_is_none_is_a_broken_block(folder, tmp_path, text):
     path.write_text(text)
     ((finding, _),) = check(folder, listener(private_key=path))
     assert finding.code == "GS206"
-    assert "no private key" in finding.message
+    assert "not a readable private key" in finding.message
 
 
 def test_certificate_that_belongs_to_no_chain_is_found(folder, tmp_path):
@@ -204,7 +206,7 @@ def test_certificate_that_belongs_to_no_chain_is_found(folder, tmp_path):
     )
     ((finding, _),) = check(folder, listener(certificate=path))
     assert finding.code == "GS209"
-    assert "`CN=self-signed`, which signed nothing in it" in finding.message
+    assert "`CN=self-signed`, which signed none of the others" in finding.message
 
 
 @pytest.mark.parametrize(
@@ -226,7 +228,7 @@ def test_certificate_that_is_there_twice_is_named(
     settings = {C: path, K: folder / f"certs/{stems[0]}.key"}
     found = {one.code: one for one, _ in check(folder, listener(**settings))}
     assert sorted(found) == codes
-    assert f"holds `{subject}` twice" in found["GS209"].message
+    assert f"has `{subject}` twice" in found["GS209"].message
     assert found["GS209"].help == "remove the second copy"
 
 

@@ -72,7 +72,7 @@ def test_ca_that_is_replaced_in_one_step_leaves_its_clients_behind(check, old, n
     """The old CA is gone: a warning at the `client_ca`."""
     [(code, line, message, label)] = check([new], old.certificate_pem)
     assert (code, line) == ("GS234", 10)
-    assert message == "the CA `CN=old CA` counts on no listener any more"
+    assert message == "no listener accepts the CA `CN=old CA` any more"
     assert label == "is not in this file"
 
 
@@ -87,13 +87,13 @@ def test_client_in_use_is_verified_by_the_new_file(check, old, new):
     assert check([old], client.certificate_pem) == []
     [(code, _, message, label)] = check([new], client.certificate_pem)
     assert code == "GS234"
-    assert message == "the certificate `CN=device` counts on no listener any more"
+    assert message == "no listener accepts the certificate `CN=device` any more"
     assert label == "unable to get local issuer certificate"
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "cannot read"), (b"no PEM", "is no PEM file of certificates")],
+    [(None, "cannot read"), (b"no PEM", "is not a PEM file of intact certificates")],
 )
 def test_file_without_certificates_is_refused(tmp_path, content, words):
     """A `--previous` that says nothing would warn of nothing."""

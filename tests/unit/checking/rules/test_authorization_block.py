@@ -150,9 +150,9 @@ class TestUse:
         assert secondary(text, finding) == [
             (
                 "require_but_dont_verify",
-                "asks for a certificate but does not check who signed it",
+                "requests a certificate but does not check who signed it",
             ),
-            ("dont_request", "asks for no certificate"),
+            ("dont_request", "requests no certificate"),
         ]
         assert finding.help == (
             "use `require_and_verify`, add a `client_ca`, or register the"
@@ -170,7 +170,7 @@ class TestUse:
             "rule `r` matches on an identity that is never presented"
         )
         assert secondary(text, finding) == [
-            ("dont_request", "asks for no certificate"),
+            ("dont_request", "requests no certificate"),
             ("true", "no client has a certificate here"),
         ]
 
@@ -190,10 +190,10 @@ class TestRules:
         )
         [finding], text = about("GS404", policy)
         assert finding.message == (
-            "rule `s` can never match: no listener of it serves its methods"
+            "rule `s` can never match: none of its listeners serves its methods"
         )
         assert underlined(text, finding) == "methods"
-        assert secondary(text, finding) == [("services", "all that `plain` serves")]
+        assert secondary(text, finding) == [("services", "`plain` serves only these")]
 
     @pytest.mark.parametrize("key", sorted(RESERVED_KEYS))
     def test_metadata_that_grpc_keeps(self, key):
@@ -394,7 +394,7 @@ class TestShadows:
         [finding], text = about("GS405", policy)
         assert underlined(text, finding) == "one"
         assert finding.label == "allows nothing"
-        assert secondary(text, finding) == [("two", "is asked first, and denies")]
+        assert secondary(text, finding) == [("two", "comes first, and denies")]
 
     def test_many_rules_that_differ_in_little_take_no_time(self):
         """Comparing each with each would take minutes."""

@@ -452,7 +452,7 @@ class TestPins:
         policy = self.policy("certs/broken/client-expired.pem")
         _, [finding], _ = check(policy)
         assert finding.code == "GS416"
-        assert finding.message.endswith("does not count: certificate has expired")
+        assert finding.message.endswith("is not accepted: certificate has expired")
         codes = {f.code for f in check(self.policy("certs/client.pem"), now=later)[1]}
         assert "GS416" in codes
 
