@@ -93,20 +93,6 @@ def test_missing_or_empty_path(world):
     assert raw_call(address, PATH) == SERVED
 
 
-@pytest.mark.parametrize("runtime", ["threads", "asyncio"], scope="function")
-def test_path_that_is_not_utf8(runtime, tmp_path):
-    """A path that is not UTF-8 is treated as an unknown method; the server goes on."""
-    ca = authority("test CA")
-    with serve(tmp_path, ca, runtime, on=listeners("plain")) as world:
-        address = world.server.addresses["plain"]
-        for path in (PATH.replace(b"a", b"\xff"), PATH + b"\xc3", b"\xfe"):
-            world.enforce(rules("allow", "*"))
-            assert raw_call(address, path) == UNKNOWN
-            world.enforce({"default": "allow"})
-            assert raw_call(address, path) == NOT_FOUND
-        assert raw_call(address, PATH) == SERVED
-
-
 #: Header values that resemble `prod` but are not equal to it.
 VALUES = {
     "NUL after": b"prod\0",

@@ -1,4 +1,8 @@
-"""Calls that crash grpcio's asyncio server, and the restart of a crashed server."""
+"""The guard before grpcio's asyncio server, and the restart of a crashed server.
+
+Calls are malformed here only because the test says so, and servers crash because the
+test raises in them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ import pytest
 from cryptography import x509
 from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.bridge_certs import certificate
-from support.guarded import KINDS, AskedAio, entered, listeners, serve
+from support.guarded import AskedAio, entered, listeners, serve
 from support.raw_http2 import Answer, exchange
 from support.servers import Conversation, failure, say
 from support.services import PATIENCE
@@ -24,23 +28,60 @@ from grpcsecure.server.runtime import restarter
 #: Plaintext, engine grpc, engine bridge.
 LISTENERS = ("plain", "grpc-open", "open")
 
-NOT_UTF8 = KINDS["unary"].encode() + b"\xff"
+#: A path without a method: such calls are read before the accepting loop gets them.
+UNKNOWN = b"/test.Unknown/Method"
 NOT_FOUND = Answer(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 
 CUT = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
-crashes = pytest.mark.skipif(
-    not aio_server._READS_FIRST, reason="a path does not crash this grpcio"
+guards = pytest.mark.skipif(
+    not aio_server._READS_FIRST, reason="this grpcio needs no guard"
 )
+
+
+class MalformedError(Exception):
+    """grpcio cannot read a call."""
+
+    object = UNKNOWN
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The results of reading calls apart, in order."""
+    results = []
+    read = aio_server._CallReader.read
+
+    async def record(reader, call):
+        results.append(await read(reader, call))
+        return results[-1]
+
+    monkeypatch.setattr(aio_server._CallReader, "read", record)
+    return results
+
+
+@pytest.fixture
+def malformed(monkeypatch, reads):
+    """A switch, on at first: every call that is read counts as malformed."""
+    read = aio_server._CallReader.read
+    switch = {"on": True}
+
+    async def fail(reader, call):
+        result = await read(reader, call)
+        return MalformedError() if switch["on"] else result
+
+    monkeypatch.setattr(aio_server._CallReader, "read", fail)
+    return switch
 
 
 @pytest.fixture
 def events(monkeypatch):
-    """A queue of the server's log records.
+    """A queue of the server's log records; calls of `UNKNOWN` crash it meanwhile."""
 
-    Paths that are not UTF-8 reach grpcio meanwhile and crash its server.
-    """
-    monkeypatch.setattr(aio_server, "_READS_FIRST", False)
+    async def end(_core, _call):
+        raise RuntimeError("ended by the test")
+
+    monkeypatch.setattr(aio_server, "_READS_FIRST", True)
+    monkeypatch.setattr(aio_server._Core, "_read", end)
     queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
     handler = logging.Handler()
     handler.emit = queue.put
@@ -69,7 +110,7 @@ def world_of(folder, ca, *names, **settings):
         yield world
 
 
-def call(world, listener, path=NOT_UTF8):
+def call(world, listener, path=UNKNOWN):
     """Make one raw call over a new connection; return its answer."""
     with world.socket(listener) as sock:
         return exchange(sock, path)
@@ -87,15 +128,28 @@ def answers(world, listener):
 def crash(world, events, listener):
     """Crash the server of a listener, and wait until it has been restarted."""
     with suppress(OSError), world.socket(listener) as sock:  # reset counts too
-        assert exchange(sock, NOT_UTF8).code in {None, *CUT}
+        assert exchange(sock, UNKNOWN).code in {None, *CUT}
     crashed = next_event(events, "server.crashed")
     assert crashed.listener == listener
-    assert crashed.reason.startswith("UnicodeDecodeError: ")
+    assert crashed.reason == "RuntimeError: ended by the test"
     assert next_event(events, "server.restarted").listener == listener
 
 
+@guards
 @pytest.mark.parametrize("listener", LISTENERS)
-def test_path_that_is_not_utf8_disturbs_no_other_call(tmp_path, ca, listener):
+def test_every_call_of_an_unknown_method_is_read_first(tmp_path, ca, listener, reads):
+    """The accepting loop gets no call that could end it; known methods cost nothing."""
+    with world_of(tmp_path, ca, listener) as world:
+        for number in range(1, 4):
+            assert call(world, listener) == NOT_FOUND
+            assert reads == [None] * number
+        assert answers(world, listener) == "hello"
+        assert len(reads) == 3
+
+
+@guards
+@pytest.mark.parametrize("listener", LISTENERS)
+def test_malformed_call_disturbs_no_other_call(tmp_path, ca, listener, malformed):
     """Such calls get an answer; calls on new and open connections go on."""
     with (
         world_of(tmp_path, ca, listener, max_concurrent_rpcs=2) as world,
@@ -103,16 +157,17 @@ def test_path_that_is_not_utf8_disturbs_no_other_call(tmp_path, ca, listener):
     ):
         talk = Conversation(GreeterStub(channel))
         assert talk("hello") == "hello"
-        for path in (NOT_UTF8, b"\xfe", b"/\xc3", NOT_UTF8):
-            assert call(world, listener, path) == NOT_FOUND
-            assert call(world, listener, b"/unknown") == NOT_FOUND
+        for is_malformed in (True, True, False, True, False):
+            malformed["on"] = is_malformed
+            assert call(world, listener) == NOT_FOUND
         assert talk("hello") == "hello"
         assert answers(world, listener) == "hello"
         assert talk.end() == []
         assert world.server.stop(PATIENCE)
 
 
-def test_path_that_is_not_utf8_does_not_delay_a_drain(tmp_path, ca):
+@guards
+def test_malformed_call_does_not_delay_a_drain(tmp_path, ca, malformed):
     """A drain ends as soon as the calls in flight have ended."""
     with world_of(tmp_path, ca, "plain", shutdown_grace="1h") as world:
         for _ in range(3):
@@ -120,18 +175,37 @@ def test_path_that_is_not_utf8_does_not_delay_a_drain(tmp_path, ca):
         assert world.server.stop()
 
 
-def test_interceptors_see_a_path_that_is_not_utf8(tmp_path, ca):
-    """User interceptors get the method as text, with replacement characters."""
+@guards
+def test_rules_and_interceptors_see_a_malformed_call(tmp_path, ca, malformed):
+    """It is refused as the rules say; interceptors get the method as text."""
     on, users = listeners("plain"), [AskedAio()]
     with serve(tmp_path, ca, "asyncio", on=on, interceptors=users) as world:
         assert call(world, "plain") == NOT_FOUND
-        assert entered() == [f"asked for {KINDS['unary']}\ufffd"]
+        assert entered() == [f"asked for {UNKNOWN.decode()}"]
         world.enforce({"default": "deny"})
         assert call(world, "plain").code is grpc.StatusCode.UNAUTHENTICATED
         assert entered() == []
 
 
-@crashes
+@guards
+def test_reader_that_ends_is_replaced(tmp_path, ca, reads, monkeypatch):
+    """What cannot be read ends the reader and nothing else."""
+    read = aio_server._CallReader.read
+    with world_of(tmp_path, ca, "plain") as world:
+
+        async def read_nothing(reader, call):
+            assert isinstance(await read(reader, object()), TypeError)
+            return MalformedError()
+
+        for _ in range(2):
+            monkeypatch.setattr(aio_server._CallReader, "read", read_nothing)
+            assert call(world, "plain") == NOT_FOUND
+            monkeypatch.setattr(aio_server._CallReader, "read", read)
+            assert call(world, "plain") == NOT_FOUND
+        assert reads[1::2] == [None, None]
+        assert answers(world, "plain") == "hello"
+
+
 @pytest.mark.parametrize("listener", LISTENERS)
 def test_crashed_server_is_replaced(tmp_path, ca, listener, events):
     """Calls on it are cut; new calls are served at the same address, repeatedly."""
@@ -150,7 +224,6 @@ def test_crashed_server_is_replaced(tmp_path, ca, listener, events):
         assert len(served.servers) <= 2
 
 
-@crashes
 def test_crash_of_one_listener_leaves_the_others(tmp_path, ca, events):
     """Each listener has its own server; the crash of one does not affect the others."""
     with (
@@ -165,7 +238,6 @@ def test_crash_of_one_listener_leaves_the_others(tmp_path, ca, events):
         assert talk.end() == []
 
 
-@crashes
 def test_restarted_server_has_the_certificates_in_force(tmp_path, ca, events):
     """The restarted server uses certificates reloaded before and after the crash."""
 
@@ -189,14 +261,13 @@ def test_restarted_server_has_the_certificates_in_force(tmp_path, ca, events):
             assert sock.getpeercert(binary_form=True) == expected
 
 
-@crashes
 @pytest.mark.parametrize("listener", LISTENERS)
 @pytest.mark.parametrize("moment", ["sent", "server.crashed", "server.restarted"])
 def test_drain_works_at_every_moment(tmp_path, ca, listener, moment, events):
     """A drain ends a restart at any moment, and nothing listens afterwards."""
     with world_of(tmp_path, ca, listener) as world, world.socket(listener) as sock:
         with suppress(OSError):  # reset
-            exchange(sock, NOT_UTF8)
+            exchange(sock, UNKNOWN)
         if moment != "sent":
             next_event(events, moment)
         world.server.stop(0)
@@ -205,7 +276,6 @@ def test_drain_works_at_every_moment(tmp_path, ca, listener, moment, events):
             assert late.connect_ex(("127.0.0.1", port)) != 0
 
 
-@crashes
 def test_running_calls_of_a_restarted_server_are_drained(tmp_path, ca, events):
     """A drain waits for the calls in flight on the restarted server."""
     with world_of(tmp_path, ca, "plain") as world:
@@ -219,7 +289,6 @@ def test_running_calls_of_a_restarted_server_are_drained(tmp_path, ca, events):
             assert failure(lambda: talk("hello"))[0] in CUT
 
 
-@crashes
 def test_listener_that_cannot_restart_is_reported(tmp_path, ca, events, monkeypatch):
     """If a listener cannot be bound again, `on_failure` runs and may call `stop`."""
     monkeypatch.setattr(restarter, "_PAUSES", (0.0, 0.001))
@@ -239,7 +308,7 @@ def test_listener_that_cannot_restart_is_reported(tmp_path, ca, events, monkeypa
             sock.connect(f"{folder}/s.sock")
             shutil.rmtree(folder)
             with suppress(OSError):
-                exchange(sock, NOT_UTF8)
+                exchange(sock, UNKNOWN)
         reason = f"listener `plain` cannot listen on unix:{folder}/s.sock: "
         gave_up = next_event(events, "server.gave_up")
         assert gave_up.reason.startswith(reason)

@@ -33,10 +33,8 @@ SERVICE_NAME: str = health.SERVICE_NAME
 class ThreadsHealth(HealthServicer):
     """Health of all services, for the threads runtime.
 
-    grpcio's own servicer holds its lock while it sends. When a watch ends, grpcio's
-    callback waits for that lock on the thread that would complete the sending: a client
-    that leaves at the wrong moment deadlocks the server. Here nothing is sent under the
-    lock that all watches share.
+    grpcio's own servicer sends while it holds the lock that all watches share, which
+    can block the server. Here nothing is sent under that lock.
     """
 
     def __init__(self, services: Iterable[str]) -> None:

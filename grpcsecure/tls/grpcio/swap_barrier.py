@@ -1,10 +1,9 @@
 """Barrier for swapping dynamic server credentials (works around grpc/grpc#36693).
 
-Before each handshake gRPC asks for new credentials, holding a lock, and then, without
-the lock, begins the handshake with the credentials that it has. If another thread
-replaces them at that moment, they are freed while in use, and the process crashes. The
-thread that is to replace them holds the lock, so no further thread can enter: it waits
-here until all threads that entered before have passed the dangerous code.
+A swap of credentials can end the process. gRPC asks for new credentials before each
+handshake, one thread at a time. The thread that is to swap them waits here until all
+threads that asked before have passed the code in which a swap would be dangerous. Can
+go when that issue is fixed in the oldest grpcio that pyproject.toml allows.
 """
 
 from __future__ import annotations

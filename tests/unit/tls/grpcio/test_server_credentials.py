@@ -11,9 +11,7 @@ from dataclasses import replace
 
 import grpc
 import pytest
-from support import native_swaps
 from support.certificates import make_certificates
-from support.process import run_program
 
 from grpcsecure.errors import KeyMaterialError
 from grpcsecure.model.listener import TlsSettings
@@ -304,12 +302,18 @@ def test_replacement_is_postponed_while_it_is_dangerous(certificates, monkeypatc
     assert native._fetch() is not None
 
 
-def test_replacements_under_load_do_not_crash_the_process(certificates):
-    """Without the barrier gRPC frees credentials that another handshake is using.
-
-    The server runs in a separate process.
-    """
-    run_program(native_swaps, certificates, 300)
+def test_every_replacement_waits_at_the_barrier(certificates, monkeypatch):
+    """No new credentials are handed out without a wait that succeeded."""
+    waits = []
+    native = NativeCredentials(material(certificates), Mode.DONT_REQUEST)
+    monkeypatch.setattr(native._barrier, "wait", lambda: waits.append(None) or True)
+    for number in range(1, 4):
+        native.replace(material(certificates, generation=number + 1))
+        assert waits == [None] * (number - 1)
+        assert native._fetch() is not None
+        assert waits == [None] * number
+        assert native._fetch() is None  # and no wait where there is nothing to swap
+        assert waits == [None] * number
 
 
 def test_bad_replacement_changes_nothing(certificates):
