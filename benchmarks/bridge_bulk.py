@@ -1,6 +1,6 @@
-# Scripts, whose functions are read where they are called.
+# A script: its functions are explained by their calls.
 # ruff: noqa: ANN001, ANN201, ANN202, D103
-"""Bulk through the bridge against grpcio's own TLS, in one run: MB/s and the ratio.
+"""Bulk transfer through the bridge and through grpcio's own TLS: MB/s and the ratio.
 
 python benchmarks/bridge_bulk.py [--rounds 5] [--runtime threads]
 """

@@ -1,9 +1,9 @@
-"""Handshakes through the bridge against grpcio's own TLS, in one run.
+"""Handshakes of the bridge and of grpcio's own TLS, measured in one run.
 
     python benchmarks/bridge_handshakes.py [--quick] [--runtime asyncio]
 
-Full TLS 1.3 handshakes per second, in which both sides check the other's certificate;
-and what a flood of them does to the calls on a connection that is open already.
+Measures full TLS 1.3 handshakes per second, in which both sides verify the other's
+certificate; and the latency of calls on an open connection during a flood of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from served import Certificates, Served, make_certificates
 from tls_clients import Flood
 from verdicts import Comparison, options, p99, print_machine
 
-#: As many as keep every core busy; more would only wait in the queue.
+#: Enough to keep every core busy; more would only wait in the queue.
 _CLIENTS = 8
 _CROWD = 50
 
@@ -28,12 +28,12 @@ def measure_rate(
 ) -> None:
     """Print handshakes per second.
 
-    Also those of clients that leave more of the machine to the server, since they do
-    not check who it is.
+    Also with clients that do not verify the server's certificate, and so leave more CPU
+    time to the server.
     """
     rate = Comparison("full mTLS handshakes", "{:.0f}/s", at_least=0.65)
     cpu = Comparison("  CPU time of the server, each", "{:.0f} us", scale=1e6)
-    lopsided = Comparison("  of clients that trust any server", "{:.0f}/s")
+    trusting = Comparison("  of clients that trust any server", "{:.0f}/s")
     for _ in range(rounds):
         for server in servers:
             with Flood(server.port, certificates, _CLIENTS) as flood:
@@ -45,17 +45,17 @@ def measure_rate(
             cpu.add(server.engine, spent / (per_second * seconds))
             with Flood(server.port, certificates, _CLIENTS, trusting=True) as flood:
                 flood.rate(0.5)
-                lopsided.add(server.engine, flood.rate(seconds))
-    for line in (rate, cpu, lopsided):
+                trusting.add(server.engine, flood.rate(seconds))
+    for line in (rate, cpu, trusting):
         line.show()
 
 
 def measure_calls(
     servers: list[Served], certificates: Certificates, rounds: int, seconds: float
 ) -> None:
-    """Print latencies of unary calls while others do handshakes."""
+    """Print latencies of unary calls while other clients do handshakes."""
     crowd = f"call while {_CROWD} clients do handshakes"
-    quiet = Comparison("call with nobody else: p99", "{:.2f} ms", scale=1e3)
+    quiet = Comparison("call without other clients: p99", "{:.2f} ms", scale=1e3)
     middle = Comparison(f"{crowd}: median", "{:.2f} ms", scale=1e3)
     worst = Comparison(f"{crowd}: p99", "{:.2f} ms", scale=1e3, at_most=2.0)
     rate = Comparison("  handshakes meanwhile", "{:.0f}/s")
@@ -75,7 +75,7 @@ def measure_calls(
 
 
 def main() -> None:
-    """Run both parts for the runtime asked for."""
+    """Run both parts for one runtime."""
     parser = options(__doc__)
     parser.add_argument("--runtime", choices=("threads", "asyncio"), default="threads")
     chosen = parser.parse_args()

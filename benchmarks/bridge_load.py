@@ -1,6 +1,6 @@
-# Scripts, whose functions are read where they are called.
+# Scripts: their functions are explained by their calls.
 # ruff: noqa: ANN001, ANN002, ANN201, ANN202, ANN204
-"""What the bridge's benchmarks share: certificates, servers, a load generator."""
+"""Shared parts of the bridge's benchmarks: certificates, servers, a load generator."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OPTIONS = [
 
 @contextmanager
 def certificates():
-    """A folder with a CA, a server's and a client's certificate."""
+    """Yield a folder with a CA, a server's and a client's certificate."""
     from cryptography import x509
     from support.bridge_certs import CLIENT_AUTH, authority, certificate
 
@@ -77,7 +77,7 @@ class Server:
         self._popen.wait()
 
     def cpu_seconds(self):
-        """CPU time of the server, its bridge included."""
+        """Return the CPU time of the server, including its bridge."""
         ticks = 0
         for pid in self.pids:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -85,7 +85,7 @@ class Server:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def memory(self):
-        """Proportional set size of the server and its bridge, in bytes."""
+        """Return the proportional set size of the server and its bridge, in bytes."""
         total = 0
         for pid in self.pids:
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
@@ -94,7 +94,7 @@ class Server:
         return total
 
     def channel(self, *, aio=True):
-        """Open a channel of its own connection."""
+        """Open a channel with a separate connection."""
         make = grpc.aio if aio else grpc
         if self.engine == "plaintext":
             return make.insecure_channel(self.target, options=OPTIONS)

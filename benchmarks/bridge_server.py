@@ -1,9 +1,9 @@
-# Scripts, whose functions are read where they are called.
+# A script: its functions are explained by their calls.
 # ruff: noqa: ANN001, ANN201, ANN202, D102, D103
 """A server for the bridge's benchmarks: the same handlers behind either engine.
 
-Started by `bridge_load.Server`; prints its port and serves until its input ends.
-Mode is require_and_verify, which both engines can do.
+Started by `bridge_load.Server`; prints its port and serves until its input ends. The
+mode is require_and_verify, which both engines support.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OPTIONS = [
 
 
 class Observer:
-    """Refusals and deaths do not happen here."""
+    """Prints the events of the bridge, none of which is expected here."""
 
     def refused(self, refusal) -> None:
         print(refusal, file=sys.stderr)
@@ -139,7 +139,7 @@ def start_bridge(folder, directory):
 
 
 def add_port(server, options, directory):
-    """Return the port to dial, and the bridge if there is one."""
+    """Return the port for clients, and the bridge if there is one."""
     folder = Path(options.certificates)
     if options.engine == "plaintext":
         return server.add_insecure_port("127.0.0.1:0"), None

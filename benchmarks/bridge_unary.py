@@ -1,11 +1,11 @@
-"""Unary calls through the bridge against grpcio's own TLS, in one run.
+"""Unary calls through the bridge and through grpcio's own TLS, measured in one run.
 
     python benchmarks/bridge_unary.py [--quick] [--runtime asyncio] [--cores one]
 
-Both servers run all the time and are loaded by turns, with both cores free and with
-all of it, the load included, pinned to one. Goals: at least 0.85 of the calls per
-second with many streams (0.80 on one core), and at 1 x 1 at most 120 us added to the
-median latency.
+Both servers run all the time and are loaded by turns, with both cores available and
+with all processes, including the load, pinned to one core. Goals: at least 0.85 of the
+calls per second with many streams (0.80 on one core), and at 1 x 1 at most 120 us added
+to the median latency.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from verdicts import Comparison, options, print_machine
 
 _SHAPES = ((1, 1), (10, 10), (100, 1))
 
-#: The least ratio of calls per second, by how many cores there are.
+#: The least ratio of calls per second, by the available cores.
 _GOALS = {"free": 0.85, "one": 0.80}
 _MOST_ADDED = 120e-6
 
@@ -68,7 +68,7 @@ def _measure(  # noqa: PLR0913, PLR0917 - what is measured, and how long
             costs = Comparison(f"{title} CPU per call", "{:.0f} us", scale=1e6)
             found: dict[str, list[Load]] = {"grpc": [], "bridge": []}
             for turn in range(rounds):
-                # Who comes second finds a warmer or a busier machine: they take turns.
+                # The order alternates: the second one finds a warmer or busier machine.
                 for server in servers[:: -1 if turn % 2 else 1]:
                     before = server.cpu_seconds()
                     answered = load(
@@ -80,7 +80,7 @@ def _measure(  # noqa: PLR0913, PLR0917 - what is measured, and how long
                     )
                     cost = server.cpu_seconds() - before
                     rates.add(server.engine, answered.rate)
-                    # With its warm-up and its handshakes, which both have.
+                    # Includes warm-up and handshakes, which are the same for both.
                     costs.add(server.engine, cost / answered.calls)
                     found[server.engine].append(answered)
             rates.show()
@@ -91,8 +91,8 @@ def _measure(  # noqa: PLR0913, PLR0917 - what is measured, and how long
 
 def _show_added(title: str, found: dict[str, list[Load]]) -> None:
     added = statistics.median(
-        ours.latency - theirs.latency
-        for ours, theirs in zip(found["bridge"], found["grpc"], strict=True)
+        bridge.latency - native.latency
+        for bridge, native in zip(found["bridge"], found["grpc"], strict=True)
     )
     met = "ok" if added <= _MOST_ADDED else "MISSED"
     print(

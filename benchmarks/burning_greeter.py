@@ -1,4 +1,4 @@
-"""A greeter that burns CPU time for who asks for it, in the thread of the call."""
+"""A greeter that burns CPU time on request, in the thread of the call."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _STEPS = 10_000
 
 
 class BurningGreeter(Greeter):
-    """SayHello is as cheap as ever; SayHelloManyTimes computes and never waits."""
+    """SayHello is cheap as in `Greeter`; SayHelloManyTimes computes without waiting."""
 
     def SayHelloManyTimes(
         self, request: HelloRequest, context: Any
     ) -> Iterator[HelloReply]:
-        """Say when it begins; compute for `times` milliseconds; say how much."""
+        """Reply, compute for `times` milliseconds, and reply with the steps done."""
         yield HelloReply(message="begun")
         steps = 0
         end = time.perf_counter() + request.times / 1e3

@@ -1,4 +1,4 @@
-"""Clients of the benchmarks' greeter, and how long their calls take."""
+"""Clients of the benchmarks' greeter, and the latencies of their calls."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["burning", "connect", "latencies"]
 
 _OPTIONS = (
-    # Every client a connection of its own, also to the same address.
+    # A separate connection for every client, also to the same address.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.ssl_target_name_override", "localhost"),
 )
@@ -42,7 +42,7 @@ def connect(address: str, certificates: Certificates) -> Iterator[GreeterStub]:
 
 
 def latencies(greeter: GreeterStub, seconds: float) -> list[float]:
-    """Call SayHello in a row for so long; return how long each took, in seconds."""
+    """Call SayHello repeatedly for `seconds`; return each latency in seconds."""
     request = HelloRequest(name="x" * 60)
     greeter.SayHello(request, timeout=_TIMEOUT)
     taken = []
@@ -57,7 +57,7 @@ def latencies(greeter: GreeterStub, seconds: float) -> list[float]:
 
 @contextmanager
 def burning(greeter: GreeterStub, seconds: float) -> Iterator[Callable[[], int]]:
-    """Have a `BurningGreeter` burn; yield what awaits its end and counts its steps."""
+    """Let a `BurningGreeter` burn; yield a function that waits for its step count."""
     request = HelloRequest(times=round(seconds * 1e3))
     replies = greeter.SayHelloManyTimes(request, timeout=_TIMEOUT)
     next(replies)

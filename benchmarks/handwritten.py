@@ -1,8 +1,8 @@
-"""What people write without grpcsecure: the greeter and health over TLS, by hand.
+"""The greeter and health over TLS, written by hand without grpcsecure.
 
     python handwritten.py CERTS threads|asyncio [--mtls]
 
-The measure that `grpcsecure serve` is held against, so as lean as it can be.
+The baseline for `grpcsecure serve`, so it is as lean as possible.
 """
 
 from __future__ import annotations

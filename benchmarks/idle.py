@@ -1,10 +1,10 @@
-"""What idle connections cost, and what connections that are gone have left behind.
+"""The cost of idle connections, and the resources left after closed connections.
 
     python benchmarks/idle.py [--quick]
 
 For both engines: the memory of thousands of idle connections, per connection and after
-they have closed; then four times as many opened and closed, and what is held before
-and after: descriptors, names in the registry, memory, files.
+they have closed; then four times as many are opened and closed, and the resources
+before and after are compared: descriptors, names in the registry, memory, files.
 """
 
 from __future__ import annotations
@@ -24,25 +24,28 @@ if TYPE_CHECKING:
 
 _ENGINES = ("grpc", "bridge")
 
-#: What a server has allocated once in its life (threads, caches) is not growth.
+#: Connections before the first measurement, so that memory that a server allocates once
+#: (threads, caches) does not count as growth.
 _WARM_UP = 200
 
-#: How long a server may take to give back what closed connections held.
+#: Seconds that a server may take to free the resources of closed connections.
 _PATIENCE = 10.0
 
-#: The bridge looks once a second for buffers that an idle connection can do without.
+#: Seconds to wait: once a second the bridge frees buffers that idle connections do not
+#: need.
 _HOUSEKEEPING = 2.5
 
 _TOLERANCE = 1.1
 
 
 def raise_descriptor_limit(connections: int) -> None:
-    """Let this process and its children have what so many connections need.
+    """Raise the descriptor limit of this process and its children as needed.
 
     Raises:
         SystemExit: the system does not allow it.
     """
-    # The launcher of the bridge: one for the call, one that keeps the name taken.
+    # The server has two per bridged connection: the connection itself, and one that
+    # reserves its name.
     needed = 2 * connections + 1000
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
@@ -53,7 +56,7 @@ def raise_descriptor_limit(connections: int) -> None:
 
 
 def settle(server: Served, start: Usage) -> Usage:
-    """Wait until the server holds no more than at the start, or for long enough."""
+    """Wait until usage is back at the start's, or until the timeout; return it."""
     end = time.monotonic() + _PATIENCE
     while True:
         now = server.usage()
@@ -66,9 +69,10 @@ def settle(server: Served, start: Usage) -> Usage:
 
 
 def measure_idle(server: Served, held: Held, connections: int) -> None:
-    """Print what so many idle connections cost, and what is left when they close.
+    """Print the cost of idle connections, and what is left after they are closed.
 
-    Twice: what is left the first time and not again is not lost, the next ones use it.
+    Twice: memory that is left only after the first time is reused by later connections,
+    so it is not a leak.
     """
     held.churn(_WARM_UP)
     fresh = start = settle(server, server.usage())
@@ -95,7 +99,7 @@ def measure_idle(server: Served, held: Held, connections: int) -> None:
 
 
 def measure_churn(server: Served, held: Held, connections: int) -> None:
-    """Print what is left of so many connections opened and closed."""
+    """Print what is left after many connections were opened and closed."""
     start = server.usage()
     began = time.monotonic()
     held.churn(connections)
@@ -119,7 +123,7 @@ def _ratio(after: Usage, start: Usage) -> str:
 
 
 def _goal(server: Served, after: Usage, start: Usage) -> str:
-    """Say whether the bridge is back where it was; grpcio's engine has no goal."""
+    """Return whether the bridge meets its goal; grpcio's engine has none."""
     if server.engine != "bridge":
         return ""
     grown = [
@@ -132,7 +136,7 @@ def _goal(server: Served, after: Usage, start: Usage) -> str:
 
 
 def main() -> None:
-    """Measure one engine after the other, each in a fresh server."""
+    """Measure one engine after the other, each with a new server."""
     chosen = options(__doc__).parse_args()
     idle, churned = (500, 1000) if chosen.quick else (5_000, 20_000)
     raise_descriptor_limit(idle)

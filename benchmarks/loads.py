@@ -1,4 +1,4 @@
-"""Runs `unary_load.py` against a server, and reads what it prints."""
+"""Runs `unary_load.py` against a server, and parses its output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SCRIPT = Path(__file__).with_name("unary_load.py")
 
 
 class Load(NamedTuple):
-    """What a load was answered like: calls, calls per second, and median in seconds."""
+    """Result of a load: calls, calls per second, median latency in seconds."""
 
     calls: int
     rate: float
@@ -31,11 +31,11 @@ def load(
     *,
     client: tuple[Path, Path] | None = None,
 ) -> Load:
-    """Load a server with unary calls, from a process of its own.
+    """Load a server with unary calls, from a separate process.
 
     Args:
-        address: of the server.
-        ca: file of its CA.
+        address: the server's address.
+        ca: file of the server's CA.
         shape: connections, and streams on each.
         seconds: how long.
         client: files of the client's certificate and key.

@@ -1,4 +1,4 @@
-"""The greeter of the benchmarks: as little work per call as a service can do."""
+"""The greeter of the benchmarks, with as little work per call as possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What processes cost, as the kernel counts it."""
+"""Resources of processes, as counted by the kernel."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Usage(NamedTuple):
-    """What a server's processes hold at one moment."""
+    """Resources of a server's processes at one moment."""
 
-    #: Bytes of their own (anonymous pages, PSS). Not those of libraries: how much of
-    #: them is whose depends on who else runs.
+    #: Bytes of anonymous memory (PSS). Pages of libraries do not count: their share
+    #: depends on the other processes of the machine.
     memory: int
     descriptors: int
-    #: Connections that its registry knows: it keeps the name of each taken.
+    #: Connections in the server's registry; it reserves the name of each.
     registered: int
-    #: What is on disk in the directories of its unix sockets.
+    #: Files in the directories of the server's unix sockets.
     files: int
 
 
 def family(pid: int) -> list[int]:
-    """Return `pid` and all that descend from it."""
+    """Return `pid` and all its descendants."""
     found = [pid]
     for one in found:
         for task in Path(f"/proc/{one}/task").iterdir():
-            with suppress(FileNotFoundError):  # a thread that has ended since
+            with suppress(FileNotFoundError):  # the thread has ended meanwhile
                 found += map(int, (task / "children").read_text().split())
     return found
 
@@ -51,7 +51,7 @@ def _ticks(pid: int) -> int:
 
 
 def usage(pids: list[int]) -> Usage:
-    """Return what the processes hold; the first one is the server."""
+    """Return the resources of the processes; the first one is the server."""
     bound = _bound_names(pids[0])
     paths = [Path(name).parent for name in bound if name.startswith("/")]
     return Usage(
@@ -73,7 +73,7 @@ def _bound_names(pid: int) -> list[str]:
     """Return the names of the unix sockets that `pid` has open."""
     inodes = set()
     for path in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed since
+        with suppress(FileNotFoundError):  # closed meanwhile
             inodes.add(str(path.readlink()).removeprefix("socket:[").rstrip("]"))
     # Num RefCount Protocol Flags Type St Inode Path
     rows = (line.split() for line in Path("/proc/net/unix").read_text().splitlines())

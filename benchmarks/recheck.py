@@ -1,9 +1,9 @@
-"""What it costs to judge a certificate by the material in force, at a call.
+"""The cost of verifying a client certificate again at a call (see `Rechecker`).
 
     python benchmarks/recheck.py [--quick]
 
-The known verdict is what each call pays, the first one what the first call of a client
-pays in each generation; the context is made once in each generation. Medians.
+Each call pays for a known verdict, the first call of a client in each generation for a
+first verdict; the context is created once in each generation. Medians.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 DER = Encoding.DER
 NOW = datetime.now(timezone.utc)
 VALIDITY = Validity(NOW - timedelta(days=1), NOW + timedelta(days=30))
-#: A call's certificate is not asked for once but many times in between two looks.
+#: Calls per measurement of a known verdict, which is too short to be measured alone.
 CALLS = 10_000
 
 
 def materials() -> Iterator[tuple[str, Material, bytes, tuple[bytes, ...]]]:
-    """Yield what is compared: its name, the material, a client's leaf and chain."""
+    """Yield the cases: name, key material, a client's leaf and chain."""
     root = make_authority("root", now=NOW, days=30)
     profile = Profile(
         subject="middle", validity=VALIDITY, purposes=(), usage=CA_USAGE, is_ca=True
@@ -60,14 +60,14 @@ def materials() -> Iterator[tuple[str, Material, bytes, tuple[bytes, ...]]]:
 
 
 def median(measure: Callable[[], float], rounds: int) -> float:
-    """Return the median of what is measured, in microseconds."""
+    """Return the median of the measured seconds, in microseconds."""
     return statistics.median(measure() for _ in range(rounds)) * 1e6
 
 
 def costs(
     material: Material, leaf: bytes, chain: tuple[bytes, ...], rounds: int
 ) -> tuple[float, float, float]:
-    """Return what context, first verdict and known verdict cost, in microseconds."""
+    """Return the cost of context, first and known verdict, in microseconds."""
 
     def time_context() -> float:
         start = perf_counter()
@@ -81,7 +81,7 @@ def costs(
         verdict = rechecker.verdict(leaf, chain, NOW)
         spent = perf_counter() - start
         if verdict.reason is not None:
-            raise RuntimeError(f"not what was to be measured: {verdict.reason}")
+            raise RuntimeError(f"the certificate is not valid: {verdict.reason}")
         return spent
 
     known = Rechecker(material).verdict

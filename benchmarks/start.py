@@ -1,10 +1,10 @@
-"""How long a start takes, beside a plain grpcio script with the same services and TLS.
+"""The time of a start, compared with a grpcio script with the same services and TLS.
 
     python benchmarks/start.py [--runs N]
 
-Start to ready is wall time from the start of the process to its ready line, by turns;
-goal: at most 1.5 times that of the script. CPU of `validate --syntax-only` for a
-config of 50 lines; goal: at most 0.4 s.
+Start to ready is the wall time from the start of the process to its ready line,
+measured by turns; goal: at most 1.5 times that of the script. CPU time of
+`validate --syntax-only` for a config of 50 lines; goal: at most 0.4 s.
 """
 
 from __future__ import annotations

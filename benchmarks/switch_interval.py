@@ -1,11 +1,11 @@
-"""What a handler that burns CPU time does to the others, and what helps.
+"""The effect of a handler that burns CPU time on other calls, by switch interval.
 
     python benchmarks/switch_interval.py [--quick]
 
 While one call computes without a pause in a thread of the server, another client calls
 a cheap method. For both engines, with Python's own switch interval (5 ms) and with the
-default of `server.switch_interval` (500 us): latency of the cheap method, and how much
-the burning one gets done.
+default of `server.switch_interval` (500 us): the latency of the cheap method, and the
+progress of the burning one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Lines:
     def measure(
         self, server: Served, certificates: Certificates, seconds: float
     ) -> None:
-        """Measure one server for so long."""
+        """Measure one server for `seconds`."""
         with (
             connect(server.address, certificates) as other,
             connect(server.address, certificates) as greeter,
@@ -49,7 +49,7 @@ class _Lines:
         self.steps.add(server.engine, steps / seconds / 1e3)
 
     def show(self) -> None:
-        """Print them."""
+        """Print the comparisons."""
         for line in (self.median, self.worst, self.steps):
             line.show()
 

@@ -1,12 +1,11 @@
-"""Many cheap TLS clients, in processes of their own, that know hardly any HTTP/2.
+"""Many cheap TLS clients in separate processes, with a minimum of HTTP/2.
 
-`Flood` and `Held` start this file as a program and write orders to its input:
+`Flood` and `Held` start this file as a program and write commands to its input:
 
     python tls_clients.py flood|hold PORT CERTIFICATE KEY CA CLIENTS
 
-An empty CA leaves the server's certificate unchecked.
-
-It ends when its input does.
+With an empty CA the server's certificate is not verified. The program ends when its
+input ends.
 """
 
 from __future__ import annotations
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Flood", "Held"]
 
-#: RFC 9113, section 3.4: the preface with empty SETTINGS, and the answer to theirs.
+#: RFC 9113, section 3.4: the preface with empty SETTINGS, and the acknowledgement of
+#: the server's SETTINGS.
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000")
 _ACKNOWLEDGE = bytes.fromhex("000000040100000000")
 
@@ -42,7 +42,7 @@ _COUNTS = struct.Struct("QQ")
 
 
 class _Clients:
-    """Processes of this file."""
+    """Base of the clients: several processes that run this file."""
 
     def __init__(  # noqa: PLR0913 - all by name, from here
         self,
@@ -67,8 +67,8 @@ class _Clients:
             for _ in range(processes)
         ]
 
-    def _order(self, line: str) -> list[list[float]]:
-        """Have all of them obey at once; return the numbers they answer."""
+    def _send(self, line: str) -> list[list[float]]:
+        """Send a command to all processes at once; return the numbers they answer."""
         for process in self._processes:
             print(line, file=process.stdin, flush=True)
         return [self._answer(process) for process in self._processes]
@@ -91,10 +91,10 @@ class _Clients:
 class Flood(_Clients):
     """Clients that do nothing but handshakes, until the `with` block ends.
 
-    Full ones in TLS 1.3 with the client's certificate, nothing resumed, each on a
-    connection of its own. One counts when the server has said something over it:
-    only then it has taken the certificate, which in TLS 1.3 comes in the last message.
-    `trusting` clients do not check the server's certificate, as gRPC's always do.
+    Full TLS 1.3 handshakes with the client's certificate, without resumption, each on a
+    new connection. A handshake counts once the server has sent data on the connection:
+    only then it has accepted the certificate, which TLS 1.3 sends in the last message.
+    `trusting` clients do not verify the server's certificate, which gRPC's always do.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Flood(_Clients):
         return (after - before) / (ended - began)
 
     def reading(self) -> tuple[float, float]:
-        """Return how many are done, and when that was."""
+        """Return the number of handshakes so far, and the time."""
         ((done, failed, when),) = self._order("count")
         if failed:
             raise SystemExit(f"{failed:.0f} handshakes of the flood failed")
@@ -129,32 +129,32 @@ class Flood(_Clients):
 
 
 class Held(_Clients):
-    """Opens connections that say hello in HTTP/2, and then nothing."""
+    """Opens connections that send the HTTP/2 preface, and then nothing."""
 
     def __init__(
         self, port: int, certificates: Certificates, *, processes: int = 2
     ) -> None:
-        # How much a client checks changes nothing of what its server holds.
+        # Whether a client verifies the server does not change the server's resources.
         super().__init__("hold", port, certificates, processes=processes, trusting=True)
 
     def open(self, connections: int) -> None:
-        """Open so many more, answered by the server when this returns."""
-        self._order(f"open {connections // len(self._processes)}")
+        """Open more connections; return when the server has answered on them."""
+        self._send(f"open {connections // len(self._processes)}")
 
     def close(self) -> None:
-        """Close them all."""
-        self._order("close 0")
+        """Close all connections."""
+        self._send("close 0")
 
     def churn(self, connections: int) -> None:
-        """Open and close so many, one after the other in each process."""
-        self._order(f"churn {connections // len(self._processes)}")
+        """Open and close connections, one after the other in each process."""
+        self._send(f"churn {connections // len(self._processes)}")
 
 
 class _Dialer:
-    """Connects as one client.
+    """Opens TLS connections with one client certificate.
 
-    By pyOpenSSL: the OpenSSL of the interpreter is an older one often, which takes
-    twice as long.
+    Uses pyOpenSSL, because the interpreter's OpenSSL is often an older version that
+    takes twice as long.
     """
 
     def __init__(self, port: int, certificate: str, key: str, ca: str) -> None:
@@ -167,13 +167,13 @@ class _Dialer:
             self._context.load_verify_locations(ca)
             self._context.set_verify(SSL.VERIFY_PEER)
         self._context.set_alpn_protos([b"h2"])
-        # As gRPC's clients offer it, so that it is the same work for both: OpenSSL
-        # prefers a hybrid with ML-KEM, which gRPC's servers do not have, and AES-256.
+        # The same as gRPC's clients, so that both engines do the same work: OpenSSL
+        # prefers a hybrid with ML-KEM, which gRPC's servers lack, and AES-256.
         self._context.set_tls13_ciphersuites(b"TLS_AES_128_GCM_SHA256")
         lib.SSL_CTX_set1_curves_list(self._context._context, b"X25519")  # noqa: SLF001 - no method for it
 
     def connect(self) -> SSL.Connection:
-        """Return a connection on which the server has said something."""
+        """Return a connection on which the server has sent data."""
         plain = socket.create_connection(self._address)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         secure = SSL.Connection(self._context, plain)
@@ -184,7 +184,7 @@ class _Dialer:
         return secure
 
     def greet(self) -> SSL.Connection:
-        """Return a connection that could be used for calls."""
+        """Return a connection that is ready for calls."""
         connection = self.connect()
         connection.sendall(_HELLO + _ACKNOWLEDGE)
         connection.recv(4096)
@@ -234,10 +234,10 @@ def _dial_forever(dialer: _Dialer, counts: mmap.mmap, number: int) -> None:
 def _hold(dialer: _Dialer) -> None:
     held: list[SSL.Connection] = []
     for line in sys.stdin:
-        order, number = line.split()
-        if order == "open":
+        command, number = line.split()
+        if command == "open":
             held += [dialer.greet() for _ in range(int(number))]
-        elif order == "churn":
+        elif command == "churn":
             for _ in range(int(number)):
                 dialer.greet().close()
         else:

@@ -2,8 +2,8 @@
 
     python benchmarks/unary.py [--rounds N] [--seconds S]
 
-Both servers run all the time and are loaded by turns, over TLS, from a process of
-its own; goal: a ratio of medians of at least 0.97.
+Both servers run all the time and are loaded by turns, over TLS, from a separate
+process; goal: a ratio of medians of at least 0.97.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _measure(
             for name, command in make(folder, runtime).items()
         }
         for turn in range(rounds):
-            # Who comes second finds a warmer or a busier machine: they take turns.
+            # The order alternates: the second one finds a warmer or busier machine.
             for name in sorted(servers, reverse=turn % 2 == 1):
                 found = load(
                     servers[name].address, folder / "certs/ca.pem", shape, seconds

@@ -1,4 +1,4 @@
-"""A load generator in a process of its own: unary calls as fast as they are answered.
+"""A load generator in a separate process: unary calls, as fast as they are answered.
 
     python unary_load.py ADDRESS CA CONNECTIONS STREAMS SECONDS [CERTIFICATE KEY]
 
@@ -19,13 +19,13 @@ import grpc
 from helloworld.helloworld_pb2 import HelloRequest
 from helloworld.helloworld_pb2_grpc import GreeterStub
 
-#: Without it, channels of one process to one address share a connection.
+#: Without it, channels of one process to the same address share a connection.
 _OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 _WARM_UP = 0.3
 
 
 async def _stream(stub: GreeterStub, end: float) -> list[float]:
-    """Call until `end`; return how long each call took."""
+    """Call repeatedly until `end`; return the latencies."""
     request, taken = HelloRequest(name="Ada"), []
     now = time.perf_counter()
     while now < end:

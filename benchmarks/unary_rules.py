@@ -30,7 +30,7 @@ authorization:
 """
 
 
-#: Exact ones and services, as rules mostly have them: a service has to be there.
+#: Exact methods and whole services, the usual patterns; the services must exist.
 _METHODS = (
     "/helloworld.Greeter/SayHello",
     "/helloworld.Greeter/SayHelloManyTimes",
@@ -42,7 +42,7 @@ _METHODS = (
 
 
 def rules(count: int) -> str:
-    """Return `count` rules, of which the last one lets the client in."""
+    """Return `count` rules, of which the last one allows the client's calls."""
     lines = [
         f'    r{n}: {{allow: [ops], methods: ["{_METHODS[n % len(_METHODS)]}"]}}\n'
         for n in range(count - 2)
@@ -77,7 +77,7 @@ def main() -> None:
                         )
                         for turn in range(arguments.rounds):
                             pairs = [("without", without), ("20 rules", with_)]
-                            # Who comes second finds a warmer machine: by turns.
+                            # The order alternates: the second finds a warmer machine.
                             for label, server in pairs[:: -1 if turn % 2 else 1]:
                                 found = load(
                                     server.address,

@@ -1,4 +1,4 @@
-"""What a benchmark prints: the machine, and a line with the goal per comparison."""
+"""Output of the benchmarks: the machine, and a line with the goal per comparison."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Comparison", "options", "p99", "print_machine"]
 
 
 def options(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with what all scripts take."""
+    """Return a parser with the options that all scripts have."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -26,26 +26,27 @@ def options(description: str | None) -> argparse.ArgumentParser:
 
 
 def print_machine() -> None:
-    """Say what this runs on; the OpenSSL is the bridge's, and the flooding clients'."""
+    """Print the machine and the OpenSSL of the bridge and the flooding clients."""
     from cryptography.hazmat.backends.openssl import backend
 
     print(f"{describe_machine()}, {backend.openssl_version_text()}")
 
 
 def p99(values: Sequence[float]) -> float:
-    """Return the value that one in a hundred is above."""
+    """Return the 99th percentile."""
     return sorted(values)[int(len(values) * 0.99)]
 
 
 class Comparison:
-    """Values of two, taken by turns, so that the noise of the machine hits both.
+    """Values of two contestants, measured by turns so that noise affects both.
 
     Args:
-        title: what is measured.
-        form: how a value is printed, e.g. `"{:.0f}/s"`.
-        scale: what values are multiplied by to be printed.
-        at_least: the least ratio of ours to theirs that is good enough.
-        at_most: the highest one.
+        title: the name of the measured value.
+        form: the format of a printed value, e.g. `"{:.0f}/s"`.
+        scale: factor for printed values.
+        at_least: the least acceptable ratio of the second contestant to the first.
+        at_most: the highest acceptable ratio.
+        names: the contestants.
     """
 
     def __init__(  # noqa: PLR0913 - all by name, a line of a table
@@ -66,20 +67,18 @@ class Comparison:
         self._values: dict[str, list[float]] = {name: [] for name in names}
 
     def add(self, name: str, value: float) -> None:
-        """Take what one of them did in the round that is running."""
+        """Add a contestant's value of the current round."""
         self._values[name].append(value)
 
     def of(self, name: str) -> float:
-        """Return the median of one of them."""
+        """Return the median of one contestant."""
         return statistics.median(self._values[name])
 
     @property
     def ratio(self) -> float:
-        """Ours to theirs: the median of the rounds' ratios."""
-        theirs, ours = self._values.values()
-        return statistics.median(
-            mine / other for mine, other in zip(ours, theirs, strict=True)
-        )
+        """The median of the rounds' ratios of the second contestant to the first."""
+        first, second = self._values.values()
+        return statistics.median(b / a for a, b in zip(first, second, strict=True))
 
     def show(self) -> None:
         """Print both medians, the ratio and the goal."""

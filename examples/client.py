@@ -16,7 +16,7 @@ from helloworld.helloworld_pb2_grpc import GreeterStub
 
 
 def main() -> None:
-    """Dial, greet four times, print the answers."""
+    """Connect, call all four methods, print the replies."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("address", help="host:port of the server")
     parser.add_argument("--ca", type=Path, help="PEM file of the CA; plaintext without")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Greeter(helloworld_pb2_grpc.GreeterServicer):
-    """Greets, and says how well it knows whom it greets."""
+    """Greets the caller, and shows the state of its certificate."""
 
     def __init__(self, greeting: str = "Hello") -> None:
         self._greeting = greeting
@@ -37,7 +37,7 @@ class Greeter(helloworld_pb2_grpc.GreeterServicer):
     def SayHelloManyTimes(
         self, request: helloworld_pb2.HelloRequest, context: grpc.ServicerContext
     ) -> Iterator[helloworld_pb2.HelloReply]:
-        """One request, a reply for each time asked."""
+        """One request, `times` replies."""
         for _ in range(request.times or 1):
             yield self._greet(request.name, context)
 

@@ -67,7 +67,7 @@ class GreeterServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SayHelloManyTimes(self, request, context):
-        """One request, a reply for each time asked.
+        """One request, `times` replies.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
