@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve certs test unit coverage oldest check format examples interop \
+.PHONY: help serve certs test unit coverage oldest check docs format examples interop \
 	interop-tools clean
 
 # Compiled modules are kept even where the environment says otherwise: the tests start
@@ -21,6 +21,7 @@ help:
 	@echo "make coverage all tests, with branch coverage"
 	@echo "make oldest   tests of TLS and serving with the oldest libraries allowed"
 	@echo "make check    ruff (docstrings too), mypy --strict"
+	@echo "make docs     docs/ as a site, in build/docs; a dead link is an error"
 	@echo "make interop  the tests with clients of other languages (needs Go, Node, openssl)"
 
 # One environment, in two steps: the package alone is enough to serve; tests and checks
@@ -96,6 +97,16 @@ check: $(VENV)/.made
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# In an environment of its own, which needs nothing of the package.
+$(VENV)-docs/.made: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/pip install --quiet --upgrade 'pip>=25.1'
+	$(VENV)-docs/bin/pip install --quiet --group docs
+	@touch $@
+
+docs: $(VENV)-docs/.made
+	$(VENV)-docs/bin/mkdocs build --strict --quiet
+
 format: $(VENV)/.made
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -110,4 +121,4 @@ examples/helloworld/helloworld_pb2.py: examples/helloworld/helloworld.proto
 examples: examples/helloworld/helloworld_pb2.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-protoc $(VENV)-oldest .tools build dist certs .coverage* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-protoc $(VENV)-oldest $(VENV)-docs .tools build dist certs .coverage* .mypy_cache .pytest_cache .ruff_cache
