@@ -1,4 +1,4 @@
-"""Findings that are warnings at a desk and errors in production: GS311 to GS411."""
+"""Tests of findings that are errors in production only: GS311 to GS411."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ REFLECTION = ("GS311", "true")
 
 
 def found(policy, *, production):
-    """Return the findings for a policy, by code and place."""
+    """Return the findings for a policy, each with its code and place."""
     text = CONFIG + f"production: {str(production).lower()}\n{policy}\n"
     loaded = load_config(
         source(text),
@@ -78,7 +78,7 @@ def found(policy, *, production):
     ],
 )
 def test_same_findings_but_errors_in_production(policy, expected, production):
-    """What lets in more than production should is found in both, at its place."""
+    """A setting too open for production is found in both cases, at its place."""
     _, places = found(policy, production=production)
     assert places == [*expected, FULL_DETAIL, *LISTENERS]
 
@@ -96,7 +96,7 @@ def test_same_findings_but_errors_in_production(policy, expected, production):
     ],
 )
 def test_finding_about_reflection_says_who_can_use_it(policy, label):
-    """Everybody, nobody, or those of a rule that is about something else."""
+    """The label is about all clients, no client, or a rule that also covers it."""
     findings, _ = found(policy, production=False)
     [finding] = [finding for finding in findings if finding.code == "GS311"]
     assert finding.label == label

@@ -1,4 +1,4 @@
-"""Findings about files: the code, the place and the words, on real files."""
+"""Tests of findings about file contents: code, place and texts, on real files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from grpcsecure.checking.key_files.key_material import check_files
 
 @pytest.fixture(scope="module", name="folder")
 def _folder(tmp_path_factory):
-    """A folder with `certs/`, as `certs dev certs --broken` makes it."""
+    """A directory with the `certs/` that `certs dev certs --broken` writes."""
     folder = tmp_path_factory.mktemp("files")
     make_specimens(folder / "certs")
     return folder
@@ -41,7 +41,7 @@ def test_good_files_become_material(folder):
 
 
 def test_plaintext_has_no_material(folder):
-    """A listener without TLS names no files."""
+    """A listener without TLS has no files."""
     plain = "probes:\n  address: 127.0.0.1:8080\n  plaintext: true\n"
     findings, materials = check_files(load(folder, listener(), plain), NOW)
     assert findings == []
@@ -210,7 +210,7 @@ MISTAKES = {
     "pinned self-signed client": ({A: "certs/broken/client-self-signed.pem"},),
     "intermediate as CA": ({A: "certs/broken/client-intermediate.pem"},),
 }
-# An intermediate is a CA; the leaf before it in that file is none.
+# An intermediate is a CA; the leaf before it in that file is not.
 MISTAKES["intermediate as CA"] += (
     ("GS217", False, A, "`CN=of an intermediate` in .* is not a CA", "may not sign"),
 )
@@ -224,7 +224,7 @@ MISTAKES["intermediate as CA"] += (
     ],
 )
 def test_each_mistake_is_one_finding_at_its_place(folder, settings, expected):
-    """Code, severity, place and words are those of the mistake, and no other."""
+    """There is exactly one finding, with its code, severity, place and text."""
     found = check(folder, listener(**settings))
     assert [finding.code for finding, _ in found] == [code for code, *_ in expected]
     for (finding, place), (_, is_error, key, message, label) in zip(
@@ -240,7 +240,7 @@ def test_each_mistake_is_one_finding_at_its_place(folder, settings, expected):
     "settings", [value[0] for value in MISTAKES.values()], ids=MISTAKES
 )
 def test_findings_are_written_by_the_rules(folder, settings):
-    """One line, lower case, no full stop, help that says what to do, never a key."""
+    """A message is a lower-case line without full stop, with a help, without keys."""
     keys = key_text(folder)
     for finding, _ in check(folder, listener(**settings)):
         for text in (finding.message, finding.label, finding.help):
@@ -253,12 +253,12 @@ def test_findings_are_written_by_the_rules(folder, settings):
 
 
 def other_labels(document, finding):
-    """Return the second labels, and where they point."""
+    """Return the secondary labels, and their places."""
     return [(pointed_at(document, x.span), x.text) for x in finding.secondary]
 
 
 def test_key_mismatch_names_both_files(folder):
-    """The finding is at the key, and a label at the certificate says whose it is."""
+    """The finding is at the key, with a label at the certificate."""
     document = load(folder, listener(private_key="certs/client.key"))
     ((finding,), materials) = check_files(document, NOW)
     assert finding.kind.name == "key-mismatch"
@@ -269,7 +269,7 @@ def test_key_mismatch_names_both_files(folder):
 
 
 def test_shared_file_is_one_finding(folder):
-    """Three listeners with one expired certificate: one mistake, three places."""
+    """An expired certificate of three listeners is one finding with three places."""
     names = ("a", "b", "c")
     expired = specimen("expired")
     document = load(
@@ -283,7 +283,7 @@ def test_shared_file_is_one_finding(folder):
 
 
 def test_same_file_by_another_path_is_the_same_place_only_once(folder):
-    """An alias makes two listeners share a place: no label repeats it."""
+    """If two listeners share a place by an alias, no label repeats it."""
     text = listener("a").replace("tls:", "tls: &tls").replace("server.pem", "none.pem")
     other = "b:\n  address: 127.0.0.1:8444\n  tls: *tls\n"
     document = load(folder, text, other)
@@ -291,8 +291,8 @@ def test_same_file_by_another_path_is_the_same_place_only_once(folder):
     assert finding.secondary == ()
 
 
-def test_pair_is_judged_for_each_listener(folder):
-    """The same certificate may be right with one key and wrong with another."""
+def test_pair_is_checked_for_each_listener(folder):
+    """A certificate may match the key of one listener and not that of another."""
     document = load(
         folder, listener("a"), listener("b", port=8444, private_key="certs/client.key")
     )
@@ -302,7 +302,7 @@ def test_pair_is_judged_for_each_listener(folder):
 
 
 def test_findings_come_in_the_order_of_their_places(folder):
-    """A reader goes through the file from top to bottom."""
+    """Findings are sorted from the top of the file to the bottom."""
     found = check(
         folder,
         listener("a", client_ca="none.pem"),
@@ -316,7 +316,7 @@ def test_findings_come_in_the_order_of_their_places(folder):
 
 
 def test_path_is_shown_as_written(folder):
-    """Neither the absolute path nor what a variable holds is in the message."""
+    """The message has neither the absolute path nor the value of a variable."""
     found = check(
         folder,
         listener(certificate='"${SECRET_DIR}/x.pem"'),
@@ -326,7 +326,7 @@ def test_path_is_shown_as_written(folder):
     assert finding.message == "`${SECRET_DIR}/x.pem` does not exist"
 
 
-def test_broken_ca_file_says_what_grpc_would_ignore(folder):
-    """The certificates behind the damage are counted."""
+def test_broken_ca_file_counts_the_blocks_that_grpc_would_ignore(folder):
+    """The certificates after the broken block are counted."""
     ((finding, _),) = check(folder, listener(client_ca="certs/broken/ca-broken.pem"))
     assert finding.notes == ("1 of its blocks come after it; gRPC would ignore them",)

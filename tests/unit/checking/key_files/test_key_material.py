@@ -1,4 +1,4 @@
-"""Findings about key material that the usual specimens do not have."""
+"""Tests of findings about key material that is not among the usual specimens."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from grpcsecure.devcerts.credentials import CA_USAGE, SERVER_AUTH
 
 @pytest.fixture(scope="module", name="folder")
 def _folder(tmp_path_factory):
-    """A folder with `certs/`, as `certs dev certs --broken` makes it."""
+    """A directory with the `certs/` that `certs dev certs --broken` writes."""
     folder = tmp_path_factory.mktemp("files")
     make_specimens(folder / "certs")
     return folder
@@ -37,7 +37,7 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files aw
 
 
 def a_key(folder, path, mode, owner):
-    """Make a key with a mode and an owner; those of others take root."""
+    """Write a key with a mode and an owner; other owners than the user need root."""
     path.write_bytes((folder / "certs/server.key").read_bytes())
     if os.geteuid() == 0:
         os.chown(path, owner, -1)
@@ -48,7 +48,7 @@ def a_key(folder, path, mode, owner):
 @AS_ROOT
 @pytest.mark.parametrize("mode", [0o400, 0o440, 0o600, 0o640])
 def test_key_of_root_may_be_read_by_a_group(folder, tmp_path, mode):
-    """That is how one gets to a server that is not root."""
+    """A server that does not run as root gets its key that way."""
     path = a_key(folder, tmp_path / "root.key", mode, owner=0)
     assert check(folder, listener(private_key=path)) == []
 
@@ -72,7 +72,7 @@ def test_open_key_is_found(folder, tmp_path, mode, owner):
 
 @pytest.mark.parametrize("name", ["expiring", "self-signed"])
 def test_findings_for_production_are_marked(folder, name):
-    """What is fine at a desk becomes an error with `production: true`."""
+    """Warnings of these kinds become errors with `production: true`."""
     ((finding, _),) = check(folder, listener(**specimen(name)))
     assert finding.kind.production
 
@@ -86,8 +86,8 @@ def test_findings_for_production_are_marked(folder, name):
         (31, ["GS211", "GS215"]),
     ],
 )
-def test_dates_are_those_of_the_moment_handed_in(folder, days, codes):
-    """The same files are fine, expiring, or out of date, by the clock alone."""
+def test_dates_are_compared_with_the_given_time(folder, days, codes):
+    """The same files are valid, expiring or expired, depending on the clock only."""
     found = check(folder, now=NOW + timedelta(days=days))
     assert sorted(finding.code for finding, _ in found) == codes
 
@@ -142,7 +142,7 @@ def _made(tmp_path):
 
 
 def test_sha1_signature_is_found(folder, made):
-    """A leaf signed with SHA-1 is an error; its root's own signature is nobody's."""
+    """A leaf signed with SHA-1 is an error; its root's signature does not matter."""
     settings = made(digest="sha1")
     chain = settings[C].read_bytes() + settings[A].read_bytes()
     settings[C].write_bytes(chain)
@@ -160,7 +160,7 @@ def test_sha1_signature_is_found(folder, made):
     ],
 )
 def test_key_that_grpc_cannot_serve_is_found(folder, made, newkey, words):
-    """What gRPC would call a failed bind has its own words."""
+    """A key that gRPC would report as a failed bind has its own finding."""
     ((finding, place),) = check(folder, listener(**made(newkey=newkey)), now=LATER)
     assert (finding.code, finding.is_error) == ("GS224", True)
     assert words in finding.label
@@ -168,7 +168,7 @@ def test_key_that_grpc_cannot_serve_is_found(folder, made, newkey, words):
 
 
 def test_request_in_place_of_a_certificate_is_named(folder, made, tmp_path):
-    """Somebody named the request that should have gone to the CA."""
+    """A signing request in place of the certificate is reported as such."""
     settings = made() | {C: tmp_path / "s.csr"}
     ((finding, _),) = check(folder, listener(**settings), now=LATER)
     assert finding.code == "GS204"
@@ -185,8 +185,8 @@ def test_request_in_place_of_a_certificate_is_named(folder, made, tmp_path):
         "-----BEGIN EC PRIVATE KEY-----\nMAMCAQU=\n-----END EC PRIVATE KEY-----\n",
     ],
 )
-def test_key_that_is_none_is_a_broken_block(folder, tmp_path, text):
-    """Good base64 under the name of a key is not yet a key."""
+def test_block_that_is_not_a_key_is_a_broken_block(folder, tmp_path, text):
+    """Valid base64 under the label of a key is not a key."""
     path = tmp_path / "x.key"
     path.touch(0o600)
     path.write_text(text)
@@ -195,8 +195,8 @@ def test_key_that_is_none_is_a_broken_block(folder, tmp_path, text):
     assert "not a readable private key" in finding.message
 
 
-def test_certificate_that_belongs_to_no_chain_is_found(folder, tmp_path):
-    """Something else that was appended by mistake is named."""
+def test_certificate_outside_the_chain_is_found(folder, tmp_path):
+    """A certificate that was appended by mistake is named."""
     path = tmp_path / "s.pem"
     certs = folder / "certs"
     path.write_bytes(
@@ -218,10 +218,8 @@ def test_certificate_that_belongs_to_no_chain_is_found(folder, tmp_path):
         (["broken/server-self-signed"] * 2, "CN=self-signed", ["GS209", "GS226"]),
     ],
 )
-def test_certificate_that_is_there_twice_is_named(
-    folder, tmp_path, stems, subject, codes
-):
-    """Whoever appended the file to itself learns just that."""
+def test_duplicate_certificate_is_named(folder, tmp_path, stems, subject, codes):
+    """A file that was appended to itself has one finding about the duplicate."""
     path = tmp_path / "s.pem"
     parts = [(folder / f"certs/{stem}.pem").read_bytes() for stem in stems]
     path.write_bytes(b"".join(parts))
@@ -233,7 +231,7 @@ def test_certificate_that_is_there_twice_is_named(
 
 
 def test_missing_intermediate_is_found_among_the_client_cas(folder, tmp_path):
-    """A leaf alone is incomplete if the config itself knows its signer as no root."""
+    """A leaf alone is incomplete if the config knows its signer as an intermediate."""
     chain = (folder / "certs/broken/server-chain.pem").read_text()
     parts = re.findall("-----BEGIN.*?END CERTIFICATE-----\n", chain, re.DOTALL)
     (tmp_path / "leaf.pem").write_text(parts[0])
@@ -245,8 +243,8 @@ def test_missing_intermediate_is_found_among_the_client_cas(folder, tmp_path):
     assert finding.code == "GS210"
 
 
-def test_expired_root_in_a_chain_is_ballast(folder, tmp_path):
-    """Clients take their own copy of a root: the one in the file harms nobody."""
+def test_expired_root_in_a_chain_is_ignored(folder, tmp_path):
+    """Clients use their own copy of a root; the one in the file does no harm."""
     past = Validity(NOW - timedelta(days=30), NOW - timedelta(days=1))
     usage = {"usage": CA_USAGE, "purposes": (), "is_ca": True}
     root = issue(Profile(subject="old root", validity=past, **usage))
@@ -264,7 +262,7 @@ def test_expired_root_in_a_chain_is_ballast(folder, tmp_path):
     assert check(folder, listener(**settings)) == []
 
 
-def test_large_bundle_is_checked_in_no_time(folder, tmp_path):
+def test_large_bundle_is_checked_quickly(folder, tmp_path):
     """A bundle of thousands of certificates takes a moment, not minutes."""
     path = tmp_path / "bundle.pem"
     path.write_bytes((folder / "certs/ca.pem").read_bytes() * 3000)

@@ -1,4 +1,4 @@
-"""What a new file of client CAs leaves behind."""
+"""Tests of `--previous`: clients that a new file of client CAs locks out."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ listeners:
 
 @pytest.fixture(name="old", scope="module")
 def _old():
-    """The CA so far."""
+    """The previous CA."""
     return authority("old CA")
 
 
 @pytest.fixture(name="new", scope="module")
 def _new():
-    """The CA from now on."""
+    """The new CA."""
     return authority("new CA")
 
 
 @pytest.fixture(name="check")
 def _check(tmp_path, old, new):
-    """Check with these client CAs, after those; messages, places and labels."""
+    """Return a function that checks the new client CAs against the previous ones."""
     server = certificate("localhost", issuer=old, names=[x509.DNSName("localhost")])
     (tmp_path / "server.pem").write_bytes(server.chain_pem)
     (tmp_path / "server.key").write_bytes(server.key_pem)
@@ -68,21 +68,21 @@ def _check(tmp_path, old, new):
     return check
 
 
-def test_ca_that_is_replaced_in_one_step_leaves_its_clients_behind(check, old, new):
-    """The old CA is gone: a warning at the `client_ca`."""
+def test_ca_replaced_in_one_step_is_a_warning(check, old, new):
+    """Without the old CA, there is a warning at the `client_ca`."""
     [(code, line, message, label)] = check([new], old.certificate_pem)
     assert (code, line) == ("GS234", 10)
     assert message == "no listener accepts the CA `CN=old CA` any more"
     assert label == "is not in this file"
 
 
-def test_both_cas_together_leave_nobody_behind(check, old, new):
-    """The way to rotate a CA is silent."""
+def test_both_cas_together_have_no_finding(check, old, new):
+    """The recommended rotation of a CA has no findings."""
     assert check([old, new], old.certificate_pem) == []
 
 
 def test_client_in_use_is_verified_by_the_new_file(check, old, new):
-    """A client's own certificate may stand for all that its CA signed."""
+    """A client certificate may represent all clients of its CA."""
     client = certificate("device", issuer=old, extended=CLIENT_AUTH)
     assert check([old], client.certificate_pem) == []
     [(code, _, message, label)] = check([new], client.certificate_pem)
@@ -96,7 +96,7 @@ def test_client_in_use_is_verified_by_the_new_file(check, old, new):
     [(None, "cannot read"), (b"no PEM", "is not a PEM file of intact certificates")],
 )
 def test_file_without_certificates_is_refused(tmp_path, content, words):
-    """A `--previous` that says nothing would warn of nothing."""
+    """A `--previous` without certificates would silently check nothing."""
     path = tmp_path / "before.pem"
     if content is not None:
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Findings about revocation lists: the code, the place and the words, on real files."""
+"""Tests of findings about revocation lists: code, place and texts, on real files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def pem(*crls):
 
 @pytest.fixture(scope="module", name="folder")
 def _folder(tmp_path_factory):
-    """A folder with `certs/` as `certs dev --broken` makes it, and files of our own."""
+    """A directory with the `certs/` of `certs dev --broken`, and additional files."""
     folder = tmp_path_factory.mktemp("crl")
     make_specimens(folder / "certs")
     unsigning = issue(
@@ -251,7 +251,7 @@ CASES = {
     [pytest.param(c, ca, e, id=name) for name, (c, ca, *e) in CASES.items()],
 )
 def test_each_mistake_is_one_finding_at_its_place(folder, crls, client_ca, expected):
-    """Code, severity, place and words are those of the mistake, and no other."""
+    """There is exactly one finding, with its code, severity, place and text."""
     found = check(folder, listing(*crls, client_ca=client_ca))
     assert [finding.code for finding, _ in found] == [code for code, *_ in expected]
     for (finding, place), (_, is_error, name, message, label) in zip(
@@ -268,7 +268,7 @@ def test_each_mistake_is_one_finding_at_its_place(folder, crls, client_ca, expec
     [(crls, client_ca) for crls, client_ca, *found in CASES.values() if found],
 )
 def test_findings_are_written_by_the_rules(folder, crls, client_ca):
-    """One line, lower case, no full stop, and help that says what to do."""
+    """A message is one lower-case line without a full stop, with a help."""
     for finding, _ in check(folder, listing(*crls, client_ca=client_ca)):
         for text in (finding.message, finding.label, finding.help):
             assert text
@@ -278,8 +278,8 @@ def test_findings_are_written_by_the_rules(folder, crls, client_ca):
             assert "  " not in text
 
 
-def test_dates_are_those_of_the_moment_handed_in(folder):
-    """The same list is early, current or late, by the clock alone."""
+def test_dates_are_compared_with_the_given_time(folder):
+    """The same list is early, current or expired, depending on the clock only."""
     for moment, code in [
         (CURRENT.not_before - DAY, "GS231"),
         (CURRENT.not_before + DAY, None),
@@ -292,7 +292,7 @@ def test_dates_are_those_of_the_moment_handed_in(folder):
 
 
 def test_other_place_is_shown_too(folder):
-    """Where the CA is trusted that a list does not fit, or that has none."""
+    """A secondary label shows where the CA is trusted."""
     for settings in (listing("unknown.crl"), listing("ours.crl", client_ca="two.pem")):
         document = load(folder, settings)
         ((finding,), _) = check_files(document, NOW)
@@ -301,7 +301,7 @@ def test_other_place_is_shown_too(folder):
 
 
 def test_shared_file_is_one_finding(folder):
-    """Two listeners with other CAs, and the same list out of date: one mistake."""
+    """An expired list of two listeners with different CAs is one finding."""
     document = load(
         folder,
         listing("past.crl"),
@@ -316,7 +316,7 @@ def test_shared_file_is_one_finding(folder):
 
 
 def test_list_of_a_listener_does_not_serve_another(folder):
-    """The new list that a second listener has does not help the first one."""
+    """The current list of a second listener does not help the first one."""
     found = check(
         folder,
         listing("past.crl"),
@@ -326,7 +326,7 @@ def test_list_of_a_listener_does_not_serve_another(folder):
 
 
 def test_block_list_and_variables_are_shown_as_written(folder):
-    """Items on lines of their own have places of their own."""
+    """Items on separate lines have separate places."""
     text = '\n      - ours.crl\n      - "${DIR}/x.crl"'
     ((finding, place),) = check(
         folder,
@@ -338,7 +338,7 @@ def test_block_list_and_variables_are_shown_as_written(folder):
 
 
 def test_old_and_new_key_of_a_ca_need_a_list_each(tmp_path, folder):
-    """Two CAs with one name are told apart by their keys."""
+    """Two CAs with the same name are distinguished by their keys."""
     renewed = make_authority("ours", now=NOW, days=30)
     both = tmp_path / "both.pem"
     both.write_bytes(pem_of(OURS.certificate, renewed.certificate))
@@ -349,8 +349,8 @@ def test_old_and_new_key_of_a_ca_need_a_list_each(tmp_path, folder):
     assert check(folder, listing("ours.crl", second, client_ca=both)) == []
 
 
-def test_lists_that_are_too_much_together_are_found(folder):
-    """Each listener has its copy; the first one that is too much has the finding."""
+def test_total_size_of_lists_is_limited(folder):
+    """Each listener has its copy; the finding is at the first one over the limit."""
     listeners = [
         listing("large.crl", name=f"l{number}", port=8000 + number)
         for number in range(10)
@@ -365,7 +365,7 @@ def test_lists_that_are_too_much_together_are_found(folder):
 
 
 def settings_findings(folder, **settings):
-    """Return what is wrong with the settings alone, and where it is."""
+    """Return the findings about the settings alone, with their places."""
     document = load(folder, listing("ours.crl", **settings))
     return [
         (finding.code, finding.is_error, pointed_at(document, finding.span))
@@ -390,7 +390,7 @@ def settings_findings(folder, **settings):
     ],
 )
 def test_list_without_use_is_one_finding(folder, mode, client_ca, expected):
-    """A list needs a CA, and a mode that asks; one mistake is found once."""
+    """A list needs a CA and a mode that requests; one mistake is found once."""
     found = settings_findings(folder, client_certificate=mode, client_ca=client_ca)
     assert found == expected
 
@@ -405,13 +405,13 @@ def test_unused_ca_shows_that_the_list_is_unused_too(folder):
     ]
 
 
-def test_mode_that_never_asks_is_not_told_what_its_lists_lack(folder):
-    """Nobody is checked there, so that nothing else is a mistake."""
+def test_lists_are_not_checked_in_a_mode_without_requests(folder):
+    """No client is checked in that mode, so there is no other finding."""
     found = check(folder, listing("past.crl", client_certificate="dont_request"))
     assert found == []
 
 
 def test_engine_grpc_cannot_have_lists(folder):
-    """Ignoring them would let revoked clients in."""
+    """Ignoring the lists would let revoked clients in."""
     found = settings_findings(folder, engine="grpc")
     assert found == [("GS304", True, "crl: [ours.crl]")]

@@ -1,4 +1,4 @@
-"""Findings about where listeners listen: GS305 and GS306."""
+"""Tests of findings about the addresses of listeners: GS305 and GS306."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ listeners:
 
 
 def found(one, other):
-    """Return the text of a config with two addresses, and what is wrong with them."""
+    """Return the text of a config with two addresses, and the findings about them."""
     text = CONFIG.format(one, other)
     document = parse(text).document
     assert document is not None
@@ -60,7 +60,7 @@ def test_shared_address_is_an_error_at_the_later_listener(one, other):
 
 
 def _shown(text, findings):
-    """Return the address as the message shows it: the listener's own."""
+    """Return the address in the message, as the later listener spells it."""
     return parse(text).document.config.listeners[1].address
 
 
@@ -81,7 +81,7 @@ def _shown(text, findings):
     ],
 )
 def test_different_addresses_are_fine(one, other):
-    """Another port, address, family or path is free; so is any number of port 0s."""
+    """Another port, address, family or path is free; so are several ports 0."""
     assert found(one, other)[1] == []
 
 
@@ -98,7 +98,7 @@ def test_each_taken_address_is_reported_once():
 
 
 class TestSocketPath:
-    """The kernel keeps 107 bytes of a socket's path."""
+    """The kernel allows 107 bytes for the path of a socket."""
 
     def test_longest_path_is_fine(self):
         """A path of 107 bytes can be bound."""
@@ -107,20 +107,20 @@ class TestSocketPath:
         assert found(f"unix:{path}", "127.0.0.1:1")[1] == []
 
     def test_longer_path_is_an_error(self):
-        """One byte more is refused, with the number that is there."""
+        """A path of 108 bytes is refused; the message has its length."""
         _, findings = found("unix:/run/" + "x" * 103, "127.0.0.1:1")
         assert brief(findings) == [
             "4:16 GS306 the socket path of `a` has 108 bytes, at most 107 are allowed"
         ]
 
     def test_bytes_count_not_characters(self):
-        """Characters beyond ASCII take two bytes and more."""
+        """Characters beyond ASCII take two or more bytes."""
         _, findings = found("unix:/run/" + "ü" * 52, "127.0.0.1:1")
         assert brief(findings) == [
             "4:16 GS306 the socket path of `a` has 109 bytes, at most 107 are allowed"
         ]
 
     def test_relative_path_counts_from_the_root(self):
-        """What is bound is the path from the folder of the config file."""
+        """The bound path is absolute, from the directory of the config file."""
         _, findings = found("unix:" + "x" * 100, "127.0.0.1:1")
         assert [finding.code for finding in findings] == ["GS306"]

@@ -1,4 +1,4 @@
-"""Findings about TLS settings that do not fit each other: GS302, 303, 304, 307, 308."""
+"""Tests of findings about contradictory TLS settings: GS302 to GS304, GS307, GS308."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MODES = [mode.value for mode in ClientCertificateMode]
 
 
 def found(**tls):
-    """Return code, key and text of what is wrong with a listener's settings."""
+    """Return code, key and text of the findings about a listener's settings."""
     text = HEAD + "".join(f"      {key}: {value}\n" for key, value in tls.items())
     parsed = parse(text)
     assert parsed.document is not None, parsed.findings
@@ -47,16 +47,17 @@ def test_mode_alone(mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_mode_with_client_ca(mode):
-    """Only the mode that asks nobody leaves a `client_ca` unused: a warning."""
+    """Only `dont_request` leaves a `client_ca` unused, which is a warning."""
     expected = [("GS303", "client_ca", "client_ca")] if mode == "dont_request" else []
     assert found(client_certificate=mode, client_ca="certs/ca.pem") == expected
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_mode_with_crl_alone(mode):
-    """A list without a CA is an error where certificates come, else a warning.
+    """A list without a CA is an error if certificates are requested.
 
-    A mode that verifies lacks the CA in the first place: one mistake, one finding.
+    Otherwise it is a warning. A mode that verifies lacks the CA in the first place: one
+    mistake, one finding.
     """
     asks = ClientCertificateMode(mode).asks
     expected = [("GS307" if asks else "GS308", "crl", "crl")]
@@ -66,7 +67,7 @@ def test_mode_with_crl_alone(mode):
 
 
 def test_unused_ca_and_list_are_one_finding():
-    """Where nobody is asked, the CA's finding speaks for the list, too."""
+    """In a mode without requests, the CA's finding covers the list, too."""
     assert found(
         client_certificate="dont_request",
         client_ca="certs/ca.pem",
@@ -75,11 +76,11 @@ def test_unused_ca_and_list_are_one_finding():
 
 
 class TestEngine:
-    """Engine `grpc` is refused what it cannot do, and never does less instead."""
+    """Engine `grpc` rejects settings that it does not support; it ignores none."""
 
     @pytest.mark.parametrize("mode", MODES)
     def test_modes(self, mode):
-        """It serves two of the five modes."""
+        """Engine `grpc` serves two of the five modes."""
         in_grpcio = mode in ("dont_request", "require_and_verify")
         settings = {"client_certificate": mode, "engine": "grpc"}
         if mode != "dont_request":
@@ -87,8 +88,8 @@ class TestEngine:
         expected = [] if in_grpcio else [("GS304", "client_certificate", mode)]
         assert found(**settings) == expected
 
-    def test_every_setting_in_the_way_is_named(self):
-        """A mode, a list and a version are three settings that it cannot do."""
+    def test_every_unsupported_setting_is_named(self):
+        """A mode, a list and a version are three unsupported settings."""
         assert found(
             client_certificate="request_and_verify",
             client_ca="certs/ca.pem",
@@ -103,7 +104,7 @@ class TestEngine:
 
     @pytest.mark.parametrize("engine", ["auto", "bridge"])
     @pytest.mark.parametrize("mode", MODES)
-    def test_other_engines_do_everything(self, engine, mode):
+    def test_other_engines_support_everything(self, engine, mode):
         """The bridge serves all modes, lists and versions."""
         settings = {"client_certificate": mode, "engine": engine}
         if mode != "dont_request":

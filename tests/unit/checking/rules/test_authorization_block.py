@@ -1,4 +1,4 @@
-"""Identities and rules as they are written: GS401 to GS405, GS408, GS412 and GS413."""
+"""Tests of findings about identities and rules: GS401 to GS405, GS408, GS412, GS413."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ IDENTITIES = (
 
 
 def about(code, policy, **options):
-    """Return the findings of one code, and the text."""
+    """Return the findings of one code, and the text of the config."""
     findings, text = check(policy, **options)
     return [finding for finding in findings if finding.code == code], text
 
 
 def secondary(text, finding):
-    """Return the other places of a finding, with their labels."""
+    """Return the secondary places of a finding, with their labels."""
     return [(underlined(text, label), label.text) for label in finding.secondary]
 
 
 class TestNames:
-    """GS401 and GS403: identities and who names them."""
+    """GS401 and GS403: undefined and unused identities."""
 
     def test_undefined_identity_with_the_nearest_name(self):
-        """At the name, in a rule of either kind; the one that was meant is used."""
+        """The finding is at the name; the nearest identity counts as used."""
         policy = rules(
             "a: {allow: [opps], methods: ['*'], listeners: [verified]}",
             "b: {deny: [anyon, nobody], methods: ['*']}",
@@ -53,7 +53,7 @@ class TestNames:
         assert findings[0].is_error
 
     def test_unused_identity_is_a_warning(self):
-        """At its name; also without any rules."""
+        """The finding is at the identity's name, with or without rules."""
         for policy in ("", "authorization: {default: deny}\n"):
             findings, text = about(
                 "GS403", f"identities: {{ops: {{dns: x}}}}\n{policy}"
@@ -62,14 +62,14 @@ class TestNames:
             assert not findings[0].is_error
 
     def test_built_in_names_are_defined(self):
-        """They need no definition, and no use."""
+        """Built-in names need no definition, and need not be used."""
         policy = rules(
             "a: {deny: [anyone, verified, presented, anonymous], methods: ['*']}"
         )
         assert places(policy) == []
 
 
-#: Which listeners can have a peer with the identity, for each effect of a rule.
+#: The listeners that can have a peer with the identity, for each effect of a rule.
 VERIFYING = {"verified", "optional", "checked"}
 ASKING = VERIFYING | {"claimed"}
 EVERY = ASKING | {"unasked", "plain"}
@@ -86,12 +86,12 @@ CAN_HAVE = [
 
 
 class TestUse:
-    """GS402: identities that no client can have where a rule names them."""
+    """GS402: identities that no client can have on the listeners of a rule."""
 
     @pytest.mark.parametrize(("name", "allow", "deny"), CAN_HAVE)
     @pytest.mark.parametrize("listener", sorted(EVERY))
     def test_identity_is_possible_or_an_error(self, name, allow, deny, listener):
-        """Every kind of identity on every kind of listener, for both effects."""
+        """All identities are checked on all listeners, for both effects."""
         for effect, possible in (("allow", allow), ("deny", deny)):
             policy = rules(
                 f"r: {{{effect}: [{name}], methods: ['/grpc.health.v1.Health/*'],"
@@ -107,7 +107,7 @@ class TestUse:
 
     @pytest.mark.parametrize(("name", "allow", "deny"), CAN_HAVE)
     def test_public_function_agrees(self, name, allow, deny):
-        """What `explain` asks is what the check says."""
+        """`can_have`, which `explain` uses, agrees with the check."""
         source = Source("x", Path("/"), LISTENERS + IDENTITIES)
         config = parse_config(source, profile=None, environ={}).document.config
         for effect, possible in ((Effect.ALLOW, allow), (Effect.DENY, deny)):
@@ -118,13 +118,13 @@ class TestUse:
             }
             assert found == possible
 
-    def test_one_listener_that_can_is_enough(self):
-        """The rule matches there."""
+    def test_one_listener_that_matches_is_enough(self):
+        """There is no finding if the rule can match on one listener."""
         policy = rules("r: {allow: [ops], methods: ['*']}", identities=IDENTITIES)
         assert about("GS402", policy)[0] == []
 
     def test_listener_that_does_not_serve_the_method_does_not_count(self):
-        """A rule about the greeter does not apply where there is only health."""
+        """A rule about the greeter does not apply on a listener with health only."""
         policy = rules(
             "r: {allow: [anonymous], methods: ['/helloworld.Greeter/*'],"
             " listeners: [verified, plain]}"
@@ -135,8 +135,8 @@ class TestUse:
             ("require_and_verify", "refuses clients without a certificate")
         ]
 
-    def test_screen_of_the_design(self):
-        """The message, the label, the mode that makes it so, and what to do."""
+    def test_screen_of_an_unverified_identity(self):
+        """Message, label, the mode that is the reason, and the help are shown."""
         policy = rules(
             "ops-read: {allow: [ops], methods: ['*'], listeners: [claimed, unasked]}",
             identities="identities: {ops: {spiffe: 'spiffe://td/ops'}}\n",
@@ -159,8 +159,8 @@ class TestUse:
             " certificates with `fingerprint`"
         )
 
-    def test_pins_where_nothing_is_asked(self):
-        """Another message: nobody looks at a certificate there."""
+    def test_pins_without_a_requested_certificate(self):
+        """Without a requested certificate, the message is another one."""
         policy = rules(
             "r: {allow: [pinned], methods: ['*'], listeners: [unasked, plain]}",
             identities=IDENTITIES,
@@ -176,10 +176,10 @@ class TestUse:
 
 
 class TestRules:
-    """GS404, GS408 and GS412: rules that hold nowhere, or open too much."""
+    """GS404, GS408 and GS412: rules that never apply, or that open too much."""
 
     def test_listener_that_serves_none_of_the_methods(self):
-        """The rule, and the list that leaves its service out."""
+        """The finding is at the rule, with a label at the listener's services."""
         policy = rules(
             "r: {deny: [anyone], methods: ['/helloworld.Greeter/*', '*Hello'],"
             " listeners: [plain]}",
@@ -196,15 +196,15 @@ class TestRules:
         assert secondary(text, finding) == [("services", "`plain` serves only these")]
 
     @pytest.mark.parametrize("key", sorted(RESERVED_KEYS))
-    def test_metadata_that_grpc_keeps(self, key):
-        """No servicer ever sees it, and no rule."""
+    def test_metadata_that_grpc_removes(self, key):
+        """No servicer and no rule ever sees these keys."""
         policy = rules(
             f"r: {{deny: [anyone], methods: ['*'], metadata: {{{key}: [AAEC]}}}}"
         )
         assert ("GS404", key) in places(policy)
 
     def test_unknown_listener_in_rule_and_test(self):
-        """At the name, with the nearest."""
+        """The finding is at the name, and suggests the nearest one."""
         policy = rules("r: {deny: [anyone], methods: ['*'], listeners: [plian]}") + (
             "  tests: [{as: anonymous, call: /a.B/C, expect: deny, listener: x}]\n"
         )
@@ -238,7 +238,7 @@ class TestRules:
     def test_rule_that_opens_more_than_health_to_anyone(
         self, pattern, message, label, name
     ):
-        """A warning at the pattern, an error in production."""
+        """The finding is at the pattern: a warning, an error in production."""
         policy = rules(f"r: {{allow: [verified, {name}], methods: ['{pattern}']}}")
         [finding], text = about("GS408", policy)
         assert finding.message == f"rule `r` opens {message} to `{name}`"
@@ -260,11 +260,11 @@ class TestRules:
         ],
     )
     def test_rule_that_opens_nothing_else(self, rule):
-        """Health and reflection are for anyone; so are rules that do not decide."""
+        """Health and reflection may be open to anyone; shadow rules open nothing."""
         assert about("GS408", rules(f"r: {rule}"))[0] == []
 
 
-#: An earlier rule, a later one, and whether the first leaves the other nothing.
+#: An earlier rule, a later one, and whether the first shadows the second.
 SHADOWS = [
     ("{allow: [verified], methods: ['*']}", "{allow: [ops], methods: ['/a.B/C']}", 1),
     ("{allow: [ops], methods: ['/a.B/*']}", "{allow: [ops], methods: ['/a.B/C']}", 1),
@@ -292,7 +292,7 @@ SHADOWS = [
     ("{allow: [verified], methods: ['*']}", "{allow: [either], methods: ['*']}", 0),
     ("{allow: [verified], methods: ['*']}", "{allow: [both], methods: ['*']}", 1),
     ("{allow: [ops], methods: ['*']}", "{allow: [ops, pinned], methods: ['*']}", 0),
-    # effects: deny rules are asked first, and go by what is claimed
+    # effects: deny rules are evaluated first, and match claimed identities
     ("{deny: [ops], methods: ['*']}", "{allow: [ops], methods: ['*']}", 1),
     ("{deny: [verified], methods: ['*']}", "{allow: [ops], methods: ['*']}", 1),
     ("{deny: [verified], methods: ['*']}", "{deny: [ops], methods: ['*']}", 0),
@@ -325,7 +325,7 @@ SHADOWS = [
         "{allow: [ops], methods: ['*'], listeners: [optional]}",
         1,
     ),
-    # listeners that are not there, of which another finding tells
+    # unknown listeners, which have another finding
     (
         "{allow: [ops], methods: ['*']}",
         "{allow: [ops], methods: ['*'], listeners: [plian]}",
@@ -371,11 +371,11 @@ SHADOWS = [
 
 
 class TestShadows:
-    """GS405: rules that an earlier one leaves nothing to decide."""
+    """GS405: rules that never decide because of an earlier rule."""
 
     @pytest.mark.parametrize(("first", "second", "is_shadowed"), SHADOWS)
-    def test_what_is_covered_is_found(self, first, second, is_shadowed):
-        """By patterns, identities, listeners and metadata, each alone."""
+    def test_covered_rule_is_found(self, first, second, is_shadowed):
+        """Patterns, identities, listeners and metadata are compared, each alone."""
         policy = rules(f"one: {first}", f"two: {second}", identities=IDENTITIES)
         findings, text = about("GS405", policy)
         assert len(findings) == is_shadowed
@@ -384,8 +384,8 @@ class TestShadows:
             assert underlined(text, finding) == "two"
             assert [place for place, _ in secondary(text, finding)] == ["one"]
 
-    def test_allow_rule_before_the_deny_rule_is_shadowed_all_the_same(self):
-        """Deny rules are asked first, wherever they stand."""
+    def test_allow_rule_before_the_deny_rule_is_shadowed_too(self):
+        """Deny rules are evaluated first, at any position in the file."""
         policy = rules(
             "one: {allow: [ops], methods: ['/a.B/C']}",
             "two: {deny: [ops], methods: ['*']}",
@@ -396,8 +396,8 @@ class TestShadows:
         assert finding.label == "allows nothing"
         assert secondary(text, finding) == [("two", "comes first, and denies")]
 
-    def test_many_rules_that_differ_in_little_take_no_time(self):
-        """Comparing each with each would take minutes."""
+    def test_many_similar_rules_take_little_time(self):
+        """Comparing each rule with each other one would take minutes."""
         lines = [
             f"r{i}: {{allow: [ops], methods: ['*'], metadata: {{a: [v{i}]}}}}"
             for i in range(3000)
@@ -406,7 +406,7 @@ class TestShadows:
 
 
 class TestCallers:
-    """GS413: callers of tests that are not one certificate."""
+    """GS413: callers of tests that are not exactly one certificate."""
 
     @pytest.mark.parametrize(
         ("caller", "place"),
@@ -417,8 +417,8 @@ class TestCallers:
             ("{certificates: a.pem, dns: x}", "certificates"),
         ],
     )
-    def test_caller_that_stands_for_many(self, caller, place):
-        """At the value that is a pattern, or the key that says it all."""
+    def test_caller_that_matches_many_certificates(self, caller, place):
+        """The finding is at the pattern, or at `certificates` beside other keys."""
         policy = (
             f"authorization:\n  tests: [{{as: {caller}, call: /a.B/C, expect: deny}}]\n"
         )
@@ -427,7 +427,7 @@ class TestCallers:
         assert findings[0].is_error
 
     def test_caller_from_a_variable_is_not_shown(self):
-        """What it stands for is enough to know which variable to correct."""
+        """The key alone shows which variable to correct."""
         policy = (
             "authorization:\n"
             "  tests: [{as: {dns: '${X}'}, call: /a.B/C, expect: deny}]\n"
@@ -439,8 +439,8 @@ class TestCallers:
     @pytest.mark.parametrize(
         "caller", ["{common_name: '*'}", "{certificates: 'a/*.pem'}", "anonymous"]
     )
-    def test_caller_that_is_one(self, caller):
-        """A `*` in a common name is a star; files are each a caller."""
+    def test_caller_that_is_one_certificate(self, caller):
+        """A `*` in a common name is literal; each file is a caller of its own."""
         policy = (
             f"authorization:\n  tests: [{{as: {caller}, call: /a.B/C, expect: deny}}]\n"
         )

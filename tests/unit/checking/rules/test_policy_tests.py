@@ -1,4 +1,4 @@
-"""Methods, policy tests and registered certificates: GS406, GS407, GS414 to GS417."""
+"""Tests of methods, policy tests and pins: GS406, GS407, GS414 to GS417."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 @pytest.fixture(name="folder", scope="module")
 def _folder(tmp_path_factory):
-    """A folder with certificates, good and broken ones."""
+    """A directory with certificates, good and broken ones."""
     folder = tmp_path_factory.mktemp("policy")
     make_certificates(folder / "certs", broken=True)
     return folder
@@ -79,7 +79,7 @@ def _folder(tmp_path_factory):
 
 @pytest.fixture(name="check")
 def _check(folder, monkeypatch):
-    """Load a config with a policy to its last phase; return what came, and its text."""
+    """Return a function that checks a policy completely; returns result and text."""
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", [*sys.path])
 
@@ -101,10 +101,10 @@ def with_test(caller, call=SAY, expect="allow", more=""):
 
 
 class TestMethods:
-    """GS406 and GS407: the methods that there are."""
+    """GS406 and GS407: unknown and unreachable methods."""
 
-    def test_good_policy_has_nothing_to_say(self, check):
-        """Every method exists, and somebody can call it."""
+    def test_good_policy_has_no_finding(self, check):
+        """Every method exists, and a rule allows each of them."""
         assert check(POLICY)[1] == []
 
     @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ class TestMethods:
         ],
     )
     def test_pattern_without_a_method_is_an_error(self, check, pattern, label):
-        """At the pattern, with the nearest; case counts, as it does on the wire."""
+        """The finding is at the pattern and suggests the nearest one; case matters."""
         policy = POLICY + f"    odd: {{deny: [anyone], methods: [{pattern}]}}\n"
         loaded, [finding], text = check(policy)
         assert (finding.code, underlined(text, finding)) == ("GS406", pattern)
@@ -140,8 +140,8 @@ class TestMethods:
             "'*Chat'",
         ],
     )
-    def test_pattern_of_what_is_turned_off_is_none(self, check, pattern):
-        """Another profile has it on."""
+    def test_pattern_of_a_disabled_service_has_no_finding(self, check, pattern):
+        """Another profile may turn the service on."""
         config = CONFIG.replace("server: {", "server: {health: false, ").replace(
             "grpc.health.v1.Health", "helloworld.Greeter"
         )
@@ -149,13 +149,13 @@ class TestMethods:
         assert "GS406" not in {f.code for f in check(policy, config=config)[1]}
 
     def test_method_of_a_test_has_to_exist(self, check):
-        """A test of a misspelled method would pass for nothing."""
+        """A test of a misspelled method would pass without testing anything."""
         call = "/helloworld.Greeter/SayHellou"
         _, [finding], text = check(with_test("anonymous", call, "deny"))
         assert (finding.code, underlined(text, finding)) == ("GS406", call)
 
     def test_methods_that_no_rule_reaches(self, check):
-        """A warning at the servicer, which names them; health is another service."""
+        """A warning at the servicer names them; health is a service of its own."""
         policy = (
             "authorization: {rules: {r: {allow: [verified], methods: ['*/Chat']}}}\n"
         )
@@ -183,12 +183,12 @@ class TestMethods:
             "",
         ],
     )
-    def test_without_a_default_of_deny_all_is_reached(self, check, policy):
-        """Whatever no rule mentions is open, which has findings of its own."""
+    def test_with_the_default_allow_all_methods_are_reached(self, check, policy):
+        """Methods that no rule mentions are open, which has other findings."""
         assert not {"GS406", "GS407"} & {f.code for f in check(policy)[1]}
 
     def test_rule_on_a_listener_that_does_not_serve_it_reaches_nothing(self, check):
-        """The rule allows what nobody can call there."""
+        """The rule allows a method that no client can call there."""
         policy = POLICY.replace(
             '      methods: ["/helloworld.Greeter/*"]\n',
             '      methods: ["*"]\n      listeners: [plain, public]\n',
@@ -199,8 +199,8 @@ class TestMethods:
         codes = {f.code for f in check(policy)[1]}
         assert "GS407" in codes
 
-    def test_opaque_factory_leaves_methods_alone(self, check, folder):
-        """What only a call of user code could tell is not guessed at."""
+    def test_opaque_factory_skips_the_check_of_methods(self, check, folder):
+        """Methods that only a call of user code would reveal are not guessed."""
         (folder / "opaque.py").write_text("def make():\n    return None\n")
         config = CONFIG.replace("helloworld.greeter:Greeter", "opaque:make")
         policy = with_test("anonymous", "/what.Ever/It", "deny")
@@ -209,7 +209,7 @@ class TestMethods:
         assert len(loaded.cases) == 1
 
 
-#: Callers, methods, what the policy above decides, and where.
+#: Callers, methods, the decision of the policy above, and its place.
 DECIDED = [
     (f"{{spiffe: '{CLIENT}'}}", SAY, "allow", ", listener: public"),
     (f"{{spiffe: '{CLIENT}'}}", SAY, "deny", ", listener: devices"),
@@ -238,7 +238,7 @@ DECIDED = [
 
 
 class TestPolicyTests:
-    """GS414: what a test expects, and what the policy decides."""
+    """GS414: tests that expect another decision than the policy makes."""
 
     @pytest.mark.parametrize(("caller", "call", "decided", "more"), DECIDED)
     def test_test_passes_or_fails(self, check, caller, call, decided, more):
@@ -255,7 +255,7 @@ class TestPolicyTests:
                 assert loaded.failed is Phase.POLICY_TESTS
 
     def test_test_is_run_on_every_listener_that_serves_the_method(self, check):
-        """One of them is another decision: the test fails, and says which."""
+        """If the decision on one listener differs, the test fails and names it."""
         _, [finding], _ = check(with_test(f"{{spiffe: '{CLIENT}'}}"))
         assert finding.message == (
             "a test fails: `/helloworld.Greeter/SayHello` is denied by the default on"
@@ -263,7 +263,7 @@ class TestPolicyTests:
         )
 
     def test_failure_shows_the_trace(self, check):
-        """The rule that decided, and why the others did not."""
+        """The notes show the rule that decided, and why the others did not."""
         policy = with_test(
             f"{{spiffe: '{CLIENT}'}}",
             "/helloworld.Greeter/Chat",
@@ -286,7 +286,7 @@ class TestPolicyTests:
 
     @pytest.mark.parametrize(("sent", "decided"), [("prod", "deny"), ("x", "allow")])
     def test_metadata_from_a_variable_is_sent_and_not_shown(self, check, sent, decided):
-        """Neither in the title of a test, which JUnit prints, nor in a finding."""
+        """The value is neither in the title of a test (JUnit) nor in a finding."""
         policy = with_test(
             f"{{spiffe: '{CLIENT}'}}",
             "/helloworld.Greeter/Chat",
@@ -305,8 +305,8 @@ class TestPolicyTests:
             assert "prod" not in render(form, [report]).replace("production", "")
 
     @pytest.mark.parametrize("expect", ["allow", "deny"])
-    def test_caller_from_a_variable_is_made_up_and_not_shown(self, check, expect):
-        """What a certificate says may be private; which method is called is not."""
+    def test_caller_from_a_variable_is_used_and_not_shown(self, check, expect):
+        """The names in a certificate may be private; the called method is not."""
         policy = with_test(
             "{spiffe: '${WHO}', dns: a.example}",
             "'/helloworld.Greeter/${WHAT}'",
@@ -324,8 +324,8 @@ class TestPolicyTests:
         for form in FORMATS:
             assert CLIENT not in render(form, [report])
 
-    def test_failure_says_what_is_claimed_only(self, check):
-        """And that a name without a CA is not believed."""
+    def test_failure_names_claimed_identities(self, check):
+        """The notes explain that a name without a CA is not verified."""
         policy = with_test(f"{{spiffe: '{CLIENT}'}}", more=", listener: devices")
         _, [finding], _ = check(policy)
         assert finding.notes == (
@@ -337,7 +337,7 @@ class TestPolicyTests:
         )
 
     def test_each_registered_certificate_is_a_caller(self, check, folder):
-        """One of them is denied: the test fails, and names its file."""
+        """If one of them is denied, the test fails and names its file."""
         pinned = folder / "pinned"
         pinned.mkdir(exist_ok=True)
         shutil.copy(folder / "certs/client.pem", pinned / "a.pem")
@@ -352,8 +352,8 @@ class TestPolicyTests:
     @pytest.mark.parametrize(
         ("is_on", "decided"), [("true", "allow"), ("false", "deny")]
     )
-    def test_what_is_turned_off_is_not_there(self, check, is_on, decided, expect):
-        """A rule opens reflection only where it is served, as on the wire."""
+    def test_disabled_service_does_not_exist(self, check, is_on, decided, expect):
+        """A rule opens reflection only if it is served, as on the wire."""
         policy = (
             "authorization:\n"
             '  rules: {r: {allow: [anyone], methods: ["/grpc.reflection.*"]}}\n'
@@ -365,7 +365,7 @@ class TestPolicyTests:
         assert "GS406" not in codes
 
     def test_method_that_no_listener_serves(self, check):
-        """There is nobody to ask."""
+        """The test fails, since no listener serves the method."""
         config = CONFIG.replace(
             "      client_ca: certs/ca.pem\n",
             "      client_ca: certs/ca.pem\n    services: [grpc.health.v1.Health]\n",
@@ -380,7 +380,7 @@ class TestPolicyTests:
         assert finding.message == f"a test fails: no listener serves `{SAY}`"
 
     def test_junit_has_a_case_for_each_test(self, check):
-        """Those that passed, too; all have names that stay the same."""
+        """Passed tests have a case, too; all have stable names."""
         policy = with_test("anonymous", expect="deny").replace(
             "tests: [", f"tests: [{{as: anonymous, call: {SAY}, expect: allow}}, "
         )
@@ -420,7 +420,7 @@ class TestPins:
     def test_file_without_a_certificate_is_an_error(
         self, check, folder, pattern, message
     ):
-        """At the pattern; the file is named, and the server does not start."""
+        """The finding is at the pattern and names the file, and fails the start."""
         bad = folder / "bad"
         (bad / "folder.pem").mkdir(parents=True, exist_ok=True)
         (bad / "empty.pem").write_text("")
@@ -436,7 +436,7 @@ class TestPins:
 
     @pytest.mark.parametrize("pattern", ["certs/*.none", "nobody"])
     def test_pattern_without_a_file_is_a_warning(self, check, folder, pattern):
-        """A folder may be filled later."""
+        """The directory may be filled later."""
         (folder / "nobody").mkdir(exist_ok=True)
         _, findings, text = check(self.policy(pattern))
         assert [(f.code, underlined(text, f)) for f in findings] == [
@@ -445,7 +445,7 @@ class TestPins:
         assert not findings[0].is_error
 
     def test_certificate_outside_its_dates_is_a_warning(self, check):
-        """It does not count; the others of the pattern do."""
+        """It is not accepted; the others of the pattern are."""
         _, findings, _ = check(self.policy("certs/client.pem"))
         assert findings == []
         later = NOW + timedelta(days=31)
@@ -457,7 +457,7 @@ class TestPins:
         assert "GS416" in codes
 
     def test_same_file_by_two_patterns_is_one_finding(self, check):
-        """One mistake, at the first place that names it."""
+        """The file is reported once, at the first pattern that matches it."""
         policy = self.policy("none.pem").replace(
             "identities: {", "identities: {more: {certificates: none.pem}, "
         )
@@ -465,8 +465,8 @@ class TestPins:
         assert [f.code for f in findings] == ["GS415"]
         assert len(findings[0].secondary) == 1
 
-    def test_fingerprints_are_those_that_the_policy_wants(self, check, folder):
-        """PEM or DER, each by the pattern as the model has it."""
+    def test_fingerprints_are_those_that_the_policy_needs(self, check, folder):
+        """PEM and DER files have fingerprints, by the pattern of the model."""
         der = folder / "der"
         der.mkdir(exist_ok=True)
         loaded, _, _ = check(self.policy("certs/client.pem"))
@@ -507,8 +507,8 @@ CALLER = Matcher((Criterion(MatcherKind.DNS, "a"),))
     ("mode", "client_ca"),
     [*itertools.product(ClientCertificateMode, (None, ROOT)), (None, None)],
 )
-def test_made_up_peer_is_what_the_listener_makes_of_it(mode, client_ca):
-    """Never verified where nobody checks, never anything where nobody asks."""
+def test_synthetic_peer_has_the_state_that_the_listener_gives(mode, client_ca):
+    """It is never verified without a check, and anonymous without a request."""
     where = listener(mode, client_ca)
     state = synthetic_peer(CALLER, where).state
     if mode is None or not mode.asks:
@@ -520,8 +520,8 @@ def test_made_up_peer_is_what_the_listener_makes_of_it(mode, client_ca):
     assert synthetic_peer(None, where).state is PeerState.ANONYMOUS
 
 
-def test_made_up_certificate_says_what_is_listed_and_nothing_else():
-    """Each kind in its own place; a subject says its parts, too."""
+def test_synthetic_certificate_has_exactly_the_listed_names():
+    """Each kind has its own field; a subject also sets its parts."""
     certificate = synthetic_certificate(
         Matcher(
             (
@@ -543,8 +543,8 @@ def test_made_up_certificate_says_what_is_listed_and_nothing_else():
     assert (certificate.dns, certificate.fingerprint) == ((), "")
 
 
-def test_units_of_a_made_up_certificate_keep_their_order():
-    """The output is the same in every run, whatever the hashes of this one."""
+def test_units_of_a_synthetic_certificate_keep_their_order():
+    """The output is the same in every run, independent of hash seeds."""
     subject = ",".join(f"OU={name}" for name in "hgfedcba")
     certificate = synthetic_certificate(
         Matcher(
@@ -558,8 +558,8 @@ def test_units_of_a_made_up_certificate_keep_their_order():
 
 
 @pytest.mark.parametrize("name", ["a", " a,b ", "#x", 'q"+<>;\\', " "])
-def test_made_up_subject_reads_back(name):
-    """A common name is escaped as RFC 4514 wants it."""
+def test_synthetic_subject_reads_back(name):
+    """A common name is escaped as RFC 4514 requires."""
     made = synthetic_certificate(
         Matcher((Criterion(MatcherKind.COMMON_NAME, name),))
     ).subject

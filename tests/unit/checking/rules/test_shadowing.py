@@ -1,4 +1,4 @@
-"""GS405 against the decisions themselves: what is called shadowed never decides."""
+"""Tests of GS405 against decisions: a shadowed rule never decides."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ RULE = st.tuples(
 
 
 def certificate(**says):
-    """Return a certificate that says these things."""
+    """Return a certificate with these names."""
     return synthetic_certificate(
         Matcher(tuple(Criterion(MatcherKind(k), v) for k, v in says.items()))
     )
@@ -81,7 +81,7 @@ SENT = [
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=150)
 @given(st.lists(RULE, min_size=2, max_size=4))
 def test_shadowed_rule_never_decides(rules):
-    """Whoever calls whatever, wherever, with whatever metadata."""
+    """No caller, method, listener and metadata make a shadowed rule decide."""
     policy = {
         "identities": IDENTITIES,
         "authorization": {"rules": {f"r{i}": rule for i, rule in enumerate(rules)}},
