@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.checking.key_files.validity import spell_span
-from grpcsecure.diagnostics.catalog import file_kinds as kinds
+from grpcsecure.diagnostics.catalog import revocation_kinds as kinds
 from grpcsecure.diagnostics.findings import Label
 from grpcsecure.quoting import quote
 

@@ -1,4 +1,4 @@
-"""The catalogue of all kinds of findings: pure data, one module per hundred codes.
+"""The catalogue of all kinds of findings: pure data, one module per subject.
 
 GS0xx tool · GS1xx YAML, variables, schema · GS2xx files and key material · GS3xx
 TLS and listeners · GS4xx identities and rules · GS5xx services. A retired code is
@@ -11,6 +11,7 @@ from grpcsecure.diagnostics.catalog import (
     file_kinds,
     listener_kinds,
     policy_kinds,
+    revocation_kinds,
     service_kinds,
     syntax_kinds,
     tool_kinds,
@@ -22,22 +23,28 @@ __all__ = [
     "file_kinds",
     "listener_kinds",
     "policy_kinds",
+    "revocation_kinds",
     "service_kinds",
     "syntax_kinds",
     "tool_kinds",
 ]
 
-#: All kinds of findings by code, in the order of the codes.
-CATALOG: dict[str, Kind] = {
-    kind.code: kind
+_KINDS = [
+    kind
     for module in (
         tool_kinds,
         syntax_kinds,
         file_kinds,
+        revocation_kinds,
         listener_kinds,
         policy_kinds,
         service_kinds,
     )
     for kind in vars(module).values()
     if isinstance(kind, Kind)
+]
+
+#: All kinds of findings by code, in the order of the codes.
+CATALOG: dict[str, Kind] = {
+    kind.code: kind for kind in sorted(_KINDS, key=lambda kind: kind.code)
 }

@@ -14,6 +14,7 @@ HUNDREDS = {
     "tool_kinds": "GS0",
     "syntax_kinds": "GS1",
     "file_kinds": "GS2",
+    "revocation_kinds": "GS2",
     "listener_kinds": "GS3",
     "policy_kinds": "GS4",
     "service_kinds": "GS5",

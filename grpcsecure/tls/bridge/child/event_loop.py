@@ -8,12 +8,11 @@ server process has been notified that its connection has ended.
 
 from __future__ import annotations
 
-import errno
-import resource
 import socket
 from functools import partial
 from typing import TYPE_CHECKING
 
+from grpcsecure.tls.bridge.child.acceptor import Acceptor
 from grpcsecure.tls.bridge.child.handshake import Handshake
 from grpcsecure.tls.bridge.child.lingering_close import LingeringCloses
 from grpcsecure.tls.bridge.child.oversized_buffers import OversizedBuffers
@@ -41,21 +40,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BridgeLoop"]
 
-#: Connections accepted per listener and turn.
-_ACCEPTS = 16
-
-#: Seconds until a periodic task runs: accept again, report refusals.
+#: Seconds until refusals that are behind are reported.
 _PERIOD = 1.0
-
-#: Descriptors that are kept for other purposes than clients, and those that one client
-#: needs: its socket, and the socket to the server.
-_RESERVE, _PER_CLIENT = 64, 2
 
 #: Bytes queued for a server process that does not read; above that, no client is
 #: accepted.
 _MAX_UNREAD = 8 * 1024 * 1024
-
-_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Stopped(Exception):  # noqa: N818 - an order, not an error
@@ -77,8 +67,9 @@ class BridgeLoop:
         self._control = Channel(control)
         self._reactor = Reactor()
         self._scratch = Scratch()
+        self._acceptor = Acceptor(self._reactor, self)
         self._lingering_closes = LingeringCloses(
-            self._reactor, self._scratch, self._resume_accepting
+            self._reactor, self._scratch, self._acceptor.resume
         )
         self._refusals = RefusalLog(
             lambda refusal: self._notify(messages.write_refusal(refusal))
@@ -91,13 +82,10 @@ class BridgeLoop:
         self._prepared: tuple[int, dict[ServedListener, ReadyMaterial]] | None = None
         self._oversized = OversizedBuffers(self._reactor, HeapTrimmer(trim_heap))
         self._draining = False
-        self._paused = False
         self._upstream_connect = UpstreamConnect(self._reactor, self)
         self._periodic_tasks: Deadlines[Callable[[], None]] = Deadlines(
             self._reactor, _PERIOD, lambda task: task()
         )
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._capacity = max(1, (soft - _RESERVE) // _PER_CLIENT)
 
     def run(self) -> bool:
         """Serve until the end; every descriptor is closed afterwards.
@@ -138,7 +126,7 @@ class BridgeLoop:
         if self._ended:
             ended, self._ended = self._ended, []
             self._notify(messages.write_ids(FrameKind.ENDED, ended))
-        if self._draining and not self._client_count:
+        if self._draining and not self.client_count:
             self._draining = False
             self._notify(Frame(FrameKind.DRAINED))
 
@@ -202,24 +190,18 @@ class BridgeLoop:
             is_first = listener.ready is None
             listener.use(ready)
             if is_first:
-                self._start_accepting(listener)
+                self._acceptor.start(listener)
         self._notify(messages.write_swapped(number))
 
     def _drain(self) -> None:
         self._draining = True
+        self._acceptor.stop()
         for listener in self._listeners.values():
-            self._reactor.forget(listener.sock.fileno())
             listener.sock.close()
 
-    def _start_accepting(self, listener: ServedListener) -> None:
-        self._reactor.watch(
-            listener.sock.fileno(),
-            0 if self._paused else IN,
-            lambda _: self._accept(listener),
-        )
-
     @property
-    def _client_count(self) -> int:
+    def client_count(self) -> int:
+        """How many clients are connected, in whichever state."""
         return (
             len(self._handshakes)
             + len(self._upstream_connect)
@@ -227,29 +209,19 @@ class BridgeLoop:
             + len(self._lingering_closes)
         )
 
-    def _accept(self, listener: ServedListener) -> None:
-        ready = listener.ready
-        for _ in range(_ACCEPTS):
-            full = self._client_count >= self._capacity
-            if full or self._control.pending > _MAX_UNREAD or ready is None:
-                self._pause_accepting()
-                return
-            try:
-                client, address = listener.accept()
-            except OSError as error:
-                # Otherwise no client waits, or it disconnected before `accept`.
-                if error.errno in _OUT_OF_RESOURCES:
-                    self._pause_accepting()
-                return
-            self._begin(client, address, listener, ready)
+    @property
+    def is_behind(self) -> bool:
+        """Whether the server process does not read what is sent to it."""
+        return self._control.pending > _MAX_UNREAD
 
-    def _begin(
+    def accepted(
         self,
         client: socket.socket,
         address: object,
         listener: ServedListener,
         ready: ReadyMaterial,
     ) -> None:
+        """Begin the handshake of a client."""
         handshake = Handshake(
             client=client,
             peer_address=address,
@@ -261,25 +233,6 @@ class BridgeLoop:
         )
         self._handshakes.add(handshake)
         listener.deadlines.add(handshake)
-
-    def _pause_accepting(self) -> None:
-        """Stop accepting until a connection is closed, or for a second.
-
-        Called when the process is out of descriptors, or may soon be.
-        """
-        self._paused = True
-        self._set_accepting(0)
-        self._periodic_tasks.add(self._resume_accepting)
-
-    def _resume_accepting(self) -> None:
-        if self._paused and not self._draining:
-            self._paused = False
-            self._set_accepting(IN)
-
-    def _set_accepting(self, mask: int) -> None:
-        for listener in self._listeners.values():
-            if listener.ready is not None and listener.sock.fileno() >= 0:
-                self._reactor.change(listener.sock.fileno(), mask)
 
     def handshake_done(self, handshake: Handshake, result: HandshakeResult) -> None:
         """Connect the client to the server."""
@@ -330,7 +283,7 @@ class BridgeLoop:
         else:
             handshake.life.enter(ConnectionState.CLOSED)
             handshake.client.close()
-            self._resume_accepting()
+            self._acceptor.resume()
 
     def _report(
         self, kind: RefusalKind, client: HandshakeResult | Pipe, why: str
@@ -352,7 +305,7 @@ class BridgeLoop:
         del self._pipes[pipe.connection]
         self._oversized.connection_closed(pipe, remaining=len(self._pipes))
         self.end_name(pipe.connection, pipe.upstream, pipe.name)
-        self._resume_accepting()
+        self._acceptor.resume()
 
     def end_name(self, number: int, upstream: socket.socket, name: str) -> None:
         """Release a name now, and have it unregistered at the end of the turn."""

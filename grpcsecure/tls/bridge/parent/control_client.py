@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 from grpcsecure.tls.bridge.ipc import messages
 from grpcsecure.tls.bridge.ipc.framing import MAX_FRAME, ProtocolError
 from grpcsecure.tls.bridge.parent.observer import BridgeError
+from grpcsecure.tls.openssl.settings import ContextSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from grpcsecure.tls.bridge.ipc.framing import Channel, Frame
+    from grpcsecure.tls.bridge.parent.observer import BridgeListener
     from grpcsecure.tls.openssl.settings import ContextMaterial
 
 __all__ = ["TOO_LARGE", "ControlClient", "NoAnswerError"]
@@ -81,6 +83,24 @@ class ControlClient:
         if self.channel is not None:
             with suppress(OSError):  # the bridge has ended already
                 self.channel.sock.shutdown(socket.SHUT_RDWR)
+
+    def configure(
+        self,
+        listeners: Iterable[BridgeListener],
+        materials: Mapping[str, ContextMaterial],
+    ) -> int:
+        """Order a new bridge to serve `listeners`; return the order's number."""
+        for listener in listeners:
+            listen = messages.ListenOrder(
+                listener.name,
+                ContextSettings.of(listener.tls),
+                listener.upstream_path,
+            )
+            self.send(messages.write_listen(listen), listener.sock.fileno())
+        order = self.new_order()
+        self.send(messages.write_material(order, materials))
+        self.send(messages.write_commit(order))
+        return order
 
     def new_order(self) -> int:
         """Return the number of the next order."""

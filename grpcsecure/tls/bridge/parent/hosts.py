@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import os
 import site
+import socket
+import struct
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from grpcsecure.errors import GrpcSecureError
+from grpcsecure.tls.bridge.ipc.framing import Channel
 
-if TYPE_CHECKING:
-    import socket
+__all__ = ["Host", "ProcessHost", "RunningBridge", "ThreadHost", "start_bridge"]
 
-__all__ = ["Host", "ProcessHost", "RunningBridge", "ThreadHost"]
+#: Seconds for which a bridge may leave orders unread before it counts as stuck.
+_SEND_TIMEOUT = 10
 
 
 class RunningBridge(Protocol):
@@ -45,6 +48,25 @@ class Host(Protocol):
         Raises:
             OSError: the bridge could not be started.
         """
+
+
+def start_bridge(host: Host) -> tuple[Channel, RunningBridge]:
+    """Start a bridge; return the control channel to it, and the bridge.
+
+    Raises:
+        OSError: it could not be started.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # Only sending has a timeout (socket(7)): a bridge without clients is silent.
+        ours.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_TIMEOUT, 0)
+        )
+        return Channel(ours), host.start(theirs)
+    except BaseException:
+        ours.close()
+        theirs.close()
+        raise
 
 
 class _Process:

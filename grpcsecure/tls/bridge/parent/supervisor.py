@@ -8,8 +8,6 @@ of its peers are unregistered.
 from __future__ import annotations
 
 import os
-import socket
-import struct
 import threading
 import time
 from contextlib import suppress
@@ -23,7 +21,7 @@ from grpcsecure.tls.bridge.parent.control_client import (
     NoAnswerError,
 )
 from grpcsecure.tls.bridge.parent.delayed_trim import DelayedTrim
-from grpcsecure.tls.bridge.parent.hosts import ProcessHost
+from grpcsecure.tls.bridge.parent.hosts import ProcessHost, start_bridge
 from grpcsecure.tls.bridge.parent.observer import (
     BridgeError,
     BridgeListener,
@@ -31,7 +29,7 @@ from grpcsecure.tls.bridge.parent.observer import (
 )
 from grpcsecure.tls.bridge.parent.registry import Registry
 from grpcsecure.tls.bridge.parent.restart_backoff import RestartBackoff
-from grpcsecure.tls.openssl.settings import ContextMaterial, ContextSettings
+from grpcsecure.tls.openssl.settings import ContextMaterial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -52,9 +50,6 @@ _ATTEMPTS = 2
 
 #: Seconds that a bridge has to end after it was ordered to stop.
 _STOP_TIMEOUT = 5.0
-
-#: Seconds for which a bridge may leave orders unread before it counts as stuck.
-_SEND_TIMEOUT = 10
 
 
 class Bridge(Generic[_Peer]):
@@ -261,7 +256,7 @@ class Bridge(Generic[_Peer]):
         """Run a bridge until it ends; return why it ended, and how long it lasted."""
         began = time.monotonic()
         try:
-            channel, running = self._start_one()
+            channel, running = start_bridge(self._host)
         except OSError as error:
             return f"it could not be started: {error.strerror}", 0.0
         try:
@@ -279,20 +274,7 @@ class Bridge(Generic[_Peer]):
         # Its own reason says more than its exit code.
         return reason or self._refused or outcome, time.monotonic() - began
 
-    def _start_one(self) -> tuple[Channel, RunningBridge]:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            return Channel(ours), self._host.start(theirs)
-        except BaseException:
-            ours.close()
-            theirs.close()
-            raise
-
     def _open(self, channel: Channel, running: RunningBridge) -> None:
-        # Only sending has a timeout (socket(7)): a bridge without clients is silent.
-        channel.sock.setsockopt(
-            socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_TIMEOUT, 0)
-        )
         with self._changed:
             self._running = running
             self._control.open(channel)
@@ -301,18 +283,9 @@ class Bridge(Generic[_Peer]):
                 # The listening sockets are closed, or will be soon.
                 self._control.disconnect()
                 return
-            for listener in self._listeners.values():
-                listen = messages.ListenOrder(
-                    listener.name,
-                    ContextSettings.of(listener.tls),
-                    listener.upstream_path,
-                )
-                self._control.send(
-                    messages.write_listen(listen), listener.sock.fileno()
-                )
-            order = self._first_order = self._control.new_order()
-            self._control.send(messages.write_material(order, self._materials))
-            self._control.send(messages.write_commit(order))
+            self._first_order = self._control.configure(
+                self._listeners.values(), self._materials
+            )
 
     def _forget_bridge(self) -> None:
         """Forget the ended bridge; first its peers, before their names become free."""
