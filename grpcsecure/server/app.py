@@ -364,7 +364,7 @@ class Server:
         if errors:
             raise StartupError("; ".join(finding.message for finding in errors))
         if any(material.client_cas for material in self.materials.values()):
-            # Each call's certificate is checked again, whatever the engine.
+            # With both engines, each call's certificate is verified again.
             from grpcsecure.tls.openssl import _bindings as openssl
 
             openssl.require()

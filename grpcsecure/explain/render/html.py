@@ -19,6 +19,7 @@ from grpcsecure.explain.render.markup import (
     place,
     rule_anchor,
     text,
+    tone,
 )
 from grpcsecure.explain.render.style import STYLE
 from grpcsecure.explain.summary import (
@@ -44,7 +45,7 @@ _PARTS = {
     "first": "Look at this first",
     "listeners": "Listeners",
     "methods": "Methods and callers",
-    "callers": "What each caller may call",
+    "callers": "Allowed calls by caller",
     "rules": "Rules",
     "reading": "How to read this",
 }
@@ -123,7 +124,7 @@ def _cards(table: Table) -> Iterator[str]:
         zero = "" if number else " zero"
         word = "method" if number == 1 else "methods"
         yield (
-            f'<div class="card {exposure.value}{zero}"><b>{number}</b>'
+            f'<div class="card {tone(exposure)}{zero}"><b>{number}</b>'
             f'{word} open {title} <div class="quiet">{means}</div></div>'
         )
     yield "</div>"
@@ -138,12 +139,12 @@ def _first(table: Table) -> Iterator[str]:
             has_items = True
             title = EXPOSURES[exposure][0]
             yield from _look(
-                f"Open {title}", exposure.value, [_group(table, one) for one in groups]
+                f"Open {title}", tone(exposure), [_group(table, one) for one in groups]
             )
     unreachable = [*_unreachable(table)]
     if unreachable:
         has_items = True
-        yield from _look("Open to no caller", Exposure.NO_CALLER.value, unreachable)
+        yield from _look("Open to no caller", tone(Exposure.NO_CALLER), unreachable)
     shadows = [_shadow(table, one) for one in shadow_effects(table)]
     if shadows:
         has_items = True
@@ -164,8 +165,8 @@ def _unreachable(table: Table) -> Iterator[str]:
         yield f"{code(service.removeprefix('/'))} {names}"
 
 
-def _look(title: str, tone: str, items: list[str]) -> Iterator[str]:
-    yield f'<div class="look {tone}"><h3>{title}</h3><ul>'
+def _look(title: str, css_class: str, items: list[str]) -> Iterator[str]:
+    yield f'<div class="look {css_class}"><h3>{title}</h3><ul>'
     yield from (f"<li>{item}</li>" for item in items)
     yield "</ul></div>"
 

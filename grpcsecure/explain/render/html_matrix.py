@@ -11,7 +11,7 @@ from grpcsecure.explain.phrases import (
     describe_rule,
     line_of,
 )
-from grpcsecure.explain.render.markup import code, codes, rule_anchor, text
+from grpcsecure.explain.render.markup import code, codes, rule_anchor, text, tone
 from grpcsecure.explain.table import Exposure
 from grpcsecure.model.authorization import Effect
 
@@ -92,8 +92,7 @@ def _firsts(callers: Sequence[Caller]) -> Iterator[str]:
 
 
 def _row(table: Table, row: Row, shown: Sequence[int]) -> str:
-    tone = row.exposure.value
-    chip = f'<span class="chip {tone}">{_SHORT[row.exposure]}</span>'
+    chip = f'<span class="chip {tone(row.exposure)}">{_SHORT[row.exposure]}</span>'
     callers = [table.callers[index] for index in shown]
     cells = "".join(
         _cell(table, row.cells[index], caller, row, first)

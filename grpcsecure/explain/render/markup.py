@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from grpcsecure.diagnostics.findings import Span
     from grpcsecure.explain.summary import Opening
-    from grpcsecure.explain.table import Table
+    from grpcsecure.explain.table import Exposure, Table
     from grpcsecure.model.authorization import Rule
 
-__all__ = ["codes", "link_to_rule", "opening", "place", "rule_anchor", "text"]
+__all__ = ["codes", "link_to_rule", "opening", "place", "rule_anchor", "text", "tone"]
 
 
 def text(value: object) -> str:
@@ -67,6 +67,11 @@ def opening(table: Table, one: Opening) -> str:
     if not table.has_rules:
         return who
     return f"{who} by {link_to_rule(table, one.rule)}"
+
+
+def tone(exposure: Exposure) -> str:
+    """Return the CSS class that has the colour of an exposure."""
+    return exposure.name.lower().replace("_", "-")
 
 
 def effect(value: Effect) -> str:

@@ -11,7 +11,7 @@ STYLE = """\
   --paper: #ffffff; --panel: #f6f7f9; --ink: #1a1f27; --quiet: #5b6472;
   --line: #d9dde3; --strong: #b3bac4; --link: #1f57a8;
   --anonymous: #b3261e; --unverified: #a84300; --verified: #1f57a8;
-  --named: #1c6b3c; --nobody: #5b6472;
+  --named: #1c6b3c; --no-caller: #5b6472;
   --allow: #e3f3e8; --allow-ink: #14532d; --deny: #fbe6e4; --deny-ink: #8c1d18;
 }
 @media (prefers-color-scheme: dark) {
@@ -19,7 +19,7 @@ STYLE = """\
     --paper: #14171c; --panel: #1d2129; --ink: #e4e7ec; --quiet: #a0a9b6;
     --line: #333a45; --strong: #566070; --link: #8db8f5;
     --anonymous: #ff8a80; --unverified: #ffb070; --verified: #8db8f5;
-    --named: #7fd39b; --nobody: #a0a9b6;
+    --named: #7fd39b; --no-caller: #a0a9b6;
     --allow: #173322; --allow-ink: #a5e3b9; --deny: #3d1a18; --deny-ink: #ffb4ab;
   }
 }
@@ -63,7 +63,7 @@ nav a { margin-right: 1.2rem; white-space: nowrap; }
 .card .quiet { font-size: 0.87rem; line-height: 1.35; }
 .anonymous { --tone: var(--anonymous); } .unverified { --tone: var(--unverified); }
 .verified { --tone: var(--verified); } .named { --tone: var(--named); }
-.nobody { --tone: var(--nobody); }
+.no-caller { --tone: var(--no-caller); }
 
 .look { margin: 0.9rem 0 0; padding: 0.1rem 0 0.1rem 0.9rem;
   border-left: 4px solid var(--tone, var(--strong)); }
@@ -124,7 +124,7 @@ dl.legend dd { margin: 0; }
   :root {
     --paper: #fff; --panel: #fff; --ink: #000; --quiet: #444; --line: #bbb;
     --strong: #777; --link: #000; --anonymous: #8c1d18; --unverified: #7a3300;
-    --verified: #12397a; --named: #14532d; --nobody: #444;
+    --verified: #12397a; --named: #14532d; --no-caller: #444;
     --allow: #e3f3e8; --allow-ink: #0b3d20; --deny: #fbe6e4; --deny-ink: #6f1410;
   }
   body { padding: 0; max-width: none; font-size: 9.5pt; }

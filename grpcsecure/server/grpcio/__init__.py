@@ -1,1 +1,1 @@
-"""Every private name of grpcio that the server uses, each with its guard."""
+"""Code that depends on private names of grpcio, and the guards of these names."""

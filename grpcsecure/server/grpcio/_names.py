@@ -1,9 +1,9 @@
 """Every private name of grpcio that grpcsecure uses.
 
-All of them are looked up at import. What is missing then decides at the start of a
-server: the asyncio runtime does not start without its names, since a malformed call
-could end the server; the threads runtime leaves to grpcio what it would do itself. The
-comment before each name says when the name can be removed.
+All of them are looked up at import. If some are missing, the asyncio runtime does not
+start, since a malformed call could end the server; the threads runtime starts, and
+leaves the work of the missing names to grpcio. The comment before each name says when
+the name can be removed.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ SERVICES = PrivateNames("grpcio", grpc.__version__, _TRIED)
 NEEDS_GUARD = tuple(map(int, re.findall(r"\d+", grpc.__version__)[:2])) >= (1, 84)
 
 
-# Of the threads runtime: a call that takes one message gets a thread when the message
-# is there. All of them go when grpcio reads that message before it takes a thread of
-# the pool, or decides about a call (an interceptor) before that.
+# For the threads runtime: a call that takes one message gets a thread when the message
+# has arrived. All can be removed when grpcio reads that message before it takes a
+# thread of the pool, or runs interceptors before that.
 _server = THREADS.module("grpc._server")
 _cython = THREADS.module("grpc._cython.cygrpc")
 Context = THREADS.find(_server, "grpc._server", "_Context")
@@ -66,20 +66,22 @@ ReceiveMessageOperation = THREADS.find(
 _Call = THREADS.find(_cython, "grpc._cython.cygrpc", "Call")
 THREADS.find(_Call, "grpc._cython.cygrpc.Call", "start_server_batch")
 THREADS.find(_Call, "grpc._cython.cygrpc.Call", "cancel")
-# What a call's state is asked for.
+# Attributes of a call's state.
 _State = THREADS.find(_server, "grpc._server", "_RPCState")
 _state = None if _State is None else THREADS.example("grpc._server._RPCState", _State)
 for _name in ("condition", "due", "request", "statused"):
     THREADS.find(_state, "grpc._server._RPCState", _name)
 
-# Of the threads runtime: ends a call whose servicer raised what is no `Exception`. Go
-# when grpcio answers such a call, rather than leave its client waiting.
+# For the threads runtime: ends a call whose servicer raised a BaseException that is not
+# an `Exception`. Can be removed when grpcio answers such a call itself instead of
+# leaving the client without an answer.
 abort = THREADS.function(_server, "grpc._server", "_abort", 4)
 STATUS_UNKNOWN = THREADS.find(_cython, "grpc._cython.cygrpc", "StatusCode.unknown")
 
 
-# Of the asyncio runtime: the server, made of parts that say when it has ended. Go when
-# `grpc.aio.Server` tells its owner that it has ended, and ends its calls itself.
+# For the asyncio runtime: the server, built from parts that report its end. Can be
+# removed when `grpc.aio.Server` reports to its owner that it has ended, and ends its
+# calls itself.
 _aio_server = ASYNCIO.module("grpc.aio._server")
 _core = ASYNCIO.module("grpc._cython.cygrpc")
 if not TYPE_CHECKING:
@@ -90,12 +92,12 @@ AioCore: Any = _core_class or object
 augment_channel_arguments = ASYNCIO.function(
     _aio_server, "grpc.aio._server", "_augment_channel_arguments", 2
 )
-# Methods of the core that are overridden, or called.
+# Methods of the core that are overridden or called.
 for _name in ("_server_main_loop", "add_generic_rpc_handlers", "shutdown", "start"):
     ASYNCIO.find(_core_class, "grpc._cython.cygrpc.AioServer", _name)
 
-# Of the asyncio runtime: calls are read before they come to the loop that accepts them.
-# Go when the oldest grpcio allowed is one whose server malformed calls do not end.
+# For the asyncio runtime: calls are read before the accepting loop gets them. Can be
+# removed when malformed calls cannot end the server of the oldest supported grpcio.
 MethodResolver: Any = None
 handle_rpc: Any = None
 schedule_rpc_coro: Any = None
@@ -110,8 +112,8 @@ if NEEDS_GUARD:
     )
 
 
-# The methods of a service that was registered without their names, as by code from
-# before grpcio-tools 1.65. Goes when no such code has to be served.
+# The methods of a service that was registered without their names, as in code from
+# before grpcio-tools 1.65. Can be removed when no such code has to be supported.
 SERVICES.find(
     grpc.method_handlers_generic_handler("", {}),
     "grpc.method_handlers_generic_handler()",
@@ -120,9 +122,9 @@ SERVICES.find(
 
 
 def log_fallbacks(*groups: PrivateNames) -> None:
-    """Log, once for all of them, that names are missing that grpcsecure can do without.
+    """Log one line if any of these names are missing.
 
-    What it uses them for is left to grpcio.
+    grpcsecure works without them: it then leaves their work to grpcio.
     """
     missing = [name for group in groups for name in group.missing]
     if missing:
@@ -138,6 +140,6 @@ def log_fallbacks(*groups: PrivateNames) -> None:
 
 
 def method_table_of(handler: Any) -> Mapping[str, Any] | None:
-    """Return the methods of a generic handler, None if it does not say which."""
+    """Return the methods of a generic handler, or None if it has no table of them."""
     table: Mapping[str, Any] | None = getattr(handler, "_method_handlers", None)
     return table

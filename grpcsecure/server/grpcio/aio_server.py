@@ -1,10 +1,10 @@
 """An asyncio server of grpcio that malformed calls cannot end.
 
-A malformed call can end grpcio's asyncio server since 1.84: it ends the loop that
-accepts calls. Here each call of a method that is not registered is first read by
-another server, which accepts no connections (`_CallReader`). Only if that succeeds does
-the accepting loop get the call; otherwise the call is refused. If the server ends
-nevertheless, `crash` says so, and its owner replaces it.
+Since grpcio 1.84 a malformed call can end the loop of an asyncio server that accepts
+calls. Here each call of a method that is not registered is first read by another
+server, which accepts no connections (`_CallReader`). Only if that succeeds, the
+accepting loop gets the call; otherwise the call is refused. If the server ends
+nevertheless, the future `crash` is done, and the owner of the server replaces it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResilientAioServer", "make_server"]
 
-#: Whether calls are read before they come to the loop that accepts them.
+#: Whether calls are read before the accepting loop gets them.
 _READS_FIRST = grpcio.NEEDS_GUARD
 
 #: Seconds after which reading a call counts as failed.
@@ -88,9 +88,10 @@ class _Core(grpcio.AioCore):  # type: ignore[misc] # grpcio's private class has 
         super().add_generic_rpc_handlers(generic_rpc_handlers)
 
     async def _server_main_loop(self, server_started: Any) -> None:
-        """Accept calls; an exception that ends this goes to `crash`.
+        """Accept calls; an exception that ends the loop is stored in `crash`.
 
-        If it were raised, grpcio would log it and leave the running calls as they are.
+        If the exception was raised, grpcio would log it and leave the running calls
+        without an end.
         """
         self._serving = asyncio.current_task()
         try:
@@ -105,7 +106,7 @@ class _Core(grpcio.AioCore):  # type: ignore[misc] # grpcio's private class has 
 
     async def shutdown(self, grace: float | None) -> None:
         if self._is_crashing and asyncio.current_task() is not self._ending:
-            # A second shutdown beside the first one is not safe.
+            # Two shutdowns at the same time are not safe.
             await asyncio.shield(self._ending)
             return
         self._is_ending = True
@@ -122,7 +123,7 @@ class _Core(grpcio.AioCore):  # type: ignore[misc] # grpcio's private class has 
         return request
 
     def _may_cancel(self) -> bool:
-        """Whether a request may be cancelled; not by a loop that ends unexpectedly."""
+        """Whether a request may be cancelled: not by a loop that ends unexpectedly."""
         if asyncio.current_task(self._running) is not self._serving:
             return True
         if not self._is_ending:
@@ -137,7 +138,7 @@ class _Core(grpcio.AioCore):  # type: ignore[misc] # grpcio's private class has 
     async def _request_call(self) -> Any:
         """Return the next call of a method that is not registered.
 
-        Calls of registered methods do not come through here.
+        Calls of registered methods are requested by another method.
         """
         while True:
             call = await super()._request_call()
@@ -147,7 +148,7 @@ class _Core(grpcio.AioCore):  # type: ignore[misc] # grpcio's private class has 
             self._refuse(call, malformed.decode(errors="replace"))
 
     async def _read(self, call: Any) -> bytes | None:
-        """Read a call apart; return what grpcio cannot read of it, None if it can."""
+        """Read a call in the `_CallReader`; return its method if it is malformed."""
         if self._reader is None:
             self._reader = _CallReader(self._running)
             await self._reader.start()
@@ -162,7 +163,7 @@ class _Core(grpcio.AioCore):  # type: ignore[misc] # grpcio's private class has 
     def _refuse(self, call: Any, method: str) -> None:
         """Serve a call as one of a method that does not exist."""
         handlers = grpcio.MethodResolver(self._generic, {})
-        # grpcio counts its own calls; as many of these may run at a time.
+        # grpcio counts only its own calls; the same limit applies to these.
         exceeds = self._maximum is not None and len(self._refusals) >= self._maximum
         running = grpcio.handle_rpc(
             method, handlers, self._interceptors, call, self._running, exceeds
@@ -175,14 +176,14 @@ class _Core(grpcio.AioCore):  # type: ignore[misc] # grpcio's private class has 
 
 
 class _Request(asyncio.Task[Any]):
-    """Waits for a call.
+    """A task that waits for the next call.
 
-    gRPC writes the call into memory of this request. So an accepting loop that ends
-    unexpectedly cannot cancel a request: it ends by gRPC's answer, which comes when
-    gRPC's server is shut down.
+    gRPC writes the call into memory of this task. Therefore an accepting loop that ends
+    unexpectedly must not cancel it: the task ends when gRPC answers, which happens at
+    the latest when gRPC's server is shut down.
     """
 
-    # One is made for each call: set from outside, as an __init__ would cost more.
+    # Set from outside: one is created per call, and an __init__ would cost more.
     may_cancel: Callable[[], bool]
     _is_cancelled = False
 
@@ -192,26 +193,26 @@ class _Request(asyncio.Task[Any]):
 
 
 class _ReadError(Exception):
-    """The reader ends, or has read nothing in time."""
+    """The reader was closed, or did not read the call in time."""
 
 
 class _FoundError(BaseException):
-    """grpcio has read a call, and looks for its method."""
+    """Raised when grpcio has read a call and looks up its method."""
 
 
 class _Finder(grpc.GenericRpcHandler):
-    """Stops grpcio where it would begin to serve a call."""
+    """A generic handler that stops grpcio before it begins to serve a call."""
 
     def service(self, _handler_call_details: Any) -> Any:
         raise _FoundError
 
 
 class _CallReader(grpcio.AioCore):  # type: ignore[misc] # grpcio's private class has no types
-    """Reads calls of another server with grpcio's own code, until one cannot be read.
+    """Reads calls of another server with grpcio's own code, until one is malformed.
 
-    A call can be read in Python by no other code than grpcio's accepting loop. This is
-    such a loop, of a server without a port: if it ends, no client notices. It goes as
-    far as the lookup of the method, before which nothing is done to a call.
+    Only grpcio's accepting loop can read a call in Python. This class is such a loop,
+    of a server without a port: if it ends, no client notices. It processes a call up to
+    the lookup of the method, which does not change the call.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -221,7 +222,7 @@ class _CallReader(grpcio.AioCore):  # type: ignore[misc] # grpcio's private clas
         super().__init__(halfway, None, [_Finder()], [], (), None)
 
     async def read(self, call: Any) -> Exception | None:
-        """Return why grpcio cannot read the call; None if it can."""
+        """Return the error if grpcio cannot read the call, otherwise None."""
         self._result = asyncio.get_running_loop().create_future()
         self._given.put_nowait(call)
         done, _ = await asyncio.wait([self._result], timeout=_PATIENCE)
@@ -232,7 +233,7 @@ class _CallReader(grpcio.AioCore):  # type: ignore[misc] # grpcio's private clas
             self._result.set_result(error)
 
     async def close(self) -> None:
-        """End it, within a limited time."""
+        """End the loop, within a limited time."""
         self._given.put_nowait(None)
         ended = asyncio.ensure_future(self.shutdown(None))
         await asyncio.wait([ended], timeout=_PATIENCE)
@@ -246,15 +247,15 @@ class _CallReader(grpcio.AioCore):  # type: ignore[misc] # grpcio's private clas
     async def _server_main_loop(self, server_started: Any) -> None:
         try:
             await super()._server_main_loop(server_started)
-        except Exception as error:  # noqa: BLE001 - it is the result
+        except Exception as error:  # noqa: BLE001 - it is the result of `read`
             self._notify(error)
 
 
 class _Halfway:
-    """The part of an event loop that a `_CallReader` needs: it serves no call.
+    """An event loop for `_CallReader` that stops each call before it is served.
 
     Args:
-        loop: runs everything else.
+        loop: the real event loop, which runs everything else.
         found: called when a call is about to be served.
     """
 
@@ -271,9 +272,9 @@ class _Halfway:
     def create_task(
         self, coroutine: Coroutine[Any, Any, Any], **_: Any
     ) -> asyncio.Future[Any]:
-        """Run a coroutine of `_CallReader`; one of grpcio only up to the `_Finder`.
+        """Run a coroutine of `_CallReader`; run one of grpcio only up to `_Finder`.
 
-        grpcio's creates a second task for another coroutine; the exception of the
+        grpcio's coroutine creates a second task for another coroutine; the exception of
         `_Finder` ends both.
         """
         if isinstance(coroutine, CoroutineType):

@@ -1,9 +1,9 @@
-"""The threads that run the handlers of grpcio's sync servers.
+"""The thread pool that runs the handlers of grpcio's sync servers.
 
-Of a future, grpcio wants to be called when the work is over and nothing else, so there
-is less to do for each call here than in a `ThreadPoolExecutor`. Threads are woken one
-after the other, the one that became idle last first: all that are awake at a time take
-turns at the interpreter, and each turn costs.
+Of a future, grpcio only uses the done callback, so there is less to do for each call
+here than in a `ThreadPoolExecutor`. Threads are woken one after the other, the one that
+became idle last first: all threads that are awake compete for the interpreter lock, and
+each switch costs time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _POOLS: WeakSet[Pool] = WeakSet()
 
 
 class Work:
-    """Something to do, which a pool was given."""
+    """A function call for a pool to run, with callbacks for its end."""
 
     __slots__ = ("_arguments", "_callbacks", "_function", "_is_done")
 
@@ -39,27 +39,28 @@ class Work:
         self._is_done = False
 
     def add_done_callback(self, callback: Callable[[Work], object]) -> None:
-        """Call `callback` when the work is over, or now if it is."""
+        """Call `callback` when the work is over, or now if it is over already."""
         self._callbacks.append(callback)
         if self._is_done:
             self._call_back()
 
     def run(self) -> None:
-        """Do it; whatever it raises ends here."""
+        """Call the function; log an exception instead of raising it."""
         try:
             self._function(*self._arguments)
         except BaseException:
-            # grpcio logs exceptions; this is a SystemExit, or grpcio's own.
+            # grpcio logs exceptions of handlers; this is a SystemExit or similar, or an
+            # exception of grpcio itself.
             _LOGGER.exception("server.handler_failed")
         self.drop()
 
     def drop(self) -> None:
-        """Let it be over, done or not."""
+        """Mark the work as over, whether it was run or not."""
         self._is_done = True
         self._call_back()
 
     def _call_back(self) -> None:
-        # Both of the above may be here at a time: `pop` gives each to one of them.
+        # Two threads may be here at the same time: `pop` gives each callback to one.
         while self._callbacks:
             try:
                 callback = self._callbacks.pop()
@@ -69,11 +70,11 @@ class Work:
 
 
 class Pool:
-    """At most `size` threads, started when they are needed first.
+    """A pool of at most `size` threads, started when they are first needed.
 
-    Like those of a `ThreadPoolExecutor`, they finish what they do before the
-    interpreter ends. Invariant: where work waits and a thread could take it, one is on
-    its way; it sends the next one, if there is still work, when it has arrived.
+    As with a `ThreadPoolExecutor`, running work finishes before the interpreter exits.
+    Invariant: if work waits and a thread is available, one thread has been woken or
+    started. When that thread runs, it wakes the next one if there is still work.
     """
 
     def __init__(self, size: int, name: str) -> None:
@@ -82,28 +83,29 @@ class Pool:
         self._lock = threading.Lock()
         self._has_changed = threading.Condition(self._lock)
         self._threads: list[threading.Thread] = []
-        #: How many of them have something to do.
+        #: The number of threads that run work.
         self._busy = 0
-        #: What the idle threads sleep on, the one that came last at the end.
+        #: One lock per idle thread, on which it sleeps; the latest is the last.
         self._idle: list[threading.Lock] = []
         self._waiting: deque[Work] = deque()
-        self._is_one_coming = False
+        #: Whether a thread was woken or started that does not run yet.
+        self._is_waking = False
         self._is_closed = False
-        self._is_left = False
+        self._is_wait_cancelled = False
         _POOLS.add(self)
 
     def submit(self, function: Callable[..., object], /, *arguments: object) -> Work:
-        """Have a thread call `function` with `arguments`.
+        """Call `function` with `arguments` on a thread of the pool.
 
         Raises:
-            RuntimeError: the pool is shut down, or the system gives it no thread.
+            RuntimeError: the pool is shut down, or the system has no thread left.
         """
         work = Work(function, arguments)
         self.take(work)
         return work
 
     def take(self, work: Work) -> None:
-        """Have a thread do `work`.
+        """Run `work` on a thread of the pool.
 
         Raises:
             RuntimeError: as `submit`.
@@ -111,27 +113,27 @@ class Pool:
         with self._lock:
             if self._is_closed:
                 raise RuntimeError("the pool is shut down")
-            if not self._is_one_coming:
-                self._send_one()
+            if not self._is_waking:
+                self._wake_one()
             self._waiting.append(work)
 
-    def _send_one(self) -> None:
-        """Have one more thread look for work, if there is one; the lock is held."""
+    def _wake_one(self) -> None:
+        """Wake or start one more thread, if possible; the caller holds the lock."""
         if self._idle:
             self._idle.pop().release()
         elif len(self._threads) == self._size or not self._start():
             return
-        self._is_one_coming = True
+        self._is_waking = True
 
     def _start(self) -> bool:
         thread = threading.Thread(
             target=self._run,
             name=f"{self._name}_{len(self._threads)}",
-            daemon=True,  # waited for at the end, but idle ones are not
+            daemon=True,  # so that idle threads do not delay the exit; see `_finish`
         )
         try:
             thread.start()
-        except RuntimeError:  # the system's limit: those that are there get to it
+        except RuntimeError:  # the system's limit: the existing threads do the work
             if not self._threads:
                 raise
             return False
@@ -139,51 +141,52 @@ class Pool:
         return True
 
     def _run(self) -> None:
-        bed = threading.Lock()
-        bed.acquire()
+        sleep = threading.Lock()
+        sleep.acquire()
         is_new = True
         work = None
         while True:
             with self._lock:
                 if is_new:
-                    self._is_one_coming = is_new = False
+                    self._is_waking = is_new = False
                 if work is not None:
                     self._busy -= 1
                     work = None
                 if self._waiting:
                     work = self._waiting.popleft()
                     self._busy += 1
-                    if self._waiting and not self._is_one_coming:
-                        self._send_one()
+                    if self._waiting and not self._is_waking:
+                        self._wake_one()
                 elif self._is_closed:
                     self._has_changed.notify_all()
                     return
                 else:
-                    self._idle.append(bed)
+                    self._idle.append(sleep)
             if work is not None:
                 work.run()
             else:
-                bed.acquire()
+                sleep.acquire()
                 is_new = True
 
     def shutdown(self) -> None:
-        """Take no more work; what was taken is done. Does not wait, harmless twice."""
+        """Take no more work; finish accepted work. Returns at once; callable twice."""
         with self._lock:
             self._is_closed = True
             idle, self._idle = self._idle, []
-        for bed in idle:
-            bed.release()
+        for sleep in idle:
+            sleep.release()
 
     def wait(self, seconds: float, *, at_least: float = 0.0) -> bool:
         """Wait until the work of a pool that was shut down is done.
 
-        Returns whether it is; `leave`, from another thread, ends the wait, but not
-        before `at_least` seconds.
+        Returns whether it is. `cancel_wait`, from another thread, ends the wait, but
+        not before `at_least` seconds.
         """
         with self._has_changed:
             self._has_changed.wait_for(self._is_done, at_least)
             self._has_changed.wait_for(
-                lambda: self._is_left or self._is_done(), max(0.0, seconds - at_least)
+                lambda: self._is_wait_cancelled or self._is_done(),
+                max(0.0, seconds - at_least),
             )
             return self._is_done()
 
@@ -191,9 +194,9 @@ class Pool:
         return not (self._busy or self._waiting)
 
     def cancel_wait(self) -> None:
-        """Have nobody `wait` any more, now or later."""
+        """End every `wait`, running ones and later ones."""
         with self._has_changed:
-            self._is_left = True
+            self._is_wait_cancelled = True
             self._has_changed.notify_all()
 
     def join(self) -> None:
@@ -203,7 +206,7 @@ class Pool:
 
 
 def _finish() -> None:
-    """Let running handlers finish before the interpreter takes things away."""
+    """Wait for running handlers before the interpreter shuts down."""
     pools = [*_POOLS]
     for pool in pools:
         pool.shutdown()

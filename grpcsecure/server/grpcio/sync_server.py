@@ -1,10 +1,11 @@
-"""Calls of grpcio's sync servers, decided before they get a thread.
+"""Hook in grpcio's sync servers that authorizes calls before they get a thread.
 
 grpcio gives each call a thread of the pool, where it waits for its message. That is two
-hand-overs for each call, and a thread is held while a message is awaited. Here a call
-is decided on grpcio's own thread, and one that takes one message gets a thread of the
-pool when the message is there. With a grpcio that lacks names of `_names.THREADS`,
-calls get their threads as grpcio does it, and are decided there (`server.fallback`).
+thread switches for each call, and a thread is occupied while a message is awaited. Here
+a call is authorized on grpcio's own thread, and a call that takes one message gets a
+thread of the pool when the message has arrived. If this grpcio lacks names of
+`_names.THREADS`, grpcio assigns the threads, and calls are authorized there
+(`server.fallback`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ __all__ = ["SyncServerHook"]
 
 
 def _functions() -> frozenset[Any]:
-    """Return grpcio's functions that serve a call in a thread; none if names lack."""
+    """Return grpcio's functions that serve a call in a thread, if all names exist."""
     if grpcio.THREADS.missing:
         return frozenset()
     return frozenset(
@@ -35,16 +36,16 @@ def _functions() -> frozenset[Any]:
     )
 
 
-#: What else `submit` gets with these: event, state, behaviour, a function that returns
-#: its argument, deserializer and serializer.
 _IN_POOL = _functions()
+#: The number of arguments that `submit` gets: one of `_IN_POOL`, event, state,
+#: behaviour, a function that returns the argument, deserializer and serializer.
 _ARGUMENTS = 7
 
 
 class SyncServerHook:
-    """What a `grpc.server` takes for its thread pool; the threads are those of `pool`.
+    """The thread pool of a `grpc.server`, which runs calls on the threads of `pool`.
 
-    A call counts as one that runs from here on: for `max_concurrent_rpcs`, and for a
+    A call counts as running from `submit` on: for `max_concurrent_rpcs`, and for a
     drain.
     """
 
@@ -52,13 +53,13 @@ class SyncServerHook:
         self._pool = pool
 
     def submit(self, function: Callable[..., object], /, *arguments: Any) -> Work:
-        """Have a call served; called by grpcio's thread, which holds the call's lock.
+        """Serve a call; called on grpcio's thread, which holds the call's lock.
 
-        An exception would end that thread, and with it the server: a call that gets no
-        thread is cancelled.
+        An exception would end that thread, and with it the server. Therefore a call
+        that gets no thread is cancelled.
 
         Raises:
-            RuntimeError: as `Pool.submit`, for what is left to grpcio.
+            RuntimeError: as `Pool.submit`, for work that is not a guarded call.
         """
         if (
             len(arguments) != _ARGUMENTS
@@ -73,18 +74,18 @@ class SyncServerHook:
             messages: list[bytes] = []
             began = monotonic()
 
-            def once_there() -> Admission | None:
-                # As by grpcio, a call whose client has left meanwhile is not served.
+            def admission() -> Admission | None:
+                # As in grpcio, a call whose client has left meanwhile is not served.
                 if not context.is_active():
                     return None
-                admitted = caller, None
+                decision = caller, None
                 if monotonic() - began >= authorizer.FRESH:
-                    admitted = behaviour.authorize(context)
-                return Admission(*admitted, _taken(messages))
+                    decision = behaviour.authorize(context)
+                return Admission(*decision, _taken(messages))
 
             work = Work(
                 function,
-                (_serve, serve, event, state, behaviour, once_there, *coders),
+                (_serve, serve, event, state, behaviour, admission, *coders),
             )
             self._await_message(event.call, state, messages, work)
             return work
@@ -99,8 +100,8 @@ class SyncServerHook:
     def _await_message(
         self, call: Any, state: Any, messages: list[bytes], work: Work
     ) -> None:
-        """Have gRPC read a message, and the work done when it is there."""
-        # It looks for what the client sent, and tells the state; nobody waits for that.
+        """Let gRPC read a message, and run the work when it has arrived."""
+        # Stores the message in the state; no thread waits on the state for it.
         receive = grpcio.receive_message(state, call, None)
 
         def arrived(event: Any) -> Any:
@@ -108,7 +109,7 @@ class SyncServerHook:
             message, state.request = state.request, None
             if message is not None:
                 messages.append(message)
-            # Without one, the thread tells the client what is missing.
+            # Also without a message: the handler then aborts the call with the reason.
             self._take(work, call)
             return received
 
@@ -116,10 +117,10 @@ class SyncServerHook:
         state.due.add(grpcio.RECEIVE_MESSAGE_TOKEN)
 
     def _take(self, work: Work, call: Any) -> None:
-        """Have the pool do the work of a call, or cancel that."""
+        """Run the work of a call in the pool, or cancel the call."""
         try:
             self._pool.take(work)
-        except RuntimeError:  # it has shut down, or the system has no thread left
+        except RuntimeError:  # the pool is shut down, or the system has no thread left
             work.drop()
             with suppress(Exception):
                 call.cancel()
@@ -128,9 +129,9 @@ class SyncServerHook:
 def _serve(
     serve: Callable[..., object], event: Any, state: Any, *arguments: Any
 ) -> None:
-    """Have grpcio serve a call, and answer it if what it raised is no `Exception`.
+    """Let grpcio serve a call; end the call if it raises other than an `Exception`.
 
-    grpcio would leave such a call as it is: its client would wait until its deadline.
+    grpcio would not end such a call: its client would wait until its deadline.
     """
     try:
         serve(event, state, *arguments)
@@ -139,10 +140,10 @@ def _serve(
         with state.condition:
             if not state.statused:
                 grpcio.abort(state, event.call, grpcio.STATUS_UNKNOWN, details.encode())
-        raise  # and is logged by the pool
+        raise  # the pool logs it
 
 
 def _taken(messages: list[bytes]) -> Iterator[bytes]:
-    """Yield the messages, and hold on to none: a call may last, and they be large."""
+    """Yield the messages and keep none: calls may last, and messages may be large."""
     while messages:
         yield messages.pop()

@@ -1,4 +1,4 @@
-"""The pool does all it is given, on few threads, and ends when it is told to."""
+"""The pool runs all work on few threads, and ends when it is shut down."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def finished(work):
 
 
 def until_idle(pool, count):
-    """Wait until `count` threads sleep: a thread says so after its work is over."""
+    """Wait until `count` threads sleep, which they do only after their work is over."""
     deadline = threading.Event()
     timer = threading.Timer(PATIENCE, deadline.set)
     timer.start()
@@ -44,23 +44,23 @@ def until_idle(pool, count):
 
 
 def test_arguments_arrive(pool):
-    """The function is called once with what was given for it."""
+    """The function is called once with its arguments."""
     seen = SimpleQueue()
     pool.submit(lambda *given: seen.put(given), 1, "two")
     assert seen.get(timeout=PATIENCE) == (1, "two")
 
 
 def test_no_more_threads_than_allowed(pool):
-    """What finds no thread waits for one, and comes in its order."""
-    authorizer, names, order = threading.Event(), set(), []
+    """Work waits for a free thread, and is run in its order."""
+    release, names, order = threading.Event(), set(), []
 
     def step(number):
-        authorizer.wait(PATIENCE)
+        release.wait(PATIENCE)
         names.add(threading.current_thread().name)
         order.append(number)
 
     works = [finished(pool.submit(step, number)) for number in range(20)]
-    authorizer.set()
+    release.set()
     assert all(event.wait(PATIENCE) for event in works)
     assert names <= {"test_0", "test_1"}
     assert sorted(order) == list(range(20))
@@ -68,7 +68,7 @@ def test_no_more_threads_than_allowed(pool):
 
 
 def test_the_thread_that_slept_least_goes_first(pool):
-    """One call after the other stays on one thread, and starts no second one."""
+    """Consecutive calls run on the same thread, and no second one is started."""
     names = []
     for _ in range(5):
         work = pool.submit(lambda: names.append(threading.current_thread().name))
@@ -78,7 +78,7 @@ def test_the_thread_that_slept_least_goes_first(pool):
 
 
 def test_blocked_work_does_not_hold_up_the_next(pool):
-    """As many handlers as there are threads run at a time, however they were given."""
+    """As many handlers as threads run at the same time."""
     meeting = threading.Barrier(2)
     for _ in range(200):
         works = [finished(pool.submit(meeting.wait, PATIENCE)) for _ in range(2)]
@@ -86,25 +86,25 @@ def test_blocked_work_does_not_hold_up_the_next(pool):
     assert not meeting.broken
 
 
-def test_many_givers_are_all_served(pool):
-    """No work is left behind when threads fall asleep while it is given."""
+def test_work_from_many_threads_is_all_done(pool):
+    """No work is left behind if threads fall asleep while it is submitted."""
     done = SimpleQueue()
 
-    def give():
+    def submit():
         for _ in range(300):
             pool.submit(done.put, None)
 
-    givers = [threading.Thread(target=give) for _ in range(4)]
-    for giver in givers:
-        giver.start()
+    submitters = [threading.Thread(target=submit) for _ in range(4)]
+    for submitter in submitters:
+        submitter.start()
     for _ in range(1200):
         done.get(timeout=PATIENCE)
-    for giver in givers:
-        giver.join()
+    for submitter in submitters:
+        submitter.join()
 
 
 def test_the_system_gives_no_thread(pool, monkeypatch):
-    """Without any, the giver is told; without one more, the others do the work."""
+    """Without any thread `submit` raises; otherwise existing threads do the work."""
     start = threading.Thread.start
 
     def refuse(_):
@@ -114,18 +114,18 @@ def test_the_system_gives_no_thread(pool, monkeypatch):
     with pytest.raises(RuntimeError, match="new thread"):
         pool.submit(int)
     monkeypatch.setattr(threading.Thread, "start", start)
-    authorizer = threading.Event()
-    first = finished(pool.submit(authorizer.wait, PATIENCE))
+    release = threading.Event()
+    first = finished(pool.submit(release.wait, PATIENCE))
     monkeypatch.setattr(threading.Thread, "start", refuse)
     second = finished(pool.submit(int))
-    authorizer.set()
+    release.set()
     assert first.wait(PATIENCE)
     assert second.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
 def test_a_thread_survives_what_is_raised_on_it(pool, error, caplog):
-    """Whatever work raises ends with it, is logged, and is over for who waits."""
+    """Any exception of work is logged, and its callbacks are called."""
 
     def fail():
         raise error("odd")
@@ -139,7 +139,7 @@ def test_a_thread_survives_what_is_raised_on_it(pool, error, caplog):
 
 
 def test_each_callback_is_called_once(pool):
-    """Also where it is added while the work ends."""
+    """A callback that is added while the work ends is called once, too."""
     called = SimpleQueue()
     for number in range(500):
         pool.submit(int).add_done_callback(lambda _, n=number: called.put(n))
@@ -149,8 +149,8 @@ def test_each_callback_is_called_once(pool):
     assert called.empty()
 
 
-def test_work_is_let_go(pool):
-    """An idle thread holds on to nothing of the call before."""
+def test_work_is_released(pool):
+    """An idle thread keeps no reference to its last work."""
 
     class Held:
         pass
@@ -163,7 +163,7 @@ def test_work_is_let_go(pool):
 
 
 def test_work_that_is_taken_later(pool):
-    """Whoever was to be called when it is over is called then, and once."""
+    """Callbacks of work that is not submitted yet are called once, at its end."""
     seen, over = [], SimpleQueue()
     work = Work(seen.append, ("word",))
     for _ in range(2):
@@ -180,7 +180,7 @@ def test_work_that_is_taken_later(pool):
 
 
 def test_work_that_is_dropped(pool):
-    """It is over without having been done, for those that ask later too."""
+    """Dropped work is over without having been run, also for later callbacks."""
     seen, over = [], []
     work = Work(seen.append, ("word",))
     work.add_done_callback(over.append)
@@ -192,8 +192,8 @@ def test_work_that_is_dropped(pool):
     assert seen == []
 
 
-def test_work_that_no_pool_takes(pool):
-    """It is not over by that: who offered it may drop it, or offer it elsewhere."""
+def test_rejected_work_can_be_given_to_another_pool(pool):
+    """Work that a pool rejects is not over: the caller may drop it or reuse it."""
     seen, over = [], threading.Event()
     work = Work(seen.append, ("word",))
     work.add_done_callback(lambda _: over.set())
@@ -207,49 +207,49 @@ def test_work_that_no_pool_takes(pool):
     assert seen == ["word"]
 
 
-def test_shutdown_finishes_what_was_taken(pool):
+def test_shutdown_finishes_accepted_work(pool):
     """Waiting work is done, new work is refused, and all threads end."""
-    authorizer = threading.Event()
-    works = [finished(pool.submit(authorizer.wait, PATIENCE)) for _ in range(4)]
+    release = threading.Event()
+    works = [finished(pool.submit(release.wait, PATIENCE)) for _ in range(4)]
     pool.shutdown()
     with pytest.raises(RuntimeError, match="shut down"):
         pool.submit(int)
-    authorizer.set()
+    release.set()
     assert all(event.wait(PATIENCE) for event in works)
     pool.join()
     assert not any(thread.name.startswith("test_") for thread in threading.enumerate())
 
 
-def test_somebody_waits_for_the_work_of_a_pool_that_was_shut_down(pool):
-    """In vain while something runs; idle threads are nothing to wait for."""
-    authorizer = threading.Event()
+def test_wait_for_the_work_of_a_pool_that_was_shut_down(pool):
+    """`wait` returns False while work runs; it does not wait for idle threads."""
+    release = threading.Event()
     entered = threading.Event()
     finished(pool.submit(int)).wait(PATIENCE)
-    pool.submit(lambda: (entered.set(), authorizer.wait(PATIENCE)))
+    pool.submit(lambda: (entered.set(), release.wait(PATIENCE)))
     assert entered.wait(PATIENCE)
     pool.shutdown()
     assert pool.wait(0) is False
     assert pool.wait(0.01) is False
-    authorizer.set()
+    release.set()
     assert pool.wait(PATIENCE) is True
     assert pool.wait(0) is True
 
 
-def test_nobody_waits_for_a_pool_that_was_left(pool):
-    """Neither who waits already nor who comes later."""
-    authorizer = threading.Event()
-    pool.submit(authorizer.wait, PATIENCE)
+def test_cancel_wait_ends_running_and_later_waits(pool):
+    """After `cancel_wait`, `wait` returns False although work still runs."""
+    release = threading.Event()
+    pool.submit(release.wait, PATIENCE)
     pool.shutdown()
     with ThreadPoolExecutor(1) as waiting:
         answer = waiting.submit(pool.wait, 2 * PATIENCE)
         pool.cancel_wait()
         assert answer.result(PATIENCE) is False
     assert pool.wait(2 * PATIENCE) is False
-    authorizer.set()
+    release.set()
 
 
-def test_the_interpreter_waits_for_work_but_not_for_sleep():
-    """A running handler finishes before the process ends; an idle thread is no hold."""
+def test_the_interpreter_waits_for_work_but_not_for_idle_threads():
+    """At exit a running handler finishes; idle threads do not delay the exit."""
     code = """
 import os, threading
 from grpcsecure.server.grpcio.pool import Pool, Work

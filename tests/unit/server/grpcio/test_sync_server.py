@@ -1,6 +1,6 @@
-"""Calls on their way to a thread: what grpcio's own thread does, which must not end.
+"""Calls of a sync server before they get a thread, handled on grpcio's own thread.
 
-An exception on that thread fails the test that runs, by pytest's own doing.
+That thread must not end. pytest fails the running test if an exception is raised on it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from support.services import PATIENCE, reply
 from support.silent_clients import Silent, counted, known, silent_calls
 
 from grpcsecure.model.authorization import Authorization
-from grpcsecure.server.grpcio import sync_server as arrivals
+from grpcsecure.server.grpcio import sync_server
 from grpcsecure.server.grpcio.pool import Pool
 from grpcsecure.server.grpcio.sync_server import SyncServerHook
 from grpcsecure.server.rpc.threads_handlers import ThreadsCalls
@@ -39,7 +39,7 @@ def _kind(request):
 
 
 class Entered:
-    """A servicer's methods; each notes who enters, and those named "hold" wait."""
+    """A servicer whose methods record the names in requests, and wait for "hold"."""
 
     def __init__(self):
         self.names = []
@@ -54,7 +54,7 @@ class Entered:
         return reply(name)
 
     def service(self):
-        """Return the entry of the servicer."""
+        """Return the config entry of the servicer."""
 
         def one(request, context):
             return self._enter(request.name)
@@ -76,7 +76,7 @@ class Entered:
 
 @contextmanager
 def channel_to(server):
-    """A plaintext connection of its own."""
+    """Yield a plaintext channel with a separate connection."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     with grpc.insecure_channel(server.addresses["public"], options) as channel:
         yield channel
@@ -84,7 +84,7 @@ def channel_to(server):
 
 @contextmanager
 def busy(server, entered, count):
-    """Hold `count` threads of the server while the block runs."""
+    """Occupy `count` threads of the server while the block runs."""
     with channel_to(server) as channel:
         greeter = GreeterStub(channel)
         calls = [greeter.SayHello.future(ask("hold")) for _ in range(count)]
@@ -99,11 +99,11 @@ def busy(server, entered, count):
 
 
 class TestClientThatLeaves:
-    """A call that nobody waits for any more is not served, as by grpcio alone."""
+    """Calls whose client has left are not served, as in grpcio alone."""
 
     @pytest.mark.parametrize("how", ["cancel", "deadline", "close the connection"])
     def test_while_its_message_waits_for_a_thread(self, kind, how):
-        """The method is not called, though it could be."""
+        """The method is not called."""
         entered = Entered()
         timeout = 0.2 if how == "deadline" else PATIENCE
         with running("threads", entered.service(), threads=2) as server:
@@ -125,7 +125,7 @@ class TestClientThatLeaves:
             assert server.stop(0) is True
 
     def test_after_its_method_has_begun(self, kind):
-        """The method goes on, and the server is as before."""
+        """The method goes on, and the server works as before."""
         entered = Entered()
         with (
             running("threads", entered.service(), threads=2) as server,
@@ -146,7 +146,7 @@ class TestNoThread:
     """A call that gets no thread is cancelled; nothing else happens to the server."""
 
     def test_message_after_the_pool_was_shut_down(self, kind):
-        """It comes too late: the call is over for its client, and for the server."""
+        """A call whose message comes too late is cancelled, for client and server."""
         entered = Entered()
         with (
             running("threads", entered.service()) as server,
@@ -166,7 +166,7 @@ class TestNoThread:
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_call_after_the_pool_was_shut_down(self, kind):
-        """The same holds for one that comes too late itself, and for the next one."""
+        """A call that comes after the shutdown is cancelled, and so is the next one."""
         entered = Entered()
         with (
             running("threads", entered.service(), max_concurrent_rpcs=1) as server,
@@ -182,7 +182,7 @@ class TestNoThread:
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_the_system_gives_none(self, kind, monkeypatch):
-        """Once it does again, calls are served."""
+        """Calls without a thread are cancelled; once there are threads, calls work."""
         start = threading.Thread.start
 
         def refuse(thread):
@@ -205,7 +205,7 @@ class TestNoThread:
 
 
 class TestByHand:
-    """`SyncServerHook` in a server of grpcio's that we did not make."""
+    """`SyncServerHook` in a plain `grpc.server`."""
 
     @pytest.fixture(name="pool")
     def _pool(self):
@@ -227,8 +227,8 @@ class TestByHand:
             yield channel
         assert server.stop(PATIENCE).wait(PATIENCE)
 
-    def test_what_is_not_ours_goes_to_the_pool(self, pool):
-        """Handlers that decide nothing are served as grpcio does, whatever they are."""
+    def test_unguarded_handlers_go_to_the_pool(self, pool):
+        """Handlers without an authorizer are served as in grpcio, of every kind."""
         handlers = {
             "One": grpc.unary_unary_rpc_method_handler(lambda one, _: one),
             "Many": grpc.unary_stream_rpc_method_handler(lambda one, _: iter([one])),
@@ -241,18 +241,18 @@ class TestByHand:
                 assert (answer.code, answer.messages) == (OK, (b"word",))
 
     def test_function_goes_to_the_pool(self, pool):
-        """So does any work that is no call, as long as the pool takes it."""
+        """Work that is not a call is passed on to the pool, as are its exceptions."""
         seen, over = SimpleQueue(), threading.Event()
-        arrivals = SyncServerHook(pool)
-        arrivals.submit(seen.put, "word").add_done_callback(lambda _: over.set())
+        hook = SyncServerHook(pool)
+        hook.submit(seen.put, "word").add_done_callback(lambda _: over.set())
         assert seen.get(timeout=PATIENCE) == "word"
         assert over.wait(PATIENCE)
         pool.shutdown()
         with pytest.raises(RuntimeError, match="shut down"):
-            arrivals.submit(seen.put, "word")
+            hook.submit(seen.put, "word")
 
-    def test_bytes_of_a_message_are_let_go(self, pool):
-        """A method that lasts does not keep them; what it was given is its own."""
+    def test_bytes_of_a_message_are_released(self, pool):
+        """The bytes of a request are freed while its method still runs."""
         read, checked = [], threading.Event()
 
         def deserialize(message):
@@ -268,7 +268,7 @@ class TestByHand:
         with self._serving(pool, Last=calls.wrap("/test.It/Last", handler)) as channel:
             call = channel.unary_unary("/test.It/Last").future(b"x" * 100_000)
             eventually(lambda: len(read) == 1)
-            # One of the list, and one of the question.
+            # One reference is in the list, and one is the argument of `getrefcount`.
             eventually(lambda: sys.getrefcount(read[0]) <= 2, what="let go")
             checked.set()
             assert call.result(PATIENCE) == b"100000"
@@ -278,7 +278,7 @@ class TestExperimental:
     """grpcio's experimental styles of servicers."""
 
     def test_pool_of_its_own(self):
-        """A method that names one runs there; nobody gets in who may not."""
+        """A method with its own pool runs there; refused calls stay refused."""
         names = []
 
         def say_hello(request, context):
@@ -294,7 +294,7 @@ class TestExperimental:
         assert names == ["own_0"]
 
     def test_callback_for_responses(self):
-        """A method that gets one has it; clients that are silent hold no thread."""
+        """A method in callback style works; silent clients occupy no thread."""
         names = []
 
         def many(request, context, send):
@@ -322,13 +322,13 @@ class TestExperimental:
             running("threads", service, authorization=Authorization()) as server,
             channel_to(server) as channel,
         ):
-            for said in ([], [b""]):
-                answer = knock(channel, method, *said, ends=bool(said))
+            for messages in ([], [b""]):
+                answer = knock(channel, method, *messages, ends=bool(messages))
                 assert answer.code is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_missing_name_leaves_calls_to_grpcio(monkeypatch):
-    """With a name less, no function of grpcio is called by us."""
-    assert arrivals._functions() == arrivals._IN_POOL != frozenset()
-    monkeypatch.setattr(arrivals.grpcio.THREADS, "missing", ["grpc._server._abort"])
-    assert arrivals._functions() == frozenset()
+    """If a private name is missing, the hook leaves all calls to grpcio."""
+    assert sync_server._functions() == sync_server._IN_POOL != frozenset()
+    monkeypatch.setattr(sync_server.grpcio.THREADS, "missing", ["grpc._server._abort"])
+    assert sync_server._functions() == frozenset()

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("examples_importable")
 
 
 def connection(number, name):
-    """Return a connection whose client was verified by a CA that is gone since."""
+    """Return a connection whose client was verified by a CA that has been removed."""
     result = HandshakeResult(
         listener="public",
         address=f"ipv4:127.0.0.1:{number}",

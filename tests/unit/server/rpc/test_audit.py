@@ -1,4 +1,4 @@
-"""Audit events: bounded while they wait, and written in any case."""
+"""Audit events are bounded in size, escaped, and written despite logging errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SNAPSHOT = Snapshot(
 )
 
 
-def resolved(**says):
+def resolved(**names):
     """Return a peer with a certificate of these names, which was not verified."""
     result = HandshakeResult(
         listener="public",
@@ -39,28 +39,28 @@ def resolved(**says):
     )
     assessment = assess(
         result,
-        PresentedCertificate(certificate(**says)),
+        PresentedCertificate(certificate(**names)),
         rechecks=None,
         now=datetime.now(timezone.utc),
     )
     return ResolvedPeer("public", assessment, None)
 
 
-def test_event_keeps_no_more_of_a_client_than_is_shown():
-    """Ten thousand that wait are some megabytes, whatever the clients sent."""
+def test_event_keeps_only_the_shown_part_of_client_data():
+    """The size of a queued event is bounded: ten thousand take some megabytes."""
     peer = resolved(subject="s" * 100_000, dns=("d" * 100_000,) * 9, der=bytes(100_000))
     event = _event(SNAPSHOT, peer, "ipv4:127.0.0.1:1", "/" * 100_000, UNVERIFIED)
     assert len(pickle.dumps(event)) < 10_000
 
 
-def names_of(**says):
-    """Return the names that an event shows of a certificate, as JSON and as text."""
-    fields = _event(SNAPSHOT, resolved(**says), "", "/a.B/C", UNVERIFIED).fields()
+def names_of(**names):
+    """Return an event's names of a certificate, and the event's text."""
+    fields = _event(SNAPSHOT, resolved(**names), "", "/a.B/C", UNVERIFIED).fields()
     return fields.get("names"), render_text("call.denied", fields)
 
 
-def test_event_names_who_has_an_empty_subject():
-    """A SPIFFE id or a DNS name is all that many certificates say."""
+def test_event_has_the_names_of_a_certificate_with_empty_subject():
+    """Many certificates only have a SPIFFE id or a DNS name."""
     uri = "spiffe://corp.test/ns/prod/sa/web"
     names, text = names_of(uris=(uri,), dns=("web.test",))
     assert names == [f"spiffe:{uri}", "dns:web.test"]
@@ -69,13 +69,13 @@ def test_event_names_who_has_an_empty_subject():
 
 
 def test_event_has_few_names():
-    """Whoever made a certificate with thousands does not fill the disk with them."""
+    """A certificate with thousands of names cannot fill the disk."""
     names, _ = names_of(dns=tuple(f"h{number}.test" for number in range(5000)))
     assert names == [f"dns:h{number}.test" for number in range(5)]
 
 
-def test_names_cannot_make_up_a_name():
-    """Not by a comma, nor a field by spaces, nor a line."""
+def test_names_cannot_forge_a_name():
+    """A name cannot forge another name by a comma, nor a field, nor a line."""
     forged = "https://x.test/,dns:admin.test  decision=allow\n"
     names, text = names_of(uris=(forged,))
     assert names == [r"uri:https://x.test/\x2cdns:admin.test \x20decision=allow\n"]
@@ -84,13 +84,13 @@ def test_names_cannot_make_up_a_name():
 
 @PATIENT
 @given(text=st.text(st.sampled_from(" a\0\n\u2028é"), min_size=1000, max_size=1100))
-def test_what_is_clipped_is_shown_as_before(text):
-    """An end that is missing is told as one, and nothing else changes."""
+def test_clipped_text_is_shown_like_the_whole(text):
+    """`escape` shows a clipped text like the whole one, marked as cut off."""
     assert escape(clip(text)) == escape(text)
 
 
 def test_event_that_cannot_be_written_does_not_end_the_audit(caplog):
-    """Whatever a filter of somebody's logging raises: the next event is written."""
+    """If a logging filter raises for one event, the next event is still written."""
     logger = logging.getLogger("grpcsecure.audit")
     auditor = Auditor()
 

@@ -44,11 +44,11 @@ def test_properties_of_every_connection_are_composed_once(leaf):
     assert all(one is other for one, other in zip(first, second, strict=True))
 
 
-def test_nothing_is_left_of_a_connection_that_is_gone(leaf):
-    """No table keeps the certificates of a client that has left."""
+def test_nothing_is_left_of_a_closed_connection(leaf):
+    """No cache keeps the certificates of a client that has disconnected."""
 
     class Watched(BridgedConnection):
-        """A connection that can be referred to without being kept."""
+        """A connection that takes weak references."""
 
     one = Watched("unix-abstract:1", caller(leaf, chain=(leaf,)).result)
     gone = weakref.ref(one)

@@ -37,8 +37,8 @@ def _connect(leaf):
     return connect
 
 
-def test_every_connection_is_resolved_once_however_many_there_are(resolver, connect):
-    """A table of limited size would resolve all of them again at every sweep."""
+def test_every_connection_is_resolved_once(resolver, connect):
+    """Also with many peers, where a bounded cache would resolve all of them again."""
     connections = [connect() for _ in range(2000)]
     first = [resolver.resolve(one) for one in connections]
     again = [resolver.resolve(one) for one in connections]
@@ -55,7 +55,7 @@ def test_answer_of_another_snapshot_does_not_count(resolver, connect):
 
 
 def test_connection_does_not_keep_its_resolver(connect):
-    """Nor the rules of a generation that is gone."""
+    """The cached peer does not keep the resolver and rules of an old generation."""
     resolver = PeerResolver("public", rechecks=None, policy=None)
     connection = connect()
     resolver.resolve(connection)
@@ -66,8 +66,8 @@ def test_connection_does_not_keep_its_resolver(connect):
     ]
 
 
-def test_nothing_is_left_of_a_connection_that_is_gone(resolver, connect):
-    """Reference counts free it: the collector of cycles would take its time."""
+def test_nothing_is_left_of_a_closed_connection(resolver, connect):
+    """It is in no reference cycle, so it is freed at once."""
     gc.collect()
     gc.disable()
     try:
@@ -78,7 +78,7 @@ def test_nothing_is_left_of_a_connection_that_is_gone(resolver, connect):
 
 
 def test_certificate_of_a_connection_is_read_once(connect):
-    """It is read at the first call; later calls reuse the values."""
+    """It is parsed at the first call; later calls reuse the result."""
     connection = connect(b"unreadable")
     first = connection.presented(b"unreadable")
     assert first is connection.presented(b"unreadable")
@@ -86,7 +86,7 @@ def test_certificate_of_a_connection_is_read_once(connect):
 
 
 def test_connection_without_a_certificate_is_anonymous(resolver, connect):
-    """On any engine and in any mode."""
+    """A connection without certificate is anonymous, on any engine and in any mode."""
     for connection in (None, connect(None)):
         assert resolver.resolve(connection).assessment is None
         assert resolver.resolve(connection).peer("unix:").certificate is None
