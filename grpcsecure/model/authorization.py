@@ -211,7 +211,7 @@ class Decision:
 
     effect: Effect
     rule: Rule | None
-    #: Whether the peer proved an identity (see `Principal.is_known`).
+    #: Whether the peer was verified or granted an identity (`Principal.is_known`).
     is_known: bool
     shadow: Decision | None = None
 

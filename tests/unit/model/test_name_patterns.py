@@ -1,4 +1,4 @@
-"""Names and patterns: the spelling they are compared in, and what is refused."""
+"""Tests of names and patterns: their normalized spelling, and refused patterns."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SPIFFE = [
     ("spiffe://td/*", "spiffe://td/", True),
     ("spiffe://TD/ns/prod/*", "spiffe://td/ns/prod/", True),
     ("spiffe://td/ns/prod-*", "spiffe://td/ns/prod-", True),
-    ("spiffe://td/ns/.*", "spiffe://td/ns/.", True),  # a dot, no regular expression
+    ("spiffe://td/ns/.*", "spiffe://td/ns/.", True),  # a dot, not a regular expression
 ]
 
 NOT_SPIFFE = [
@@ -155,40 +155,40 @@ NOT_DNS = [
 
 
 @pytest.mark.parametrize(("text", "folded", "is_wildcard"), SPIFFE)
-def test_spiffe_patterns_are_read(text, folded, is_wildcard):
-    """Scheme and trust domain are lower-cased; a `*` stands for what follows."""
+def test_spiffe_patterns_are_parsed(text, folded, is_wildcard):
+    """Scheme and trust domain are lower-cased; a `*` matches any rest."""
     assert names.parse_spiffe_pattern(text) == NamePattern(folded, bool(is_wildcard))
 
 
 @pytest.mark.parametrize("text", NOT_SPIFFE)
-def test_what_is_no_spiffe_pattern_is_refused(text):
-    """A pattern that no SPIFFE id has, or that crosses trust domains, is a mistake."""
+def test_invalid_spiffe_pattern_is_refused(text):
+    """A pattern that matches no SPIFFE id, or several trust domains, is a mistake."""
     with pytest.raises(ValueError, match=r"^expected"):
         names.parse_spiffe_pattern(text)
 
 
 @pytest.mark.parametrize(("text", "folded", "is_wildcard"), URIS)
-def test_uri_patterns_are_read(text, folded, is_wildcard):
-    """Scheme and host are lower-cased, user, port and the rest kept."""
+def test_uri_patterns_are_parsed(text, folded, is_wildcard):
+    """Scheme and host are lower-cased; user, port and the rest are kept."""
     assert names.parse_uri_pattern(text) == NamePattern(folded, bool(is_wildcard))
 
 
 @pytest.mark.parametrize("text", NOT_URIS)
-def test_what_is_no_uri_pattern_is_refused(text):
-    """A `*` that could stand for a part of the host, or match nothing, is a mistake."""
+def test_invalid_uri_pattern_is_refused(text):
+    """A `*` that could match a part of the host, or nothing, is a mistake."""
     with pytest.raises(ValueError, match=r"^expected"):
         names.parse_uri_pattern(text)
 
 
 @pytest.mark.parametrize(("text", "folded", "is_wildcard"), DNS)
-def test_dns_patterns_are_read(text, folded, is_wildcard):
-    """Case and the dot of the root do not count; a `*` is the first label."""
+def test_dns_patterns_are_parsed(text, folded, is_wildcard):
+    """Case and a final dot are ignored; a `*` is the first label."""
     assert names.parse_dns_pattern(text) == NamePattern(folded, bool(is_wildcard))
 
 
 @pytest.mark.parametrize("text", NOT_DNS)
-def test_what_is_no_dns_pattern_is_refused(text):
-    """A `*` elsewhere than as the whole first label is a mistake."""
+def test_invalid_dns_pattern_is_refused(text):
+    """A `*` must be the whole first label."""
     with pytest.raises(ValueError, match=r"^expected"):
         names.parse_dns_pattern(text)
 
@@ -202,14 +202,14 @@ def test_email_domain_is_lower_cased():
 @pytest.mark.parametrize(
     "text", ["", "@", "a@", "@b", "a", "a@b c", "a@b\0", "a@\u212a"]
 )
-def test_what_is_no_email_address_is_refused(text):
-    """An address has two parts, and a domain that a certificate can hold."""
+def test_invalid_email_address_is_refused(text):
+    """An address has two parts, and a domain that a certificate can contain."""
     with pytest.raises(ValueError, match=r"^expected"):
         names.parse_email(text)
 
 
 def test_ip_is_a_value():
-    """Two spellings of an address are one."""
+    """Two spellings of an address are equal."""
     assert names.parse_ip("10.0.0.7") == ip_address("10.0.0.7")
     assert names.parse_ip("2001:DB8:0::0007") == ip_address("2001:db8::7")
     assert names.parse_ip("::ffff:10.0.0.7") != names.parse_ip("10.0.0.7")
@@ -218,14 +218,14 @@ def test_ip_is_a_value():
 @pytest.mark.parametrize(
     "text", ["", "10.0.0", "10.0.0.0/8", "10.0.0.07", "fe80::1%eth0", "1", "host"]
 )
-def test_what_is_no_ip_is_refused(text):
-    """Neither networks nor zones nor numbers are addresses."""
+def test_invalid_ip_is_refused(text):
+    """Networks, zones and plain numbers are not addresses."""
     with pytest.raises(ValueError, match=r"^expected"):
         names.parse_ip(text)
 
 
 def test_digest_is_bytes():
-    """Case and colons do not count."""
+    """Case and colons are ignored."""
     digits = "9f" * 32
     assert names.parse_sha256(f"sha256:{digits}") == digits
     assert names.parse_sha256(f"sha256:{digits.upper()}") == digits
@@ -248,13 +248,13 @@ def test_digest_is_bytes():
         "sha256:" + "\u0669f" * 32,
     ],
 )
-def test_what_is_no_digest_is_refused(text):
-    """Half a fingerprint pins nothing."""
+def test_invalid_digest_is_refused(text):
+    """Half a fingerprint is not a pin."""
     with pytest.raises(ValueError, match=r"^expected"):
         names.parse_sha256(text)
 
 
-def test_metadata_values_are_as_on_arrival():
+def test_metadata_values_are_as_delivered_by_grpc():
     """A `-bin` key has bytes, with or without the padding of its base64."""
     assert names.parse_metadata_value("x-env", "AA==") == "AA=="
     assert names.parse_metadata_value("x-bin", "AA==") == b"\0"
@@ -263,8 +263,8 @@ def test_metadata_values_are_as_on_arrival():
 
 
 @pytest.mark.parametrize("text", ["A", "A A=", "\u00e4", "AA==AA==", "-_-_"])
-def test_metadata_value_that_is_no_base64_is_refused(text):
-    """A rule that waits for bytes that nobody can send is a mistake."""
+def test_metadata_value_that_is_not_base64_is_refused(text):
+    """A rule for bytes that no client can send is a mistake."""
     with pytest.raises(ValueError, match=r"^expected base64"):
         names.parse_metadata_value("x-bin", text)
 
@@ -273,8 +273,8 @@ _ODD = st.text() | st.text(st.sampled_from("spiffe:htp/@*.%2eE\\?#AaK\u212a\0 ")
 
 
 @given(_ODD | _ODD.map("spiffe://".__add__) | _ODD.map("https://".__add__))
-def test_any_text_is_understood_or_refused(text):
-    """No text raises anything but the ValueError that says what is wrong."""
+def test_any_text_is_parsed_or_refused(text):
+    """No text raises anything but a ValueError with the reason."""
     for parse in PARSERS:
         assert (why_refused(parse, text) or "expected").startswith("expected")
     for fold in FOLDERS:
@@ -283,7 +283,7 @@ def test_any_text_is_understood_or_refused(text):
 
 @given(_ODD.map("https://".__add__) | _ODD)
 def test_folding_twice_changes_nothing(text):
-    """A folded name is in the spelling that names are compared in."""
+    """A normalized name stays unchanged."""
     for fold in (names.fold_uri, names.fold_email):
         assert fold(fold(text)) == fold(text)
     folded = names.fold_spiffe(text)

@@ -1,4 +1,4 @@
-"""RFC 4514: what a subject's text means."""
+"""Tests of parsing RFC 4514 strings."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ DIFFERENT = [
     ("CN=admin", "CN=\u0430dmin"),  # a Cyrillic letter
 ]
 
-#: Texts that mean no name, and a part of what is said of them.
+#: Texts that are not a name, and a part of the error message.
 WRONG = [
     ("", "expected a subject"),
     ("billing", "expected an attribute type"),
@@ -90,27 +90,27 @@ WRONG = [
 
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_spelling_does_not_count(one, other):
-    """Case of types, OIDs, escapes, and the order beside `+` mean nothing."""
+    """Case of types, OIDs, escapes, and the order beside `+` do not matter."""
     assert parse_subject(one) == parse_subject(other)
     assert hash(parse_subject(one)) == hash(parse_subject(other))
 
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
 def test_content_counts(one, other):
-    """Values are exact, the order of the parts counts, bytes are no text."""
+    """Values are exact, the order of the parts matters, and bytes are not text."""
     assert parse_subject(one) != parse_subject(other)
 
 
 @pytest.mark.parametrize(("text", "words"), WRONG)
-def test_no_subject_is_refused(text, words):
-    """What RFC 4514 does not allow is refused, in the words of a finding."""
+def test_invalid_subject_is_refused(text, words):
+    """Text that RFC 4514 does not allow is refused with the reason."""
     with pytest.raises(ValueError, match=r"^expected") as caught:
         parse_subject(text)
     assert words in str(caught.value)
 
 
 def test_values_are_found_by_type():
-    """A certificate can have several common names, also beside a `+`."""
+    """A certificate can have several common names, even joined by `+`."""
     subject = parse_subject("CN=a+OU=b,O=c,CN=d")
     assert subject.values(CN) == ("a", "d")
     assert subject.values("2.5.4.6") == ()
@@ -124,15 +124,15 @@ _VALUES = st.text(
 )
 
 
-def test_values_that_have_no_order_get_one():
-    """Attributes joined by `+` are a set; what is shown of it never changes."""
+def test_values_of_a_set_have_a_stable_order():
+    """Attributes joined by `+` are a set, but are always shown in the same order."""
     joined = "+".join(f"OU={name}" for name in "hgfedcba")
     assert parse_subject(f"{joined}+OU=#00").values("2.5.4.11") == (*"abcdefgh", b"\0")
 
 
 @given(st.lists(st.lists(st.tuples(_OIDS, _VALUES), min_size=1, unique=True)))
-def test_subjects_of_certificates_are_read(parts):
-    """Whatever the subject of a certificate is, `cryptography`'s text is understood."""
+def test_subjects_of_certificates_are_parsed(parts):
+    """`cryptography`'s text of any certificate subject is parsed."""
     if not parts:
         return
     name = x509.Name(
@@ -148,8 +148,8 @@ def test_subjects_of_certificates_are_read(parts):
 
 
 @given(st.text() | st.text(st.sampled_from('CN=,+\\#"0aF ')).map(lambda t: "CN=" + t))
-def test_any_text_is_read_or_refused(text):
-    """No text raises anything but the ValueError that says what is wrong."""
+def test_any_text_is_parsed_or_refused(text):
+    """No text raises anything but a ValueError with the reason."""
     assert (why_refused(parse_subject, text) or "expected").startswith("expected")
 
 
@@ -158,6 +158,6 @@ READ_AGAIN_AND_AGAIN = {r"\61", "a", ",CN=a", r"\C4\8D", "#"}
 
 @pytest.mark.parametrize("unit", [*sorted(READ_AGAIN_AND_AGAIN), "+", " ", r"\ff", '"'])
 def test_long_subject_takes_no_time(unit):
-    """A subject of 100 kB is read, or refused, in one pass."""
+    """A subject of 100 kB is parsed, or refused, in one pass."""
     problem = why_refused(parse_subject, "CN=a" + unit * (100_000 // len(unit)))
     assert (problem is None) == (unit in READ_AGAIN_AND_AGAIN)

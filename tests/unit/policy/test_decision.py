@@ -1,4 +1,4 @@
-"""Deciding: the order, what of a rule has to match, shadow rules and the trace."""
+"""Tests of decisions: order, the parts of a rule, shadow rules, and the trace."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def name_of(policy, *args, **call):
 
 @pytest.mark.parametrize("default", Effect)
 def test_default_decides_without_a_rule(default):
-    """No rule, or none that matches: what the config says, with nothing to report."""
+    """If no rule matches, the configured default decides, and no rule is reported."""
     for policy in (
         compiled(default=default),
         compiled(allow("ops", "/other.S/M"), identities=[OPS], default=default),
@@ -49,7 +49,7 @@ def test_default_decides_without_a_rule(default):
 
 
 def test_default_is_deny():
-    """Nobody may call anything until a rule says so."""
+    """Without a rule, every call is denied."""
     assert not decided(compiled()).is_allowed
 
 
@@ -62,7 +62,7 @@ def test_deny_comes_first():
 
 @pytest.mark.parametrize("rule", [allow, deny])
 def test_first_in_file_order_is_reported(rule):
-    """Whatever kinds of pattern and names they have, the first rule is named."""
+    """For all kinds of patterns and names, the first matching rule is reported."""
     patterns = [CHARGE, "*", "/pay.v1.Pay/*", "/pay.v1.Pay/Ch*", "/pay.*", "*/Charge"]
     for first in patterns:
         others = [pattern for pattern in patterns if pattern != first]
@@ -76,7 +76,7 @@ def test_first_in_file_order_is_reported(rule):
 
 
 def test_any_of_the_names_is_enough():
-    """A rule for several identities is for each of them."""
+    """A rule with several identities matches each of them."""
     policy = compiled(allow("ci ops"), identities=[OPS, CI])
     assert decided(policy).is_allowed
     assert decided(policy, verified(common_name="ci")).is_allowed
@@ -84,15 +84,15 @@ def test_any_of_the_names_is_enough():
 
 
 def test_name_of_a_claimed_peer_denies_only():
-    """A worse certificate opens nothing, and is no way around a deny rule."""
+    """An unverified name grants nothing, and does not evade a deny rule."""
     peer = claimed(common_name="ops")
     assert not decided(compiled(allow("ops"), identities=[OPS]), peer).is_allowed
     policy = compiled(allow("anyone"), deny("ops", name="d"), identities=[OPS])
     assert name_of(policy, peer) == "d"
 
 
-def test_pin_out_of_force_denies_only():
-    """A registered certificate that expired opens nothing, and is still denied."""
+def test_expired_pin_denies_only():
+    """An expired registered certificate grants nothing, and is still denied."""
     pinned = identity("pinned", fingerprint=FINGERPRINT)
     closed = compiled(allow("pinned"), identities=[pinned])
     is_open = compiled(deny("pinned"), identities=[pinned], default=Effect.ALLOW)
@@ -107,7 +107,7 @@ def test_pin_out_of_force_denies_only():
 
 
 def test_listeners_of_a_rule():
-    """A rule with listeners holds on these only."""
+    """A rule with `listeners` applies on these only."""
     policy = compiled(
         allow("anyone", name="inner", listeners=("inner", "probes")),
         allow("anyone", name="all"),
@@ -138,8 +138,8 @@ METADATA = [
 
 
 @pytest.mark.parametrize(("sent", "allows", "denies"), METADATA)
-def test_metadata_sent_again(sent, allows, denies):
-    """Sending more widens no allow rule and escapes no deny rule."""
+def test_metadata_sent_several_times(sent, allows, denies):
+    """More values widen no allow rule and evade no deny rule."""
     condition = {"x-env": ["prod", "test"]}
     policy = compiled(allow("anyone", metadata=condition))
     assert decided(policy, metadata=sent).is_allowed is allows
@@ -149,7 +149,7 @@ def test_metadata_sent_again(sent, allows, denies):
 
 @pytest.mark.parametrize("rule", [allow, deny])
 def test_every_metadata_key_must_match(rule):
-    """A rule with two keys wants both."""
+    """A rule with two keys requires both."""
     policy = compiled(rule("anyone", metadata={"x-a": ["1"], "x-b": ["2"]}))
     assert name_of(policy, metadata=[("x-a", "1"), ("x-b", "2")]) == "rule"
     assert name_of(policy, metadata=[("x-a", "1")]) is None
@@ -157,7 +157,7 @@ def test_every_metadata_key_must_match(rule):
 
 
 def test_binary_metadata_is_compared_as_bytes():
-    """The base64 of a rule is what arrives as bytes, padded or not."""
+    """The base64 of a rule, padded or not, is compared with the received bytes."""
     policy = compiled(allow("anyone", metadata={"x-key-bin": ["AP8=", "AA"]}))
     assert decided(policy, metadata=[("x-key-bin", b"\0\xff")]).is_allowed
     assert decided(policy, metadata=[("x-key-bin", b"\0")]).is_allowed
@@ -165,8 +165,8 @@ def test_binary_metadata_is_compared_as_bytes():
     assert not decided(policy, metadata=[("x-key-bin", "AP8=")]).is_allowed
 
 
-def test_metadata_is_read_if_some_rule_asks():
-    """Nobody has to fetch what no rule looks at; one that is on trial looks, too."""
+def test_metadata_is_read_if_some_rule_has_a_condition():
+    """Metadata is only fetched if a rule needs it; this includes shadow rules."""
     assert not compiled(allow("anyone"), deny("anyone")).reads_metadata
     for enforce in (True, False):
         rule = deny("anyone", metadata={"x": ["1"]}, enforce=enforce)
@@ -174,7 +174,7 @@ def test_metadata_is_read_if_some_rule_asks():
 
 
 def test_conditional_rules_come_before_the_next():
-    """A rule whose condition fails leaves the call to the next one of its pattern."""
+    """If the condition of a rule fails, the next rule of its pattern is tried."""
     policy = compiled(
         allow("ops", CHARGE, name="one", metadata={"x": ["1"]}),
         allow("ops", CHARGE, name="two", listeners=("public",)),
@@ -188,7 +188,7 @@ def test_conditional_rules_come_before_the_next():
 
 
 def test_method_that_does_not_exist():
-    """Deny rules and the default go on; no allow rule opens what is not there."""
+    """Deny rules and the default apply; no allow rule matches."""
     rules = (allow("anyone", name="a"), deny("ci", name="d"))
     closed = compiled(*rules, identities=[CI])
     assert name_of(closed, exists=True) == "a"
@@ -209,7 +209,7 @@ def test_method_that_does_not_exist():
     ],
 )
 def test_denial_says_whether_the_peer_is_known(peer, is_known):
-    """Who proved to be somebody is not asked who it is, also if a rule denies it."""
+    """A known peer is not asked to authenticate, even if a rule denies it."""
     pinned = identity("pinned", fingerprint=FINGERPRINT)
     if not is_known:
         pinned = identity("pinned", public_key="sha256:" + "00" * 32)
@@ -219,7 +219,7 @@ def test_denial_says_whether_the_peer_is_known(peer, is_known):
 
 
 def test_rule_that_is_not_enforced_decides_nothing():
-    """It is reported what it would do, and only if that is something else."""
+    """Its decision is reported only if it differs."""
     policy = compiled(
         deny("ops", CHARGE, name="trial", enforce=False),
         allow("ops", name="all"),
@@ -233,7 +233,7 @@ def test_rule_that_is_not_enforced_decides_nothing():
 
 
 def test_shadow_of_the_same_effect_is_reported_by_its_rule():
-    """Which rule would decide is a part of what would change."""
+    """The rule that would decide is reported even if the effect is the same."""
     policy = compiled(
         allow("ops", name="trial", enforce=False),
         allow("ops", name="all"),
@@ -244,7 +244,7 @@ def test_shadow_of_the_same_effect_is_reported_by_its_rule():
 
 
 def test_shadow_of_a_rule_that_would_not_decide_is_none():
-    """A trial that another rule forestalls changes nothing."""
+    """A shadow rule behind a deciding rule changes nothing."""
     policy = compiled(
         allow("ops", name="all"),
         allow("ops", name="trial", enforce=False),
@@ -254,14 +254,14 @@ def test_shadow_of_a_rule_that_would_not_decide_is_none():
 
 
 def test_shadow_allow_leaves_an_unknown_method_closed():
-    """What is not enforced opens nothing, not even on paper, that is not there."""
+    """A shadow allow rule does not match a method that does not exist."""
     policy = compiled(allow("anyone", enforce=False))
     assert decided(policy).shadow.is_allowed
     assert decided(policy, exists=False).shadow is None
 
 
-def test_trace_says_why_each_rule_does_not_match():
-    """Every rule has its step, deny rules first, with all that does not match."""
+def test_trace_has_the_reasons_of_each_rule():
+    """Every rule has a step, deny rules first, with all parts that do not match."""
     policy = compiled(
         allow("ops", "/pay.v1.Pay/*", CHARGE, name="match"),
         allow("ci", CHARGE, name="who"),
@@ -292,7 +292,7 @@ def test_trace_says_why_each_rule_does_not_match():
 
 
 def test_trace_of_a_claimed_peer():
-    """The trace tells what is granted, to allow rules, from what is claimed."""
+    """Steps of allow rules show granted identities, of deny rules claimed ones."""
     policy = compiled(allow("ops"), deny("ops"), identities=[OPS])
     principal = policy.identify(claimed(common_name="ops"), in_force=True)
     refused, opened = policy.trace(principal, Call(CHARGE, "public"))
@@ -301,7 +301,7 @@ def test_trace_of_a_claimed_peer():
 
 
 def test_trace_of_a_method_that_does_not_exist():
-    """An allow rule says that it does not count; a deny rule counts."""
+    """An allow rule shows that it does not apply; a deny rule applies."""
     policy = compiled(allow("anyone"), deny("anyone"))
     principal = policy.identify(anonymous(), in_force=True)
     steps = policy.trace(principal, Call(CHARGE, "public", exists=False))
@@ -309,7 +309,7 @@ def test_trace_of_a_method_that_does_not_exist():
 
 
 def test_policy_that_no_checked_config_has_is_refused():
-    """A rule for a name that is nobody's, or that is two's, is not compiled."""
+    """An undefined identity in a rule, or a duplicate one, is not compiled."""
     with pytest.raises(ValueError, match=r"^expected `nobody` among"):
         compiled(deny("nobody"))
     for identities in ([OPS, OPS], [identity("anyone", common_name="x")]):

@@ -1,4 +1,4 @@
-"""What clients send to be taken for somebody, or something, else: no surprise match."""
+"""Tests of hostile names, paths and metadata: no unexpected match."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATTERNS = (ADMIN, "/shop.v1.Admin/*", "/shop.v1.Admin/Dr*", "/shop.v1.*", "*/Dr
 
 
 def rules_that_match(method, *patterns):
-    """Return the patterns, each in a rule of its own, that a call of anybody matches.
+    """Return those of the patterns that match a call, each in a rule of its own.
 
     Rules that allow and rules that deny must agree.
     """
@@ -39,25 +39,25 @@ def rules_that_match(method, *patterns):
 
 
 def granted(peer, **criteria):
-    """Say whether a peer is granted an identity of these criteria."""
+    """Whether a peer is granted an identity of these criteria."""
     policy = compiled(identities=[identity("it", **criteria)])
     return "it" in policy.identify(peer, in_force=True).granted
 
 
 def is_claimed(peer, **criteria):
-    """Say whether a deny rule holds an identity of these criteria against a peer."""
+    """Whether a peer claims an identity of these criteria, for deny rules."""
     policy = compiled(identities=[identity("it", **criteria)])
     return "it" in policy.identify(peer, in_force=True).claimed
 
 
 @pytest.mark.parametrize("method", ["", "/", "//", "///", "/*", "*", "Drop", "shop"])
-def test_path_that_is_none(method):
+def test_malformed_path(method):
     """A path without service and method matches `*` and nothing else."""
     assert rules_that_match(method, "*", *PATTERNS) == ["*"]
 
 
 def test_double_slash_is_two_slashes():
-    """`//` is no service, and an empty name is no wildcard."""
+    """`//` is not a service, and an empty name is not a wildcard."""
     assert rules_that_match(f"/{ADMIN}", *PATTERNS) == ["*/Drop"]
     assert rules_that_match("/shop.v1.Admin//Drop", *PATTERNS) == [
         "/shop.v1.Admin/*",
@@ -67,8 +67,8 @@ def test_double_slash_is_two_slashes():
     assert rules_that_match("//", "//*", "/*", "/shop.v1.Admin/*") == ["//*", "/*"]
 
 
-def test_dot_segments_are_no_steps():
-    """`/A/../B` is a method of `/A/`, and none of `/B`."""
+def test_dot_segments_are_not_resolved():
+    """`/A/../B` is a method of `/A/`, not of `/B`."""
     method = f"/open.S/..{ADMIN}"
     assert rules_that_match(method, *PATTERNS) == ["*/Drop"]
     assert rules_that_match(method, "/open.S/*", "/open.S/Get*") == ["/open.S/*"]
@@ -88,13 +88,13 @@ def test_dot_segments_are_no_steps():
     ],
 )
 def test_percent_encoding_is_text(method):
-    """Nothing is decoded, folded or trimmed before it is compared."""
+    """Nothing is decoded, folded or trimmed before the comparison."""
     assert rules_that_match(method, ADMIN, "/shop.v1.Admin/*", "*/Drop") == []
 
 
 @pytest.mark.parametrize("end", [" ", "\0", "\n", "/", "?", "#", ";", "\u200b", "%00"])
 def test_method_with_a_tail_is_another_one(end):
-    """What follows the name is a part of it."""
+    """Text after the name is part of the name."""
     assert rules_that_match(ADMIN + end, ADMIN, "*/Drop") == []
 
 
@@ -111,7 +111,7 @@ def test_long_path(unit):
 
 
 def test_regular_expressions_are_text():
-    """`.*` in a rule is a dot and a wildcard, or is refused; it is never any text."""
+    """`.*` in a rule is a dot and a wildcard, or is refused."""
     assert rules_that_match(ADMIN, "/shop.v1.Admin/.*", "/shop.v1.Admin.*") == []
     assert rules_that_match("/shop.v1.Admin/.x", "/shop.v1.Admin/.*") != []
     for pattern in (".*", "/shop.v1.Admin/(Drop|Get)*x", "^/shop.v1.Admin/Drop$"):
@@ -125,7 +125,7 @@ def test_regular_expressions_are_text():
 
 @pytest.mark.parametrize("extra", ["\0", "\n", "\r\n", "\t", "\x7f", "\u2028", " "])
 def test_control_characters_in_metadata(extra):
-    """A value with more in it is another value."""
+    """A value with additional characters is another value."""
     policy = compiled(allow("anyone", metadata={"x-env": ["prod"]}))
     standing = policy.identify(anonymous(), in_force=True)
     for value in (f"prod{extra}", f"{extra}prod", f"prod{extra}prod", extra):
@@ -134,8 +134,8 @@ def test_control_characters_in_metadata(extra):
             assert not policy.decide(standing, call).is_allowed
 
 
-def test_nul_ends_no_name():
-    """What comes after a NUL counts: `ci.example` is not its beginning."""
+def test_nul_does_not_end_a_name():
+    """Text after a NUL is compared: `ci.example` does not match."""
     for name in ("ci.example\0.evil.example", "ci.example\0", "\0ci.example"):
         assert not granted(verified(dns=(name,)), dns="ci.example")
         assert not granted(verified(dns=(name,)), dns="*.example")
@@ -168,7 +168,7 @@ def test_homoglyphs_are_other_letters(odd):
 
 
 def test_only_ascii_is_lower_cased():
-    """The Kelvin sign is no `k`, and the long s no `s`."""
+    """The Kelvin sign is not a `k`, and the long s is not an `s`."""
     for odd, plain in (("\u212aube.example", "kube.example"), ("\u017f.x", "s.x")):
         assert not granted(verified(dns=(odd,)), dns=plain)
         uri = f"https://{odd}/"
@@ -184,8 +184,8 @@ def test_composed_and_decomposed_letters_differ():
     assert not granted(verified(common_name="cafe\u0301"), common_name="caf\u00e9")
 
 
-def test_wildcard_in_a_certificate_stands_for_nobody():
-    """A certificate for `*.ci.example` names no client, and counts against one."""
+def test_wildcard_in_a_certificate_grants_nothing():
+    """A certificate for `*.ci.example` is granted nothing; deny rules match it."""
     peer = verified(dns=("*.ci.example",))
     for pattern in ("*.ci.example", "a.ci.example", "*.example"):
         assert not granted(peer, dns=pattern)
@@ -196,7 +196,7 @@ def test_wildcard_in_a_certificate_stands_for_nobody():
 
 
 def test_certificate_with_thousands_of_names():
-    """A certificate may say what it likes; each name counts, and none is an error."""
+    """A certificate may have any number of names; each is matched without an error."""
     many = tuple(f"h{n}.ci.example" for n in range(5_000))
     peer = verified(dns=many, uris=tuple(f"https://{name}/" for name in many))
     assert granted(peer, dns="h4999.ci.example")

@@ -1,4 +1,4 @@
-"""Patterns of methods: their grammar, what they match, and how two of them relate."""
+"""Tests of method patterns: grammar, matching, and relations of two patterns."""
 
 from __future__ import annotations
 
@@ -107,35 +107,35 @@ OVERLAPS = [
 
 
 @pytest.mark.parametrize(("text", "kind", "body"), GRAMMAR)
-def test_patterns_are_read(text, kind, body):
-    """A `*` at one end opens it; the text of a pattern is kept."""
+def test_patterns_are_parsed(text, kind, body):
+    """A `*` at one end is a wildcard; the rest of the text is kept."""
     pattern = parse_method_pattern(text)
     assert (pattern.kind, pattern.text) == (kind, body)
     assert str(pattern) == text
 
 
 @pytest.mark.parametrize("text", NO_PATTERN)
-def test_what_is_no_pattern_is_refused(text):
-    """What looks like a pattern and would match nothing, or all, is a mistake."""
+def test_invalid_pattern_is_refused(text):
+    """Text that looks like a pattern but would match nothing, or all, is a mistake."""
     with pytest.raises(ValueError, match=r"^expected `/package\.Service/Method`"):
         parse_method_pattern(text)
 
 
 @pytest.mark.parametrize(("text", "path", "matches"), MATCHES)
-def test_patterns_match_what_they_spell(text, path, matches):
-    """Paths are compared as they come, character by character."""
+def test_patterns_match_literally(text, path, matches):
+    """Paths are compared unchanged, character by character."""
     assert parse_method_pattern(text).matches(path) is matches
 
 
 @pytest.mark.parametrize(("one", "other", "covers"), COVERS)
-def test_cover_is_everything(one, other, covers):
-    """A pattern covers another if nothing is left to the other."""
+def test_covering_pattern_matches_every_path_of_the_other(one, other, covers):
+    """A pattern covers another if it matches every path of the other."""
     assert parse_method_pattern(one).covers(parse_method_pattern(other)) is covers
 
 
 @pytest.mark.parametrize(("one", "other", "overlaps"), OVERLAPS)
-def test_overlap_is_something(one, other, overlaps):
-    """Two patterns overlap if one path matches both, whichever is asked."""
+def test_overlapping_patterns_share_a_path(one, other, overlaps):
+    """Two patterns overlap if one path matches both; the relation is symmetric."""
     first, second = parse_method_pattern(one), parse_method_pattern(other)
     assert first.overlaps(second) is overlaps
     assert second.overlaps(first) is overlaps
@@ -150,20 +150,20 @@ _PATTERNS = st.one_of(
 
 
 def naive(text):
-    """Return a regular expression for a pattern: a `*` is any text."""
+    """Return a regular expression for a pattern: a `*` matches any text."""
     return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)
 
 
 @given(_PATTERNS, _TEXTS | _TEXTS.map("/{}".format) | st.text())
 def test_patterns_agree_with_regular_expressions(text, path):
-    """What is compiled matches just what the `*` says."""
+    """The compiled pattern matches exactly what its regular expression matches."""
     wanted = naive(text).fullmatch(path) is not None
     assert parse_method_pattern(text).matches(path) is wanted
 
 
 @given(_PATTERNS, _PATTERNS, _TEXTS.map("/{}".format))
 def test_relations_agree_with_matches(one, other, path):
-    """No path contradicts what is said of two patterns."""
+    """No path contradicts the relations of two patterns."""
     first, second = parse_method_pattern(one), parse_method_pattern(other)
     if first.covers(second):
         assert first.overlaps(second)
@@ -173,8 +173,8 @@ def test_relations_agree_with_matches(one, other, path):
 
 
 @given(_PATTERNS, _PATTERNS)
-def test_relations_have_witnesses(one, other):
-    """An overlap has a path in it, and what is not covered has one outside."""
+def test_relations_have_examples(one, other):
+    """Overlapping patterns share a path; a pattern not covered has one outside."""
     first, second = parse_method_pattern(one), parse_method_pattern(other)
     # `~` is in no pattern: it shows where a `*` is open.
     samples = {
@@ -191,5 +191,5 @@ def test_relations_have_witnesses(one, other):
 
 @given(st.text() | st.text(st.sampled_from("/*aB.")))
 def test_any_text_is_a_pattern_or_refused(text):
-    """No text raises anything but the ValueError that says what is wrong."""
+    """No text raises anything but a ValueError with the reason."""
     assert (why_refused(parse_method_pattern, text) or "expected").startswith("expect")

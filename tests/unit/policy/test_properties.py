@@ -1,4 +1,4 @@
-"""What holds for every policy, peer and call."""
+"""Properties that hold for every policy, peer and call."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def some(values, **sizes):
 
 
 def criteria(kinds=tuple(MatcherKind)):
-    """Draw a criterion of one of some kinds."""
+    """Draw a criterion of one of the kinds."""
     return st.sampled_from(
         [Criterion(kind, value) for kind in kinds for value in CRITERIA[kind.value]]
     )
 
 
 def identities(kinds=tuple(MatcherKind)):
-    """Draw what the three names mean."""
+    """Draw the definitions of the three names."""
     matchers = st.builds(
         Matcher,
         st.lists(
@@ -144,15 +144,15 @@ DATES = st.booleans()
 
 
 class Scene(NamedTuple):
-    """Everything but the rules: what the names mean, who calls, what, and when."""
+    """Everything but the rules: identities, peer, call, and valid dates or not."""
 
     known: tuple[Identity, ...]
     peer: Peer
     call: Call
     in_force: bool
 
-    def standing(self, policy):
-        """Return who the caller is to a policy."""
+    def principal(self, policy):
+        """Return the principal of the caller in a policy."""
         return policy.identify(self.peer, in_force=self.in_force)
 
     def compile(self, authorization):
@@ -162,10 +162,10 @@ class Scene(NamedTuple):
     def decide(self, authorization):
         """Return the decision by these rules."""
         policy = self.compile(authorization)
-        return policy.decide(self.standing(policy), self.call)
+        return policy.decide(self.principal(policy), self.call)
 
     def has(self, name, *, trusted):
-        """Say whether the caller is granted (trusted) or claims a name."""
+        """Whether the caller is granted (trusted) or claims a name."""
         naive = NaivePolicy(Authorization(), self.known)
         return naive.has(self.peer, name, trusted=trusted, now=self.in_force)
 
@@ -175,8 +175,8 @@ SCENES = st.builds(Scene, identities(), PEERS, CALLS, DATES)
 
 @settings(max_examples=500)
 @given(POLICIES, SCENES)
-def test_index_agrees_with_asking_every_rule(authorization, scene):
-    """The compiled policy decides by the same rule as the plainest one, shadow too."""
+def test_index_agrees_with_a_linear_search(authorization, scene):
+    """The compiled policy decides by the same rule as a simple search, shadow too."""
     decision = scene.decide(authorization)
     naive = NaivePolicy(authorization, scene.known)
     wanted, all_enforced = naive.decide(scene.peer, scene.call, in_force=scene.in_force)
@@ -192,20 +192,20 @@ def test_index_agrees_with_asking_every_rule(authorization, scene):
 
 @settings(max_examples=500)
 @given(SCENES)
-def test_identities_agree_with_asking_each(scene):
-    """The index of identities finds what asking one after the other finds."""
-    standing = scene.standing(scene.compile(Authorization()))
+def test_identities_agree_with_a_linear_search(scene):
+    """The index of identities finds the same names as matching each in turn."""
+    principal = scene.principal(scene.compile(Authorization()))
     everything = (*NAMES, *BUILT_IN)
-    for names, trusted in ((standing.granted, True), (standing.claimed, False)):
+    for names, trusted in ((principal.granted, True), (principal.claimed, False)):
         assert names == {n for n in everything if scene.has(n, trusted=trusted)}
-    assert standing.identities == standing.granted & set(NAMES)
+    assert principal.identities == principal.granted & set(NAMES)
 
 
 @given(SCENES)
 def test_granted_is_claimed(scene):
-    """Whoever is allowed by a name can be denied by it."""
-    standing = scene.standing(scene.compile(Authorization()))
-    assert standing.granted <= standing.claimed
+    """A caller that is granted a name can be denied by that name."""
+    principal = scene.principal(scene.compile(Authorization()))
+    assert principal.granted <= principal.claimed
 
 
 UNVERIFIED = CLAIMED | st.builds(anonymous)
@@ -213,8 +213,8 @@ UNVERIFIED = CLAIMED | st.builds(anonymous)
 
 @given(POLICIES, st.builds(Scene, identities(NAME_KINDS), UNVERIFIED, CALLS, DATES))
 def test_unverified_chain_gets_nothing_by_a_name(authorization, scene):
-    """Without a verified chain no name is granted, and no rule for names allows."""
-    assert scene.standing(scene.compile(authorization)).identities == frozenset()
+    """Without a verified chain, no name is granted, and no rule for names allows."""
+    assert scene.principal(scene.compile(authorization)).identities == frozenset()
     rule = scene.decide(authorization).rule
     if rule is not None and rule.effect is Effect.ALLOW:
         assert not {*BUILT_IN}.isdisjoint(rule.identities)
@@ -222,14 +222,14 @@ def test_unverified_chain_gets_nothing_by_a_name(authorization, scene):
 
 @given(CLAIMED, criteria(NAME_KINDS), criteria(), CALLS, DATES)
 def test_name_beside_a_pin_grants_nothing(peer, name, other, call, in_force):
-    """A matcher with a name in it is for verified peers, whatever else is in it."""
+    """A matcher with a name requires a verified peer, even with a pin beside it."""
     scene = Scene((Identity("one", (Matcher((name, other)),)),), peer, call, in_force)
     assert not scene.decide(Authorization(rules=(allow("one"),))).is_allowed
 
 
 @given(POLICIES, rules(Effect.DENY), SCENES, st.data())
 def test_one_more_deny_rule_never_allows(authorization, rule, scene, data):
-    """Wherever it stands, what was denied stays denied."""
+    """At any position, what was denied stays denied."""
     more = with_one_more(authorization, rule, data)
     if scene.decide(more).is_allowed:
         assert scene.decide(authorization).is_allowed
@@ -237,14 +237,14 @@ def test_one_more_deny_rule_never_allows(authorization, rule, scene, data):
 
 @given(POLICIES, rules(Effect.ALLOW), SCENES, st.data())
 def test_one_more_allow_rule_never_denies(authorization, rule, scene, data):
-    """Wherever it stands, what was allowed stays allowed."""
+    """At any position, what was allowed stays allowed."""
     more = with_one_more(authorization, rule, data)
     if scene.decide(authorization).is_allowed:
         assert scene.decide(more).is_allowed
 
 
 def with_one_more(authorization, rule, data):
-    """Put a rule somewhere between the others."""
+    """Insert a rule at a random position."""
     place = data.draw(st.integers(0, len(authorization.rules)))
     before, after = authorization.rules[:place], authorization.rules[place:]
     return replace(authorization, rules=(*before, rule, *after))
@@ -252,7 +252,7 @@ def with_one_more(authorization, rule, data):
 
 @given(POLICIES, SCENES, st.data())
 def test_order_never_changes_what_is_allowed(authorization, scene, data):
-    """The order of rules decides which one is reported, and nothing else."""
+    """The order of rules only changes which rule is reported."""
     shuffled = tuple(data.draw(st.permutations(authorization.rules)))
     before = scene.decide(authorization)
     after = scene.decide(replace(authorization, rules=shuffled))
@@ -261,8 +261,8 @@ def test_order_never_changes_what_is_allowed(authorization, scene, data):
 
 
 @given(POLICIES, SCENES)
-def test_rules_on_trial_decide_nothing(authorization, scene):
-    """With or without the rules that are not enforced, the same is decided."""
+def test_shadow_rules_decide_nothing(authorization, scene):
+    """The decisions are the same with and without rules that are not enforced."""
     enforced = tuple(rule for rule in authorization.rules if rule.enforce)
     decision = replace(scene.decide(authorization), shadow=None)
     assert decision == scene.decide(replace(authorization, rules=enforced))
@@ -271,11 +271,11 @@ def test_rules_on_trial_decide_nothing(authorization, scene):
 @settings(max_examples=500)
 @given(POLICIES, SCENES)
 def test_trace_agrees_with_the_decision(authorization, scene):
-    """The trace's first enforced match is the rule that decided, and no other is."""
+    """The first enforced match of the trace is the rule that decided, and only that."""
     policy = scene.compile(authorization)
-    standing = scene.standing(policy)
-    decision = policy.decide(standing, scene.call)
-    steps = policy.trace(standing, scene.call)
+    principal = scene.principal(policy)
+    decision = policy.decide(principal, scene.call)
+    steps = policy.trace(principal, scene.call)
     in_order = sorted(authorization.rules, key=lambda r: r.effect is Effect.ALLOW)
     assert [step.rule for step in steps] == in_order
     for is_asked, wanted in (
@@ -313,10 +313,10 @@ NAMES_LIKE = st.text(max_size=30) | st.text("spiffe:/td.*@%2e\\\0,=+#", max_size
     ),
 )
 def test_nothing_a_client_sends_raises(authorization, known, presented, call):
-    """Whatever is in certificate, path and metadata, there is a decision."""
+    """There is a decision for any certificate, path and metadata."""
     peer = VerifiedPeer(listener="public", address="", certificate=presented)
     scene = Scene(known, peer, call, in_force=True)
     policy = scene.compile(authorization)
-    standing = scene.standing(policy)
-    assert policy.decide(standing, call).effect in Effect
-    assert len(policy.trace(standing, call)) == len(authorization.rules)
+    principal = scene.principal(policy)
+    assert policy.decide(principal, call).effect in Effect
+    assert len(policy.trace(principal, call)) == len(authorization.rules)
