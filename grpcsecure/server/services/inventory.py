@@ -30,10 +30,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedService:
-    """A service and its methods, by name; `path` is the key that has it served.
+    """A service and the names of its methods; `path` is the config key that serves it.
 
-    Without a `path` the server could have it, and does not. No finding says that a
-    service which `may_be_closed` cannot be called: another finding is about it.
+    Without a `path` the service is known, but not served. If `may_be_closed`, there is
+    no finding that no caller may call it, because another finding covers that.
     """
 
     name: str
@@ -43,12 +43,12 @@ class ServedService:
 
     @property
     def full_methods(self) -> tuple[str, ...]:
-        """The paths of its methods on the wire."""
+        """The paths of its methods, as on the wire."""
         return tuple(f"/{self.name}/{method}" for method in self.methods)
 
 
 def full_methods(services: Iterable[ServedService]) -> Iterator[str]:
-    """Yield the paths of all methods of services."""
+    """Yield the paths of all methods of some services."""
     for service in services:
         yield from service.full_methods
 

@@ -204,7 +204,7 @@ class TestNoThread:
             eventually(lambda: known(server.runtime) == 0)
 
 
-class TestByHand:
+class TestPlainGrpcServer:
     """`SyncServerHook` in a plain `grpc.server`."""
 
     @pytest.fixture(name="pool")

@@ -98,7 +98,7 @@ class Announced:
         self.in_force = InForce(self.snapshot(*leaves, cas=cas))
         self.watch = ExpiryWatch(self.in_force, self.reminders.append)
         self._lines = Lines()
-        self._said = 0
+        self._seen = 0
 
     def snapshot(self, *leaves, cas=()):
         """Return a snapshot with a listener for each leaf."""
@@ -129,8 +129,8 @@ class Announced:
             self.watch.check(now)
         finally:
             logger.removeHandler(self._lines)
-        said = self._lines.all("certificate.expiring")
-        new, self._said = said[self._said :], len(said)
+        lines = self._lines.all("certificate.expiring")
+        new, self._seen = lines[self._seen :], len(lines)
         return [
             (one["listener"], one["role"], one["subject"], one["lives"].split("(")[0])
             for one in new
@@ -146,8 +146,8 @@ class TestExpiryWatch:
         end = leaf.not_after
         announced = Announced(leaf)
         assert announced.at(end - 60 * DAY) == []
-        said = [("l0", "certificate", "CN=ada.test", "30 days ")]
-        assert announced.at(end - 30 * DAY) == said
+        line = ("l0", "certificate", "CN=ada.test", "30 days ")
+        assert announced.at(end - 30 * DAY) == [line]
         assert announced.at(end - 30 * DAY) == []
         assert announced.at(end - 8 * DAY) == []
         # After a laptop slept, 7 days and 1 day are due at once: one line for both.

@@ -75,7 +75,7 @@ def test_pem_text_of_a_long_chain_is_not_cached(leaf):
     }
 
 
-def test_answers_are_the_callers_own(leaf):
+def test_results_are_copies(leaf):
     """A servicer that changes an answer changes nothing for the next one."""
     one = caller(leaf)
     one.auth_context()["x509_common_name"].append(b"admin")

@@ -32,7 +32,7 @@ def files(lines):
     return [Path(line.split('"')[1]).name for line in lines if "File " in line]
 
 
-def test_our_frames_are_left_out():
+def test_frames_of_grpcsecure_are_left_out():
     """Frames of grpcsecure are left out anywhere in the traceback."""
     lines = trace(lambda: ImportPath.parse("no path"))
     assert files(lines) == ["test_user_code.py", "test_user_code.py"]
