@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve certs test unit coverage oldest check docs format examples interop \
+.PHONY: help serve certs test unit coverage oldest check docs wheel validate format examples interop \
 	interop-tools clean
 
 # Compiled modules are kept even where the environment says otherwise: the tests start
@@ -22,6 +22,7 @@ help:
 	@echo "make oldest   tests of TLS and serving with the oldest libraries allowed"
 	@echo "make check    ruff (docstrings too), mypy --strict"
 	@echo "make docs     docs/ as a site, in build/docs; a dead link is an error"
+	@echo "make wheel    the package as a user installs it, tried on every config"
 	@echo "make interop  the tests with clients of other languages (needs Go, Node, openssl)"
 
 # One environment, in two steps: the package alone is enough to serve; tests and checks
@@ -106,6 +107,13 @@ $(VENV)-docs/.made: pyproject.toml
 
 docs: $(VENV)-docs/.made
 	$(VENV)-docs/bin/mkdocs build --strict --quiet
+
+wheel: $(VENV)/.package
+	BIN=$(BIN) .ci/wheel
+
+# For pre-commit, too.
+validate: certs
+	$(BIN)/grpcsecure -q validate --all-profiles configs/*.yaml
 
 format: $(VENV)/.made
 	$(BIN)/ruff check --fix .
