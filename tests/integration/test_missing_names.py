@@ -1,6 +1,6 @@
-"""Commands with a library that lacks a private name: refused at the start, or served.
+"""A library that lacks a private name either prevents the start or has a fallback.
 
-Never: ready, and then a refusal for every client.
+A server must never report ready and then refuse every client.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ METHODS = "grpc.method_handlers_generic_handler()._method_handlers"
 
 @pytest.fixture(name="certs", scope="module")
 def _certs(tmp_path_factory):
-    """A folder with certificates."""
+    """A folder with certificates of server and client."""
     return make_certificates(tmp_path_factory.mktemp("certs"))
 
 
 @pytest.fixture(name="config")
 def _config(certs, tmp_path):
-    """Return what writes a config with one TLS listener."""
+    """A function that writes a config with one TLS listener and returns its path."""
 
     def config(engine, mode=VERIFIES, runtime="threads", **more):
         tls = {
@@ -56,7 +56,7 @@ def _config(certs, tmp_path):
 
 
 def greet(address, certs):
-    """Return the greeting for the client of `certs`."""
+    """Return the greeting for a client with the certificate in `certs`."""
     root, key, chain = (
         (certs / name).read_bytes() for name in ("ca.pem", "client.key", "client.pem")
     )
@@ -66,11 +66,11 @@ def greet(address, certs):
 
 
 def assert_refused(done, names, *missing):
-    """A start has failed, and said what is missing, from which release."""
-    said = f"{names.library} {names.version} does not have "
+    """Assert that a start failed and named the missing names and the library."""
+    start = f"{names.library} {names.version} does not have "
     assert done.returncode == 3, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert said + ", ".join(f"`{name}`" for name in missing) + "," in line
+    assert start + ", ".join(f"`{name}`" for name in missing) + "," in line
     for tried in names.tried:
         assert tried in line
     assert "Traceback" not in done.stderr
@@ -85,13 +85,13 @@ def assert_refused(done, names, *missing):
     [OPENSSL, "OpenSSL.SSL.Connection._reverse_mapping"],
 )
 def test_serve_needs_its_names_of_openssl(config, tmp_path, engine, mode, name):
-    """The bridge, and the check of each call, whatever the engine."""
+    """The bridge and the check of each call need OpenSSL, with either engine."""
     done = run("serve", config(engine, mode), **hiding(tmp_path, name))
     assert_refused(done, openssl.NAMES, name)
 
 
 def test_serve_without_clients_certificates_needs_no_openssl(config, certs, tmp_path):
-    """What is not used may be missing."""
+    """A server that requests no client certificates starts without these names."""
     with serving(config("grpc", "dont_request"), **hiding(tmp_path, OPENSSL)) as server:
         assert greet(server.addresses["public"], certs).startswith("Hello, Ada!")
 
@@ -105,7 +105,7 @@ def test_serve_without_clients_certificates_needs_no_openssl(config, certs, tmp_
     ],
 )
 def test_asyncio_runtime_needs_its_names_of_grpcio(config, tmp_path, engine, name):
-    """Nothing else would keep a malformed call from ending the server."""
+    """A malformed call could crash the server without these names: no start."""
     config = config(engine, runtime="asyncio")
     done = run("serve", config, **hiding(tmp_path, name))
     assert_refused(done, grpcio.ASYNCIO, name)
@@ -119,8 +119,8 @@ def test_asyncio_runtime_needs_its_names_of_grpcio(config, tmp_path, engine, nam
         ["grpc._server._RPCState.due", "grpc._cython.cygrpc.Call.cancel", METHODS],
     ],
 )
-def test_threads_runtime_leaves_it_to_grpcio(config, certs, tmp_path, engine, missing):
-    """It serves, and says so once."""
+def test_threads_runtime_falls_back_to_grpcio(config, certs, tmp_path, engine, missing):
+    """The threads runtime serves without these names, with one warning in the log."""
     environ = hiding(tmp_path, *missing)
     with serving(config(engine, health=False), **environ) as server:
         for _ in range(2):
@@ -133,14 +133,14 @@ def test_threads_runtime_leaves_it_to_grpcio(config, certs, tmp_path, engine, mi
 
 
 def test_old_services_are_found_by_their_descriptor(config, tmp_path):
-    """A handler whose methods are not known is asked for those of its service."""
+    """If a handler does not reveal its methods, its service's descriptor is used."""
     environ = hiding(tmp_path, METHODS)
     with serving(config("grpc", runtime="asyncio"), **environ) as server:
         assert "server.fallback" in server.stderr
 
 
 class TestWithoutServing:
-    """`validate` and `explain` work, and say what they could not check."""
+    """`validate` and `explain` work, and report checks that they had to skip."""
 
     METHOD = "/helloworld.Greeter/SayHello"
 
@@ -148,14 +148,14 @@ class TestWithoutServing:
         "name", ["OpenSSL._util", "grpc._cython.cygrpc.AioServer", METHODS]
     )
     def test_validate(self, config, tmp_path, name):
-        """Nothing is wrong with the config."""
+        """A missing name is not a finding about a config that is valid."""
         config = config("bridge", runtime="asyncio")
         done = run("validate", config, **hiding(tmp_path, name))
         assert done.returncode == 0, done.stdout
         assert "GS005" not in done.stdout
 
     def test_validate_with_registered_certificates(self, config, certs, tmp_path):
-        """A policy test that needs the check is not run, and that is a warning."""
+        """A policy test that needs OpenSSL is skipped, with warning GS005."""
         pin = certs / "client.pem"
         path = config("bridge")
         path.write_text(
@@ -180,7 +180,7 @@ class TestWithoutServing:
         assert "cannot be checked with this pyOpenSSL" in done.stdout
 
     def test_validate_previous(self, config, certs, tmp_path):
-        """A certificate in use is not compared, and that is a warning."""
+        """The comparison with `--previous` is skipped, with warning GS005."""
         arguments = ("validate", config("bridge"), "--previous", certs / "client.pem")
         done = run(*arguments, **hiding(tmp_path, OPENSSL))
         assert done.returncode == 0, done.stdout
@@ -191,11 +191,11 @@ class TestWithoutServing:
         ("engine", "mode"), [("grpc", VERIFIES), ("bridge", TAKES_ANY)]
     )
     def test_explain(self, config, certs, tmp_path, engine, mode):
-        """A certificate is not taken to be verified, and the reason is said."""
+        """A certificate that cannot be checked is unverified; the reason is shown."""
         question = ("--method", self.METHOD, "--cert", certs / "client.pem")
         environ = hiding(tmp_path, OPENSSL)
         done = run("explain", config(engine, mode), *question, **environ)
         assert done.returncode == (1 if mode == VERIFIES else 0), done.stderr
-        said = "cannot be checked with this pyOpenSSL" in done.stdout
-        assert said == (mode == VERIFIES), done.stdout
+        has_reason = "cannot be checked with this pyOpenSSL" in done.stdout
+        assert has_reason == (mode == VERIFIES), done.stdout
         assert run("explain", config(engine, mode), "--list", **environ).returncode == 0
