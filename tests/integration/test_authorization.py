@@ -21,7 +21,7 @@ from support.guarded import (
     RUNTIMES,
     entered,
     fingerprint,
-    knock,
+    make_call,
     serve,
 )
 
@@ -91,7 +91,7 @@ def identities(world):
     """Return one identity by name and one by fingerprint."""
     return {
         "billing": {"spiffe": "spiffe://corp.example/billing"},
-        "device": {"fingerprint": fingerprint(world.people["device"])},
+        "device": {"fingerprint": fingerprint(world.clients["device"])},
     }
 
 
@@ -140,13 +140,13 @@ class TestDenied:
         """The text is constant; only `error_detail: full` adds the reason."""
         world.enforce(DENY_ALL, identities(world))
         answers = {
-            status_of(world.knock(listener, client, method))
+            status_of(world.make_call(listener, client, method))
             for method in KINDS.values()
         }
         assert answers == {status}
         world.enforce(DENY_ALL, identities(world), error_detail="full")
         answers = {
-            status_of(world.knock(listener, client, method))
+            status_of(world.make_call(listener, client, method))
             for method in KINDS.values()
         }
         [(code, details)] = answers
@@ -158,12 +158,12 @@ class TestDenied:
         """With `error_detail: full` the details name the rule that denied the call."""
         rules = one_rule(["verified"], "deny", ["/helloworld.Greeter/*"])
         world.enforce(rules, error_detail="full")
-        assert status_of(world.knock("mutual", "stranger", method)) == (
+        assert status_of(world.make_call("mutual", "stranger", method)) == (
             grpc.StatusCode.PERMISSION_DENIED,
             "not authorized: rule `it` denies it (known as CN=stranger)",
         )
         world.enforce(rules)
-        assert status_of(world.knock("mutual", "stranger", method)) == FORBIDDEN
+        assert status_of(world.make_call("mutual", "stranger", method)) == FORBIDDEN
 
     def test_denial_carries_nothing_else(self, world, method):
         """A denial carries no messages and no metadata."""
@@ -180,7 +180,7 @@ class TestDenied:
         """A client that opens a call and sends no message gets its denial."""
         world.enforce(DENY_ALL)
         with world.channel(listener, "stranger") as channel:
-            answer = knock(channel, method, ends=False)
+            answer = make_call(channel, method, ends=False)
         assert status_of(answer) == (UNKNOWN if listener == "plain" else FORBIDDEN)
         assert entered() == []
 
@@ -190,10 +190,10 @@ class TestDenied:
         world.enforce(DENY_ALL)
         with world.channel(listener, "stranger") as channel:
             answers = {
-                status_of(knock(channel, method, b"\xff\xff")),
-                status_of(knock(channel, method, b"\xff" * 100_000)),
-                status_of(knock(channel, method)),
-                status_of(knock(channel, method, b"", b"", b"")),
+                status_of(make_call(channel, method, b"\xff\xff")),
+                status_of(make_call(channel, method, b"\xff" * 100_000)),
+                status_of(make_call(channel, method)),
+                status_of(make_call(channel, method, b"", b"", b"")),
             }
         assert answers == {UNKNOWN if listener == "plain" else FORBIDDEN}
         assert entered() == []
@@ -203,10 +203,10 @@ class TestDenied:
         """A denial leaves the connection usable for further calls."""
         world.enforce(one_rule(["anyone"], "deny", [method]))
         with world.channel("mutual", "billing") as channel:
-            assert status_of(knock(channel, method, b"")) == FORBIDDEN
+            assert status_of(make_call(channel, method, b"")) == FORBIDDEN
             for other in set(KINDS.values()) - {method}:
-                assert knock(channel, other, b"").code is grpc.StatusCode.OK
-            assert status_of(knock(channel, method, b"")) == FORBIDDEN
+                assert make_call(channel, other, b"").code is grpc.StatusCode.OK
+            assert status_of(make_call(channel, method, b"")) == FORBIDDEN
         assert method not in {f"{GREETER}/{name}" for name in entered()}
 
 
@@ -219,12 +219,12 @@ class TestAllowed:
     def test_verified_peer_by_name(self, world, method, listener):
         """A verified client is allowed by its name, and the servicer sees that name."""
         world.enforce(one_rule(["billing"]), identities(world))
-        answer = world.knock(listener, "billing", method)
+        answer = world.make_call(listener, "billing", method)
         assert answer.code is grpc.StatusCode.OK
         messages = [HelloReply.FromString(each).message for each in answer.messages]
         assert messages == ["billing"]
         assert method.endswith(entered()[-1])
-        assert status_of(world.knock(listener, "stranger", method)) == FORBIDDEN
+        assert status_of(world.make_call(listener, "stranger", method)) == FORBIDDEN
 
     @pytest.mark.parametrize(
         "listener", ["lenient", "lenient-ca", "required", "required-ca"]
@@ -232,24 +232,26 @@ class TestAllowed:
     def test_registered_certificate(self, world, method, listener):
         """A self-signed certificate is accepted only if it is registered."""
         world.enforce(one_rule(["device"]), identities(world))
-        answer = world.knock(listener, "device", method)
+        answer = world.make_call(listener, "device", method)
         assert answer.code is grpc.StatusCode.OK
         messages = [HelloReply.FromString(each).message for each in answer.messages]
         assert messages == ["device"]
-        assert status_of(world.knock(listener, "dev", method)) == UNKNOWN
+        assert status_of(world.make_call(listener, "dev", method)) == UNKNOWN
 
     def test_anonymous_by_rule(self, world, method):
         """A rule for `anonymous` allows only callers without a certificate."""
         world.enforce(one_rule(["anonymous"]))
-        assert world.knock("plain", "anonymous", method).code is grpc.StatusCode.OK
-        assert world.knock("optional", "anonymous", method).code is grpc.StatusCode.OK
-        assert status_of(world.knock("optional", "billing", method)) == FORBIDDEN
+        assert world.make_call("plain", "anonymous", method).code is grpc.StatusCode.OK
+        assert (
+            world.make_call("optional", "anonymous", method).code is grpc.StatusCode.OK
+        )
+        assert status_of(world.make_call("optional", "billing", method)) == FORBIDDEN
 
     def test_no_authorization_allows_every_call(self, world, method):
         """Without an `authorization` block every call is allowed; `validate` warns."""
         world.enforce(None)
         for listener, client in [("plain", "anonymous"), ("required", "dev")]:
-            assert world.knock(listener, client, method).code is grpc.StatusCode.OK
+            assert world.make_call(listener, client, method).code is grpc.StatusCode.OK
 
 
 MATCHERS = {
@@ -272,7 +274,9 @@ class TestNames:
         """No name matcher allows an unverified certificate."""
         world.enforce(one_rule(["named"]), {"named": {kind: MATCHERS[kind]}})
         made = {
-            (listener, client): status_of(world.knock(listener, client, KINDS["unary"]))
+            (listener, client): status_of(
+                world.make_call(listener, client, KINDS["unary"])
+            )
             for listener in ("lenient", "lenient-ca", "required", "required-ca")
             for client in ("pretender", "billing")
         }
@@ -285,7 +289,9 @@ class TestNames:
         """An unverified certificate does not get its client around a deny rule."""
         world.enforce(one_rule(["named"], "deny"), {"named": {kind: MATCHERS[kind]}})
         made = {
-            (listener, client): status_of(world.knock(listener, client, KINDS["unary"]))
+            (listener, client): status_of(
+                world.make_call(listener, client, KINDS["unary"])
+            )
             for listener in ("lenient", "lenient-ca", "required", "required-ca")
             for client in ("pretender", "billing", "dev")
         }
@@ -343,20 +349,24 @@ class TestUnknownMethods:
         """
         rules = one_rule(["anyone"], methods=["*"])
         world.enforce(rules)
-        answer = world.knock(listener, client, path)
+        answer = world.make_call(listener, client, path)
         assert status_of(answer) == (UNKNOWN if listener == "plain" else FORBIDDEN)
         world.enforce(ALLOW_ALL)
-        assert status_of(world.knock(listener, client, path)) == NOT_FOUND
+        assert status_of(world.make_call(listener, client, path)) == NOT_FOUND
         # The served method itself is found.
-        assert world.knock(listener, client, KINDS["unary"]).code is grpc.StatusCode.OK
+        assert (
+            world.make_call(listener, client, KINDS["unary"]).code is grpc.StatusCode.OK
+        )
 
     def test_deny_rules_count(self, world):
         """Deny rules come before the default, also for methods that do not exist."""
         world.enforce(one_rule(["anonymous"], "deny", [f"{GREETER}/*"]))
         for path in (f"{GREETER}/Nope", f"{GREETER}//", f"{GREETER}/../x/y"):
-            assert status_of(world.knock("plain", "anonymous", path)) == UNKNOWN
-            assert status_of(world.knock("mutual", "billing", path)) == NOT_FOUND
-        assert status_of(world.knock("plain", "anonymous", "/other/Nope")) == NOT_FOUND
+            assert status_of(world.make_call("plain", "anonymous", path)) == UNKNOWN
+            assert status_of(world.make_call("mutual", "billing", path)) == NOT_FOUND
+        assert (
+            status_of(world.make_call("plain", "anonymous", "/other/Nope")) == NOT_FOUND
+        )
 
     def test_answer_does_not_wait_for_a_message(self, world):
         """Neither the denial nor grpcio's own answer waits for a message."""
@@ -364,16 +374,17 @@ class TestUnknownMethods:
             world.enforce(rules)
             with world.channel("plain") as channel:
                 assert (
-                    status_of(knock(channel, "/no.Such/Method", ends=False)) == status
+                    status_of(make_call(channel, "/no.Such/Method", ends=False))
+                    == status
                 )
 
     def test_interceptors_run_only_for_allowed_calls(self, world):
         """An interceptor may answer for a method that is not served, as in grpcio."""
         world.enforce(DENY_ALL)
-        world.knock("plain", "anonymous", "/no.Such/Method")
+        world.make_call("plain", "anonymous", "/no.Such/Method")
         assert entered() == []
         world.enforce(ALLOW_ALL)
-        world.knock("plain", "anonymous", "/no.Such/Method")
+        world.make_call("plain", "anonymous", "/no.Such/Method")
         assert entered() in ([], ["asked for /no.Such/Method"])
 
 
@@ -384,20 +395,24 @@ class TestBuiltIn:
     def test_denied(self, world, path):
         """No built-in rule allows health or reflection."""
         world.enforce(one_rule(["verified"]))
-        answer = world.knock("plain", "anonymous", path, BUILT_IN[path])
+        answer = world.make_call("plain", "anonymous", path, BUILT_IN[path])
         assert status_of(answer) == UNKNOWN
         with world.channel("plain") as channel:
-            assert status_of(knock(channel, path, ends=False)) == UNKNOWN
+            assert status_of(make_call(channel, path, ends=False)) == UNKNOWN
 
     def test_health_only(self, world):
         """A rule for the health service allows health checks and nothing else."""
         world.enforce(one_rule(["anyone"], methods=["/grpc.health.v1.Health/*"]))
-        answer = world.knock("plain", "anonymous", CHECK)
+        answer = world.make_call("plain", "anonymous", CHECK)
         [message] = answer.messages
         status = HealthCheckResponse.FromString(message).status
         assert status == HealthCheckResponse.SERVING
-        assert status_of(world.knock("plain", "anonymous", REFLECT, LIST)) == UNKNOWN
-        assert status_of(world.knock("plain", "anonymous", KINDS["unary"])) == UNKNOWN
+        assert (
+            status_of(world.make_call("plain", "anonymous", REFLECT, LIST)) == UNKNOWN
+        )
+        assert (
+            status_of(world.make_call("plain", "anonymous", KINDS["unary"])) == UNKNOWN
+        )
 
     def test_watch(self, world):
         """An allowed watch sends the status at once and stays open."""
@@ -413,7 +428,7 @@ class TestBuiltIn:
     def test_reflection(self, world, path):
         """Allowed reflection answers under v1alpha and v1, which clients try first."""
         world.enforce(one_rule(["anyone"], methods=["/grpc.reflection.*"]))
-        answer = world.knock("plain", "anonymous", path, LIST)
+        answer = world.make_call("plain", "anonymous", path, LIST)
         assert answer.code is grpc.StatusCode.OK
         assert b"helloworld.Greeter" in answer.messages[0]
 
@@ -424,15 +439,15 @@ class TestListeners:
     def test_allow(self, world, method):
         """An allow rule allows on its own listeners only."""
         world.enforce(one_rule(["verified"], listeners=["mutual"]))
-        assert world.knock("mutual", "billing", method).code is grpc.StatusCode.OK
-        assert status_of(world.knock("grpc-mutual", "billing", method)) == FORBIDDEN
+        assert world.make_call("mutual", "billing", method).code is grpc.StatusCode.OK
+        assert status_of(world.make_call("grpc-mutual", "billing", method)) == FORBIDDEN
 
     def test_deny(self, world, method):
         """A deny rule denies on its own listeners only."""
         world.enforce(one_rule(["anyone"], "deny", listeners=["plain", "optional"]))
-        assert status_of(world.knock("plain", "anonymous", method)) == UNKNOWN
-        assert status_of(world.knock("optional", "billing", method)) == FORBIDDEN
-        assert world.knock("mutual", "billing", method).code is grpc.StatusCode.OK
+        assert status_of(world.make_call("plain", "anonymous", method)) == UNKNOWN
+        assert status_of(world.make_call("optional", "billing", method)) == FORBIDDEN
+        assert world.make_call("mutual", "billing", method).code is grpc.StatusCode.OK
 
 
 class TestMetadata:
@@ -464,12 +479,12 @@ class TestMetadata:
         """
         condition = {"x-env": ["prod", "stage"]}
         world.enforce(one_rule(metadata=condition))
-        answer = world.knock("plain", "anonymous", KINDS["unary"], metadata=sent)
+        answer = world.make_call("plain", "anonymous", KINDS["unary"], metadata=sent)
         assert status_of(answer) == (
             (grpc.StatusCode.OK, "") if is_allowed else UNKNOWN
         )
         world.enforce(one_rule(effect="deny", metadata=condition))
-        answer = world.knock("mutual", "billing", KINDS["unary"], metadata=sent)
+        answer = world.make_call("mutual", "billing", KINDS["unary"], metadata=sent)
         assert status_of(answer) == (
             FORBIDDEN if is_denied else (grpc.StatusCode.OK, "")
         )
@@ -483,7 +498,7 @@ class TestMetadata:
             ((("x-env", "prod"),), False),
             ((("x-env", "prod"), ("x-team", "c")), False),
         ):
-            answer = world.knock("plain", "anonymous", method, metadata=sent)
+            answer = world.make_call("plain", "anonymous", method, metadata=sent)
             assert (answer.code is grpc.StatusCode.OK) is is_allowed
 
     @pytest.mark.parametrize("listener", ["plain", "mutual"])
@@ -497,13 +512,13 @@ class TestMetadata:
             (b"", False),
         ):
             metadata = (("x-token-bin", sent),)
-            answer = world.knock(listener, "billing", method, metadata=metadata)
+            answer = world.make_call(listener, "billing", method, metadata=metadata)
             assert (answer.code is grpc.StatusCode.OK) is is_allowed
 
     def test_reserved_headers_are_not_metadata(self, world):
         """Headers that gRPC reserves, such as `user-agent`, meet no condition."""
         world.enforce(one_rule(metadata={"user-agent": ["prod"]}))
-        answer = world.knock(
+        answer = world.make_call(
             "plain", "anonymous", KINDS["unary"], metadata=(("user-agent", "prod"),)
         )
         assert status_of(answer) == UNKNOWN
@@ -527,21 +542,21 @@ class TestShadow:
         rules = one_rule(["verified"], "deny", enforce=False)
         rules["audit"] = "denials"
         world.enforce(rules)
-        assert world.knock("mutual", "billing", method).code is grpc.StatusCode.OK
+        assert world.make_call("mutual", "billing", method).code is grpc.StatusCode.OK
         eventually(lambda: shadows(caplog))
         assert shadows(caplog) == [("call.allowed", "allow", "default", "deny", "it")]
 
     def test_allow_allows_nothing(self, world, method, caplog):
         """A shadow allow rule reports that it would have allowed a denied call."""
         world.enforce(one_rule(["verified"], enforce=False))
-        assert status_of(world.knock("mutual", "billing", method)) == FORBIDDEN
+        assert status_of(world.make_call("mutual", "billing", method)) == FORBIDDEN
         eventually(lambda: shadows(caplog))
         assert shadows(caplog) == [("call.denied", "deny", "default", "allow", "it")]
 
     def test_full_detail_does_not_mention_it(self, world, method):
         """A shadow rule is never given as the reason of a denial."""
         world.enforce(one_rule(["anyone"], enforce=False), error_detail="full")
-        answer = world.knock("mutual", "stranger", method)
+        answer = world.make_call("mutual", "stranger", method)
         assert answer.details == (
             "not authorized: no rule allows it (known as CN=stranger)"
         )

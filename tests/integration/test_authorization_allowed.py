@@ -12,7 +12,7 @@ import grpc
 import pytest
 from support.bridge_certs import authority
 from support.guarded import connect, listeners, serve
-from support.scripted_service import ABORTS, ACTS, METHODS, plain_server
+from support.scripted_service import ABORTS, METHODS, SCRIPTS, plain_server
 from support.services import PATIENCE
 
 #: Channel options that limit the size of a request message.
@@ -21,7 +21,10 @@ SMALL = {"grpc.max_receive_message_length": 1000}
 RULES = {
     "default": "deny",
     "rules": {
-        "known": {"allow": ["billing", "anonymous"], "methods": ["/test.Acts/*"]}
+        "known": {
+            "allow": ["billing", "anonymous"],
+            "methods": ["/test.Scripted/*"],
+        }
     },
 }
 IDENTITIES = {"billing": {"common_name": "billing"}}
@@ -44,7 +47,7 @@ class PassAio(grpc.aio.ServerInterceptor):
 
 
 #: Runtime, and the name of the servicer that it serves.
-RUNTIMES = {"threads": "Acts", "asyncio": "ActsAio"}
+RUNTIMES = {"threads": "ScriptedServicer", "asyncio": "AioScriptedServicer"}
 
 
 @pytest.fixture(scope="module", params=RUNTIMES)
@@ -119,7 +122,7 @@ def compare(plain, world):
     return compare
 
 
-@pytest.mark.parametrize("act", [*ACTS, *ABORTS, "initial", "echo"])
+@pytest.mark.parametrize("act", [*SCRIPTS, *ABORTS, "initial", "echo"])
 def test_method(compare, kind, act):
     """Outcomes are equal for every act: return, raise, abort, set code or metadata."""
     metadata = (("x-a", "1"), ("x-a", "2"), ("x-b-bin", b"\0\xff"))

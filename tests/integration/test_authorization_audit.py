@@ -74,7 +74,7 @@ class TestEvent:
         rules = {"not-billing": BILLING}
         snapshot = world.enforce(audited(rules, file=file), identities())
         before = datetime.now(timezone.utc) - timedelta(milliseconds=1)
-        world.knock("grpc-mutual", "billing", UNARY)
+        world.make_call("grpc-mutual", "billing", UNARY)
         [event] = events(file, 1)
         at = datetime.fromisoformat(event.pop("time"))
         assert before <= at <= datetime.now(timezone.utc)
@@ -99,7 +99,7 @@ class TestEvent:
     def test_denial_of_an_anonymous_caller(self, world, file):
         """The event of an anonymous caller has no subject, names or `unverified`."""
         world.enforce(audited(file=file))
-        world.knock("plain", "anonymous", "/no.Such/Method")
+        world.make_call("plain", "anonymous", "/no.Such/Method")
         [event] = events(file, 1)
         assert event["identities"] == []
         assert event["rule"] == "default"
@@ -110,7 +110,7 @@ class TestEvent:
         """The event gives the subject and the reason why it was not verified."""
         rules = {"not-billing": BILLING}
         world.enforce(audited(rules, file=file), identities())
-        world.knock("lenient-ca", "pretender", UNARY)
+        world.make_call("lenient-ca", "pretender", UNARY)
         [event] = events(file, 1)
         assert event["subject"] == "CN=billing,OU=Ops,O=Corp"
         assert event["unverified"] == "self-signed certificate"
@@ -121,7 +121,7 @@ class TestEvent:
         """The event has the shadow rule's decision beside the one that was enforced."""
         rules = {"it": ANYONE, "shade": {**BILLING, "enforce": False}}
         world.enforce(audited(rules, file=file), identities())
-        world.knock("grpc-mutual", "billing", UNARY)
+        world.make_call("grpc-mutual", "billing", UNARY)
         [event] = events(file, 1)
         assert event["event"] == "call.allowed"
         assert (event["decision"], event["rule"]) == ("allow", "it")
@@ -138,8 +138,8 @@ class TestLevel:
         caplog.set_level(logging.INFO, "grpcsecure.audit")
         place = {"file": file} if where == "file" else {}
         world.enforce(audited(ALLOWING, level=level, **place))
-        world.knock("plain", "anonymous", UNARY)
-        world.knock("plain", "anonymous", KINDS["both streams"])
+        world.make_call("plain", "anonymous", UNARY)
+        world.make_call("plain", "anonymous", KINDS["both streams"])
 
         def recorded():
             if where == "file":
@@ -155,9 +155,9 @@ class TestLevel:
         """Level `off` records nothing; a later level takes effect at once."""
         caplog.set_level(logging.INFO, "grpcsecure.audit")
         world.enforce(audited(level="off", file=file))
-        world.knock("plain", "anonymous", KINDS["both streams"])
+        world.make_call("plain", "anonymous", KINDS["both streams"])
         world.enforce(audited(file=file))
-        world.knock("plain", "anonymous", KINDS["response stream"])
+        world.make_call("plain", "anonymous", KINDS["response stream"])
         [event] = events(file, 1)
         assert event["method"] == KINDS["response stream"]
         assert caplog.records == []
@@ -166,8 +166,8 @@ class TestLevel:
         """A denial is logged at WARNING, an allowed call at INFO."""
         caplog.set_level(logging.INFO, "grpcsecure.audit")
         world.enforce(audited(ALLOWING, level="all"))
-        world.knock("plain", "anonymous", UNARY)
-        world.knock("plain", "anonymous", KINDS["both streams"])
+        world.make_call("plain", "anonymous", UNARY)
+        world.make_call("plain", "anonymous", KINDS["both streams"])
         eventually(lambda: len(caplog.records) == 2)
         assert [record.levelno for record in caplog.records] == [
             logging.INFO,
@@ -181,22 +181,22 @@ class TestFile:
     def test_is_appended_to_and_private(self, world, file):
         """An existing file is appended to; a new file has mode 0600."""
         world.enforce(audited(file=file))
-        world.knock("plain", "anonymous", UNARY)
+        world.make_call("plain", "anonymous", UNARY)
         assert len(lines(file, 1)) == 1
         assert file.stat().st_mode & 0o777 == 0o600
         other = file.with_name("other.log")
         other.write_text("was there\n")
         world.enforce(audited(file=other))
-        world.knock("plain", "anonymous", UNARY)
+        world.make_call("plain", "anonymous", UNARY)
         assert lines(other, 2)[0] == "was there"
 
     def test_is_created_again_after_it_was_moved_away(self, world, file):
         """Log rotation by renaming loses no event and needs no signal to the server."""
         world.enforce(audited(file=file))
-        world.knock("plain", "anonymous", UNARY)
+        world.make_call("plain", "anonymous", UNARY)
         assert len(lines(file, 1)) == 1
         moved = file.rename(file.with_suffix(".1"))
-        world.knock("plain", "anonymous", KINDS["both streams"])
+        world.make_call("plain", "anonymous", KINDS["both streams"])
         [event] = events(file, 1)
         assert event["method"] == KINDS["both streams"]
         assert len(lines(moved, 1)) == 1
@@ -204,7 +204,7 @@ class TestFile:
     def test_as_text(self, world, file):
         """Text format writes one line per event, with two spaces between fields."""
         world.enforce(audited(file=file, format="text"))
-        world.knock("grpc-mutual", "stranger", UNARY)
+        world.make_call("grpc-mutual", "stranger", UNARY)
         [line] = lines(file, 1)
         name, *fields = line.split("  ")
         assert name == "call.denied"
@@ -217,10 +217,10 @@ class TestFile:
         """Calls go on; their events go to the log, and one log line has the reason."""
         world.enforce(audited(file="/dev/full"))
         for _ in range(3):
-            answer = world.knock("plain", "anonymous", UNARY)
+            answer = world.make_call("plain", "anonymous", UNARY)
             assert answer.code is grpc.StatusCode.UNAUTHENTICATED
         world.enforce(audited(file=file))
-        world.knock("plain", "anonymous", UNARY)
+        world.make_call("plain", "anonymous", UNARY)
         assert len(lines(file, 1)) == 1
         failed, *events = caplog.records
         assert (failed.getMessage(), failed.file, failed.reason) == (
@@ -235,7 +235,7 @@ class TestFile:
         target = file.with_name("target")
         file.symlink_to(target)
         world.enforce(audited(file=file))
-        world.knock("plain", "anonymous", UNARY)
+        world.make_call("plain", "anonymous", UNARY)
         eventually(lambda: len(caplog.records) == 2)
         names = [r.getMessage() for r in caplog.records]
         assert names == ["audit.failed", "call.denied"]
@@ -267,8 +267,8 @@ class TestHostileText:
         """A hostile subject of a certificate is escaped."""
         world.enforce(audited(file=file, format=form))
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)])
-        world.knock("lenient-ca", certificate(name, key="eve"), UNARY)
-        world.knock("plain", "anonymous", UNARY)
+        world.make_call("lenient-ca", certificate(name, key="eve"), UNARY)
+        world.make_call("plain", "anonymous", UNARY)
         self.assert_sound(file, form)
 
     @pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS)
@@ -276,14 +276,14 @@ class TestHostileText:
         """A hostile method path is escaped."""
         world.enforce(audited(file=file, format=form))
         raw_call(world.server.addresses["plain"], b"/eve" + subject.encode())
-        world.knock("plain", "anonymous", UNARY)
+        world.make_call("plain", "anonymous", UNARY)
         self.assert_sound(file, form)
 
     def test_long_method(self, world, file, form):
         """A very long method path is cut off."""
         world.enforce(audited(file=file, format=form))
         raw_call(world.server.addresses["plain"], b"/eve" + b"\x1b" * 50_000)
-        world.knock("plain", "anonymous", UNARY)
+        world.make_call("plain", "anonymous", UNARY)
         self.assert_sound(file, form)
         assert file.stat().st_size < 20_000
 

@@ -13,7 +13,7 @@ import grpc
 import pytest
 from support.bridge import eventually
 from support.bridge_certs import authority
-from support.guarded import KINDS, RUNTIMES, entered, knock, listeners, serve
+from support.guarded import KINDS, RUNTIMES, entered, listeners, make_call, serve
 
 from grpcsecure.policy.decision import Policy
 from grpcsecure.server.rpc.peer_cache import PeerResolver
@@ -153,12 +153,12 @@ def test_error_denies(world, broken, listener, detail, caplog):
     allow_all = {"default": "allow"}
     good = world.enforce(allow_all, error_detail=detail)
     with world.channel(listener, "billing") as channel:
-        assert knock(channel, METHODS[0], b"").code is grpc.StatusCode.OK
+        assert make_call(channel, METHODS[0], b"").code is grpc.StatusCode.OK
         entered()
         world.server._in_force.snapshot = BROKEN[broken](good)
         for method in METHODS:
             caplog.clear()
-            answer = knock(channel, method, ends=False)
+            answer = make_call(channel, method, ends=False)
             assert (answer.code, answer.details) == UNKNOWN
             # Other loggers may log the same error.
             [record] = [r for r in caplog.records if r.name == "grpcsecure.policy"]
@@ -167,7 +167,7 @@ def test_error_denies(world, broken, listener, detail, caplog):
             assert record.exc_info
         assert entered() == []
         world.enforce(allow_all)
-        assert knock(channel, METHODS[0], b"").code is grpc.StatusCode.OK
+        assert make_call(channel, METHODS[0], b"").code is grpc.StatusCode.OK
 
 
 def test_error_that_cannot_be_printed(world, caplog):
@@ -183,7 +183,7 @@ def test_error_that_cannot_be_printed(world, caplog):
 
     good = world.enforce({"default": "allow"})
     world.server._in_force.snapshot = with_policy(Unprintable)(good)
-    answer = world.knock("mutual", "billing", METHODS[0])
+    answer = world.make_call("mutual", "billing", METHODS[0])
     assert (answer.code, answer.details) == UNKNOWN
     eventually(lambda: len(caplog.records) == 2)  # the audit logs on its own thread
     error, event = sorted(caplog.records, key=lambda r: r.name, reverse=True)
@@ -206,9 +206,9 @@ def test_error_that_cannot_be_logged(world, monkeypatch):
     for listener in ("grpc-mutual", "mutual"):
         with world.channel(listener, "billing") as channel:
             for method in METHODS:
-                answer = knock(channel, method, ends=False)
+                answer = make_call(channel, method, ends=False)
                 assert (answer.code, answer.details) == UNKNOWN
     assert entered() == []
     world.enforce({"default": "allow"})
-    answer = world.knock("mutual", "billing", METHODS[0])
+    answer = world.make_call("mutual", "billing", METHODS[0])
     assert answer.code is grpc.StatusCode.OK

@@ -18,7 +18,7 @@ from support.services import PATIENCE
 
 from grpcsecure.server.rpc import authorizer
 
-RUNTIMES = {"threads": "Acts", "asyncio": "ActsAio"}
+RUNTIMES = {"threads": "ScriptedServicer", "asyncio": "AioScriptedServicer"}
 RULES = {"default": "allow"}
 
 MAKERS = {

@@ -16,12 +16,12 @@ from support.guarded import (
     RUNTIMES,
     entered,
     fingerprint,
-    knock,
     listeners,
+    make_call,
     serve,
 )
 from support.services import PATIENCE
-from support.silent_clients import Silent
+from support.silent_clients import SilentCall
 
 from grpcsecure.server.rpc import authorizer
 from grpcsecure.server.rpc.authorizer import Authorizer
@@ -64,7 +64,7 @@ def rules(effect, *names):
 
 def status_of_call(channel):
     """Make a call; return its status."""
-    answer = knock(channel, METHOD, b"")
+    answer = make_call(channel, METHOD, b"")
     return answer.code, answer.details
 
 
@@ -300,7 +300,7 @@ class TestSilentCalls:
         """When a late message arrives, the call is decided again, by current rules."""
         open_world.enforce(rules("allow", "verified"))
         with open_world.channel(listener, "billing") as channel:
-            call = Silent(channel, KINDS[kind])
+            call = SilentCall(channel, KINDS[kind])
             assert decided.get(timeout=PATIENCE) == KINDS[kind]
             open_world.enforce(rules(effect, "verified"))
             entered()

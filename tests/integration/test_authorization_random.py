@@ -15,8 +15,8 @@ from support.guarded import (
     KINDS,
     RUNTIMES,
     fingerprint,
-    knock,
     listeners,
+    make_call,
     serve,
 )
 
@@ -169,17 +169,17 @@ def test_server_decides_as_the_policy(world, channels, authorization, calls):
         {
             "billing": {"spiffe": "spiffe://corp.example/*"},
             "ops": {"organizational_unit": "Ops", "dns": "*.corp.example"},
-            "device": {"fingerprint": fingerprint(world.people["device"])},
+            "device": {"fingerprint": fingerprint(world.clients["device"])},
             "corp": [
                 {"common_name": "stranger"},
-                {"fingerprint": fingerprint(world.people["pretender"])},
+                {"fingerprint": fingerprint(world.clients["pretender"])},
             ],
         },
         may_be_odd=True,
     )
     for (listener, client), method, metadata in calls:
-        peer = peer_of(listener, client, world.people[client])
-        answer = knock(channels[listener, client], method, b"", metadata=metadata)
+        peer = peer_of(listener, client, world.clients[client])
+        answer = make_call(channels[listener, client], method, b"", metadata=metadata)
         assert answer.code is expected(
             snapshot.policy, peer, method, listener, metadata
         ), (listener, client, method, metadata)

@@ -17,7 +17,7 @@ import pytest
 from cryptography import x509
 from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.bridge_certs import certificate
-from support.guarded import AskedAio, entered, listeners, serve
+from support.guarded import AioRecordingInterceptor, entered, listeners, serve
 from support.raw_http2 import Answer, exchange
 from support.servers import Conversation, failure, say
 from support.services import PATIENCE
@@ -178,7 +178,7 @@ def test_malformed_call_does_not_delay_a_drain(tmp_path, ca, malformed):
 @guards
 def test_rules_and_interceptors_see_a_malformed_call(tmp_path, ca, malformed):
     """It is refused as the rules say; interceptors get the method as text."""
-    on, users = listeners("plain"), [AskedAio()]
+    on, users = listeners("plain"), [AioRecordingInterceptor()]
     with serve(tmp_path, ca, "asyncio", on=on, interceptors=users) as world:
         assert call(world, "plain") == NOT_FOUND
         assert entered() == [f"asked for {UNKNOWN.decode()}"]

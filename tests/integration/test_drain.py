@@ -140,7 +140,7 @@ def test_as_pid_1_while_a_module_is_imported(tmp_path):
     (tmp_path / "slow.py").write_text("import support.services as s\ns.Hangs()\n")
     config = write_config(tmp_path / "server.yaml", "slow:Slow")
     with starting(config, prefix=pid_1(), PYTHONPATH=str(tmp_path)) as server:
-        assert server.hears() == "STATUS=hanging"
+        assert server.next_notification() == "STATUS=hanging"
         os.kill(server.child, signal.SIGTERM)
         assert server.wait() == 2
         assert server.stderr.strip() == "interrupted"

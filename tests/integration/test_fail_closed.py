@@ -38,7 +38,7 @@ from support.fake_bridge import (
 )
 from support.matrix_certs import make_matrix_certificates
 from support.process import ROOT, serving
-from support.recording_servicers import sights
+from support.recording_servicers import recorded_views
 from support.servers import Conversation, ask
 from support.services import PATIENCE
 
@@ -76,9 +76,9 @@ CALLS = {
 
 #: Runtime and servicer; synchronous methods under asyncio are a third way to run them.
 RUNTIMES = {
-    "threads": ("threads", "Viewer"),
-    "asyncio": ("asyncio", "ViewerAio"),
-    "plain methods on asyncio": ("asyncio", "Viewer"),
+    "threads": ("threads", "ViewServicer"),
+    "asyncio": ("asyncio", "AioViewServicer"),
+    "plain methods on asyncio": ("asyncio", "ViewServicer"),
 }
 
 
@@ -88,7 +88,7 @@ def certificates():
     return make_matrix_certificates()
 
 
-def write_config(folder, certificates, runtime="threads", servicer="Viewer"):
+def write_config(folder, certificates, runtime="threads", servicer="ViewServicer"):
     """Write a config with two bridged listeners: `dev`, then `public`."""
     certificates.write_server_files(folder)
     tls = {"certificate": "server.pem", "private_key": "server.key"}
@@ -174,7 +174,7 @@ def test_calls_through_the_bridge_are_served(server, certificates):
     with connected(server.addresses["public"], certificates, trusted) as channel:
         made = {name: status(call, channel) for name, call in CALLS.items()}
     assert made == SERVED
-    assert sights("stranger")
+    assert recorded_views("stranger")
 
 
 def test_inner_sockets_are_in_a_private_directory(server):
@@ -188,7 +188,7 @@ def test_inner_sockets_are_in_a_private_directory(server):
 def test_direct_connection_is_refused(server):
     """A gRPC client that connects to the inner socket directly has no call served."""
     assert statuses(f"unix:{upstream_socket('public')}") == REFUSED
-    assert sights("stranger") == []
+    assert recorded_views("stranger") == []
 
 
 def registry(server):
@@ -202,7 +202,7 @@ def live_name(server, channel, call="unary"):
     before = {name for name, _ in registry(server).connections()}
     assert status(CALLS[call], channel) is grpc.StatusCode.OK
     [name] = {name for name, _ in registry(server).connections()} - before
-    sights("stranger")
+    recorded_views("stranger")
     return name.removeprefix("unix-abstract:")
 
 
@@ -240,7 +240,7 @@ def test_end_bound_to_another_name_is_refused(server, certificates, short_folder
         end = NAMES[name](live, short_folder)
         with fake_bridge(upstream_socket("public"), end) as pretender:
             assert statuses(pretender.target) == REFUSED
-    assert sights("stranger") == []
+    assert recorded_views("stranger") == []
 
 
 def test_live_name_cannot_be_copied(server, certificates):
@@ -272,7 +272,7 @@ def test_connection_of_another_listener_is_refused(server, certificates, tmp_pat
             assert peers.add(-1 - number, f"unix-abstract:{name}", connection, hold)
             assert statuses(pretender.target) == expected[listener]
             peers.remove(-1 - number)
-    sights("stranger")
+    recorded_views("stranger")
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -285,7 +285,7 @@ def test_call_without_registry_entry_is_refused(server, certificates, call, capl
         [number] = peers.numbers_of(frozenset({name}))
         peers.remove(number)
         assert status(CALLS[call], channel) is grpc.StatusCode.UNAUTHENTICATED
-    assert sights("stranger") == []
+    assert recorded_views("stranger") == []
     eventually(lambda: denials(caplog, name))
     assert denials(caplog, name) == [("public", "connection")]
 

@@ -17,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from support.matrix_certs import MatrixCertificates, make_matrix_certificates
 from support.mode_clients import Order
-from support.recording_peers import seen
+from support.recording_peers import recorded_peers
 from support.services import PATIENCE
 
 import grpcsecure
@@ -82,7 +82,7 @@ class World(NamedTuple):
 
 def serve(folder, listeners, *, runtime="threads"):
     """Write a config with these listeners to `folder`; return the server of it."""
-    servicer = {"threads": "Witness", "asyncio": "WitnessAio"}[runtime]
+    servicer = {"threads": "PeerRecorder", "asyncio": "AioPeerRecorder"}[runtime]
     config = {
         "version": 1,
         "services": [{"servicer": f"support.recording_peers:{servicer}"}],
@@ -179,7 +179,7 @@ def test_mode_serves_or_refuses_a_client(world, clients, case):
         version=case.version,
     )
     result = clients(case.column).call(order)
-    peers = seen(str(case))
+    peers = recorded_peers(str(case))
     assert result.is_served == case.row.is_served_by(case.listener.mode), result.text
     if not result.is_served:
         assert peers == []
@@ -330,7 +330,7 @@ def test_bridge_names_the_acceptable_cas(world, clients, listener, version):
     ca = world.certificates.ca.certificate_pem
     result = clients("go").call(Order(address, ca, "list", trusted, version))
     assert result.acceptable == (4 if listener.has_client_ca else 0)
-    seen("list")
+    recorded_peers("list")
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ def test_client_that_chooses_by_the_list_sends_what_the_server_accepts(
         chooses=True,
     )
     assert clients("go").call(order).is_served
-    [peer] = seen("choice")
+    [peer] = recorded_peers("choice")
     assert peer.state is state
 
 
@@ -371,4 +371,4 @@ def test_min_version_refuses_older_clients_in_every_mode(
         refused = clients(column).call(order._replace(version="TLSv1.2"))
         assert (refused.is_served, refused.alert) == (False, "protocol_version")
         assert clients(column).call(order).is_served
-    seen("version")
+    recorded_peers("version")

@@ -382,12 +382,12 @@ class TestRejected:
             new = site.rotate()
             running.applied()
             os.kill(bridge.pid, signal.SIGKILL)
-            running.lines.wait("bridge.restarted")
+            running.log.wait("bridge.restarted")
             assert serial_of(site, running.address, own) == serial(new)
             site.put("server.key", site.new_pair().key_pem.decode())
             running.rejected()
             os.kill(bridge.pid, signal.SIGKILL)
-            running.lines.wait("bridge.restarted", count=2)
+            running.log.wait("bridge.restarted", count=2)
             assert serial_of(site, running.address, own) == serial(new)
 
     def test_unexpected_error_is_rejected(self, monkeypatch, tmp_path):
@@ -438,10 +438,8 @@ class TestRejected:
         with serving(site) as running:
             site.put(site.path.name, "version: 1\n")
             line = running.rejected()
-            again = running.lines.next_reload()
+            again = running.log.next_reload()
             assert again["event"] == "reload.still_rejected"
             assert again["findings"] == line["findings"]
             assert again["certificate_in_force"].startswith("CN=server, ")
-            assert (
-                running.lines.all("certificate.expiring")[-1]["subject"] == "CN=server"
-            )
+            assert running.log.all("certificate.expiring")[-1]["subject"] == "CN=server"

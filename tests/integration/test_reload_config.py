@@ -154,7 +154,7 @@ def test_audit(site, tmp_path):
         site.write()
         running.applied()
         greet(greeter)
-        event = running.lines.wait("call.allowed")
+        event = running.log.wait("call.allowed")
         assert (event["generation"], event["rule"]) == (2, "greetings")
         site.config["authorization"]["audit_file"] = "audit.log"
         site.write()

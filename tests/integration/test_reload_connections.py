@@ -252,14 +252,14 @@ class TestInvalidCertificate:
             assert "two" in talk("two")
             assert not gone.is_set()
             assert talk.end() == []
-            line = running.lines.wait("connection.closed")
+            line = running.log.wait("connection.closed")
             assert line["listener"] == "public"
             assert line["subject"] == "CN=ada.test"
             assert lapse.reason in line["reason"].lower()
             assert line["address"].startswith("ipv4:127.0.0.1:")
             assert "calls_cut" not in line
             assert gone.wait(PATIENCE)
-            assert len(running.lines.all("connection.closed")) == 1
+            assert len(running.log.all("connection.closed")) == 1
 
     @pytest.mark.parametrize("lapse", [CaRemoval, Unpinning])
     def test_bridge_cuts_after_the_grace(self, lapse, tmp_path):
@@ -273,7 +273,7 @@ class TestInvalidCertificate:
             assert "one" in talk("one")
             lapse.end(site, own)
             applied = running.applied()
-            line = running.lines.wait("connection.closed")
+            line = running.log.wait("connection.closed")
             assert line["calls_cut"] == 1
             assert 0.9 < line["at"] - applied["at"] < 4
             assert failure(lambda: talk("two"))[0] in CUT
@@ -290,7 +290,7 @@ class TestInvalidCertificate:
             greet(greeter)
             site.put("ca.pem", text_of(authority("other")))
             applied = running.applied()
-            closed = running.lines.wait("connection.closed")
+            closed = running.log.wait("connection.closed")
             assert closed["at"] - applied["at"] < 3
             assert gone.wait(PATIENCE)
             assert refusal(greeter) is grpc.StatusCode.UNAVAILABLE
@@ -348,11 +348,11 @@ class TestInvalidCertificate:
                 greet(others)
                 lapse.end_other(site, own, other)
                 running.applied()
-                line = running.lines.wait("connection.closed")
+                line = running.log.wait("connection.closed")
                 assert line["subject"] == "CN=other.test"
             greet(greeter)
             assert not gone.is_set()
-            assert len(running.lines.all("connection.closed")) == 1
+            assert len(running.log.all("connection.closed")) == 1
 
     def test_removed_rules_close_no_connection(self, tmp_path):
         """Without rules no registration is needed: every valid connection stays."""
@@ -375,10 +375,10 @@ class TestInvalidCertificate:
             greet(greeter)
             site.put("ca.pem", text_of(site.ca))
             running.applied()
-            line = running.lines.wait("connection.closed")
+            line = running.log.wait("connection.closed")
             assert line["subject"] == "CN=other.test"
             assert not gone.is_set()
-            assert len(running.lines.all("connection.closed")) == 1
+            assert len(running.log.all("connection.closed")) == 1
 
     def test_pin_does_not_replace_verification(self, tmp_path):
         """A verifying mode refuses a registered certificate whose CA was removed."""
@@ -389,7 +389,7 @@ class TestInvalidCertificate:
             greet(greeter)
             site.put("ca.pem", text_of(authority("other")))
             running.applied()
-            line = running.lines.wait("connection.closed")
+            line = running.log.wait("connection.closed")
             assert CaRemoval.reason in line["reason"]
             assert refusal(greeter) is grpc.StatusCode.UNAVAILABLE
 
@@ -445,11 +445,11 @@ def test_claimed_connection_is_left_alone(tmp_path):
         assert "(verified" in greet(verified)
         site.put("ca.pem", text_of(authority("other")))
         running.applied()
-        line = running.lines.wait("connection.closed")
+        line = running.log.wait("connection.closed")
         assert line["subject"] == "CN=ada.test"
         assert "claimed" in greet(claimed)
         assert not gone.is_set()
-        assert len(running.lines.all("connection.closed")) == 1
+        assert len(running.log.all("connection.closed")) == 1
 
 
 class TestAge:

@@ -89,7 +89,7 @@ class TestReady:
             public, probes = facts["addresses"]["public"], facts["addresses"]["probes"]
             assert greet(public, certs) == "Hello, Ada! (anonymous on public)"
             server.signal()
-            assert server.hears() == "STOPPING=1"
+            assert server.next_notification() == "STOPPING=1"
             assert server.wait() == 0
             banner, _, after = server.stderr.partition("\nready")
         assert server.process.returncode == 0
@@ -363,7 +363,7 @@ class TestHangingStart:
             listeners={"public": {"address": f"unix:{path}", "plaintext": True}},
         )
         with starting(config) as server:
-            assert server.hears() == "STATUS=hanging"
+            assert server.next_notification() == "STATUS=hanging"
             assert not path.exists()
             assert not server.ready_file.exists()
             server.signal(signal.SIGINT)

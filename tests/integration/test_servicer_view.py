@@ -31,7 +31,12 @@ from support.odd_certificates import (
     SUBJECTS,
     with_raw_names,
 )
-from support.recording_servicers import AioOnlooker, Onlooker, View, sights
+from support.recording_servicers import (
+    AioViewInterceptor,
+    View,
+    ViewInterceptor,
+    recorded_views,
+)
 from support.services import PATIENCE
 
 import grpcsecure
@@ -39,9 +44,9 @@ from grpcsecure import PeerState
 
 #: Runtime, servicer, interceptor.
 RUNTIMES = {
-    "threads": ("threads", "Viewer", Onlooker),
-    "asyncio": ("asyncio", "ViewerAio", AioOnlooker),
-    "plain methods on asyncio": ("asyncio", "Viewer", AioOnlooker),
+    "threads": ("threads", "ViewServicer", ViewInterceptor),
+    "asyncio": ("asyncio", "AioViewServicer", AioViewInterceptor),
+    "plain methods on asyncio": ("asyncio", "ViewServicer", AioViewInterceptor),
 }
 ENGINES = ("grpc", "bridge")
 
@@ -124,15 +129,15 @@ def greeter(world, listener, client=None, *, server_name="localhost", dial=None)
 
 
 def ask(name):
-    """Return a request with this name, under which its sights are kept."""
+    """Return a request with this name, under which its recorded_views are kept."""
     return HelloRequest(name=name)
 
 
 def observe(world, listener, client=None, **options):
-    """Make a unary call, close its connection, and return the sights of it."""
+    """Make a unary call, close its connection, and return the recorded_views of it."""
     with greeter(world, listener, client, **options) as stub:
         stub.SayHello(ask(listener), timeout=PATIENCE)
-    return sights(listener)
+    return recorded_views(listener)
 
 
 #: Properties that older versions of grpcio do not set; the bridge always sets them.
@@ -159,13 +164,14 @@ def comparable(view, native):
     return repr(shown), verdict
 
 
-def assert_same(sights):
-    """Assert that all sights are equal; the first is of engine grpc."""
-    native = sights[0].view
-    seen = [comparable(sight.view, native) for sight in sights]
+def assert_same(recorded_views):
+    """Assert that all recorded_views are equal; the first is of engine grpc."""
+    native = recorded_views[0].view
+    seen = [comparable(sight.view, native) for sight in recorded_views]
     assert seen == [seen[0]] * len(seen)
     assert all(
-        sight.view.verdict.certificate == native.verdict.certificate for sight in sights
+        sight.view.verdict.certificate == native.verdict.certificate
+        for sight in recorded_views
     )
 
 
@@ -306,7 +312,7 @@ def test_go_client_is_shown_the_same(world, clients, version):
         address = world.addresses[f"{engine}-mutual"]
         order = Order(address, world.ca.certificate_pem, engine, client, version)
         assert clients("go").call(order).is_served
-        seen += sights(engine)
+        seen += recorded_views(engine)
     assert_same(seen)
     bridged = seen[-1].view
     assert bridged.identities == [b"n" * 10_000]
@@ -323,7 +329,7 @@ def test_every_kind_of_method_sees_the_same(world, engine):
         list(stub.SayHelloManyTimes(ask(name), timeout=PATIENCE))
         stub.SayHelloToAll(iter([ask(name)] * 2), timeout=PATIENCE)
         list(stub.Chat(iter([ask(name)] * 2), timeout=PATIENCE))
-    views = [sight.view for sight in sights(name)]
+    views = [sight.view for sight in recorded_views(name)]
     assert len(views) == 2 + 2 + 2 + 2
     assert all(view == views[0] for view in views)
 
@@ -335,11 +341,11 @@ def test_auth_context_is_a_copy(world, engine):
     name = f"{engine}-mutual"
     with greeter(world, name, client) as stub:
         stub.SayHello(ask(name), timeout=PATIENCE)
-        [first, _] = sights(name)
+        [first, _] = recorded_views(name)
         first.view.auth_context["x509_common_name"].append(b"admin")
         first.view.auth_context["peer_dns"] = [b"admin"]
         stub.SayHello(ask(name), timeout=PATIENCE)
-    [again, _] = sights(name)
+    [again, _] = recorded_views(name)
     assert again.view.auth_context["x509_common_name"] == [b"c"]
     assert "peer_dns" not in again.view.auth_context
 
@@ -376,7 +382,7 @@ def test_peer_is_assessed_at_each_call(world):
 
     def verdict(stub):
         stub.SayHello(ask("brief"), timeout=PATIENCE)
-        return sights("brief")[-1].view.verdict
+        return recorded_views("brief")[-1].view.verdict
 
     def is_refused(stub):
         try:

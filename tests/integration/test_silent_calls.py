@@ -11,17 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 from support.bridge import eventually
-from support.guarded import GREETER, KINDS, entered, knock, listeners, serve
+from support.guarded import GREETER, KINDS, entered, listeners, make_call, serve
 from support.raw_http2 import (
     Answer,
     exchange,
-    hear,
     open_call,
+    read_answer,
     reset_call,
     send_data,
 )
 from support.services import PATIENCE
-from support.silent_clients import Silent, counted, known, silent_calls
+from support.silent_clients import SilentCall, counted_calls, known_calls, silent_calls
 
 from grpcsecure.server.grpcio import sync_server
 
@@ -110,10 +110,10 @@ class TestSilentCalls:
             silent_calls(channel, KINDS[kind], runtime_of(world), 5 * THREADS) as calls,
         ):
             for method in KINDS.values():
-                assert knock(other, method, b"").code is OK
-            assert status_of(knock(other, f"{GREETER}/Nope")) == NOT_FOUND
+                assert make_call(other, method, b"").code is OK
+            assert status_of(make_call(other, f"{GREETER}/Nope")) == NOT_FOUND
             assert len(entered()) == len(KINDS)
-            eventually(lambda: known(runtime_of(world)) == len(calls))
+            eventually(lambda: known_calls(runtime_of(world)) == len(calls))
             for each in calls:
                 each.say(b"")
             assert {each.answer().code for each in calls} == {OK}
@@ -132,8 +132,8 @@ class TestSilentCalls:
             silent_calls(channel, KINDS["unary"], runtime_of(world), 5 * THREADS),
         ):
             answers = {
-                status_of(knock(channel, method, ends=False)),
-                status_of(knock(channel, method, b"")),
+                status_of(make_call(channel, method, ends=False)),
+                status_of(make_call(channel, method, b"")),
             }
         assert answers == {UNKNOWN if listener == "plain" else FORBIDDEN}
         assert entered() == []
@@ -156,7 +156,7 @@ class TestSilentCalls:
                 assert status_of(answer) == (grpc.StatusCode.UNIMPLEMENTED, text)
                 assert answer.messages == ()
         assert entered() == []
-        eventually(lambda: known(runtime_of(world)) == 0)
+        eventually(lambda: known_calls(runtime_of(world)) == 0)
 
 
 class TestCounting:
@@ -170,10 +170,10 @@ class TestCounting:
             silent_calls(channel, KINDS[kind], runtime_of(narrow)) as [silent],
         ):
             for method in KINDS.values():
-                assert status_of(knock(channel, method, b"")) == TOO_MANY
+                assert status_of(make_call(channel, method, b"")) == TOO_MANY
             silent.say(b"")
             assert silent.answer().code is OK
-            eventually(lambda: knock(channel, KINDS[kind], b"").code is OK)
+            eventually(lambda: make_call(channel, KINDS[kind], b"").code is OK)
 
     @pytest.mark.parametrize("kind", UNARY)
     @pytest.mark.parametrize("how", ["cancel", "end", "close the connection"])
@@ -185,16 +185,16 @@ class TestCounting:
             narrow.channel(listener, "billing") as channel,
             silent_calls(channel, KINDS[kind], runtime_of(narrow)) as [silent],
         ):
-            assert status_of(knock(other, KINDS[kind], b"")) == TOO_MANY
+            assert status_of(make_call(other, KINDS[kind], b"")) == TOO_MANY
             if how == "cancel":
                 silent.leave()
             elif how == "end":
                 silent.say()
             else:
                 channel.close()
-            eventually(lambda: knock(other, KINDS[kind], b"").code is OK)
+            eventually(lambda: make_call(other, KINDS[kind], b"").code is OK)
             assert len(entered()) == 1
-        eventually(lambda: known(runtime_of(narrow)) == 0)
+        eventually(lambda: known_calls(runtime_of(narrow)) == 0)
 
     @pytest.mark.parametrize("listener", OPEN)
     @pytest.mark.parametrize("sent", [b"", b"\0\0", b"\0\0\0\0\x0ahalf"])
@@ -204,20 +204,20 @@ class TestCounting:
         entered()
         with narrow.socket(listener) as sock:
             open_call(sock, PATH)
-            eventually(lambda: known(runtime_of(narrow)) == 1)
+            eventually(lambda: known_calls(runtime_of(narrow)) == 1)
             send_data(sock, sent, ends=how == "end")
             if how == "reset":
                 reset_call(sock)
             if how == "end":
                 text = f'"{PATH.decode()}" requires exactly one request message.'
-                assert hear(sock) == Answer(grpc.StatusCode.UNIMPLEMENTED, text)
+                assert read_answer(sock) == Answer(grpc.StatusCode.UNIMPLEMENTED, text)
             if how != "close the connection":
-                eventually(lambda: counted(runtime_of(narrow)) == 0)
-        eventually(lambda: counted(runtime_of(narrow)) == 0)
+                eventually(lambda: counted_calls(runtime_of(narrow)) == 0)
+        eventually(lambda: counted_calls(runtime_of(narrow)) == 0)
         assert entered() == []
         with narrow.socket(listener) as sock:
             assert exchange(sock, PATH).code is OK
-        eventually(lambda: known(runtime_of(narrow)) == 0)
+        eventually(lambda: known_calls(runtime_of(narrow)) == 0)
 
     @pytest.mark.parametrize("listener", OPEN)
     def test_deadline(self, narrow, listener):
@@ -225,12 +225,12 @@ class TestCounting:
         entered()
         with narrow.socket(listener) as sock:
             open_call(sock, PATH, (b"grpc-timeout", b"200m"))
-            assert hear(sock).code is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert read_answer(sock).code is grpc.StatusCode.DEADLINE_EXCEEDED
             assert entered() == []
-            eventually(lambda: counted(runtime_of(narrow)) == 0)
+            eventually(lambda: counted_calls(runtime_of(narrow)) == 0)
             with narrow.socket(listener) as other:
                 assert exchange(other, PATH).code is OK
-        eventually(lambda: known(runtime_of(narrow)) == 0)
+        eventually(lambda: known_calls(runtime_of(narrow)) == 0)
 
 
 class TestDrain:
@@ -268,7 +268,8 @@ class TestDrain:
             stopped = drain.submit(world.server.stop, 2 * PATIENCE)
             eventually(
                 lambda: (
-                    knock(other, KINDS[kind], b"").code is grpc.StatusCode.UNAVAILABLE
+                    make_call(other, KINDS[kind], b"").code
+                    is grpc.StatusCode.UNAVAILABLE
                 )
             )
             assert not stopped.done()
@@ -288,7 +289,7 @@ class TestDrain:
             runtime = runtime_of(world)
             assert world.server.stop(0) is False
             assert {each.answer().code for each in calls} <= {*CUT}
-            eventually(lambda: (known(runtime), counted(runtime)) == (0, 0))
+            eventually(lambda: (known_calls(runtime), counted_calls(runtime)) == (0, 0))
             assert entered() == []
 
 
@@ -298,13 +299,13 @@ def test_many_calls_on_few_threads(world, listener):
 
     def some(_):
         with world.channel(listener, "billing") as channel:
-            silent = [Silent(channel, KINDS[kind]) for kind in UNARY]
+            silent = [SilentCall(channel, KINDS[kind]) for kind in UNARY]
             codes = []
             for number in range(count):
                 for kind, method in KINDS.items():
                     sent = [b""] * (1 if kind in UNARY else number % 4)
-                    codes.append(knock(channel, method, *sent).code)
-                leaving = Silent(channel, KINDS[UNARY[number % 2]])
+                    codes.append(make_call(channel, method, *sent).code)
+                leaving = SilentCall(channel, KINDS[UNARY[number % 2]])
                 leaving.leave()
             for each in silent:
                 each.say(b"")
@@ -315,10 +316,10 @@ def test_many_calls_on_few_threads(world, listener):
         codes = [code for codes in clients.map(some, range(4)) for code in codes]
     assert codes == [OK] * 4 * (4 * count + len(UNARY))
     runtime = runtime_of(world)
-    eventually(lambda: (known(runtime), counted(runtime)) == (0, 0))
+    eventually(lambda: (known_calls(runtime), counted_calls(runtime)) == (0, 0))
 
 
-@pytest.mark.parametrize("internals", ["known", "unknown"])
+@pytest.mark.parametrize("internals", ["known_calls", "unknown"])
 class TestUnknownInternals:
     """A grpcio with unknown internals assigns threads to calls itself."""
 
@@ -336,7 +337,8 @@ class TestUnknownInternals:
             identities={"billing": {"common_name": "billing"}},
         ) as world:
             answers = {
-                world.knock(listener, "billing", method) for method in KINDS.values()
+                world.make_call(listener, "billing", method)
+                for method in KINDS.values()
             }
             [(code, _, messages)] = answers
             assert code is OK
@@ -352,7 +354,8 @@ class TestUnknownInternals:
             methods = [*KINDS.values(), "/no.Such/Method"]
             # More calls than there are threads: a denial must not keep a thread.
             answers = {
-                status_of(knock(channel, method, ends=False)) for method in 2 * methods
+                status_of(make_call(channel, method, ends=False))
+                for method in 2 * methods
             }
         assert answers == {UNKNOWN if listener == "plain" else FORBIDDEN}
         assert entered() == []
@@ -365,5 +368,5 @@ class TestUnknownInternals:
             silent_calls(channel, KINDS["unary"], runtime_of(world)) as [silent],
         ):
             silent.leave()
-            eventually(lambda: knock(channel, KINDS["unary"], b"").code is OK)
+            eventually(lambda: make_call(channel, KINDS["unary"], b"").code is OK)
             assert world.server.stop(PATIENCE) is True

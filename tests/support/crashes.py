@@ -106,7 +106,7 @@ class CrashLoop:
 
     def _expect_clean(self, server: Served) -> None:
         """Whatever happened before, it serves what is on disk, and says nothing."""
-        assert server.hears() == "READY=1"
+        assert server.next_notification() == "READY=1"
         wanted = self.site.pair.certificate.serial_number
         for listener in ("public", "native"):
             address = server.addresses[listener]

@@ -36,19 +36,19 @@ __all__ = [
     "GREETER",
     "KINDS",
     "RUNTIMES",
-    "Asked",
-    "AskedAio",
+    "AioRecordingInterceptor",
+    "CallResult",
     "Guarded",
     "GuardedAio",
-    "Knock",
-    "World",
+    "GuardedServer",
+    "RecordingInterceptor",
     "connect",
     "entered",
     "fingerprint",
     "full",
-    "knock",
     "listeners",
-    "people",
+    "make_call",
+    "make_clients",
     "serve",
     "write_server_files",
 ]
@@ -131,7 +131,7 @@ class GuardedAio(GreeterServicer):
             yield _names(context)
 
 
-class Asked(grpc.ServerInterceptor):
+class RecordingInterceptor(grpc.ServerInterceptor):
     """Notes which methods it is asked for."""
 
     def intercept_service(self, continuation, handler_call_details):
@@ -140,8 +140,8 @@ class Asked(grpc.ServerInterceptor):
         return continuation(handler_call_details)
 
 
-class AskedAio(grpc.aio.ServerInterceptor):
-    """`Asked` for asyncio."""
+class AioRecordingInterceptor(grpc.aio.ServerInterceptor):
+    """`RecordingInterceptor` for asyncio."""
 
     async def intercept_service(self, continuation, handler_call_details):
         """Pass the call on."""
@@ -151,9 +151,9 @@ class AskedAio(grpc.aio.ServerInterceptor):
 
 #: Runtime, servicer, interceptor.
 RUNTIMES = {
-    "threads": ("threads", "Guarded", Asked),
-    "asyncio": ("asyncio", "GuardedAio", AskedAio),
-    "plain methods on asyncio": ("asyncio", "Guarded", AskedAio),
+    "threads": ("threads", "Guarded", RecordingInterceptor),
+    "asyncio": ("asyncio", "GuardedAio", AioRecordingInterceptor),
+    "plain methods on asyncio": ("asyncio", "Guarded", AioRecordingInterceptor),
 }
 
 BILLING = [
@@ -178,7 +178,7 @@ def full(common_name: str) -> x509.Name:
     )
 
 
-def people(ca: Pair) -> dict[str, Pair | None]:
+def make_clients(ca: Pair) -> dict[str, Pair | None]:
     """Return the clients of the tests by who they are."""
     return {
         "anonymous": None,
@@ -240,7 +240,7 @@ def fingerprint(pair: Pair) -> str:
     return f"sha256:{pair.certificate.fingerprint(SHA256()).hex()}"
 
 
-class Knock(NamedTuple):
+class CallResult(NamedTuple):
     """What a client was told at the door."""
 
     code: grpc.StatusCode
@@ -269,7 +269,7 @@ def connect(address: str, ca: Pair | None, client: Pair | None = None, *options)
         yield channel
 
 
-def knock(channel, method, *messages: bytes, ends=True, metadata=None, **options):
+def make_call(channel, method, *messages: bytes, ends=True, metadata=None, **options):
     """Call `method`, whatever its kind, with raw messages; return what came of it.
 
     `ends=False` never says that there are no more messages.
@@ -289,17 +289,17 @@ def knock(channel, method, *messages: bytes, ends=True, metadata=None, **options
         pass
     finally:
         waiting.put(None)
-    return Knock(call.code(), call.details(), tuple(received))
+    return CallResult(call.code(), call.details(), tuple(received))
 
 
-class World:
+class GuardedServer:
     """A running server, the CA of its clients, and the clients."""
 
-    def __init__(self, server, folder, ca, people):
+    def __init__(self, server, folder, ca, clients):
         self.server = server
         self.folder = folder
         self.ca = ca
-        self.people = people
+        self.clients = clients
         self._config = json.loads((folder / "config.yaml").read_text())
         self._generation = 1
 
@@ -308,7 +308,7 @@ class World:
         """Open a connection to `listener`, as one of the people or with a pair."""
         address = self.server.addresses[listener]
         is_plain = "tls" not in self._config["listeners"][listener]
-        pair = self.people[client] if isinstance(client, str) else client
+        pair = self.clients[client] if isinstance(client, str) else client
         with connect(address, None if is_plain else self.ca, pair, *options) as opened:
             yield opened
 
@@ -323,10 +323,10 @@ class World:
         ) as opened:
             yield opened
 
-    def knock(self, listener, client, method, *messages, **options):
+    def make_call(self, listener, client, method, *messages, **options):
         """Make one call over a connection of its own."""
         with self.channel(listener, client) as channel:
-            return knock(channel, method, *messages or (b"",), **options)
+            return make_call(channel, method, *messages or (b"",), **options)
 
     def enforce(
         self, authorization=None, identities=None, *, may_be_odd=False, **settings
@@ -411,6 +411,6 @@ def serve(
     server.begin()
     try:
         entered()
-        yield World(server, folder, ca, people(ca))
+        yield GuardedServer(server, folder, ca, make_clients(ca))
     finally:
         server.stop()

@@ -73,11 +73,11 @@ def run(folder: Path, reloads: int) -> list[dict[str, int]]:
             site.write_pair(pairs[number % 2])
             site.allow(all={"allow": names[number % 2], "methods": ["*"]})
             site.write()
-            running.lines.forget()
+            running.log.forget()
             running.server.reload()
             # A look between two files may have led to a reload of its own.
             while not is_in_force(running.server, pairs[number % 2], names[number % 2]):
-                running.lines.next_reload()
+                running.log.next_reload()
             for greeter in greeters:
                 greet(greeter)
         measured.append(holds(bridge))

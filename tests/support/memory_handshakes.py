@@ -15,10 +15,10 @@ from grpcsecure.tls.openssl.context import build_context
 from grpcsecure.tls.openssl.settings import ContextMaterial, ContextSettings
 from grpcsecure.tls.openssl.verify_callback import HandshakeRecord, error_text
 
-__all__ = ["Said", "ders_of", "material_of", "shake_hands"]
+__all__ = ["CheckOutcome", "check_by_handshake", "ders_of", "material_of"]
 
 
-class Said(NamedTuple):
+class CheckOutcome(NamedTuple):
     """What is said of a client's certificate; both are None if it is verified."""
 
     reason: str | None
@@ -45,7 +45,7 @@ def ders_of(client):
     return leaf, tuple(chain)
 
 
-def shake_hands(client, material, version=SSL.TLS1_3_VERSION):
+def check_by_handshake(client, material, version=SSL.TLS1_3_VERSION):
     """Return what a listener says that asks everybody, and verifies whom it can."""
     lenient = ContextSettings.of(settings("require_but_dont_verify"))
     context = build_context(lenient, ContextMaterial.of(material))
@@ -70,5 +70,5 @@ def shake_hands(client, material, version=SSL.TLS1_3_VERSION):
             other.bio_write(end.bio_read(65536))
     assert record.leaf_seen, "the server has not looked at a certificate"
     if record.unusable is not None:
-        return Said(record.unusable, record.error)
-    return Said(record.error and error_text(record.error), record.error)
+        return CheckOutcome(record.unusable, record.error)
+    return CheckOutcome(record.error and error_text(record.error), record.error)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.devcerts import Credential
 
-__all__ = ["GoClient", "GrpcioClient", "Heard", "OpensslClient", "Order"]
+__all__ = ["ClientResult", "GoClient", "GrpcioClient", "OpensslClient", "Order"]
 
 METHOD = "/helloworld.Greeter/SayHello"
 
@@ -58,7 +58,7 @@ class Order(NamedTuple):
     chooses: bool = False
 
 
-class Heard(NamedTuple):
+class ClientResult(NamedTuple):
     """What a client was told."""
 
     is_served: bool
@@ -77,7 +77,7 @@ class Heard(NamedTuple):
 class GrpcioClient:
     """Makes a call with grpcio; offers every TLS version, and learns no alert."""
 
-    def call(self, order: Order) -> Heard:
+    def call(self, order: Order) -> ClientResult:
         """Make the call."""
         own = order.credential
         credentials = grpc.ssl_channel_credentials(
@@ -94,8 +94,8 @@ class GrpcioClient:
                     HelloRequest(name=order.name), timeout=PATIENCE
                 )
             except grpc.RpcError as error:
-                return Heard(is_served=False, text=str(error))
-        return Heard(is_served=True, message=reply.message)
+                return ClientResult(is_served=False, text=str(error))
+        return ClientResult(is_served=True, message=reply.message)
 
     def close(self) -> None:
         """Nothing is left open."""
@@ -117,7 +117,7 @@ class OpensslClient:
         self._program = find_program("openssl")
         self._folder = folder
 
-    def call(self, order: Order) -> Heard:
+    def call(self, order: Order) -> ClientResult:
         """Shake hands, begin to speak HTTP/2, and see whether the server does."""
         connect = ("s_client", "-quiet", "-connect", order.address)
         check = ("-servername", "localhost", "-verify_hostname", "localhost")
@@ -130,7 +130,7 @@ class OpensslClient:
         )
         said = done.stderr.decode(errors="replace")
         alert = re.search(r"SSL alert number (\d+)", said)
-        return Heard(
+        return ClientResult(
             is_served=len(done.stdout) > 3 and done.stdout[3] == _SETTINGS,
             alert=alert and _BY_NUMBER[int(alert[1])],
             text=said,
@@ -178,7 +178,7 @@ class GoClient:
             [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def call(self, order: Order) -> Heard:
+    def call(self, order: Order) -> ClientResult:
         """Make the call."""
         own = order.credential
         asked = {
@@ -201,7 +201,7 @@ class GoClient:
         message = None
         if answer["Body"]:
             message = HelloReply.FromString(b64decode(answer["Body"])).message
-        return Heard(
+        return ClientResult(
             is_served=is_served,
             alert=_BY_WORDS[words] if remote else None,
             text=f"{answer['Error']} {answer['Status']}",

@@ -12,7 +12,7 @@ import re
 from grpcsecure.model.authorization import Effect, MatcherKind
 from grpcsecure.model.peer import VerifiedPeer
 
-__all__ = ["CRITERIA", "PINS", "SAID", "NaivePolicy"]
+__all__ = ["CERTIFICATE_VALUES", "CRITERIA", "PINS", "NaivePolicy"]
 
 _AA, _BB = ("sha256:" + byte * 32 for byte in ("aa", "bb"))
 
@@ -20,7 +20,7 @@ _AA, _BB = ("sha256:" + byte * 32 for byte in ("aa", "bb"))
 PINS = {"/aa": frozenset({_AA}), "/both": frozenset({_AA, _BB}), "/none": frozenset()}
 
 #: What tests say in certificates, by attribute.
-SAID = {
+CERTIFICATE_VALUES = {
     "uris": [
         "spiffe://td/ns/a",
         "spiffe://TD/ns/b",

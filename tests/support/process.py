@@ -131,7 +131,7 @@ class Served:
         self.process.wait(PATIENCE)
         self._notified.close()
 
-    def hears(self):
+    def next_notification(self):
         """Return the next thing that the process tells its service manager."""
         pid = os.pidfd_open(self.process.pid)
         try:
@@ -187,5 +187,5 @@ def starting(*arguments, **options):
 def serving(*arguments, **options):
     """Start `grpcsecure serve` with `arguments`, and wait until it is ready."""
     with starting(*arguments, **options) as served:
-        assert served.hears() == "READY=1"
+        assert served.next_notification() == "READY=1"
         yield served

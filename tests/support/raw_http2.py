@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "exchange",
-    "hear",
     "open_call",
     "raw_call",
+    "read_answer",
     "reset_call",
     "send_data",
 ]
@@ -55,7 +55,7 @@ def exchange(
     """Make the one call of a connection, a unary one with an empty message."""
     open_call(sock, path, *headers)
     send_data(sock, b"\0\0\0\0\0", ends=True)
-    return hear(sock)
+    return read_answer(sock)
 
 
 def open_call(
@@ -81,7 +81,7 @@ def reset_call(sock: socket.socket) -> None:
     sock.sendall(_frame(_RESET, 0, 1, struct.pack(">I", _CANCEL)))
 
 
-def hear(sock: socket.socket) -> Answer:
+def read_answer(sock: socket.socket) -> Answer:
     """Read until the call is over; return what the server said."""
     said = b""
     for kind, flags, stream, payload in _frames(sock):

@@ -13,17 +13,17 @@ import grpcsecure
 if TYPE_CHECKING:
     from grpcsecure import Peer
 
-__all__ = ["Witness", "WitnessAio", "seen"]
+__all__ = ["AioPeerRecorder", "PeerRecorder", "recorded_peers"]
 
 _SEEN: dict[str, list[Peer]] = defaultdict(list)
 
 
-def seen(name: str) -> list[Peer]:
+def recorded_peers(name: str) -> list[Peer]:
     """Return the peers that called under `name`, and forget them."""
     return _SEEN.pop(name, [])
 
 
-class Witness(GreeterServicer):
+class PeerRecorder(GreeterServicer):
     """Tells its callers their own address."""
 
     def SayHello(self, request, context):
@@ -32,8 +32,8 @@ class Witness(GreeterServicer):
         return reply(context.peer())
 
 
-class WitnessAio(GreeterServicer):
-    """`Witness` for asyncio."""
+class AioPeerRecorder(GreeterServicer):
+    """`PeerRecorder` for asyncio."""
 
     async def SayHello(self, request, context):
         """Keep who calls."""

@@ -15,7 +15,15 @@ import grpcsecure
 if TYPE_CHECKING:
     from grpcsecure import Peer
 
-__all__ = ["AioOnlooker", "Onlooker", "Sight", "View", "Viewer", "ViewerAio", "sights"]
+__all__ = [
+    "AioViewInterceptor",
+    "AioViewServicer",
+    "RecordedView",
+    "View",
+    "ViewInterceptor",
+    "ViewServicer",
+    "recorded_views",
+]
 
 
 class View(NamedTuple):
@@ -39,7 +47,7 @@ class View(NamedTuple):
         )
 
 
-class Sight(NamedTuple):
+class RecordedView(NamedTuple):
     """What was seen, by whom, and the context itself."""
 
     by: str
@@ -47,99 +55,99 @@ class Sight(NamedTuple):
     context: Any
 
 
-_SIGHTS: dict[str, list[Sight]] = defaultdict(list)
+_RECORDED: dict[str, list[RecordedView]] = defaultdict(list)
 
 
-def sights(name: str) -> list[Sight]:
+def recorded_views(name: str) -> list[RecordedView]:
     """Return what was seen of calls under `name`, in order, and forget it."""
-    return _SIGHTS.pop(name, [])
+    return _RECORDED.pop(name, [])
 
 
-def _look(by: str, request: Any, context: Any) -> None:
-    _SIGHTS[request.name].append(Sight(by, View.of(context), context))
+def _record(by: str, request: Any, context: Any) -> None:
+    _RECORDED[request.name].append(RecordedView(by, View.of(context), context))
 
 
-class Viewer(GreeterServicer):
+class ViewServicer(GreeterServicer):
     """Looks at its callers in each of the four kinds of method."""
 
     def SayHello(self, request, context):
         """Look once."""
-        _look("servicer", request, context)
+        _record("servicer", request, context)
         return reply("seen")
 
     def SayHelloManyTimes(self, request, context):
         """Look before the first and after the last reply."""
-        _look("servicer", request, context)
+        _record("servicer", request, context)
         yield reply("seen")
-        _look("servicer", request, context)
+        _record("servicer", request, context)
 
     def SayHelloToAll(self, request_iterator, context):
         """Look at each request."""
         for request in request_iterator:
-            _look("servicer", request, context)
+            _record("servicer", request, context)
         return reply("seen")
 
     def Chat(self, request_iterator, context):
         """Look at each request."""
         for request in request_iterator:
-            _look("servicer", request, context)
+            _record("servicer", request, context)
             yield reply("seen")
 
 
-class ViewerAio(GreeterServicer):
-    """`Viewer` for asyncio."""
+class AioViewServicer(GreeterServicer):
+    """`ViewServicer` for asyncio."""
 
     async def SayHello(self, request, context):
         """Look once."""
-        _look("servicer", request, context)
+        _record("servicer", request, context)
         return reply("seen")
 
     async def SayHelloManyTimes(self, request, context):
         """Look before the first and after the last reply."""
-        _look("servicer", request, context)
+        _record("servicer", request, context)
         yield reply("seen")
-        _look("servicer", request, context)
+        _record("servicer", request, context)
 
     async def SayHelloToAll(self, request_iterator, context):
         """Look at each request."""
         async for request in request_iterator:
-            _look("servicer", request, context)
+            _record("servicer", request, context)
         return reply("seen")
 
     async def Chat(self, request_iterator, context):
         """Look at each request."""
         async for request in request_iterator:
-            _look("servicer", request, context)
+            _record("servicer", request, context)
             yield reply("seen")
 
 
-class Onlooker(grpc.ServerInterceptor):
+class ViewInterceptor(grpc.ServerInterceptor):
     """An interceptor as users write them: wraps unary methods, asks their context."""
 
     def intercept_service(self, continuation, handler_call_details):
         """Wrap the handler."""
-        return _watched(continuation(handler_call_details))
+        return _recorded(continuation(handler_call_details))
 
 
-class AioOnlooker(grpc.aio.ServerInterceptor):
-    """`Onlooker` for asyncio."""
+class AioViewInterceptor(grpc.aio.ServerInterceptor):
+    """`ViewInterceptor` for asyncio."""
 
     async def intercept_service(self, continuation, handler_call_details):
         """Wrap the handler."""
-        return _watched(await continuation(handler_call_details))
+        return _recorded(await continuation(handler_call_details))
 
 
-def _watched(handler: Any) -> Any:
+def _recorded(handler: Any) -> Any:
     if handler is None or handler.unary_unary is None:
         return handler
     behaviour = handler.unary_unary
 
     async def watch_coroutine(request, context):
-        _look("interceptor", request, context)
+        _record("interceptor", request, context)
         return await behaviour(request, context)
 
     def watch(request, context):
-        _look("interceptor", request, context)
+        _record("interceptor", request, context)
         return behaviour(request, context)
 
     return grpc.unary_unary_rpc_method_handler(

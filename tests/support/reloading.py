@@ -46,7 +46,7 @@ __all__ = [
     "MODES",
     "PATIENCE",
     "SETTLE",
-    "Lines",
+    "LogRecorder",
     "Site",
     "authority",
     "channel",
@@ -227,7 +227,7 @@ class Site:
         return f"{self.path}:{at + 1}"
 
 
-class Lines(logging.Handler):
+class LogRecorder(logging.Handler):
     """What is logged, in order, with the monotonic time of each record."""
 
     def __init__(self) -> None:
@@ -284,10 +284,10 @@ def _fields(record: logging.LogRecord, at: float) -> dict[str, object]:
 class Serving:
     """A server in this process, and its log."""
 
-    def __init__(self, site: Site, server, lines: Lines) -> None:
+    def __init__(self, site: Site, server, lines: LogRecorder) -> None:
         self.site = site
         self.server = server
-        self.lines = lines
+        self.log = lines
 
     @property
     def address(self) -> str:
@@ -307,7 +307,7 @@ class Serving:
         return self._expect("reload.unchanged", within)
 
     def _expect(self, event: str, within: float) -> dict:
-        line = self.lines.next_reload(within=within)
+        line = self.log.next_reload(within=within)
         assert line["event"] == event, (line["event"], line.get("findings"))
         return line
 
@@ -320,7 +320,7 @@ class Serving:
 @contextmanager
 def serving(site: Site, *, profile: str | None = None):
     """Serve a site in this process while the block runs."""
-    lines = Lines()
+    lines = LogRecorder()
     logger = logging.getLogger("grpcsecure")
     level = logger.level
     logger.addHandler(lines)

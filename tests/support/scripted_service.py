@@ -14,9 +14,16 @@ from typing import NamedTuple
 import grpc
 from support.services import PATIENCE
 
-__all__ = ["ACTS", "METHODS", "Acts", "ActsAio", "plain_server", "register"]
+__all__ = [
+    "METHODS",
+    "SCRIPTS",
+    "AioScriptedServicer",
+    "ScriptedServicer",
+    "plain_server",
+    "register",
+]
 
-SERVICE = "test.Acts"
+SERVICE = "test.Scripted"
 
 #: The four kinds of method: path, whether requests and responses are streams.
 METHODS = {
@@ -93,7 +100,7 @@ def _carried(context):
 
 
 #: What a method does before its first response, which is what the act returns.
-ACTS = {
+SCRIPTS = {
     "raise": _raise,
     "raise stop": _raise_stop,
     "set code": _set_code,
@@ -128,13 +135,13 @@ def _joined(acts):
 
 
 def _done(act, context):
-    if act.text not in ACTS:
+    if act.text not in SCRIPTS:
         return act
-    text = ACTS[act.text](context)
+    text = SCRIPTS[act.text](context)
     return None if text is None else Words(text)
 
 
-class Acts:
+class ScriptedServicer:
     """Does in each kind of method what the first message says."""
 
     def unary(self, act, context):
@@ -169,8 +176,8 @@ class Acts:
         return _done(act, context)
 
 
-class ActsAio(Acts):
-    """`Acts` for asyncio."""
+class AioScriptedServicer(ScriptedServicer):
+    """`ScriptedServicer` for asyncio."""
 
     async def unary(self, act, context):
         """One request, one response."""
@@ -248,7 +255,7 @@ def _plain_threads(interceptors, options):
     server = grpc.server(
         ThreadPoolExecutor(8), interceptors=interceptors, options=options
     )
-    register(Acts(), server)
+    register(ScriptedServicer(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield f"127.0.0.1:{port}"
@@ -263,7 +270,7 @@ def _plain_asyncio(interceptors, options):
 
     async def main():
         server = grpc.aio.server(interceptors=interceptors, options=options)
-        register(ActsAio(), server)
+        register(AioScriptedServicer(), server)
         ports.append(server.add_insecure_port("127.0.0.1:0"))
         await server.start()
         over = asyncio.Event()

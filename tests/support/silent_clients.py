@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import grpc
 from support.bridge import eventually
-from support.guarded import Knock
+from support.guarded import CallResult
 from support.services import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Silent", "counted", "known", "silent_calls"]
+__all__ = ["SilentCall", "counted_calls", "known_calls", "silent_calls"]
 
 
-class Silent:
+class SilentCall:
     """A call, whatever its kind, that says nothing until it is told to."""
 
     def __init__(self, channel, method, *, timeout=2 * PATIENCE):
@@ -31,7 +31,7 @@ class Silent:
         for message in (*messages, None):
             self._messages.put(message)
 
-    def answer(self) -> Knock:
+    def answer(self) -> CallResult:
         """Wait for the end of the call; return what came of it."""
         received = []
         try:
@@ -40,7 +40,7 @@ class Silent:
             pass
         finally:
             self._messages.put(None)
-        return Knock(self.call.code(), self.call.details(), tuple(received))
+        return CallResult(self.call.code(), self.call.details(), tuple(received))
 
     def leave(self):
         """Cancel the call."""
@@ -49,22 +49,22 @@ class Silent:
 
 
 @contextmanager
-def silent_calls(channel, method, runtime, count=1) -> Iterator[list[Silent]]:
+def silent_calls(channel, method, runtime, count=1) -> Iterator[list[SilentCall]]:
     """Open calls that say nothing, the only ones that `runtime` knows then."""
-    eventually(lambda: known(runtime) == 0, what="no call known")
+    eventually(lambda: known_calls(runtime) == 0, what="no call known")
     with ExitStack() as stack:
-        calls = [Silent(channel, method) for _ in range(count)]
+        calls = [SilentCall(channel, method) for _ in range(count)]
         for each in calls:
             stack.callback(each.leave)
-        eventually(lambda: known(runtime) == count, what="all calls known")
+        eventually(lambda: known_calls(runtime) == count, what="all calls known")
         yield calls
 
 
-def known(runtime):
+def known_calls(runtime):
     """Return how many calls the servers of the threads runtime know."""
     return sum(len(server._state.rpc_states) for server in runtime._servers)
 
 
-def counted(runtime):
+def counted_calls(runtime):
     """Return how many of them count for `max_concurrent_rpcs`."""
     return sum(server._state.active_rpc_count for server in runtime._servers)

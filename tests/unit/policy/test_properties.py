@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.naive_policy import CRITERIA, PINS, SAID, NaivePolicy
+from support.naive_policy import CERTIFICATE_VALUES, CRITERIA, PINS, NaivePolicy
 from support.policies import allow, anonymous, certificate
 
 from grpcsecure.model.authorization import (
@@ -116,7 +116,7 @@ CERTIFICATES = st.builds(
             if attribute in {"common_name", "subject", "fingerprint", "public_key"}
             else some(values, max_size=2)
         )
-        for attribute, values in SAID.items()
+        for attribute, values in CERTIFICATE_VALUES.items()
     },
 )
 CLAIMED = st.builds(

@@ -20,7 +20,12 @@ from support.bridge_certs import revocation_list
 from support.crl_server import Infrastructure
 from support.crl_specimens import endless_crl
 from support.matrix_certs import make_matrix_certificates
-from support.memory_handshakes import Said, ders_of, material_of, shake_hands
+from support.memory_handshakes import (
+    CheckOutcome,
+    check_by_handshake,
+    ders_of,
+    material_of,
+)
 
 from grpcsecure.devcerts import Profile, Validity, issue, make_crl
 from grpcsecure.devcerts.credentials import CA_USAGE, new_key
@@ -35,11 +40,11 @@ DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
 LONG = Validity(NOW - 9 * DAY, NOW + 90 * DAY)
-UNKNOWN_ISSUER = Said("unable to get local issuer certificate", 20)
-EXPIRED = Said("certificate has expired", 10)
-EARLY = Said("certificate is not yet valid", 9)
-REVOKED = Said("certificate revoked", 23)
-GOOD = Said(None, None)
+UNKNOWN_ISSUER = CheckOutcome("unable to get local issuer certificate", 20)
+EXPIRED = CheckOutcome("certificate has expired", 10)
+EARLY = CheckOutcome("certificate is not yet valid", 9)
+REVOKED = CheckOutcome("certificate revoked", 23)
+GOOD = CheckOutcome(None, None)
 
 
 def authority(name, issuer=None, *, validity=LONG, key=None):
@@ -73,7 +78,7 @@ def rechecker(*authorities, crls=()):
 def said(by, peer, now=NOW):
     """Return what is said of a peer's certificate at a moment."""
     verdict = by.verdict(*ders_of(peer), now)
-    return Said(verdict.reason, verdict.code)
+    return CheckOutcome(verdict.reason, verdict.code)
 
 
 MATRIX = make_matrix_certificates()
@@ -103,7 +108,7 @@ def test_verdict_is_that_of_the_table(matrix, row):
 def test_verdict_is_that_of_a_handshake(matrix, row, version):
     """Reason and number are those of a real handshake with a listener of the bridge."""
     presented = MATRIX.clients[row.name]
-    expected = shake_hands(presented, matrix, VERSIONS[version])
+    expected = check_by_handshake(presented, matrix, VERSIONS[version])
     now = datetime.now(timezone.utc)
     assert said(Rechecker(matrix), presented, now) == expected
 
@@ -137,11 +142,11 @@ LISTED = {
     "revoked below sound": REVOKED,
     "revoked below anchor": REVOKED,
     "below taken back": REVOKED,
-    "below listless": Said("unable to get certificate CRL", 3),
-    "of bare": Said("unable to get certificate CRL", 3),
-    "of late": Said("CRL has expired", 12),
-    "of early": Said("CRL is not yet valid", 11),
-    "stranger": Said("self-signed certificate", 18),
+    "below listless": CheckOutcome("unable to get certificate CRL", 3),
+    "of bare": CheckOutcome("unable to get certificate CRL", 3),
+    "of late": CheckOutcome("CRL has expired", 12),
+    "of early": CheckOutcome("CRL is not yet valid", 11),
+    "stranger": CheckOutcome("self-signed certificate", 18),
 }
 
 
@@ -150,7 +155,7 @@ def test_lists_are_asked_as_in_a_handshake(infrastructure, listed, name):
     """Revocation has the same exceptions: a client CA needs no list of its own."""
     presented = infrastructure.clients[name]
     assert said(Rechecker(listed), presented) == LISTED[name]
-    assert shake_hands(presented, listed) == LISTED[name]
+    assert check_by_handshake(presented, listed) == LISTED[name]
 
 
 @pytest.mark.parametrize("has_key_id", [False, True])
@@ -174,7 +179,7 @@ def test_list_above_a_client_ca_counts_as_in_a_handshake(is_revoked, has_key_id)
     presented = client("client", anchor)
     expected = REVOKED if is_revoked and not has_key_id else GOOD
     assert said(Rechecker(material), presented) == expected
-    assert shake_hands(presented, material) == expected
+    assert check_by_handshake(presented, material) == expected
 
 
 SOON = Validity(NOW - DAY, NOW + DAY)
@@ -235,8 +240,12 @@ def test_list_counts_until_the_next_was_due():
     """A known chain is not verified any more when its list has gone out of date."""
     by = rechecker(ROOT, crls=[make_crl(ROOT, validity=SOON)])
     assert said(by, LEAF) == GOOD
-    assert said(by, LEAF, SOON.not_after + SECOND) == Said("CRL has expired", 12)
-    assert said(by, LEAF, SOON.not_before - SECOND) == Said("CRL is not yet valid", 11)
+    assert said(by, LEAF, SOON.not_after + SECOND) == CheckOutcome(
+        "CRL has expired", 12
+    )
+    assert said(by, LEAF, SOON.not_before - SECOND) == CheckOutcome(
+        "CRL is not yet valid", 11
+    )
 
 
 def test_list_without_a_next_one_stays_in_force():
@@ -298,7 +307,7 @@ def test_nobody_is_verified_without_a_client_ca():
     """The reason is the one that a handshake gives."""
     by = rechecker()
     by.prepare()
-    assert said(by, LEAF) == Said(NOT_CHECKED, None)
+    assert said(by, LEAF) == CheckOutcome(NOT_CHECKED, None)
 
 
 @pytest.mark.parametrize("part", ["client_ca", "crls"])
@@ -372,7 +381,7 @@ def test_threads_do_not_mix_up_their_peers():
         barrier.wait(20)
         peer, expected = (
             (LEAF, GOOD),
-            (stranger, Said("self-signed certificate", 18)),
+            (stranger, CheckOutcome("self-signed certificate", 18)),
             (BELOW, GOOD),
         )[number % 3]
         answers = {said(by, peer, NOW + step * SECOND) for step in range(50)}

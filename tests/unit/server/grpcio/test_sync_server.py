@@ -15,10 +15,10 @@ import grpc
 import pytest
 from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.bridge import eventually
-from support.guarded import KINDS, knock
+from support.guarded import KINDS, make_call
 from support.servers import ask, assemble, custom, plaintext, running, say
 from support.services import PATIENCE, reply
-from support.silent_clients import Silent, counted, known, silent_calls
+from support.silent_clients import SilentCall, counted_calls, known_calls, silent_calls
 
 from grpcsecure.model.authorization import Authorization
 from grpcsecure.server.grpcio import sync_server
@@ -108,7 +108,7 @@ class TestClientThatLeaves:
         timeout = 0.2 if how == "deadline" else PATIENCE
         with running("threads", entered.service(), threads=2) as server:
             with busy(server, entered, 2), channel_to(server) as channel:
-                queued = Silent(channel, KINDS[kind], timeout=timeout)
+                queued = SilentCall(channel, KINDS[kind], timeout=timeout)
                 queued.say(ask("queued").SerializeToString())
                 if how != "deadline":
                     eventually(lambda: len(server.runtime._pool._waiting) == 1)
@@ -117,11 +117,11 @@ class TestClientThatLeaves:
                 elif how == "cancel":
                     queued.leave()
                 assert queued.answer().code is not OK
-                eventually(lambda: known(server.runtime) == 2)
+                eventually(lambda: known_calls(server.runtime) == 2)
             with server.greeter() as greeter:
                 assert say(greeter, "after") == "after"
             assert entered.names == ["hold", "hold", "after"]
-            eventually(lambda: counted(server.runtime) == 0)
+            eventually(lambda: counted_calls(server.runtime) == 0)
             assert server.stop(0) is True
 
     def test_after_its_method_has_begun(self, kind):
@@ -131,14 +131,14 @@ class TestClientThatLeaves:
             running("threads", entered.service(), threads=2) as server,
             channel_to(server) as channel,
         ):
-            call = Silent(channel, KINDS[kind])
+            call = SilentCall(channel, KINDS[kind])
             call.say(ask("hold").SerializeToString())
             assert entered.held.acquire(timeout=PATIENCE)
             call.leave()
-            eventually(lambda: known(server.runtime) == 0)
-            assert counted(server.runtime) == 1
+            eventually(lambda: known_calls(server.runtime) == 0)
+            assert counted_calls(server.runtime) == 1
             entered.release.set()
-            eventually(lambda: counted(server.runtime) == 0)
+            eventually(lambda: counted_calls(server.runtime) == 0)
             assert server.stop(0) is True
 
 
@@ -160,7 +160,11 @@ class TestNoThread:
             ending.say()
             assert ending.answer().code is CANCELLED
             leaving.leave()
-            eventually(lambda: known(server.runtime) == counted(server.runtime) == 0)
+            eventually(
+                lambda: (
+                    known_calls(server.runtime) == counted_calls(server.runtime) == 0
+                )
+            )
             assert server.stop(PATIENCE) is True
         assert entered.names == []
 
@@ -174,9 +178,9 @@ class TestNoThread:
         ):
             server.runtime._pool.shutdown()
             for method in (KINDS[kind], KINDS[kind], "/no.Such/Method"):
-                assert knock(channel, method, b"").code is CANCELLED
-                eventually(lambda: counted(server.runtime) == 0)
-            eventually(lambda: known(server.runtime) == 0)
+                assert make_call(channel, method, b"").code is CANCELLED
+                eventually(lambda: counted_calls(server.runtime) == 0)
+            eventually(lambda: known_calls(server.runtime) == 0)
             assert server.stop(PATIENCE) is True
         assert entered.names == []
 
@@ -197,11 +201,11 @@ class TestNoThread:
         ):
             monkeypatch.setattr(threading.Thread, "start", refuse)
             for _ in range(2):
-                assert knock(channel, KINDS[kind], b"").code is CANCELLED
-                eventually(lambda: counted(server.runtime) == 0)
+                assert make_call(channel, KINDS[kind], b"").code is CANCELLED
+                eventually(lambda: counted_calls(server.runtime) == 0)
             monkeypatch.undo()
-            assert knock(channel, KINDS[kind], b"").code is OK
-            eventually(lambda: known(server.runtime) == 0)
+            assert make_call(channel, KINDS[kind], b"").code is OK
+            eventually(lambda: known_calls(server.runtime) == 0)
 
 
 class TestPlainGrpcServer:
@@ -237,7 +241,7 @@ class TestPlainGrpcServer:
         }
         with self._serving(pool, **handlers) as channel:
             for name in handlers:
-                answer = knock(channel, f"/test.It/{name}", b"word")
+                answer = make_call(channel, f"/test.It/{name}", b"word")
                 assert (answer.code, answer.messages) == (OK, (b"word",))
 
     def test_function_goes_to_the_pool(self, pool):
@@ -323,7 +327,7 @@ class TestExperimental:
             channel_to(server) as channel,
         ):
             for messages in ([], [b""]):
-                answer = knock(channel, method, *messages, ends=bool(messages))
+                answer = make_call(channel, method, *messages, ends=bool(messages))
                 assert answer.code is grpc.StatusCode.UNAUTHENTICATED
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from support.reloading import Lines, authority, client
+from support.reloading import LogRecorder, authority, client
 
 from grpcsecure.model.listener import Listener, TcpAddress
 from grpcsecure.model.server_config import ImportPath, ServerConfig, ServiceEntry
@@ -97,7 +97,7 @@ class Announced:
         self.reminders = []
         self.in_force = InForce(self.snapshot(*leaves, cas=cas))
         self.watch = ExpiryWatch(self.in_force, self.reminders.append)
-        self._lines = Lines()
+        self._lines = LogRecorder()
         self._seen = 0
 
     def snapshot(self, *leaves, cas=()):

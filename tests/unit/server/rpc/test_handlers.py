@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import grpc
 import pytest
-from support.guarded import KINDS, knock
+from support.guarded import KINDS, make_call
 from support.servers import ask, custom, failure, running, say
 from support.services import PATIENCE, reply
 
@@ -495,10 +495,10 @@ class TestExit:
         ):
             for _ in range(2):
                 request = ask("exit").SerializeToString()
-                answer = knock(channel, KINDS[kind], request)
+                answer = make_call(channel, KINDS[kind], request)
                 assert answer.code is grpc.StatusCode.UNKNOWN
                 assert error.__name__ in answer.details
-            answer = knock(channel, KINDS[kind], ask("Ada").SerializeToString())
+            answer = make_call(channel, KINDS[kind], ask("Ada").SerializeToString())
             assert answer.code is grpc.StatusCode.OK
             assert server.stop() is True
         logged = [record for record in caplog.records if record.exc_info]
