@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from support import many_reloads
+from support import many_reloads, many_swaps
 from support.process import run_program
 
 RELOADS = 1000
@@ -31,3 +31,11 @@ def test_thousand_reloads_leave_no_growth(tmp_path):
         else:
             assert after[name] <= before[name] + COMING_AND_GOING, name
     assert after["watches"] > 0
+
+
+def test_thousand_changes_leave_no_watches_behind(tmp_path):
+    """No more threads, descriptors or watches than after the first."""
+    counts = run_program(many_swaps, tmp_path / "tls")
+    at_rest, before, after, at_end = json.loads(counts)
+    assert after == before != at_rest
+    assert at_end == at_rest
