@@ -37,6 +37,7 @@ from support.bridge_certs import (
 
 from grpcsecure.tls.bridge.parent import restart_backoff
 from grpcsecure.tls.bridge.parent.supervisor import BridgeError
+from grpcsecure.tls.openssl.trial_handshake import HandshakeTrials
 
 
 def test_new_material_counts_for_the_next_handshake(host, pair, ca, client):
@@ -84,6 +85,46 @@ def test_bridge_that_cannot_serve_says_why(host, pair, ca):
         server.start()
     assert "PRIVATE" not in str(failure.value)
     server.close()
+
+
+@pytest.fixture
+def failing_trials(monkeypatch):
+    """A switch, off at first: no handshake in memory is possible."""
+    switch = {"on": False}
+    trial = HandshakeTrials._check
+
+    def check(trials, *arguments):
+        if switch["on"]:
+            raise LookupError("no such function")
+        trial(trials, *arguments)
+
+    monkeypatch.setattr(HandshakeTrials, "_check", check)
+    return switch
+
+
+def test_bridge_without_handshakes_does_not_start(pair, ca, failing_trials):
+    """The error names the listener and the reason; no client is accepted."""
+    failing_trials["on"] = True
+    good = settings("require_and_verify"), material(pair, client_ca=[ca])
+    server = BridgedServer({"public": good}, host="thread")
+    reason = "listener public: a TLS handshake in memory failed: LookupError: no such"
+    with pytest.raises(BridgeError, match=reason):
+        server.start()
+    server.close()
+
+
+def test_material_without_handshakes_is_rejected(pair, ca, client, failing_trials):
+    """The material in force stays, and the next one may be better."""
+    with bridged(pair, ca, host="thread") as server:
+        failing_trials["on"] = True
+        new = material(pair, client_ca=[ca], generation=2)
+        with pytest.raises(BridgeError, match="listener public: a TLS handshake in"):
+            server.bridge.replace({"public": new})
+        assert try_call(server.target(), ca, client) is None
+        failing_trials["on"] = False
+        server.bridge.replace({"public": new})
+        assert try_call(server.target(), ca, client) is None
+        assert [result.generation for _, result in server.seen] == [1, 2]
 
 
 def test_killed_bridge_is_started_again(pair, ca, client, tmp_path):

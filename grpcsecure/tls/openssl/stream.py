@@ -11,17 +11,23 @@ from __future__ import annotations
 
 import itertools
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from OpenSSL import SSL
 
 from grpcsecure.tls.openssl import _bindings as openssl
 from grpcsecure.tls.openssl.verify_callback import HandshakeRecord, der_of
 
-if TYPE_CHECKING:
-    import socket
-
-__all__ = ["READ_SIZE", "WRITE_SIZE", "Scratch", "StreamError", "TlsStream"]
+__all__ = [
+    "READ_SIZE",
+    "WRITE_SIZE",
+    "Scratch",
+    "Sender",
+    "StreamError",
+    "TlsStream",
+    "reason_of",
+    "take_error",
+]
 
 #: Seconds that decrypting for one client may take at a time. A read of full records
 #: takes a tenth of it or less; one of KeyUpdates, or of records with one byte each, up
@@ -54,6 +60,9 @@ _RETRY_RANDOM = bytes.fromhex(
 )
 
 #: OpenSSL's group names, and BoringSSL's for the same, which grpcio uses.
+#: OpenSSL's last reason for every broken record; the more specific one comes before it.
+_ANY_RECORD = "record layer failure"
+
 _GROUPS = {
     "x25519": "X25519",
     "secp256r1": "P-256",
@@ -62,6 +71,13 @@ _GROUPS = {
     "secp521r1": "P-521",
     "x448": "X448",
 }
+
+
+class Sender(Protocol):
+    """A socket, as far as a stream needs one."""
+
+    def send(self, data: Any, /) -> int:  # noqa: ANN401 - a buffer
+        """Send some of the bytes; return how many."""
 
 
 class StreamError(Exception):
@@ -231,7 +247,7 @@ class TlsStream:
         count: int = openssl.BIO_get_mem_data(self._out, openssl.NULL)
         return count
 
-    def flush(self, sock: socket.socket) -> bool:
+    def flush(self, sock: Sender) -> bool:
         """Send the waiting bytes; return whether all of them were sent.
 
         They are sent directly from OpenSSL's memory, and then skipped there.
@@ -321,3 +337,22 @@ def take_error() -> str:
         return "unexpected end of the connection"
     reason: str = openssl.string_at(text).decode("ascii", "replace")
     return reason
+
+
+def reason_of(error: Exception) -> str:
+    """Return OpenSSL's reason for the failure of a handshake."""
+    if isinstance(error, StreamError):
+        return str(error)
+    if isinstance(error, SSL.SysCallError):
+        return "unexpected end of the connection"
+    details = error.args[0] if error.args else None
+    if not isinstance(details, list) or not details:
+        return type(error).__name__
+    # pyOpenSSL: all of OpenSSL's error queue as (library, function, reason). The TLS
+    # library's reason comes last ("bad signature" after "provider signature failure").
+    reasons = [
+        reason
+        for library, _, reason in details
+        if "SSL" in library and reason != _ANY_RECORD
+    ]
+    return str(reasons[-1] if reasons else details[0][2])

@@ -22,6 +22,7 @@ from grpcsecure.tls.bridge.heap_trimmer import find_malloc_trim
 from grpcsecure.tls.bridge.ipc import messages
 from grpcsecure.tls.bridge.ipc.framing import Channel
 from grpcsecure.tls.bridge.ipc.socket_files import remove_directory
+from grpcsecure.tls.openssl import _bindings as openssl
 
 _PR_SET_PDEATHSIG = 1
 
@@ -48,6 +49,7 @@ def main(arguments: list[str]) -> int:
     gc.set_threshold(20_000, 20, 50)
     failure_channel = Channel(control.dup())
     try:
+        openssl.require()
         loop = BridgeLoop(control, trim_heap=find_malloc_trim())
         was_stopped = loop.run()
     except Exception as error:  # noqa: BLE001 - the process ends here; the parent must get the reason

@@ -27,9 +27,9 @@ from grpcsecure.tls.bridge.heap_trimmer import HeapTrimmer
 from grpcsecure.tls.bridge.ipc import messages
 from grpcsecure.tls.bridge.ipc.framing import Channel, Frame, FrameKind, ProtocolError
 from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
-from grpcsecure.tls.openssl import _bindings as openssl
 from grpcsecure.tls.openssl.context import ContextError
 from grpcsecure.tls.openssl.stream import Scratch
+from grpcsecure.tls.openssl.trial_handshake import HandshakeTrials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,19 +55,18 @@ class Stopped(Exception):  # noqa: N818 - an order, not an error
 class BridgeLoop:
     """The state of one bridge; `run` lasts until the server process stops it or ends.
 
-    Raises:
-        UnsupportedLibraryError: this pyOpenSSL lacks names that the bridge needs.
+    The names of pyOpenSSL that it needs have to be there (`_bindings.require`).
     """
 
     def __init__(
         self, control: socket.socket, *, trim_heap: Callable[[], object] | None = None
     ) -> None:
-        openssl.require()
         control.setblocking(False)
         self._control = Channel(control)
         self._reactor = Reactor()
         self._scratch = Scratch()
         self._acceptor = Acceptor(self._reactor, self)
+        self._trials = HandshakeTrials(self._scratch)
         self._lingering_closes = LingeringCloses(
             self._reactor, self._scratch, self._acceptor.resume
         )
@@ -170,7 +169,8 @@ class BridgeLoop:
             raise ProtocolError("a listener without its socket")
         sock = socket.socket(fileno=descriptor)
         sock.setblocking(False)
-        self._listeners[order.listener] = ServedListener(order, sock, self._reactor)
+        listener = ServedListener(order, sock, self._reactor, self._trials)
+        self._listeners[order.listener] = listener
 
     def _prepare(self, frame: Frame) -> None:
         """Build all contexts, which are then assigned together, or none of them."""

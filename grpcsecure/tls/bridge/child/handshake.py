@@ -17,7 +17,7 @@ from grpcsecure.tls.bridge.child.states import ConnectionLife
 from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
 from grpcsecure.tls.handshake_result import NOT_CHECKED, HandshakeResult
 from grpcsecure.tls.openssl.context import NoH2Error
-from grpcsecure.tls.openssl.stream import StreamError, TlsStream, take_error
+from grpcsecure.tls.openssl.stream import StreamError, TlsStream, reason_of, take_error
 from grpcsecure.tls.openssl.verify_callback import error_text
 
 if TYPE_CHECKING:
@@ -35,10 +35,6 @@ __all__ = ["Handshake", "HandshakeOwner"]
 #: The largest read. There is one read per step, so that a client that sends its bytes
 #: slowly cannot use up a turn.
 _READ_SIZE = 16 * 1024
-
-
-#: OpenSSL's last reason for every broken record; the more specific one comes before it.
-_ANY_RECORD = "record layer failure"
 
 
 class HandshakeOwner(Protocol):
@@ -175,7 +171,7 @@ class Handshake:
             return
         except (SSL.Error, StreamError) as error:
             take_error()
-            self._refuse_failure(_reason_of(error))
+            self._refuse_failure(reason_of(error))
             return
         if self.stream.refuse_without_alpn():
             self._refuse(
@@ -274,24 +270,6 @@ class Handshake:
     def _end(self) -> None:
         self.is_over = True
         self._reactor.forget(self._fd)
-
-
-def _reason_of(error: Exception) -> str:
-    if isinstance(error, StreamError):
-        return str(error)
-    if isinstance(error, SSL.SysCallError):
-        return "unexpected end of the connection"
-    details = error.args[0] if error.args else None
-    if not isinstance(details, list) or not details:
-        return type(error).__name__
-    # pyOpenSSL: all of OpenSSL's error queue as (library, function, reason). The TLS
-    # library's reason comes last ("bad signature" after "provider signature failure").
-    reasons = [
-        reason
-        for library, _, reason in details
-        if "SSL" in library and reason != _ANY_RECORD
-    ]
-    return str(reasons[-1] if reasons else details[0][2])
 
 
 def _shortened(name: bytes) -> str:

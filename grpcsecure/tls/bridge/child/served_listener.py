@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from grpcsecure.tls.bridge.child.reactor import Reactor
     from grpcsecure.tls.bridge.ipc.messages import ListenOrder
     from grpcsecure.tls.openssl.settings import ContextMaterial
+    from grpcsecure.tls.openssl.trial_handshake import HandshakeTrials
 
 __all__ = ["ReadyMaterial", "ServedListener", "build_all"]
 
@@ -50,10 +51,22 @@ class ReadyMaterial:
 class ServedListener:
     """A listening socket with its settings and its current context."""
 
-    __slots__ = ("_ready", "deadlines", "name", "settings", "sock", "upstream_path")
+    __slots__ = (
+        "_ready",
+        "_trials",
+        "deadlines",
+        "name",
+        "settings",
+        "sock",
+        "upstream_path",
+    )
 
     def __init__(
-        self, order: ListenOrder, sock: socket.socket, reactor: Reactor
+        self,
+        order: ListenOrder,
+        sock: socket.socket,
+        reactor: Reactor,
+        trials: HandshakeTrials,
     ) -> None:
         self.name = order.listener
         self.settings = order.settings
@@ -64,6 +77,7 @@ class ServedListener:
             order.settings.handshake_timeout,
             lambda handshake: handshake.expire(),
         )
+        self._trials = trials
         self._ready: ReadyMaterial | None = None
 
     def accept(self) -> tuple[socket.socket, object]:
@@ -88,12 +102,14 @@ class ServedListener:
         return client, address
 
     def build(self, material: ContextMaterial) -> ReadyMaterial:
-        """Build the context of `material`, for `use`.
+        """Build the context of `material`, for `use`, and try it in memory.
 
         Raises:
-            ContextError: the material is unusable.
+            ContextError: the material is unusable, or no handshake is possible.
         """
-        return ReadyMaterial(build_context(self.settings, material), material)
+        context = build_context(self.settings, material)
+        self._trials.check(context, self.settings, material)
+        return ReadyMaterial(context, material)
 
     def use(self, ready: ReadyMaterial) -> None:
         """Use it for later handshakes; handshakes that have begun keep theirs."""

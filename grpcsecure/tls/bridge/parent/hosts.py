@@ -142,8 +142,10 @@ class _Thread:
 
     def _run(self, control: socket.socket) -> None:
         from grpcsecure.tls.bridge.child.event_loop import BridgeLoop
+        from grpcsecure.tls.openssl import _bindings as openssl
 
         try:
+            openssl.require()
             BridgeLoop(control).run()
         except GrpcSecureError as error:
             control.close()

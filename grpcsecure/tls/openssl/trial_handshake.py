@@ -1,0 +1,227 @@
+"""TLS handshakes in memory, as a test of a listener's context before it is used.
+
+They show that certificate and key serve a client, and that the callbacks run and
+decide as the mode says, with the OpenSSL that is installed. The client's certificate is
+generated for this test: a context that verifies must refuse it. That such a context
+accepts a certificate of its client CA does not depend on the listener, so that it is
+shown once, with a context that trusts this certificate.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL
+
+from grpcsecure.tls.openssl.context import ContextError, build_context
+from grpcsecure.tls.openssl.stream import StreamError, TlsStream, reason_of, take_error
+
+if TYPE_CHECKING:
+    from grpcsecure.tls.openssl.settings import ContextMaterial, ContextSettings
+    from grpcsecure.tls.openssl.stream import Scratch
+    from grpcsecure.tls.openssl.verify_callback import HandshakeRecord
+
+__all__ = ["HandshakeTrials"]
+
+#: Messages of one end, one after the other, in a handshake: three are needed.
+_MAX_FLIGHTS = 8
+_MAX_FLIGHT = 128 * 1024
+
+#: Passed through the connection in both directions.
+_GREETING = b"grpcsecure"
+
+
+class _TrialError(Exception):
+    """A handshake came to another end than it must; the text says to which."""
+
+
+class HandshakeTrials:
+    """Makes the handshakes for all listeners of a process.
+
+    Args:
+        scratch: may be overwritten at each call.
+    """
+
+    def __init__(self, scratch: Scratch) -> None:
+        self._scratch = scratch
+        self._has_verified = False
+
+    @cached_property
+    def _client(self) -> _Client:
+        return _make_client()
+
+    def check(
+        self,
+        context: SSL.Context,
+        settings: ContextSettings,
+        material: ContextMaterial,
+    ) -> None:
+        """Make the handshakes that show that a listener's context works.
+
+        Args:
+            context: built from the next two.
+            settings: of the listener.
+            material: of the listener.
+
+        Raises:
+            ContextError: it does not work; the text says why, without the material.
+        """
+        try:
+            self._check(context, settings, material)
+        except ContextError:
+            raise
+        except _TrialError as error:
+            reason = str(error)
+        except (SSL.Error, StreamError) as error:
+            reason = reason_of(error)
+        except Exception as error:  # noqa: BLE001 - a function of OpenSSL may have changed
+            reason = f"{type(error).__name__}: {error}"
+        else:
+            return
+        finally:
+            take_error()
+        raise ContextError(f"a TLS handshake in memory failed: {reason}")
+
+    def _check(
+        self,
+        context: SSL.Context,
+        settings: ContextSettings,
+        material: ContextMaterial,
+    ) -> None:
+        if not settings.mode.verifies:
+            self._begin(context).complete(asks=settings.mode.asks)
+            return
+        self._begin(context).be_refused()
+        if self._has_verified:
+            return
+        trusts_client = replace(material, client_ca=self._client.pem, crls=())
+        trial = self._begin(build_context(settings, trusts_client))
+        trial.complete(asks=True)
+        if not trial.record.is_verified:
+            raise _TrialError("a certificate of a client CA is not verified")
+        self._has_verified = True
+
+    def _begin(self, context: SSL.Context) -> _Trial:
+        return _Trial(context, self._client, self._scratch)
+
+
+class _Client(NamedTuple):
+    context: SSL.Context
+    certificate: bytes
+    pem: bytes
+
+
+def _make_client() -> _Client:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "trial")])
+    now = datetime.now(timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        # Longer than the process runs: it is valid as long as OpenSSL can compare.
+        .not_valid_after(now + timedelta(days=36500))
+        .sign(key, hashes.SHA256())
+    )
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    # It accepts every server: the certificate is checked when the config is.
+    context.set_verify(SSL.VERIFY_NONE)
+    context.set_cipher_list(b"ALL:@SECLEVEL=0")
+    context.set_alpn_protos([b"h2"])
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.use_certificate(certificate)
+    context.use_privatekey(key)
+    return _Client(
+        context,
+        certificate.public_bytes(Encoding.DER),
+        certificate.public_bytes(Encoding.PEM),
+    )
+
+
+class _Trial:
+    """One connection between a server's context and the client."""
+
+    def __init__(self, context: SSL.Context, client: _Client, scratch: Scratch) -> None:
+        self._scratch = scratch
+        self._certificate = client.certificate
+        self._server = TlsStream(context, scratch)
+        self._client = SSL.Connection(client.context, None)
+        self._client.set_connect_state()
+        self._client_is_done = False
+        self._server_is_done = False
+
+    @property
+    def record(self) -> HandshakeRecord:
+        return self._server.record
+
+    def complete(self, *, asks: bool) -> None:
+        """Complete the handshake, and pass some bytes in both directions."""
+        self._shake_hands()
+        self._check_end()
+        if not self._server.speaks_h2():
+            raise _TrialError("ALPN does not negotiate h2")
+        leaf, _ = self._server.take_certificates()
+        if leaf != (self._certificate if asks else None):
+            raise _TrialError("the client certificate is not the one that was sent")
+        if asks and not self.record.leaf_seen:
+            raise _TrialError("the verify callback is not called")
+        self._pass_bytes()
+
+    def be_refused(self) -> None:
+        """Fail in the handshake, by the verdict on the client certificate."""
+        try:
+            self._shake_hands()
+        except SSL.Error:
+            if not self._client_is_done or self.record.error is None:
+                raise
+            return
+        self._check_end()
+        raise _TrialError("a certificate of no client CA is not refused")
+
+    def _check_end(self) -> None:
+        if not (self._client_is_done and self._server_is_done):
+            raise _TrialError("it does not come to an end")
+
+    def _shake_hands(self) -> None:
+        for _ in range(_MAX_FLIGHTS):
+            with suppress(SSL.WantReadError):
+                self._client.do_handshake()
+                self._client_is_done = True
+            self._feed()
+            self._server_is_done = self._server.handshake()
+            self._server.flush(self)
+            if self._client_is_done and self._server_is_done:
+                return
+
+    def _feed(self) -> None:
+        """Pass what the client has sent to the server."""
+        with suppress(SSL.WantReadError):
+            data = self._client.bio_read(_MAX_FLIGHT)
+            self._scratch.read_memory[: len(data)] = data
+            self._server.feed(len(data))
+
+    def send(self, data: bytes) -> int:
+        """Pass what the server sends to the client, in place of a socket."""
+        return self._client.bio_write(bytes(data))
+
+    def _pass_bytes(self) -> None:
+        self._client.send(_GREETING)
+        self._feed()
+        count = self._server.decrypt()
+        received = bytes(self._scratch.plain_memory[:count])
+        self._scratch.write_memory[:count] = received
+        self._server.encrypt(count)
+        self._server.flush(self)
+        if received != _GREETING or self._client.recv(len(_GREETING)) != _GREETING:
+            raise _TrialError("what is sent is not what arrives")
