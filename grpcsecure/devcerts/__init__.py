@@ -1,7 +1,7 @@
 """Certificates for development: a throw-away CA, servers, clients, broken specimens.
 
-Nothing here is fit for production: the CA's key lies beside what it signed. Needs
-`cryptography` only, so that tests of other projects can use it too.
+Not for production: the key of the CA is stored beside the certificates that it signed.
+Depends on `cryptography` only, so that tests of other projects can use it, too.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Certificates with their keys, right for strict verifiers unless asked otherwise.
+"""Issues certificates with keys, which strict verifiers accept by default.
 
-What RFC 5280 wants and Go, Node and `openssl -x509_strict` insist on: key
+They have what RFC 5280 requires and Go, Node and `openssl -x509_strict` check: key
 identifiers, critical basicConstraints and keyUsage, names in the SAN.
 """
 
@@ -48,7 +48,7 @@ _USAGES = (
     "decipher_only",
 )
 
-#: Containers and laptops that wake up have clocks that are late.
+#: The clocks of containers and of laptops after sleep may be late.
 _BACKDATE = timedelta(hours=1)
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -56,7 +56,7 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519Pri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """A certificate with its key; `chain` holds what is sent after it."""
+    """A certificate with its key; `chain` has the certificates that follow it."""
 
     certificate: x509.Certificate
     key: PrivateKey = field(repr=False)
@@ -64,7 +64,7 @@ class Credential:
 
     @property
     def certificate_pem(self) -> bytes:
-        """The certificate and its chain."""
+        """The certificate and its chain as PEM."""
         return pem_of(self.certificate, *self.chain)
 
     @property
@@ -75,13 +75,13 @@ class Credential:
     def key_pem_with(
         self, encryption: serialization.KeySerializationEncryption
     ) -> bytes:
-        """Return the key as PKCS #8, encrypted as asked for."""
+        """Return the key as PKCS #8 with the given encryption."""
         return self.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
         )
 
     def with_chain(self, *chain: x509.Certificate) -> Credential:
-        """The same certificate, sent with `chain`."""
+        """Return the same credential with another chain."""
         return replace(self, chain=chain)
 
 
@@ -91,22 +91,22 @@ def pem_of(*certificates: x509.Certificate) -> bytes:
 
 
 class Validity(NamedTuple):
-    """The first and the last moment at which a certificate counts."""
+    """The validity period of a certificate: its first and its last moment."""
 
     not_before: datetime
     not_after: datetime
 
     @classmethod
     def of(cls, days: float, *, now: datetime) -> Validity:
-        """From a little before `now`, for `days`."""
+        """Return a period of `days` from `now`, beginning a little earlier."""
         return cls(now - _BACKDATE, now + timedelta(days=days))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What a certificate says; the defaults are those of a good client.
+    """The content of a certificate; the defaults are those of a good client.
 
-    `usage` None leaves the keyUsage extension out, `purposes` () the extended one.
+    `usage=None` omits the keyUsage extension, `purposes=()` the extendedKeyUsage.
     """
 
     subject: str
@@ -119,12 +119,12 @@ class Profile:
 
 
 def new_key() -> PrivateKey:
-    """Return a new key, EC P-256: what every TLS library has and does fast."""
+    """Return a new EC P-256 key: every TLS library supports it, and it is fast."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def make_authority(subject: str, *, now: datetime, days: float) -> Credential:
-    """Make a self-signed CA that is valid for `days` from `now`."""
+    """Return a self-signed CA that is valid for `days` from `now`."""
     profile = Profile(
         subject=subject,
         validity=Validity.of(days, now=now),
@@ -141,7 +141,7 @@ def issue(
     issuer: Credential | None = None,
     key: PrivateKey | None = None,
 ) -> Credential:
-    """Make a certificate signed by `issuer`, or by its own key if there is none."""
+    """Return a certificate signed by `issuer`, or a self-signed one without it."""
     key = new_key() if key is None else key
     subject = _name(profile)
     signer = issuer.key if issuer else key

@@ -1,7 +1,7 @@
-"""Revocation lists of a throw-away CA: good ones, and ones that are wrong on purpose.
+"""Issues revocation lists of a throw-away CA: good ones and deliberately bad ones.
 
-As RFC 5280, section 5, wants them: with a number and the key identifier of their
-issuer.
+They have what RFC 5280, section 5, requires: a CRL number and the key identifier of
+their issuer.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ def make_crl(
     key: PrivateKey | None = None,
     is_delta: bool = False,
 ) -> x509.CertificateRevocationList:
-    """Make a list of what `issuer` has revoked.
+    """Return a list of certificates that `issuer` has revoked.
 
     Args:
         issuer: the CA.
-        revoked: certificates of it.
-        validity: when the list was made, and when the next one is due.
-        key: what it is signed with instead of the CA's key.
-        is_delta: whether it says to be only the changes since an earlier one.
+        revoked: certificates that the CA issued.
+        validity: the times of this update and of the next one.
+        key: the key that signs the list instead of the CA's key.
+        is_delta: whether it is marked as a delta CRL (changes since an earlier list).
     """
     signer = issuer.key if key is None else key
     if isinstance(signer, ed25519.Ed25519PrivateKey):
@@ -76,9 +76,9 @@ def make_crl(
 def make_revocations(
     authority: Credential, *, now: datetime, days: float
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield a revoked client of `authority`, and lists good and bad, as files by name.
+    """Yield files by name: a revoked client of `authority`, good and bad lists.
 
-    `ca.crl` is the good one.
+    `ca.crl` is the good list.
     """
     validity = Validity.of(days, now=now)
     client = issue(Profile(subject="revoked", validity=validity), issuer=authority)

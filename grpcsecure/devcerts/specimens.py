@@ -1,7 +1,7 @@
-"""Specimens that are wrong on purpose, to see what a server or a check says to them.
+"""Deliberately broken certificates and files, to test servers and checks with.
 
-The clients are the rows of the table of modes; the servers and the CA files are what
-`validate` finds. All keys are throw-away.
+The clients are the rows of the table of modes; the servers and the CA files have the
+mistakes that `validate` finds. All keys are throw-away.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class Specimens:
     """Broken certificates around one CA.
 
     Args:
-        authority: the CA that the good certificates are from.
+        authority: the CA of the good certificates.
         names: the names of the servers.
-        now: the moment they are made at.
-        days: how long those are valid whose dates are not what is wrong.
+        now: the time of issue.
+        days: the validity of certificates whose dates are not the mistake.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Specimens:
         )
 
     def files(self) -> Iterator[tuple[str, bytes]]:
-        """Yield files that hold no certificate, or not what they should, by name."""
+        """Yield files by name that contain no certificate, or the wrong content."""
         ca = self._authority.certificate
         expired = issue(self._past(self._ca("expired CA"))).certificate
         leaf = self._issue(self._profile("a leaf")).certificate

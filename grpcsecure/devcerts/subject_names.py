@@ -1,4 +1,4 @@
-"""The names that people give on the command line, as certificates have them."""
+"""Parses names of the command line to the names of certificates."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from cryptography import x509
 
 __all__ = ["ClientName", "parse_client", "parse_server"]
 
-#: RFC 5280, upper bound of a common name. It means characters; `cryptography` takes
-#: that many bytes of UTF-8.
+#: RFC 5280, upper bound of a common name. The RFC means characters, but `cryptography`
+#: accepts that many bytes of UTF-8.
 _MAX_COMMON_NAME = 64
 _MAX_DNS_NAME = 253
 _MAX_DNS_LABEL = 63
 
-#: What `KIND:VALUE` can be; the words are those of `identities` in a config.
+#: The kinds in `KIND:VALUE`; they are keys of `identities` in a config.
 CLIENT_KINDS = (
     "spiffe",
     "uri",
@@ -30,7 +30,7 @@ CLIENT_KINDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientName:
-    """Who a client certificate is for, in `kind:value`, and in its fields."""
+    """The name of a client certificate, as `kind:value` and as certificate fields."""
 
     spelling: str
     subject: str
@@ -42,7 +42,7 @@ def parse_server(text: str) -> x509.GeneralName:
     """Return the SAN for a host name, a wildcard name or an IP address.
 
     Raises:
-        ValueError: it is none of these; the message says why.
+        ValueError: it is something else; the message has the reason.
     """
     try:
         return x509.IPAddress(ipaddress.ip_address(text.strip("[]")))
@@ -51,10 +51,10 @@ def parse_server(text: str) -> x509.GeneralName:
 
 
 def parse_client(text: str) -> ClientName:
-    """Return the client that `KIND:VALUE` names, such as `dns:billing.example`.
+    """Parse the `KIND:VALUE` of a client, such as `dns:billing.example`.
 
     Raises:
-        ValueError: it is no such thing; the message says why.
+        ValueError: it has another form; the message has the reason.
     """
     kind, colon, value = text.partition(":")
     if not colon or kind not in CLIENT_KINDS:
@@ -105,7 +105,7 @@ def _uri(text: str) -> x509.UniformResourceIdentifier:
 
 
 def _spiffe(text: str) -> x509.UniformResourceIdentifier:
-    # The spelling of `identities` has the scheme in it; people leave it out.
+    # Users often omit the scheme; as in `identities`, it is required.
     uri = _uri(text)
     if not text.startswith("spiffe://"):
         raise ValueError("expected a SPIFFE id such as `spiffe://corp.example/billing`")

@@ -1,7 +1,7 @@
-"""The files of `certs dev`: what is in them, and how they get onto the disk.
+"""Makes the files of `certs dev` and writes them to disk.
 
-Invariant: a file that is there is never changed unless asked for, and a failure leaves
-neither half a file nor half of the set behind.
+Invariant: an existing file is never changed without `force`, and a failure leaves
+neither an incomplete file nor an incomplete set of files behind.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _CERTIFICATE_MODE = 0o644
 
 @dataclass(frozen=True, slots=True)
 class DevFile:
-    """A file to write: its path below the folder, and its bytes."""
+    """A file to write: its path below the directory, and its bytes."""
 
     name: str
     data: bytes = field(repr=False)
 
     @property
     def mode(self) -> int:
-        """Permissions: keys are for their owner only."""
+        """The permissions: only the owner may read keys."""
         return _KEY_MODE if self.name.endswith(".key") else _CERTIFICATE_MODE
 
 
@@ -60,13 +60,13 @@ def make_files(
     days: float,
     broken: bool = False,
 ) -> list[DevFile]:
-    """Make a CA, a server and clients that are valid for `days` from `now`.
+    """Return the files of a CA, a server and clients, valid for `days` from `now`.
 
-    `ca`, `server`, `client`, `client-2`, …, each with `.pem` and `.key`; the broken
-    specimens go into a folder `broken`.
+    They are `ca`, `server`, `client`, `client-2`, …, each with `.pem` and `.key`. The
+    broken specimens are in a directory `broken`.
     """
-    # A name of its own: a client that still trusts an earlier one is told "unknown
-    # CA", and not that a signature is wrong.
+    # Each CA has a unique name: a client that still trusts an earlier one then reports
+    # "unknown CA", and not a wrong signature.
     name = f"grpcsecure development CA {secrets.token_hex(3)}"
     authority = make_authority(name, now=now, days=days)
     names = tuple(servers)
@@ -111,14 +111,13 @@ def _broken(specimens: Specimens) -> Iterator[DevFile]:
 def write_files(directory: Path, files: Iterable[DevFile], *, force: bool) -> None:
     """Write all of `files` below `directory`, or none of them.
 
-    Every byte is written under a temporary name before the first file gets its own:
-    a full disk leaves things as they were. What is replaced is kept beside it until
-    all of them are in their places.
+    All files are written under temporary names before the first one is renamed, so a
+    full disk changes nothing. Replaced files are kept under other names until all new
+    ones are in place.
 
     Raises:
-        FileExistsError: a file is there already, and not `force`; `filename` says
-            which.
-        OSError: it cannot be written; nothing has changed. `filename` says which.
+        FileExistsError: the file `filename` exists already, and `force` is false.
+        OSError: the file `filename` cannot be written; nothing has changed.
     """
     files = list(files)
     targets = [directory / file.name for file in files]
@@ -141,7 +140,7 @@ def write_files(directory: Path, files: Iterable[DevFile], *, force: bool) -> No
 
 @contextmanager
 def _about(target: Path) -> Iterator[None]:
-    """Name the file that cannot be written, not the one that stands in for it."""
+    """Report errors with the name of the target, not that of the temporary file."""
     try:
         yield
     except FileExistsError:
@@ -155,7 +154,7 @@ def _beside(target: Path, purpose: str) -> Path:
 
 
 def _place(sources: list[Path], targets: list[Path], *, force: bool) -> None:
-    """Give the files their names; if one cannot have it, take back the others'."""
+    """Rename the files to their targets; if one fails, undo all of them."""
     replaced: list[Path] = []
     with ExitStack() as undo:
         for source, target in zip(sources, targets, strict=True):
@@ -173,11 +172,11 @@ def _place(sources: list[Path], targets: list[Path], *, force: bool) -> None:
 
 
 def _set_aside(target: Path, undo: ExitStack, replaced: list[Path]) -> None:
-    """Take a file out of the way, if there is one, so that it can be put back."""
+    """Move an existing file aside, so that it can be restored."""
     old = _beside(target, "old")
     _reserve(old)
     try:
-        _refuse_directory(target)  # once more: it would be moved like a file
+        _refuse_directory(target)  # again: a new directory would be moved like a file
         target.replace(old)
     except OSError as error:
         old.unlink()
@@ -196,13 +195,13 @@ def _refuse_directory(target: Path) -> None:
 
 def _refuse_existing(target: Path) -> None:
     if os.path.lexists(target):
-        raise FileExistsError(None, "it is there already", str(target))
+        raise FileExistsError(None, "it already exists", str(target))
 
 
 def _stage(path: Path, file: DevFile, staged: list[Path]) -> None:
-    """Write a file that nobody but us can have had open before.
+    """Write a file that no other process can have opened before.
 
-    It is in `staged` from the moment that it is ours to remove.
+    It is added to `staged` as soon as it exists, so that the caller removes it.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, _KEY_MODE)
@@ -213,8 +212,8 @@ def _stage(path: Path, file: DevFile, staged: list[Path]) -> None:
 
 
 def _reserve(path: Path) -> None:
-    """Take the name, unless somebody has in the meantime.
+    """Create an empty file to reserve the name, unless it exists by now.
 
-    Not with a hard link, which some mounted folders do not have.
+    Not done with a hard link, which some mounted directories do not support.
     """
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC))

@@ -1,4 +1,4 @@
-"""Certificates for development."""
+"""Tests of certificates for development."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOW = datetime.now(timezone.utc)
 
 @pytest.fixture(scope="module", name="folder")
 def _folder(tmp_path_factory):
-    """A folder with everything in it, for all kinds of clients."""
+    """A directory with all files, for all kinds of clients."""
     return make_certificates(
         tmp_path_factory.mktemp("dev") / "new" / "certs",
         servers=("localhost", "*.api.test", "10.0.0.7", "::1"),
@@ -42,7 +42,7 @@ def _folder(tmp_path_factory):
 
 
 def verify(folder, name, *options):
-    """Return what `openssl verify` says of a certificate, at its strictest."""
+    """Return the output of `openssl verify` with its strictest options."""
     done = subprocess.run(
         [
             *("openssl", "verify", "-x509_strict", "-CAfile", folder / "ca.pem"),
@@ -57,21 +57,21 @@ def verify(folder, name, *options):
 
 @pytest.mark.parametrize("name", ["localhost", "x.api.test"])
 def test_server_verifies_strictly_by_name(folder, name):
-    """OpenSSL's strict mode takes the server certificate for each of its names."""
+    """OpenSSL's strict mode accepts the server certificate for each of its names."""
     options = ("-purpose", "sslserver", "-verify_hostname", name)
     assert "server.pem: OK" in verify(folder, "server.pem", *options)
 
 
 @pytest.mark.parametrize("address", ["10.0.0.7", "::1"])
 def test_server_verifies_strictly_by_address(folder, address):
-    """IP addresses are names of their own kind."""
+    """The server certificate verifies for each IP address in its SAN."""
     options = ("-purpose", "sslserver", "-verify_ip", address)
     assert "server.pem: OK" in verify(folder, "server.pem", *options)
 
 
 @pytest.mark.parametrize("number", range(1, 8))
 def test_clients_verify_strictly(folder, number):
-    """Every kind of client is good for TLS clients, and for nothing else."""
+    """Every kind of client verifies as a TLS client, and for no other purpose."""
     name = "client.pem" if number == 1 else f"client-{number}.pem"
     assert f"{name}: OK" in verify(folder, name, "-purpose", "sslclient")
     assert "unsuitable certificate purpose" in verify(
@@ -80,7 +80,7 @@ def test_clients_verify_strictly(folder, number):
 
 
 def test_authority_verifies_strictly(folder):
-    """The CA itself has all that a root should have."""
+    """The CA itself has all extensions that a root should have."""
     assert "ca.pem: OK" in verify(folder, "ca.pem")
 
 
@@ -99,7 +99,7 @@ SHOWN = {
 
 @pytest.mark.parametrize(("name", "shown"), SHOWN.items())
 def test_names_are_in_the_certificates(folder, name, shown):
-    """What was asked for is what other tools read."""
+    """OpenSSL shows the requested names."""
     # Without this, OpenSSL puts spaces around the signs of equality up to 3.1 only.
     command = ["openssl", "x509", "-noout", "-text", "-nameopt", "RFC2253", "-in"]
     text = subprocess.check_output([*command, folder / f"{name}.pem"], text=True)
@@ -119,7 +119,7 @@ def test_certificates_are_short_lived(tmp_path):
         )
 
 
-def test_each_authority_has_a_name_of_its_own(folder, tmp_path):
+def test_each_authority_has_a_unique_name(folder, tmp_path):
     """Certificates of two runs cannot be confused, in stores and in messages."""
     other = make_certificates(tmp_path)
     names = {
@@ -130,8 +130,8 @@ def test_each_authority_has_a_name_of_its_own(folder, tmp_path):
     assert "unable to get local issuer" in verify(other, folder / "client.pem")
 
 
-def test_every_key_is_its_owners_alone(folder):
-    """Keys have mode 0600 and certificates 0644, whatever the umask is."""
+def test_only_the_owner_may_read_keys(folder):
+    """Keys have mode 0600 and certificates 0644."""
     modes = {
         path.suffix == ".key": stat.S_IMODE(path.stat().st_mode)
         for path in folder.rglob("*.*")
@@ -143,7 +143,7 @@ def test_every_key_is_its_owners_alone(folder):
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
 def test_modes_do_not_depend_on_the_umask(tmp_path, umask):
-    """Neither a lax nor a strict umask changes who may read what."""
+    """Neither a lax nor a strict umask changes the file modes."""
     before = os.umask(umask)
     try:
         write_files(
@@ -156,12 +156,12 @@ def test_modes_do_not_depend_on_the_umask(tmp_path, umask):
 
 
 def contents(folder):
-    """Return every file below a folder with its bytes."""
+    """Return every file below a directory with its bytes."""
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_nothing_is_overwritten(tmp_path):
-    """One file that is there already keeps all of them from being written."""
+    """If one file exists already, none is written."""
     (tmp_path / "client.key").write_text("mine")
     with pytest.raises(FileExistsError) as caught:
         make_certificates(tmp_path)
@@ -170,7 +170,7 @@ def test_nothing_is_overwritten(tmp_path):
 
 
 def test_dangling_link_is_not_followed(tmp_path):
-    """A link that leads nowhere yet is a file that is there already."""
+    """A dangling symlink counts as an existing file."""
     (tmp_path / "ca.key").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(FileExistsError):
         make_certificates(tmp_path)
@@ -178,7 +178,7 @@ def test_dangling_link_is_not_followed(tmp_path):
 
 
 def test_force_replaces_every_file(tmp_path):
-    """The old files are replaced as wholes, links by files, other files stay."""
+    """Old files are replaced, symlinks become files, other files stay."""
     make_certificates(tmp_path)
     (tmp_path / "mine.txt").write_text("mine")
     (tmp_path / "server.key").unlink()
@@ -198,8 +198,8 @@ def test_force_replaces_every_file(tmp_path):
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_failure_leaves_things_as_they_were(tmp_path, force):
-    """When the last file cannot be written, the first ones are not there either."""
+def test_failure_changes_nothing(tmp_path, force):
+    """If the last file cannot be written, the first ones are not written either."""
     (tmp_path / "old.pem").write_text("old")
     (tmp_path / "file").touch()
     before = contents(tmp_path)
@@ -212,8 +212,8 @@ def test_failure_leaves_things_as_they_were(tmp_path, force):
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_folder_in_a_files_place_is_refused(tmp_path, force):
-    """It is named as what was to be written, and the other files stay as they were."""
+def test_directory_in_place_of_a_file_is_refused(tmp_path, force):
+    """The error names the target, and the other files stay as they were."""
     (tmp_path / "a.pem").write_text("old")
     (tmp_path / "b.key").mkdir()
     files = [DevFile("b.key", b"b")]
@@ -225,24 +225,24 @@ def test_folder_in_a_files_place_is_refused(tmp_path, force):
     assert names(tmp_path) == {"a.pem": b"old", "b.key": None}
 
 
-class Meddler:
-    """The last file to write: when its bytes are asked for, somebody meddles."""
+class CallbackFile:
+    """The last file to write; reading its bytes calls a function that interferes."""
 
     name = "last.pem"
     mode = 0o644
 
-    def __init__(self, meddle):
-        self._meddle = meddle
+    def __init__(self, callback):
+        self._callback = callback
 
     @property
     def data(self):
         """The bytes of the file."""
-        self._meddle()
+        self._callback()
         return b"last"
 
 
 def names(folder):
-    """Return what is in a folder, hidden files as well; a folder has no bytes."""
+    """Return all paths in a directory, including hidden ones, with their bytes."""
     return {
         path.name: None if path.is_dir() else path.read_bytes()
         for path in folder.iterdir()
@@ -250,45 +250,45 @@ def names(folder):
 
 
 def test_failure_halfway_puts_the_old_files_back(tmp_path):
-    """A file that cannot get its name takes the others' back from them."""
+    """If a file cannot be renamed, the files before it are restored."""
     (tmp_path / "a.pem").write_text("old a")
     (tmp_path / "b.pem").symlink_to("a.pem")
     staged = tmp_path / f".c.pem.{os.getpid()}.new"
     (tmp_path / "c.pem").write_text("old c")
     files = [DevFile(f"{name}.pem", b"changed") for name in ("a", "new", "b", "c")]
     with pytest.raises(FileNotFoundError) as caught:
-        write_files(tmp_path, [*files, Meddler(staged.unlink)], force=True)
+        write_files(tmp_path, [*files, CallbackFile(staged.unlink)], force=True)
     assert caught.value.filename == str(tmp_path / "c.pem")
     assert names(tmp_path) == {"a.pem": b"old a", "b.pem": b"old a", "c.pem": b"old c"}
     assert (tmp_path / "b.pem").is_symlink()
 
 
-def test_folder_that_appears_meanwhile_is_left_alone(tmp_path):
-    """It is neither moved nor replaced."""
+def test_directory_that_appears_meanwhile_is_unchanged(tmp_path):
+    """A directory that appears during the write is neither moved nor replaced."""
     (tmp_path / "a.pem").write_text("old")
-    meddler = Meddler((tmp_path / "last.pem").mkdir)
+    last = CallbackFile((tmp_path / "last.pem").mkdir)
     with pytest.raises(IsADirectoryError):
-        write_files(tmp_path, [DevFile("a.pem", b"changed"), meddler], force=True)
+        write_files(tmp_path, [DevFile("a.pem", b"changed"), last], force=True)
     assert names(tmp_path) == {"a.pem": b"old", "last.pem": None}
 
 
-def test_force_leaves_nothing_else_behind(tmp_path):
-    """Neither old files nor temporary ones."""
+def test_force_leaves_no_temporary_files(tmp_path):
+    """Neither old files nor temporary ones are left."""
     for data in (b"one", b"two"):
         write_files(tmp_path, [DevFile("a.pem", data)], force=True)
         assert names(tmp_path) == {"a.pem": data}
 
 
-def test_name_that_is_taken_meanwhile_is_left_alone(tmp_path):
-    """A file that appears between look and leap stays, and nothing else does."""
+def test_target_that_appears_meanwhile_undoes_all(tmp_path):
+    """If a target appears after the check, no written file is left."""
     files = [DevFile("a.pem", b"a"), DevFile("b.pem", b"b"), DevFile("b.pem", b"again")]
     with pytest.raises(FileExistsError):
         write_files(tmp_path, files, force=False)
     assert contents(tmp_path) == {}
 
 
-def test_temporary_files_of_others_are_left_alone(tmp_path):
-    """A name that is ours by accident only is refused, not removed."""
+def test_existing_temporary_file_is_unchanged(tmp_path):
+    """An existing file with a temporary name is an error; it is not removed."""
     mine = tmp_path / f".a.pem.{os.getpid()}.new"
     mine.write_text("mine")
     with pytest.raises(FileExistsError):
@@ -320,14 +320,14 @@ def test_temporary_files_of_others_are_left_alone(tmp_path):
         "organizational_unit:" + "a" * 65,
     ],
 )
-def test_name_that_is_none_is_refused(text):
-    """A typing mistake makes no certificate for somebody else."""
+def test_invalid_client_name_is_refused(text):
+    """A typing mistake does not issue a certificate with another name."""
     with pytest.raises(ValueError, match=r"expected|does not appear"):
         parse_client(text)
 
 
 @pytest.mark.parametrize("text", ["", "a b", "http://x", "a..b", "*", "10.0.0.256:1"])
-def test_server_name_that_is_none_is_refused(text):
+def test_invalid_server_name_is_refused(text):
     """Only DNS names and IP addresses can be dialled."""
     with pytest.raises(ValueError, match="expected"):
         parse_server(text)
@@ -336,29 +336,29 @@ def test_server_name_that_is_none_is_refused(text):
 @pytest.mark.parametrize(
     "text", ["spiffe:spiffe://corp.test/" + "x" * 80, "ip:fe80::1%" + "é" * 40]
 )
-def test_long_value_is_no_common_name(text):
-    """A common name holds 64 bytes; a longer name is in the SAN alone."""
+def test_long_value_is_not_used_as_common_name(text):
+    """A common name has at most 64 bytes; a longer name is only in the SAN."""
     client = parse_client(text)
     assert client.subject == "client"
     assert len(client.names) == 1
 
 
 @pytest.mark.parametrize("kind", ["common_name", "organizational_unit"])
-def test_longest_name_that_is_taken_can_be_issued(kind):
-    """The bound is the one that the certificate has: bytes, not characters."""
+def test_longest_accepted_name_can_be_issued(kind):
+    """The limit is that of the certificate: bytes, not characters."""
     client = parse_client(f"{kind}:" + "é" * 32)
     assert make_files(servers=[], clients=[client], now=NOW, days=1)
 
 
 def test_repr_shows_no_key(tmp_path):
-    """Neither a credential nor a file to write gives its key away."""
+    """The reprs of a credential and of a file to write do not show the key."""
     files = make_files(servers=[], clients=[], now=NOW, days=1, broken=True)
     write_files(tmp_path, files, force=False)
     assert not any(line in repr(files) for line in key_text(tmp_path))
 
 
 def test_specimens_have_the_rows_of_the_table(tmp_path):
-    """Each kind of client in the table of modes is there, and a revoked one."""
+    """Each kind of client in the table of modes exists, and a revoked one."""
     names = {path.stem for path in make_specimens(tmp_path).rglob("client*.pem")}
     assert names == {"client"} | {
         f"client-{row}"

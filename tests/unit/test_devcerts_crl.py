@@ -1,4 +1,4 @@
-"""Revocation lists for development, as OpenSSL reads them."""
+"""Tests of revocation lists for development, with OpenSSL."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from support.certificates import make_specimens
 
 @pytest.fixture(scope="module", name="folder")
 def _folder(tmp_path_factory):
-    """A folder as `certs dev --broken` makes it."""
+    """A directory as `certs dev --broken` writes it."""
     return make_specimens(tmp_path_factory.mktemp("dev"))
 
 
 def openssl(*arguments):
-    """Return all that `openssl` says."""
+    """Return all output of `openssl`."""
     done = subprocess.run(
         ["openssl", *map(str, arguments)], capture_output=True, text=True, check=False
     )
@@ -23,15 +23,15 @@ def openssl(*arguments):
 
 
 def verify(folder, name, crl):
-    """Return what OpenSSL, at its strictest, says of a client under a CRL."""
+    """Return the output of OpenSSL's strict verification of a client with a CRL."""
     return openssl(
         *("verify", "-x509_strict", "-crl_check", "-CAfile", folder / "ca.pem"),
         *("-CRLfile", folder / "broken" / crl, folder / name),
     )
 
 
-def test_list_is_one_of_the_authority(folder):
-    """The CA signed it, and it says when the next one is due."""
+def test_list_is_signed_by_the_authority(folder):
+    """The CA signed the list, which has the time of the next update."""
     crl = folder / "broken" / "ca.crl"
     assert "verify OK" in openssl("crl", "-in", crl, "-CAfile", folder / "ca.pem")
     shown = openssl("crl", "-in", crl, "-noout", "-text")
@@ -41,7 +41,7 @@ def test_list_is_one_of_the_authority(folder):
 
 
 def test_only_the_revoked_client_is_on_it(folder):
-    """The good client verifies under the list, the revoked one does not."""
+    """The good client verifies with the list, the revoked one does not."""
     assert "client.pem: OK" in verify(folder, "client.pem", "ca.crl")
     revoked = verify(folder, "broken/client-revoked.pem", "ca.crl")
     assert "certificate revoked" in revoked
@@ -56,7 +56,7 @@ def test_only_the_revoked_client_is_on_it(folder):
     ],
 )
 def test_broken_list_is_broken_in_one_way(folder, crl, words):
-    """What is wrong with a specimen is what its name says, and nothing else."""
+    """A specimen has the mistake that its name describes, and no other."""
     said = verify(folder, "client.pem", crl)
     assert words in said
     assert said.count("error ") == 2, "one at the certificate, one at the file"

@@ -332,7 +332,7 @@ def test_help_for_the_caller_of_a_test_describes_a_certificate():
         "authorization: {tests: [{as: billing, call: /a.B/C, expect: deny}]}"
     ).findings
     assert finding.help == (
-        "write `anonymous`, or what the caller's certificate says, such as"
+        "write `anonymous`, or names in the caller's certificate, such as"
         " `{dns: ci.corp.example}`"
     )
 
