@@ -1,7 +1,7 @@
 """The guard before grpcio's asyncio server, and the restart of a crashed server.
 
-Calls are malformed here only because the test says so, and servers crash because the
-test raises in them.
+No real malformed call is sent: the tests make the reader report calls as malformed, and
+crash servers by raising in them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from grpcsecure.server.runtime import restarter
 #: Plaintext, engine grpc, engine bridge.
 LISTENERS = ("plain", "grpc-open", "open")
 
-#: A path without a method: such calls are read before the accepting loop gets them.
+#: The path of an unknown method. Such calls are read before the accept loop gets them.
 UNKNOWN = b"/test.Unknown/Method"
 NOT_FOUND = Answer(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 
@@ -40,14 +40,14 @@ guards = pytest.mark.skipif(
 
 
 class MalformedError(Exception):
-    """grpcio cannot read a call."""
+    """The error of a call that grpcio cannot read."""
 
     object = UNKNOWN
 
 
 @pytest.fixture
 def reads(monkeypatch):
-    """The results of reading calls apart, in order."""
+    """The results of all readings of calls before the accept loop, in order."""
     results = []
     read = aio_server._CallReader.read
 
@@ -61,7 +61,7 @@ def reads(monkeypatch):
 
 @pytest.fixture
 def malformed(monkeypatch, reads):
-    """A switch, on at first: every call that is read counts as malformed."""
+    """A switch, initially on, that makes the reader report calls as malformed."""
     read = aio_server._CallReader.read
     switch = {"on": True}
 
@@ -75,7 +75,7 @@ def malformed(monkeypatch, reads):
 
 @pytest.fixture
 def events(monkeypatch):
-    """A queue of the server's log records; calls of `UNKNOWN` crash it meanwhile."""
+    """A queue of the server's log records; calls of `UNKNOWN` crash the server."""
 
     async def end(_core, _call):
         raise RuntimeError("ended by the test")
@@ -138,7 +138,7 @@ def crash(world, events, listener):
 @guards
 @pytest.mark.parametrize("listener", LISTENERS)
 def test_every_call_of_an_unknown_method_is_read_first(tmp_path, ca, listener, reads):
-    """The accepting loop gets no call that could end it; known methods cost nothing."""
+    """The accept loop gets no call that could end it; known methods are not read."""
     with world_of(tmp_path, ca, listener) as world:
         for number in range(1, 4):
             assert call(world, listener) == NOT_FOUND
@@ -177,7 +177,7 @@ def test_malformed_call_does_not_delay_a_drain(tmp_path, ca, malformed):
 
 @guards
 def test_rules_and_interceptors_see_a_malformed_call(tmp_path, ca, malformed):
-    """It is refused as the rules say; interceptors get the method as text."""
+    """Rules apply to a malformed call; interceptors get its method as text."""
     on, users = listeners("plain"), [AioRecordingInterceptor()]
     with serve(tmp_path, ca, "asyncio", on=on, interceptors=users) as world:
         assert call(world, "plain") == NOT_FOUND
@@ -189,7 +189,7 @@ def test_rules_and_interceptors_see_a_malformed_call(tmp_path, ca, malformed):
 
 @guards
 def test_reader_that_ends_is_replaced(tmp_path, ca, reads, monkeypatch):
-    """What cannot be read ends the reader and nothing else."""
+    """A call that cannot be read ends only the reader, which is replaced."""
     read = aio_server._CallReader.read
     with world_of(tmp_path, ca, "plain") as world:
 

@@ -21,15 +21,15 @@ BLOCKS = "\n".join(re.findall(r"(?ms)^```text\n(.*?)^```", PAGE))
 
 MODULES = sorted(set(re.findall(r"\b[a-z_/]+\.py\b", PAGE)))
 
-#: A module of a diagram, and what it is about there: a class, function or method.
+#: Each module in a diagram, with the class, function or method named beside it.
 NAMED = re.findall(r"\b([a-z_/]+\.py) +([A-Za-z_]+(?:\.[a-z_]+)?)(?: |$)", BLOCKS)
 
-#: Frames from this number on go to the server.
+#: Frames with this number or a higher one go to the server.
 _FROM_BRIDGE = 32
 
 
 def table(*head):
-    """Return the rows of the table of the page that has this head."""
+    """Return the rows of the table with this head, as lists of cells."""
     _, found, below = PAGE.partition(f"| {' | '.join(head)} |\n")
     assert found, head
     body = below.partition("\n\n")[0].splitlines()[1:]
@@ -52,7 +52,7 @@ def definitions(tree):
 
 
 def test_the_page_has_diagrams():
-    """The patterns above still find them."""
+    """The patterns above find the diagrams of the page."""
     assert len(NAMED) > 30
     assert len(MODULES) > 30
 
@@ -84,8 +84,8 @@ def test_transitions_are_those_of_the_bridge():
     }
 
 
-def test_usual_way_has_each_state_once():
-    """The line above the table goes through all states, by allowed transitions."""
+def test_usual_path_has_each_state_once():
+    """The line above the table visits all states once, by allowed transitions."""
     (line,) = [line for line in BLOCKS.splitlines() if line.count("->") > 5]
     way = [ConnectionState(name) for name in line.split(" -> ")]
     assert set(way) == set(ConnectionState)
@@ -107,7 +107,7 @@ def test_messages_are_those_of_the_channel():
 
 
 def test_phases_are_in_their_order():
-    """The page lists the phases of checking as they run."""
+    """The page lists the phases of checking in the order in which they run."""
     phases = ", ".join(phase.value for phase in Phase)
     assert f"in the same order: {phases}." in " ".join(PAGE.split())
 

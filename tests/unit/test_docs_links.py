@@ -1,4 +1,4 @@
-"""The links of all pages lead somewhere, on GitHub and on the site."""
+"""The links of all pages have existing targets, on GitHub and on the site."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def anchors(path):
-    """Return the anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors that GitHub generates for the headings of a page."""
     text = re.sub(r"(?ms)^```.*?^```", "", path.read_text())
     return {
         re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
@@ -24,7 +24,7 @@ def anchors(path):
 
 
 def links():
-    """Yield each link of each page that leads into the repository."""
+    """Yield each link of each page whose target is in the repository."""
     for page in PAGES:
         for target in _LINK.findall(_CODE.sub("", page.read_text())):
             if not re.match(r"\w+:", target):
@@ -32,8 +32,8 @@ def links():
 
 
 @pytest.mark.parametrize(("page", "target"), list(links()))
-def test_link_leads_somewhere(page, target):
-    """The file is there, and if it is a page, so is the heading."""
+def test_link_has_a_target(page, target):
+    """The file of a link exists, and so does the heading if it names one."""
     name, _, anchor = target.partition("#")
     path = (page.parent / name).resolve() if name else page
     assert path.exists()
@@ -42,7 +42,7 @@ def test_link_leads_somewhere(page, target):
 
 
 def test_each_page_is_in_the_navigation():
-    """A page of docs/ can be found on the site, and no other is promised."""
+    """The navigation has every page of docs/ and no page that does not exist."""
 
     def leaves(node):
         if isinstance(node, str):
