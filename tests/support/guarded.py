@@ -1,7 +1,7 @@
-"""A guarded server: its servicers and interceptors, and clients to knock with.
+"""A server with authorization, and clients that make calls to it.
 
-Servicers note when they are entered, interceptors when they are asked, so that a test
-can tell that they were not.
+Its servicers and interceptors record when they are called, so that a test can check
+that they were not.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ __all__ = [
 
 GREETER = "/helloworld.Greeter"
 
-#: The four kinds of RPC: path of a method of each.
+#: A method path for each of the four kinds of RPC.
 KINDS = {
     "unary": f"{GREETER}/SayHello",
     "response stream": f"{GREETER}/SayHelloManyTimes",
@@ -63,12 +63,12 @@ KINDS = {
     "both streams": f"{GREETER}/Chat",
 }
 
-#: What servicers and interceptors of this process were called for, in order.
+#: The calls of servicers and interceptors in this process, in order.
 _ENTERED: list[str] = []
 
 
 def entered() -> list[str]:
-    """Return what was entered since this was last asked."""
+    """Return the calls recorded since the previous `entered()`."""
     seen = [*_ENTERED]
     _ENTERED.clear()
     return seen
@@ -79,7 +79,7 @@ def _names(context):
 
 
 class Guarded(GreeterServicer):
-    """Notes every call before it reads anything, and answers who called."""
+    """Records every call before it reads a message, and replies with the identities."""
 
     def SayHello(self, request, context):
         """Answer once."""
@@ -92,7 +92,7 @@ class Guarded(GreeterServicer):
         yield _names(context)
 
     def SayHelloToAll(self, request_iterator, context):
-        """Answer once all has been said."""
+        """Answer after the last request."""
         _ENTERED.append("SayHelloToAll")
         list(request_iterator)
         return _names(context)
@@ -118,7 +118,7 @@ class GuardedAio(GreeterServicer):
         yield _names(context)
 
     async def SayHelloToAll(self, request_iterator, context):
-        """Answer once all has been said."""
+        """Answer after the last request."""
         _ENTERED.append("SayHelloToAll")
         async for _ in request_iterator:
             pass
@@ -132,10 +132,10 @@ class GuardedAio(GreeterServicer):
 
 
 class RecordingInterceptor(grpc.ServerInterceptor):
-    """Notes which methods it is asked for."""
+    """Records the methods for which it is called."""
 
     def intercept_service(self, continuation, handler_call_details):
-        """Pass the call on."""
+        """Return the handler of the call unchanged."""
         _ENTERED.append(f"asked for {handler_call_details.method}")
         return continuation(handler_call_details)
 
@@ -144,7 +144,7 @@ class AioRecordingInterceptor(grpc.aio.ServerInterceptor):
     """`RecordingInterceptor` for asyncio."""
 
     async def intercept_service(self, continuation, handler_call_details):
-        """Pass the call on."""
+        """Return the handler of the call unchanged."""
         _ENTERED.append(f"asked for {handler_call_details.method}")
         return await continuation(handler_call_details)
 
@@ -168,7 +168,7 @@ EVERY_NAME = [
 
 
 def full(common_name: str) -> x509.Name:
-    """Return a subject that has a unit and an organisation too."""
+    """Return a subject with an organisation, a unit and a common name."""
     return x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Corp"),
@@ -179,15 +179,15 @@ def full(common_name: str) -> x509.Name:
 
 
 def make_clients(ca: Pair) -> dict[str, Pair | None]:
-    """Return the clients of the tests by who they are."""
+    """Return the credentials of the clients by their names."""
     return {
         "anonymous": None,
-        # Two that are verified: one has every name that matchers know, one has none.
+        # Two verified clients: one with every type of name, one with a CN only.
         "billing": certificate(
             full("billing"), issuer=ca, names=EVERY_NAME, key="billing"
         ),
         "stranger": certificate("stranger", issuer=ca),
-        # The same names, by nobody's authority.
+        # The names of "billing" in a self-signed certificate.
         "pretender": certificate(full("billing"), names=EVERY_NAME, key="pretender"),
         "dev": certificate("dev"),
         "device": certificate("device"),
@@ -206,7 +206,7 @@ def _mode(mode: str, *, client_ca: bool, engine: str = "auto") -> dict[str, obje
     return {"address": "127.0.0.1:0", "tls": tls}
 
 
-#: By name; those that begin with "grpc" are of that engine, the others are bridged.
+#: Listeners by name; if it begins with "grpc" the engine is `grpc`, else `bridge`.
 _LISTENERS = {
     "grpc-mutual": _mode("require_and_verify", client_ca=True, engine="grpc"),
     "mutual": _mode("require_and_verify", client_ca=True, engine="bridge"),
@@ -236,22 +236,22 @@ def write_server_files(folder: Path, ca: Pair) -> None:
 
 
 def fingerprint(pair: Pair) -> str:
-    """Return the pin of a certificate."""
+    """Return the fingerprint of a certificate in the notation of the config."""
     return f"sha256:{pair.certificate.fingerprint(SHA256()).hex()}"
 
 
 class CallResult(NamedTuple):
-    """What a client was told at the door."""
+    """The status and messages that a client received."""
 
     code: grpc.StatusCode
     details: str
-    #: The messages that came, as bytes.
+    #: The received messages, as bytes.
     messages: tuple[bytes, ...] = ()
 
 
 @contextmanager
 def connect(address: str, ca: Pair | None, client: Pair | None = None, *options):
-    """Open a connection of its own; without `ca` it is plaintext."""
+    """Open a channel with a separate connection; without `ca` it is plaintext."""
     opened = [
         ("grpc.ssl_target_name_override", "localhost"),
         ("grpc.use_local_subchannel_pool", 1),
@@ -270,9 +270,9 @@ def connect(address: str, ca: Pair | None, client: Pair | None = None, *options)
 
 
 def make_call(channel, method, *messages: bytes, ends=True, metadata=None, **options):
-    """Call `method`, whatever its kind, with raw messages; return what came of it.
+    """Call a method of any kind with raw messages; return the result.
 
-    `ends=False` never says that there are no more messages.
+    With `ends=False`, the client never half-closes the call.
     """
     waiting: SimpleQueue[bytes | None] = SimpleQueue()
     for message in messages:
@@ -305,7 +305,7 @@ class GuardedServer:
 
     @contextmanager
     def channel(self, listener, client="anonymous", *options):
-        """Open a connection to `listener`, as one of the people or with a pair."""
+        """Open a channel to `listener`, with the name of a client or a credential."""
         address = self.server.addresses[listener]
         is_plain = "tls" not in self._config["listeners"][listener]
         pair = self.clients[client] if isinstance(client, str) else client
@@ -324,7 +324,7 @@ class GuardedServer:
             yield opened
 
     def make_call(self, listener, client, method, *messages, **options):
-        """Make one call over a connection of its own."""
+        """Make one call over a separate connection."""
         with self.channel(listener, client) as channel:
             return make_call(channel, method, *messages or (b"",), **options)
 
@@ -333,8 +333,8 @@ class GuardedServer:
     ):
         """Put other rules, and settings of `server`, into force; return the snapshot.
 
-        They come from a config, read and checked as one that is served; odd ones are
-        taken although `validate` would not have them.
+        They are loaded and checked as for a server; with `may_be_odd` they are used
+        even if there are errors.
         """
         config = {**self._config, "server": {**self._config["server"], **settings}}
         for key, value in (
@@ -375,18 +375,18 @@ def serve(
     servicer=None,
     **settings,
 ):
-    """Serve from a config file while the block runs, and yield the world of it.
+    """Serve from a config file while the block runs; yield a `GuardedServer`.
 
     Args:
-        folder: where the config is written.
+        folder: the folder for the config.
         ca: the CA of server and clients.
         runtime: a name in `RUNTIMES`.
-        interceptors: of the user's.
+        interceptors: the user's interceptors.
         authorization: the block of the config, if any.
         identities: the block of the config, if any.
-        on: the listeners; by default there are all.
-        servicer: another entry of `services` than the runtime's.
-        settings: of `server`.
+        on: the listeners; by default all.
+        servicer: the entry of `services`; by default the servicer of the runtime.
+        settings: settings of `server`.
     """
     which, own, _ = RUNTIMES[runtime]
     write_server_files(folder, ca)
@@ -407,7 +407,8 @@ def serve(
         config["identities"] = identities
     (folder / "config.yaml").write_text(json.dumps(config))
     server = grpcsecure.load(folder / "config.yaml", interceptors=interceptors)
-    # Snapshots are put in force by the tests: nothing is reloaded or closed meanwhile.
+    # `begin` and not `start`: no reloads or closed connections, since the tests put
+    # snapshots into force themselves.
     server.begin()
     try:
         entered()

@@ -1,4 +1,4 @@
-"""As much HTTP/2 (RFC 9113) as a client needs to be taken for one."""
+"""The parts of HTTP/2 (RFC 9113) that a minimal client needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = [
     "headers",
 ]
 
-#: Kinds of frames.
+#: Types of frames.
 _DATA, _HEADERS, _SETTINGS, _PING, _WINDOW_UPDATE = 0, 1, 4, 6, 8
 
 _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
@@ -29,7 +29,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     )
 
 
-#: What a client says first, with empty SETTINGS.
+#: The client's connection preface with empty SETTINGS.
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(_SETTINGS, 0, 0)
 
 SETTINGS_ACK = frame(_SETTINGS, _ACK, 0)
@@ -55,7 +55,7 @@ def headers(path: str) -> bytes:
 
 
 def call_without_limit(path: str, message: bytes) -> bytes:
-    """Return a unary request whose answer no window of ours ever stops."""
+    """Return a unary request with flow-control windows that no response exhausts."""
     most = 2**31 - 1
     return (
         frame(_SETTINGS, 0, 0, struct.pack("!HI", 4, most))

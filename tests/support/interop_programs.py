@@ -1,7 +1,7 @@
-"""Programs that are not ours: where they are, and what they said when they ended.
+"""Third-party programs for the interop tests: find them, run them, get their output.
 
-One that is not installed skips the test, unless `INTEROP=required` says that a missing
-one is a failure; `make interop` does.
+If a program is not installed, the test is skipped. With `INTEROP=required`, which
+`make interop` sets, the test fails instead.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ __all__ = ["ROOT", "TOOLS", "Outcome", "find_program", "missing", "run"]
 
 ROOT = Path(__file__).parents[2]
 
-#: Where `make interop` installs.
+#: The folder in which `make interop` installs programs.
 TOOLS = ROOT / ".tools"
 
-#: Seconds that a client gets.
+#: Seconds that a program may run.
 _PATIENCE = 30.0
 
 
 class Outcome(NamedTuple):
-    """How a program ended: its exit code, and all it said, both streams in one."""
+    """The exit code of a program, and its output, stdout and stderr together."""
 
     code: int
     text: str
 
 
 def find_program(name: str) -> str:
-    """Return the path of a program; a test that needs it ends here without it."""
+    """Return the path of a program; skip or fail the test if it is missing."""
     found = shutil.which(name, path=f"{TOOLS / 'bin'}{os.pathsep}{os.environ['PATH']}")
     return found or missing(name)
 
 
 def missing(what: str) -> NoReturn:
-    """End the test: skipped, or failed where everything must run."""
+    """Skip the test, or fail it with `INTEROP=required`."""
     if os.environ.get("INTEROP") == "required":
         pytest.fail(f"{what} is not installed")
     pytest.skip(f"{what} is not installed; `make interop` needs Go, Node and openssl")
 
 
 def run(*command: str | Path, stdin: str = "", **environment: str) -> Outcome:
-    """Run a program to its end."""
+    """Run a program and wait for its end."""
     done = subprocess.run(
         list(map(str, command)),
         input=stdin,

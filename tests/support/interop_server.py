@@ -1,4 +1,4 @@
-"""`grpcsecure serve` as a user runs it: a process of its own, ready when it says so."""
+"""`grpcsecure serve` as a user runs it: a separate process that notifies readiness."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["serving"]
 
-#: Seconds that a server may take to get ready, and to stop.
+#: Seconds that a server may take to become ready, and to stop.
 _PATIENCE = 60.0
 
 
@@ -49,9 +49,9 @@ def serving(config: Path) -> Iterator[dict[str, str]]:
 
 
 def _await_ready(process: subprocess.Popen[bytes], notified: socket.socket) -> None:
-    """Wait for READY=1 (sd_notify(3)), or fail with what the server said instead."""
+    """Wait for READY=1 (sd_notify(3)), or fail with the server's output."""
     deadline = time.monotonic() + _PATIENCE
-    said = b""
+    output = b""
     with selectors.DefaultSelector() as selector:
         selector.register(notified, selectors.EVENT_READ)
         selector.register(process.stderr, selectors.EVENT_READ)
@@ -61,6 +61,6 @@ def _await_ready(process: subprocess.Popen[bytes], notified: socket.socket) -> N
                 return
             if process.stderr in ready:
                 chunk = os.read(process.stderr.fileno(), 65536)
-                assert chunk, f"the server ended: {said.decode()}"
-                said += chunk
-    raise AssertionError(f"the server does not get ready: {said.decode()}")
+                assert chunk, f"the server ended: {output.decode()}"
+                output += chunk
+    raise AssertionError(f"the server does not become ready: {output.decode()}")

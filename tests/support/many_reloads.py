@@ -1,6 +1,6 @@
-"""A process that reloads over and over: `many_reloads.py FOLDER RELOADS`.
+"""A process that reloads many times: `many_reloads.py FOLDER RELOADS`.
 
-Prints what it and its bridge hold, as JSON: when it has warmed up, and at the end.
+Prints the resources of itself and its bridge as JSON: after warming up and at the end.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if __name__ == "__main__":
 from support.reloading import Site, channel, client, greet, serving
 from support.watching import resources
 
-#: Caches are full and allocators have what they need after so many.
+#: The number of reloads after which caches are full and memory no longer grows.
 WARM_UP = 200
 
 
-def holds(bridge: int) -> dict[str, int]:
-    """Return what this process and the bridge hold now."""
+def used(bridge: int) -> dict[str, int]:
+    """Return the resources that this process and the bridge use now."""
     threads, descriptors, watches = resources()
     return {
         "threads": threads,
@@ -35,7 +35,7 @@ def holds(bridge: int) -> dict[str, int]:
 
 
 def memory(pid: int | str) -> int:
-    """Return the bytes of a process's own pages."""
+    """Return the bytes of a process's private memory."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss_Anon:"):
             return int(line.split()[1]) * 1024
@@ -43,7 +43,7 @@ def memory(pid: int | str) -> int:
 
 
 def run(folder: Path, reloads: int) -> list[dict[str, int]]:
-    """Reload so often, with both engines, and a client on each that calls."""
+    """Reload `reloads` times, with both engines and a client that calls on each."""
     site = Site(folder, "bridge")
     site.config["listeners"]["native"] = {
         "address": "127.0.0.1:0",
@@ -69,24 +69,24 @@ def run(folder: Path, reloads: int) -> list[dict[str, int]]:
         measured = []
         for number in range(reloads):
             if number == WARM_UP:
-                measured.append(holds(bridge))
+                measured.append(used(bridge))
             site.write_pair(pairs[number % 2])
             site.allow(all={"allow": names[number % 2], "methods": ["*"]})
             site.write()
             running.log.forget()
             running.server.reload()
-            # A look between two files may have led to a reload of its own.
+            # A check between the writes of two files may have caused its own reload.
             while not is_in_force(running.server, pairs[number % 2], names[number % 2]):
                 running.log.next_reload()
             for greeter in greeters:
                 greet(greeter)
-        measured.append(holds(bridge))
+        measured.append(used(bridge))
         assert running.server.generation > reloads
     return measured
 
 
 def is_in_force(server, pair, names: list[str]) -> bool:
-    """Whether this certificate and these rules are what counts now."""
+    """Whether this certificate and these rules are in force."""
     snapshot = server._in_force.snapshot
     rules = snapshot.config.authorization
     leaf = snapshot.materials["native"].chain[0]

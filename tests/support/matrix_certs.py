@@ -1,4 +1,4 @@
-"""A certificate for each row of the table of modes, on top of `grpcsecure.devcerts`."""
+"""A certificate for each row of the table of modes, made with `grpcsecure.devcerts`."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _DAYS = 30
 
 
 class MatrixCertificates(NamedTuple):
-    """What the servers and the clients of the table need."""
+    """The certificates of the servers and clients of the table."""
 
     ca: Credential
     server: Credential
     #: For `client_ca`: CA, expired CA, intermediate without its root, pinned leaf.
     client_ca: bytes
-    #: Row of the table to what the client presents.
+    #: The client's credential for each row of the table.
     clients: dict[str, Credential | None]
 
     def write_server_files(self, folder: Path) -> None:
@@ -47,7 +47,7 @@ class MatrixCertificates(NamedTuple):
 
 
 def make_matrix_certificates() -> MatrixCertificates:
-    """Make the certificates anew; the names of the clients are those of the rows."""
+    """Make the certificates; the names of the clients are those of the rows."""
     now = datetime.now(timezone.utc)
     validity = Validity.of(_DAYS, now=now)
     ca = make_authority("matrix CA", now=now, days=_DAYS)
@@ -77,9 +77,9 @@ def make_matrix_certificates() -> MatrixCertificates:
 
 
 def mismatched_key_pem(credential: Credential) -> bytes:
-    """Return the key with the certificate's public half, so that it seems to fit.
+    """Return the key, but with the public half of the certificate's key.
 
-    The public half is all that OpenSSL compares with the certificate before it signs.
+    OpenSSL accepts it: before it signs, it compares only the public half.
     """
     public = credential.certificate.public_key()
     own, claimed = (

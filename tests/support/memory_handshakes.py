@@ -1,4 +1,4 @@
-"""Real handshakes in memory: what a listener's own context makes of a client."""
+"""Real handshakes in memory, to check a client with a listener's own context."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["CheckOutcome", "check_by_handshake", "ders_of", "material_of"]
 
 
 class CheckOutcome(NamedTuple):
-    """What is said of a client's certificate; both are None if it is verified."""
+    """The result of checking a client's certificate; both None if it is verified."""
 
     reason: str | None
     code: int | None
 
 
 def material_of(server, *, client_ca=(), crls=(), generation=1):
-    """Return a snapshot with certificates and lists as `cryptography` has them."""
+    """Return key material made from credentials and CRLs of `cryptography`."""
     return Material(
         generation=generation,
         certificate_chain=server.certificate_pem,
@@ -38,7 +38,7 @@ def material_of(server, *, client_ca=(), crls=(), generation=1):
 
 
 def ders_of(client):
-    """Return the leaf of a credential, and what is sent after it."""
+    """Return the leaf of a credential, and the certificates sent after it."""
     leaf, *chain = (
         each.public_bytes(Encoding.DER) for each in (client.certificate, *client.chain)
     )
@@ -46,7 +46,7 @@ def ders_of(client):
 
 
 def check_by_handshake(client, material, version=SSL.TLS1_3_VERSION):
-    """Return what a listener says that asks everybody, and verifies whom it can."""
+    """Return a listener's result for a client, in `require_but_dont_verify`."""
     lenient = ContextSettings.of(settings("require_but_dont_verify"))
     context = build_context(lenient, ContextMaterial.of(material))
     server = SSL.Connection(context, None)
@@ -68,7 +68,7 @@ def check_by_handshake(client, material, version=SSL.TLS1_3_VERSION):
             end.do_handshake()
         with suppress(SSL.WantReadError):
             other.bio_write(end.bio_read(65536))
-    assert record.leaf_seen, "the server has not looked at a certificate"
+    assert record.leaf_seen, "the server has not checked a certificate"
     if record.unusable is not None:
         return CheckOutcome(record.unusable, record.error)
     return CheckOutcome(record.error and error_text(record.error), record.error)

@@ -1,6 +1,6 @@
 """Three clients with three TLS libraries: grpcio (BoringSSL), openssl, and Go.
 
-Each makes what it can of a call, and says what it was told.
+Each makes a call, as far as it can, and returns a `ClientResult`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["ClientResult", "GoClient", "GrpcioClient", "OpensslClient", "Order"]
 
 METHOD = "/helloworld.Greeter/SayHello"
 
-#: RFC 8446, section 6: the number that openssl prints, and the words that Go has.
+#: Alerts (RFC 8446, section 6): the number that openssl prints, and Go's text.
 _ALERTS = {
     "handshake_failure": (40, "handshake failure"),
     "bad_certificate": (42, "bad certificate"),
@@ -46,7 +46,7 @@ _BY_WORDS = {words: name for name, (_, words) in _ALERTS.items()}
 
 
 class Order(NamedTuple):
-    """What a client is to do: call `address`, under a name that the servicer keeps."""
+    """Instructions for a client: the address to call, the name to send, and so on."""
 
     address: str
     ca: bytes
@@ -54,28 +54,28 @@ class Order(NamedTuple):
     credential: Credential | None = None
     version: str = "TLSv1.3"
     alpn: tuple[str, ...] = ("h2",)
-    #: Present the certificate only if the server's list of CAs has its issuer.
+    #: Present the certificate only if the server's list of CAs contains its issuer.
     chooses: bool = False
 
 
 class ClientResult(NamedTuple):
-    """What a client was told."""
+    """The result of a call for the client."""
 
     is_served: bool
-    #: The alert that the server sent, by its name in RFC 8446.
+    #: The name of the server's alert in RFC 8446.
     alert: str | None = None
-    #: What the client itself has to say.
+    #: The error text of the client itself.
     text: str = ""
     #: The message of the reply, from clients that make a whole call.
     message: str | None = None
-    #: The client's own address, from clients that tell.
+    #: The client's own address, from clients that report it.
     local: str | None = None
     #: The number of acceptable CAs in the request for a certificate, if there was one.
     acceptable: int | None = None
 
 
 class GrpcioClient:
-    """Makes a call with grpcio; offers every TLS version, and learns no alert."""
+    """Calls with grpcio, which offers every TLS version and reports no alerts."""
 
     def call(self, order: Order) -> ClientResult:
         """Make the call."""
@@ -102,38 +102,38 @@ class GrpcioClient:
 
 
 #: Connection preface, an empty SETTINGS frame, and one that is longer than allowed,
-#: which ends the connection (RFC 9113, sections 3.4 and 4.2): whoever is let in gets
-#: the server's SETTINGS first.
-_TALK = (
+#: which ends the connection (RFC 9113, sections 3.4 and 4.2). An accepted client gets
+#: the server's SETTINGS before that.
+_REQUEST = (
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\xff\xff\xff\x04\0\0\0\0\0"
 )
 _SETTINGS = 4
 
 
 class OpensslClient:
-    """Speaks HTTP/2 by hand through `openssl s_client`."""
+    """Sends handwritten HTTP/2 through `openssl s_client`."""
 
     def __init__(self, folder: Path) -> None:
         self._program = find_program("openssl")
         self._folder = folder
 
     def call(self, order: Order) -> ClientResult:
-        """Shake hands, begin to speak HTTP/2, and see whether the server does."""
+        """Make a handshake and begin HTTP/2; it is served if the server answers."""
         connect = ("s_client", "-quiet", "-connect", order.address)
         check = ("-servername", "localhost", "-verify_hostname", "localhost")
         done = subprocess.run(
             [self._program, *connect, *check, *self._options(order)],
-            input=_TALK,
+            input=_REQUEST,
             capture_output=True,
             timeout=PATIENCE,
             check=False,
         )
-        said = done.stderr.decode(errors="replace")
-        alert = re.search(r"SSL alert number (\d+)", said)
+        errors = done.stderr.decode(errors="replace")
+        alert = re.search(r"SSL alert number (\d+)", errors)
         return ClientResult(
             is_served=len(done.stdout) > 3 and done.stdout[3] == _SETTINGS,
             alert=alert and _BY_NUMBER[int(alert[1])],
-            text=said,
+            text=errors,
         )
 
     def _options(self, order: Order) -> list[str]:
@@ -160,14 +160,14 @@ class OpensslClient:
 
 
 class GoClient:
-    """Makes calls with Go's `crypto/tls` and `net/http`; one process for all."""
+    """Makes calls with Go's `crypto/tls` and `net/http`, in one process for all."""
 
     def __init__(self, folder: Path) -> None:
         program = folder / "client"
         built = subprocess.run(
             [find_program("go"), "build", "-o", program, "."],
             cwd=ROOT / "tests/interop/go",
-            # What is installed and nothing else: no toolchain and no module is fetched.
+            # Use only what is installed: download no toolchain and no module.
             env={**os.environ, "GOTOOLCHAIN": "local", "GOPROXY": "off"},
             capture_output=True,
             text=True,

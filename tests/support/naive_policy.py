@@ -1,7 +1,7 @@
-"""The meaning of identities and rules, as slow and as plain as it can be written.
+"""A simple, slow implementation of identities and rules.
 
-What the compiled policy is compared with; shares no code with it. Understands the
-names of `NAMES` and `PATTERNS` and the like, which is what the tests draw from.
+The tests compare the compiled policy with it; the two share no code. It supports only
+the values of `CERTIFICATE_VALUES`, `CRITERIA` and the like, from which the tests draw.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ __all__ = ["CERTIFICATE_VALUES", "CRITERIA", "PINS", "NaivePolicy"]
 
 _AA, _BB = ("sha256:" + byte * 32 for byte in ("aa", "bb"))
 
-#: What `certificates` criteria name.
+#: The fingerprints for each value of a `certificates` criterion.
 PINS = {"/aa": frozenset({_AA}), "/both": frozenset({_AA, _BB}), "/none": frozenset()}
 
-#: What tests say in certificates, by attribute.
+#: Values for the certificates of the tests, by attribute.
 CERTIFICATE_VALUES = {
     "uris": [
         "spiffe://td/ns/a",
@@ -40,7 +40,7 @@ CERTIFICATE_VALUES = {
     "public_key": [_AA, _BB],
 }
 
-#: What tests ask for, by kind.
+#: Values for the criteria of the tests, by kind.
 CRITERIA = {
     "spiffe": ["spiffe://td/ns/a", "spiffe://td/ns/*", "spiffe://TD/*", "spiffe://td"],
     "uri": ["https://CI.example/*", "https://ci.example/run/1", "urn:x:*", "urn:x:1"],
@@ -57,7 +57,7 @@ CRITERIA = {
 
 
 def _url(text):
-    """Split a URL by its slashes; scheme and host do not care for case."""
+    """Return a URL with scheme and host in lower case."""
     scheme, _, rest = text.partition(":")
     if not rest.startswith("//"):
         return f"{scheme.lower()}:{rest}"
@@ -111,7 +111,7 @@ _SUBJECTS = {r"cn=\61,2.5.4.10=c": "CN=a,O=c", "O=c+CN=b": "CN=b+O=c"}
 
 def _common_name(wanted, certificate, *, trusted):
     yield certificate.common_name == wanted
-    # Another common name of the subject counts against the peer.
+    # For deny rules, any other common name of the subject counts too.
     yield not trusted and f"CN={wanted}" in re.split("[,+]", certificate.subject)
 
 
@@ -137,14 +137,14 @@ _PIN_KINDS = {MatcherKind.FINGERPRINT, MatcherKind.PUBLIC_KEY, MatcherKind.CERTI
 
 
 class NaivePolicy:
-    """Asks every rule for every call, and every identity for every rule."""
+    """A policy that evaluates every rule, and every identity of it, for each call."""
 
     def __init__(self, authorization, identities):
         self._authorization = authorization
         self._identities = {identity.name: identity for identity in identities}
 
     def decide(self, peer, call, *, in_force):
-        """Return effect and rule, and the same if all rules were enforced."""
+        """Return effect and rule, and also both as if all rules were enforced."""
         decided = self._decide(peer, call, in_force, everything=False)
         return decided, self._decide(peer, call, in_force, everything=True)
 
@@ -167,7 +167,7 @@ class NaivePolicy:
         return self._authorization.default, None
 
     def has(self, peer, name, *, trusted, now):
-        """Say whether a peer is granted a name (trusted), or claims it."""
+        """Return whether a peer is granted an identity (trusted), or claims it."""
         if name == "anyone":
             return True
         if peer.certificate is None:

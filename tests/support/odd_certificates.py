@@ -1,4 +1,4 @@
-"""Certificates with names of every kind, and with names that nobody expects."""
+"""Certificates with names of every type, and with malformed or unusual names."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ORDINARY_TYPES = [
 
 def _text(oid, value, **options):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd values are what they are for
+        warnings.simplefilter("ignore")  # the values are unusual on purpose
         return x509.NameAttribute(
             ObjectIdentifier(oid), value, _validate=False, **options
         )
@@ -102,12 +102,12 @@ ALTERNATIVE_NAMES = {
     "many": [dns(f"n{number}.example") for number in range(200)],
 }
 
-#: The content of the extension: a name that is not ASCII, and no name at all.
+#: Content of the extension: a name that is not ASCII, and an empty list of names.
 RAW_NAMES = {"not ASCII": b"\x30\x06\x82\x04caf\xe9", "none": b"\x30\x00"}
 
 
 def with_raw_names(issuer, raw):
-    """Return a certificate whose alternative names are `raw`, whatever that is."""
+    """Return a certificate with `raw` as the extension of alternative names."""
     key = new_key("raw")
     builder = (
         x509.CertificateBuilder()

@@ -1,4 +1,4 @@
-"""Peers, identities and rules in few words, for tests of who may call what."""
+"""Short constructors of peers, identities and rules, for tests of policies."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
 def digest(byte):
-    """Return a SHA-256 in the spelling of the config, made of one byte."""
+    """Return a SHA-256 of one repeated byte, in the notation of the config."""
     return f"sha256:{bytes([byte] * 32).hex(':')}"
 
 
@@ -49,8 +49,8 @@ FINGERPRINT = digest(0xAB)
 PUBLIC_KEY = digest(0xCD)
 
 
-def certificate(**says):
-    """Return a certificate that says no name but these."""
+def certificate(**fields):
+    """Return a certificate with only these names."""
     return Certificate(
         **{
             "der": b"",
@@ -61,22 +61,24 @@ def certificate(**says):
             "not_after": _START + timedelta(days=1),
             "fingerprint": FINGERPRINT,
             "public_key": PUBLIC_KEY,
-            **says,
+            **fields,
         }
     )
 
 
-def verified(**says):
-    """Return a peer whose certificate says these and was verified."""
-    return VerifiedPeer(listener="public", address="", certificate=certificate(**says))
+def verified(**fields):
+    """Return a peer with a verified certificate with these names."""
+    return VerifiedPeer(
+        listener="public", address="", certificate=certificate(**fields)
+    )
 
 
-def claimed(**says):
-    """Return a peer whose certificate says the same, and nobody knows who signed it."""
+def claimed(**fields):
+    """Return a peer with an unverified certificate with these names."""
     return ClaimedPeer(
         listener="public",
         address="",
-        certificate=certificate(**says),
+        certificate=certificate(**fields),
         unverified_reason="self-signed certificate",
     )
 
@@ -87,26 +89,26 @@ def anonymous():
 
 
 def matcher(**criteria):
-    """Return a matcher of all of these."""
+    """Return a matcher that requires all of these criteria."""
     return Matcher(
         tuple(Criterion(MatcherKind(kind), value) for kind, value in criteria.items())
     )
 
 
 def identity(name, *matchers, **criteria):
-    """Return an identity of any of these matchers, each as a dictionary, or of one."""
+    """Return an identity with matchers, given as dictionaries or as one's criteria."""
     return Identity(
         name, tuple(matcher(**each) for each in (*matchers, criteria) if each)
     )
 
 
 def allow(names, *methods, **more):
-    """Return a rule that allows identities, parted by spaces, on methods."""
+    """Return a rule that allows identities, separated by spaces, to call methods."""
     return _rule(Effect.ALLOW, names, methods, **more)
 
 
 def deny(names, *methods, **more):
-    """Return a rule that denies identities, parted by spaces, on methods."""
+    """Return a rule that denies methods to identities, separated by spaces."""
     return _rule(Effect.DENY, names, methods, **more)
 
 
@@ -125,7 +127,7 @@ def _rule(effect, names, methods, *, name="rule", metadata=None, **more):
 
 
 def compiled(*rules, identities=(), default=Effect.DENY, pins=None):
-    """Return the policy of these rules."""
+    """Return the compiled policy of these rules."""
     return compile_policy(
         Authorization(default=default, rules=rules), tuple(identities), pins=pins or {}
     )

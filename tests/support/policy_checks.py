@@ -1,4 +1,4 @@
-"""Configs about identities and rules, and what is found in them."""
+"""Configs with identities and rules, and the findings about them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grpcsecure.config.source import Source
 
 NOW = datetime.now(timezone.utc)
 
-#: Listeners of every kind, by what they make of a client's certificate.
+#: Listeners named by the state that they give to a client's certificate.
 LISTENERS = """\
 version: 1
 services: [{servicer: 'helloworld.greeter:Greeter'}]
@@ -29,12 +29,12 @@ listeners:
   plain: {address: '127.0.0.1:6', plaintext: true, services: [grpc.health.v1.Health]}
 """
 
-#: What is said of those listeners whatever the rules are.
+#: Findings about those listeners that do not depend on the rules.
 _OTHER = ("GS312", "GS313")
 
 
 def load(text, *, folder=FOLDER, last=Phase.CROSS_FIELD, now=NOW, environ=None):
-    """Load a config as text."""
+    """Load a config from text."""
     return load_config(
         Source("server.yaml", folder, text),
         profile=None,
@@ -53,12 +53,12 @@ def check(policy, *, listeners=LISTENERS, **options):
 
 
 def places(policy, **options):
-    """Return each finding as its code and the text that it points at."""
+    """Return each finding as its code and the text that it underlines."""
     findings, text = check(policy, **options)
     return [(finding.code, underlined(text, finding)) for finding in findings]
 
 
 def rules(*lines, identities=""):
-    """Return YAML of rules, one a line, with identities before them."""
+    """Return the YAML of rules, one per line, after that of identities."""
     body = "".join(f"    {line}\n" for line in lines)
     return f"{identities}authorization:\n  rules:\n{body}"
