@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve certs test unit coverage oldest check docs wheel validate format examples interop \
+.PHONY: help serve certs test unit coverage oldest newest check docs wheel validate format examples interop \
 	interop-tools clean
 
 # Compiled modules are kept even where the environment says otherwise: the tests start
@@ -20,6 +20,7 @@ help:
 	@echo "make test     all tests, on all cores"
 	@echo "make coverage all tests, with branch coverage"
 	@echo "make oldest   tests of TLS and serving with the oldest libraries allowed"
+	@echo "make newest   the same tests with the newest, release candidates included"
 	@echo "make check    ruff (docstrings too), mypy --strict"
 	@echo "make docs     docs/ as a site, in build/docs; a dead link is an error"
 	@echo "make wheel    the package as a user installs it, tried on every config"
@@ -68,12 +69,26 @@ $(VENV)-oldest/.made: pyproject.toml tests/oldest.txt
 		--constraint tests/oldest.txt
 	@touch $@
 
+# What depends on the releases of grpcio, pyOpenSSL and cryptography.
+SERVING_TESTS := tests/unit/tls tests/unit/server tests/unit/test_private_names.py \
+	$(addprefix tests/integration/test_, bridge_*.py crashes.py crl.py drain.py \
+		fail_closed.py missing_names.py modes_matrix.py rotation.py serve.py \
+		servicer_view.py)
+
 # Without the tests that compare with what gRPC's newest tells of a connection.
 oldest: $(VENV)-oldest/.made certs
-	$(VENV)-oldest/bin/$(PYTEST) tests/unit/tls tests/unit/server \
-		$(addprefix tests/integration/test_, bridge_*.py crl.py drain.py fail_closed.py \
-			modes_matrix.py rotation.py serve.py servicer_view.py) \
+	$(VENV)-oldest/bin/$(PYTEST) $(SERVING_TESTS) \
 		--deselect tests/integration/test_bridge_auth_context.py
+
+# The newest releases within the bounds of pyproject.toml, release candidates included:
+# made anew each time, and not a part of CI, since it changes by itself.
+newest: certs
+	$(PYTHON) -m venv --clear $(VENV)-newest
+	$(VENV)-newest/bin/pip install --quiet --upgrade 'pip>=25.1'
+	$(VENV)-newest/bin/pip install --quiet --pre --upgrade --upgrade-strategy eager \
+		--editable . --group test
+	$(VENV)-newest/bin/pip list
+	$(VENV)-newest/bin/$(PYTEST) $(SERVING_TESTS)
 
 # Clients that share no code with grpcio, in these versions, inside the checkout.
 GRPCURL := github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
@@ -129,4 +144,4 @@ examples/helloworld/helloworld_pb2.py: examples/helloworld/helloworld.proto
 examples: examples/helloworld/helloworld_pb2.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-protoc $(VENV)-oldest $(VENV)-docs .tools build dist certs .coverage* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-protoc $(VENV)-oldest $(VENV)-newest $(VENV)-docs .tools build dist certs .coverage* .mypy_cache .pytest_cache .ruff_cache
