@@ -37,7 +37,7 @@ def _report(*findings, **more):
 @PATIENT
 @given(many=MANY_REPORTS, color=st.booleans())
 def test_any_report_can_be_shown_in_every_format(many, color):
-    """Every format shows every finding, whatever texts and places there are.
+    """Every format shows every finding, with any texts and places.
 
     One test for all formats, because generating the reports takes most of the time.
     """

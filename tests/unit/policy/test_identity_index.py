@@ -1,4 +1,4 @@
-"""Who a peer is: each kind of criterion, and how far a certificate is believed."""
+"""Tests of the identities of a peer: each kind of criterion, granted and claimed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from support.policies import (
 
 from grpcsecure.model.authorization import MatcherKind
 
-#: What a certificate says of one kind: by the name of its attribute.
-SAYS = {
+#: The attribute of `Certificate` for each kind of name.
+ATTRIBUTES = {
     "spiffe": "uris",
     "uri": "uris",
     "dns": "dns",
@@ -28,7 +28,7 @@ SAYS = {
 
 BILLING = "spiffe://corp.example/ns/prod/sa/billing"
 
-#: Criterion, its value, what the certificate says (several values in a tuple), granted
+#: Criterion, its value, the name in the certificate (or a tuple of them), granted
 #: to a verified peer, claimed.
 NAMES = [
     ("spiffe", BILLING, BILLING, True, True),
@@ -153,34 +153,34 @@ SUBJECTS = [
 ]
 
 
-def standing_of(peer, *identities, in_force=True, pins=None):
-    """Return what identities make of a peer."""
+def principal_of(peer, *identities, in_force=True, pins=None):
+    """Return the principal of a peer for some identities."""
     policy = compiled(identities=identities, pins=pins)
     return policy.identify(peer, in_force=in_force)
 
 
-def says_names(kind, said):
-    """Return the attribute of a certificate that says one name, or several."""
-    return {SAYS[kind]: said if isinstance(said, tuple) else (said,)}
+def names_of(kind, given):
+    """Return the attribute of a certificate with one name, or several."""
+    return {ATTRIBUTES[kind]: given if isinstance(given, tuple) else (given,)}
 
 
 ROWS = [
     *(
-        (kind, value, says_names(kind, said), *ends)
-        for kind, value, said, *ends in NAMES
+        (kind, value, names_of(kind, given), *ends)
+        for kind, value, given, *ends in NAMES
     ),
     *SUBJECTS,
 ]
 
 
-@pytest.mark.parametrize(("kind", "value", "says", "granted", "is_claimed"), ROWS)
-def test_names_match_by_their_rules(kind, value, says, granted, is_claimed):
-    """A name is granted to a verified peer only, and claimed by whoever says it."""
+@pytest.mark.parametrize(("kind", "value", "names", "granted", "is_claimed"), ROWS)
+def test_names_match_by_their_rules(kind, value, names, granted, is_claimed):
+    """A name is only granted to a verified peer; any certificate can claim it."""
     wanted = identity("it", **{kind: value})
-    standing = standing_of(verified(**says), wanted)
-    assert ("it" in standing.granted, "it" in standing.claimed) == (granted, is_claimed)
-    standing = standing_of(claimed(**says), wanted)
-    assert ("it" in standing.granted, "it" in standing.claimed) == (False, is_claimed)
+    found = principal_of(verified(**names), wanted)
+    assert ("it" in found.granted, "it" in found.claimed) == (granted, is_claimed)
+    found = principal_of(claimed(**names), wanted)
+    assert ("it" in found.granted, "it" in found.claimed) == (False, is_claimed)
 
 
 PINS = [
@@ -201,16 +201,16 @@ PINS = [
 @pytest.mark.parametrize(("kind", "value", "matches"), PINS)
 @pytest.mark.parametrize("peer", [verified(), claimed()], ids=["verified", "claimed"])
 def test_pins_match_any_presented_certificate(kind, value, matches, peer):
-    """A pin needs no CA, but a certificate that is in force; a claim not even that."""
+    """A pin needs no CA; it is granted while valid, and claimed always."""
     pins = {
         "/pinned/*.pem": frozenset({digest(1), FINGERPRINT}),
         "/others/*.pem": frozenset({digest(1)}),
         "/none/*.pem": frozenset(),
     }
     pinned = identity("it", **{kind: value})
-    now = standing_of(peer, pinned, pins=pins)
+    now = principal_of(peer, pinned, pins=pins)
     assert ("it" in now.granted, "it" in now.claimed) == (matches, matches)
-    later = standing_of(peer, pinned, pins=pins, in_force=False)
+    later = principal_of(peer, pinned, pins=pins, in_force=False)
     assert ("it" in later.granted, "it" in later.claimed) == (False, matches)
 
 
@@ -224,30 +224,30 @@ def test_pins_match_any_presented_certificate(kind, value, matches, peer):
     ids=["anonymous", "claimed", "verified"],
 )
 def test_built_in_names_are_literal(peer, names, is_known):
-    """The four names mean the same in allow and deny rules."""
-    standing = standing_of(peer)
-    assert standing.granted == standing.claimed == names
-    assert standing.is_known is is_known
-    assert standing.identities == frozenset()
+    """The four names have the same meaning in allow and deny rules."""
+    principal = principal_of(peer)
+    assert principal.granted == principal.claimed == names
+    assert principal.is_known is is_known
+    assert principal.identities == frozenset()
 
 
 def test_pinned_peer_is_known():
-    """Who is registered is somebody, and is told so; who is denied by name is not."""
+    """A peer with a registered certificate is known; one with a claimed name is not."""
     pinned = identity("pinned", fingerprint=FINGERPRINT)
     named = identity("named", dns="ci.example")
-    standing = standing_of(claimed(dns=("ci.example",)), pinned, named)
-    assert standing.is_known
-    assert standing.identities == {"pinned"}
-    assert not standing_of(claimed(dns=("ci.example",)), named).is_known
+    principal = principal_of(claimed(dns=("ci.example",)), pinned, named)
+    assert principal.is_known
+    assert principal.identities == {"pinned"}
+    assert not principal_of(claimed(dns=("ci.example",)), named).is_known
 
 
 def test_all_of_a_matcher_and_any_of_an_identity():
-    """A mapping is all of its keys, a list any of its matchers."""
+    """All keys of a mapping must match, but only one matcher of a list."""
     both = identity("both", organizational_unit="Ops", dns="*.corp.example")
     either = identity("either", {"organizational_unit": "Ops"}, {"ip": "10.0.0.7"})
 
-    def granted(**says):
-        return standing_of(verified(**says), both, either).identities
+    def granted(**names):
+        return principal_of(verified(**names), both, either).identities
 
     assert granted(organizational_units=("Ops",)) == {"either"}
     assert granted(dns=("a.corp.example",)) == frozenset()
@@ -259,39 +259,40 @@ def test_all_of_a_matcher_and_any_of_an_identity():
 
 
 def test_pin_with_a_name_needs_both():
-    """A matcher with a name in it is granted to verified peers only, pin or not."""
+    """A matcher with a name is only granted to verified peers, even with a pin."""
     both = identity("both", fingerprint=FINGERPRINT, dns="ci.example")
-    says = {"dns": ("ci.example",)}
-    assert standing_of(verified(**says), both).identities == {"both"}
-    assert standing_of(verified(**says), both, in_force=False).identities == frozenset()
-    assert standing_of(claimed(**says), both).identities == frozenset()
-    assert "both" in standing_of(claimed(**says), both, in_force=False).claimed
-    assert standing_of(verified(dns=("x",)), both).identities == frozenset()
+    names = {"dns": ("ci.example",)}
+    assert principal_of(verified(**names), both).identities == {"both"}
+    expired = principal_of(verified(**names), both, in_force=False)
+    assert expired.identities == frozenset()
+    assert principal_of(claimed(**names), both).identities == frozenset()
+    assert "both" in principal_of(claimed(**names), both, in_force=False).claimed
+    assert principal_of(verified(dns=("x",)), both).identities == frozenset()
 
 
-def test_one_certificate_in_two_registers():
+def test_one_certificate_of_two_patterns():
     """A certificate that two patterns name has both identities."""
     one = identity("one", certificates="/one")
     two = identity("two", certificates="/two")
     pins = {"/one": frozenset({FINGERPRINT}), "/two": frozenset({FINGERPRINT})}
-    assert standing_of(claimed(), one, two, pins=pins).identities == {"one", "two"}
+    assert principal_of(claimed(), one, two, pins=pins).identities == {"one", "two"}
 
 
 @pytest.mark.parametrize("made", [claimed, verified])
-def test_unreadable_certificate_is_nobody_and_may_be_anybody(made):
-    """One that TLS accepts and we cannot read is granted nothing, and denied all."""
+def test_unreadable_certificate_is_granted_nothing_and_claims_all(made):
+    """It is accepted by TLS but cannot be parsed, so that every deny rule matches."""
     identities = [
         identity("empty", common_name="x"),
         identity("pin", fingerprint=FINGERPRINT),
         identity("key", public_key=PUBLIC_KEY),
         identity("subject", subject="CN=x"),
     ]
-    standing = standing_of(
+    principal = principal_of(
         made(fingerprint="", public_key="", is_readable=False), *identities
     )
-    assert standing.identities == set()
-    assert standing.claimed >= {"empty", "pin", "key", "subject", "presented"}
-    assert not standing.is_known
+    assert principal.identities == set()
+    assert principal.claimed >= {"empty", "pin", "key", "subject", "presented"}
+    assert not principal.is_known
 
 
 @pytest.mark.parametrize(
@@ -310,13 +311,13 @@ def test_unreadable_certificate_is_nobody_and_may_be_anybody(made):
         ("certificates", "/not/given"),
     ],
 )
-def test_what_no_config_gets_past_its_checks_is_refused(kind, value):
-    """A criterion that means nothing is not compiled into one that never matches."""
+def test_invalid_criterion_is_refused(kind, value):
+    """An invalid criterion is not compiled into one that never matches."""
     with pytest.raises(ValueError, match=r"^expected"):
         compiled(identities=[identity("it", **{kind: value})])
 
 
 def test_every_kind_is_in_the_tables():
-    """No kind of criterion is without a test here."""
+    """Every kind of criterion has a test."""
     tested = {row[0] for row in (*NAMES, *SUBJECTS, *PINS)}
     assert tested == {kind.value for kind in MatcherKind}

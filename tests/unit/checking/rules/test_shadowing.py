@@ -51,10 +51,10 @@ RULE = st.tuples(
 ).map(lambda parts: {parts[0]: parts[2], **parts[1]})
 
 
-def certificate(**says):
+def certificate(**names):
     """Return a certificate with these names."""
     return synthetic_certificate(
-        Matcher(tuple(Criterion(MatcherKind(k), v) for k, v in says.items()))
+        Matcher(tuple(Criterion(MatcherKind(k), v) for k, v in names.items()))
     )
 
 
@@ -96,7 +96,7 @@ def test_shadowed_rule_never_decides(rules):
     engine = compile_policy(config.authorization, config.identities, pins={})
     by_name = {one.name: one for one in config.listeners}
     for listener, proof, presented in itertools.product(
-        LISTENERS, (None, "nobody signed it"), CERTIFICATES
+        LISTENERS, (None, "not verified"), CERTIFICATES
     ):
         peer = peer_with(presented, by_name[listener], reason=proof)
         for in_force in (True, False):
