@@ -64,7 +64,8 @@ def yaml_blocks():
         for number, block in enumerate(
             re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
         ):
-            if not re.search(r"(?m)^volumes:", block):  # Kubernetes' own
+            # Of Kubernetes and of pre-commit.
+            if not re.search(r"(?m)^(volumes|repos):", block):
                 yield pytest.param(block, id=f"{path.name}-{number}")
 
 
