@@ -4,8 +4,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve certs test unit coverage oldest newest check docs wheel validate format examples interop \
-	interop-tools clean
+.PHONY: help serve certs test unit coverage oldest newest check docs wheel validate \
+	format examples interop interop-tools clean
 
 # Compiled modules are kept even where the environment says otherwise: the tests start
 # hundreds of processes.
