@@ -141,6 +141,24 @@ BANNED = {
     "exec": ((), "a config is data"),
 }
 
+#: Where private names of these libraries may be used: in these rooms only.
+PRIVATE_ROOMS = ("server/grpcio/", "tls/openssl/_bindings.py")
+LIBRARIES = ("OpenSSL", "cryptography", "grpc", "grpc_health", "grpc_reflection")
+
+#: Names of cffi, by which cryptography's bindings are called.
+CFFI = {"ffi", "lib"}
+
+#: Private names of other objects that are used elsewhere, none of them a library's.
+NOT_OF_LIBRARIES = {
+    ("cli/main.py", "os._exit"),
+    ("explain/table.py", "call._replace"),  # of a NamedTuple, public
+    ("server/reload/reloader.py", "result._replace"),
+    ("server/rpc/bridged_caller.py", "context._grpcsecure_caller"),
+    ("server/rpc/call_context.py", "_grpcsecure_view"),
+    ("server/rpc/threads_handlers.py", "context._context"),  # a `CallContext`
+    ("watch/digest.py", "other._by_pattern"),
+}
+
 MOST_LINES = 400
 
 
@@ -312,6 +330,78 @@ def test_banned_calls_stay_at_home(modules):
                     where = f"{module.place}:{node.lineno}"
                     banned.append(f"{where}: {name}, but {reason}")
     assert banned == []
+
+
+def is_private(name):
+    """Whether a name, or a part of a dotted one, is private or one of cffi."""
+    return any(
+        part in CFFI or (part.startswith("_") and not part.startswith("__"))
+        for part in name.split(".")
+    )
+
+
+def private_names(module):
+    """Yield what a module uses of other objects, or imports, that is private."""
+    for name in module.imported_names:
+        if name.partition(".")[0] in LIBRARIES and is_private(name):
+            yield name
+    for node in module.nodes:
+        if isinstance(node, ast.Attribute) and is_private(node.attr):
+            owner = ast.unparse(node.value)
+            if owner not in ("self", "cls", "super()"):
+                yield f"{owner}.{node.attr}"
+        elif isinstance(node, ast.Name) and node.id in CFFI:
+            yield node.id
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("attr"):
+            yield from filter(is_private, map(constant, node.args[1:2]))
+        elif isinstance(node, ast.Constant):
+            name, _, rest = constant(node).partition(".")
+            is_name = all(part.isidentifier() for part in rest.split("."))
+            if name in LIBRARIES and is_name and is_private(rest):
+                yield node.value
+
+
+def constant(node):
+    """Return a constant text, and an empty one for anything else."""
+    is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+    return node.value if is_text else ""
+
+
+def test_private_names_of_libraries_have_two_rooms(modules):
+    """Each is looked up at the start, and a release without it is found out there."""
+    used = {
+        (module.place, name)
+        for module in modules
+        if not module.place.startswith(PRIVATE_ROOMS)
+        for name in private_names(module)
+    }
+    assert used == NOT_OF_LIBRARIES
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("from OpenSSL._util import binding", "OpenSSL._util.binding"),
+        ("from OpenSSL import _util", "OpenSSL._util"),
+        ("import grpc._cython.cygrpc", "grpc._cython.cygrpc"),
+        ("from cryptography.hazmat.bindings import lib", "cryptography"),
+        ("connection._ssl", "connection._ssl"),
+        ("self.connection._ssl", "self.connection._ssl"),
+        ("lib.SSL_read()", "lib"),
+        ("binding.lib.SSL_read()", "binding.lib"),
+        ("getattr(handler, '_method_handlers', None)", "_method_handlers"),
+        ("hasattr(grpc, '_server')", "_server"),
+        ("import_module('grpc._server')", "grpc._server"),
+        ("find('grpc.aio._server.Server')", "grpc.aio._server.Server"),
+    ],
+)
+def test_private_names_are_found(tmp_path, monkeypatch, code, expected):
+    """The rule above sees each way to use one."""
+    monkeypatch.setattr(f"{__name__}.PACKAGE", tmp_path)
+    (tmp_path / "a.py").write_text(code)
+    assert any(
+        name.startswith(expected) for name in private_names(Module(tmp_path / "a.py"))
+    )
 
 
 def test_modules_are_explained(modules):
