@@ -304,8 +304,8 @@ class TestSilentCalls:
             assert decided.get(timeout=PATIENCE) == KINDS[kind]
             open_world.enforce(rules(effect, "verified"))
             entered()
-            call.say(b"")
-            answer = call.answer()
+            call.send(b"")
+            answer = call.result()
             assert decided.get(timeout=PATIENCE) == KINDS[kind]
         names = [name for name in entered() if not name.startswith("asked for")]
         if effect == "deny":

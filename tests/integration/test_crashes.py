@@ -19,7 +19,7 @@ from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.bridge_certs import certificate
 from support.guarded import AioRecordingInterceptor, entered, listeners, serve
 from support.raw_http2 import Answer, exchange
-from support.servers import Conversation, failure, say
+from support.servers import Conversation, failure, greeting_of
 from support.services import PATIENCE
 
 from grpcsecure.server.grpcio import aio_server
@@ -284,7 +284,7 @@ def test_running_calls_of_a_restarted_server_are_drained(tmp_path, ca, events):
             greeter = GreeterStub(channel)
             talk = Conversation(greeter)
             assert talk("open") == "open"
-            assert say(greeter) == "done"
+            assert greeting_of(greeter) == "done"
             assert not world.server.stop(0)
             assert failure(lambda: talk("hello"))[0] in CUT
 

@@ -10,7 +10,13 @@ from pathlib import Path
 import grpc
 import pytest
 from support.process import PATIENCE, pid_1, serving, starting, write_config
-from support.servers import Connection, Conversation, ask, failure, say
+from support.servers import (
+    Connection,
+    Conversation,
+    failure,
+    greeting_of,
+    hello_request,
+)
 
 GATED = {
     "threads": "support.services:Gated",
@@ -32,11 +38,14 @@ def test_running_calls_finish_and_new_ones_are_refused(runtime, number, tmp_path
         Connection(server.addresses["public"]) as second,
     ):
         talk = Conversation(first.greeter)
-        unary = first.greeter.SayHello.future(ask(), timeout=PATIENCE)
+        unary = first.greeter.SayHello.future(hello_request(), timeout=PATIENCE)
         assert talk("entered") == "entered"
         server.signal(number)
         second.wait_for_drain()
-        assert failure(lambda: say(second.greeter))[0] is grpc.StatusCode.UNAVAILABLE
+        assert (
+            failure(lambda: greeting_of(second.greeter))[0]
+            is grpc.StatusCode.UNAVAILABLE
+        )
         assert talk("still here") == "still here"
         assert talk("open") == "open"
         assert unary.result().message == "done"
@@ -59,7 +68,7 @@ def test_deadline_cuts_with_exit_4(runtime, tmp_path):
         Connection(server.addresses["public"]) as client,
     ):
         talk = Conversation(client.greeter)
-        stuck = client.greeter.SayHello.future(ask("stuck"), timeout=PATIENCE)
+        stuck = client.greeter.SayHello.future(hello_request("stuck"), timeout=PATIENCE)
         assert talk("entered") == "entered"
         server.signal()
         assert failure(stuck.result)[0] in CUT
@@ -76,7 +85,7 @@ def test_second_signal_cuts_with_exit_4(runtime, tmp_path):
         Connection(server.addresses["public"]) as client,
     ):
         talk = Conversation(client.greeter)
-        stuck = client.greeter.SayHello.future(ask("stuck"), timeout=PATIENCE)
+        stuck = client.greeter.SayHello.future(hello_request("stuck"), timeout=PATIENCE)
         assert talk("entered") == "entered"
         server.signal(signal.SIGTERM)
         client.wait_for_drain()
@@ -103,7 +112,7 @@ def test_method_that_outlives_its_call_is_cut_like_a_call(runtime, ends_by, tmp_
         Connection(server.addresses["public"]) as other,
     ):
         talk = Conversation(client.greeter)
-        stuck = client.greeter.SayHello.future(ask("stuck"), timeout=PATIENCE)
+        stuck = client.greeter.SayHello.future(hello_request("stuck"), timeout=PATIENCE)
         assert talk("entered") == "entered"
         stuck.cancel()
         talk.end()

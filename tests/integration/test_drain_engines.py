@@ -18,11 +18,11 @@ from support.reloading import (
     authority,
     channel,
     client,
-    opened,
+    open_channel,
     refusal,
     text_of,
 )
-from support.servers import Conversation, ask, failure, socket_path
+from support.servers import Conversation, failure, hello_request, socket_path
 
 GATED = {
     "threads": "support.services:Gated",
@@ -56,12 +56,12 @@ def test_drain(site):
         with (
             channel(site, address, own) as greeter,
             channel(site, address, own, gone=gone) as second,
-            opened(site, address, own) as watching,
+            open_channel(site, address, own) as watching,
         ):
             watch = HealthStub(watching).Watch(HealthCheckRequest(), timeout=PATIENCE)
             assert next(watch).status == HealthCheckResponse.SERVING
             talk = Conversation(greeter)
-            unary = greeter.SayHello.future(ask(), timeout=PATIENCE)
+            unary = greeter.SayHello.future(hello_request(), timeout=PATIENCE)
             assert talk("entered") == "entered"
             server.signal()
             assert next(watch).status == HealthCheckResponse.NOT_SERVING

@@ -16,7 +16,7 @@ import grpc.aio
 import pytest
 from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.process import write_config
-from support.servers import Connection, Conversation, ask, say
+from support.servers import Connection, Conversation, greeting_of, hello_request
 from support.services import PATIENCE
 
 import grpcsecure
@@ -56,7 +56,7 @@ def _served(tmp_path):
 def greet(server, listener="public"):
     """Return the greeting of a running server."""
     with grpc.insecure_channel(server.addresses[listener]) as channel:
-        return say(GreeterStub(channel))
+        return greeting_of(GreeterStub(channel))
 
 
 class TestLoad:
@@ -239,7 +239,9 @@ class TestAsyncWith:
                 async with grpc.aio.insecure_channel(
                     server.addresses["public"]
                 ) as channel:
-                    reply = await GreeterStub(channel).SayHello(ask(), timeout=PATIENCE)
+                    reply = await GreeterStub(channel).SayHello(
+                        hello_request(), timeout=PATIENCE
+                    )
                 with pytest.raises(grpcsecure.GrpcSecureError, match="async with"):
                     server.stop()
                 return reply.message
@@ -280,7 +282,7 @@ class TestAsyncWith:
         async def main():
             async with server:
                 channel = grpc.aio.insecure_channel(server.addresses["public"])
-                call = GreeterStub(channel).SayHello(ask(), timeout=PATIENCE)
+                call = GreeterStub(channel).SayHello(hello_request(), timeout=PATIENCE)
                 await slow.entered.wait()
                 asyncio.get_running_loop().call_soon(slow.release.set)
             reply = await call
@@ -393,7 +395,9 @@ class TestServicers:
         with served(text, "Mine") as server:
             assert greet(server) == "partial, Ada"
             with grpc.insecure_channel(server.addresses["public"]) as channel:
-                replies = GreeterStub(channel).Chat(iter([ask("x")]), timeout=PATIENCE)
+                replies = GreeterStub(channel).Chat(
+                    iter([hello_request("x")]), timeout=PATIENCE
+                )
                 assert [reply.message for reply in replies] == ["x"]
 
     @pytest.mark.parametrize("annotation", ["", " -> GreeterServicer", " -> Plain"])

@@ -39,7 +39,7 @@ from support.fake_bridge import (
 from support.matrix_certs import make_matrix_certificates
 from support.process import ROOT, serving
 from support.recording_servicers import recorded_views
-from support.servers import Conversation, ask
+from support.servers import Conversation, hello_request
 from support.services import PATIENCE
 
 import grpcsecure
@@ -389,7 +389,7 @@ def test_handler_that_never_returns_does_not_keep_a_failed_server(
     ):
         greeter = GreeterStub(channel)
         talk = Conversation(greeter)
-        stuck = greeter.SayHello.future(ask("stuck"), timeout=PATIENCE)
+        stuck = greeter.SayHello.future(hello_request("stuck"), timeout=PATIENCE)
         assert talk("entered") == "entered"
         kill_every_bridge(served)
         assert served.wait() == 2

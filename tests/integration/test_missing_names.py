@@ -11,7 +11,7 @@ from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.certificates import make_certificates
 from support.hidden_names import hiding
 from support.process import run, serving, write_config
-from support.servers import say
+from support.servers import greeting_of
 
 from grpcsecure.server.grpcio import _names as grpcio
 from grpcsecure.tls.openssl import _bindings as openssl
@@ -62,7 +62,7 @@ def greet(address, certs):
     )
     credentials = grpc.ssl_channel_credentials(root, key, chain)
     with grpc.secure_channel(address, credentials) as channel:
-        return say(GreeterStub(channel))
+        return greeting_of(GreeterStub(channel))
 
 
 def assert_refused(done, names, *missing):

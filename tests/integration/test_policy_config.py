@@ -10,7 +10,7 @@ import pytest
 from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.certificates import make_certificates
 from support.process import ROOT
-from support.servers import say
+from support.servers import greeting_of
 
 import grpcsecure
 from grpcsecure.checking.rules.rule_effect import RESERVED_KEYS
@@ -70,7 +70,7 @@ def greet(folder, server, name=None):
     credentials = grpc.ssl_channel_credentials((certs / "ca.pem").read_bytes(), **pair)
     with grpc.secure_channel(server.addresses["field"], credentials) as channel:
         try:
-            return say(GreeterStub(channel))
+            return greeting_of(GreeterStub(channel))
         except grpc.RpcError as error:
             return error.code()
 

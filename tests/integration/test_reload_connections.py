@@ -17,7 +17,7 @@ from support.reloading import (
     channel,
     client,
     greet,
-    opened,
+    open_channel,
     refusal,
     serial_of,
     serving,
@@ -401,11 +401,11 @@ def test_session_of_a_removed_ca_is_not_resumed(engine, tmp_path):
     cached = ("grpc.ssl_session_cache", session_cache.ssl_session_cache_lru(1))
     with serving(site) as running:
         for _ in range(2):
-            with opened(site, running.address, own, cached) as connection:
+            with open_channel(site, running.address, own, cached) as connection:
                 greet(GreeterStub(connection))
         site.put("ca.pem", text_of(authority("other")))
         running.applied()
-        with opened(site, running.address, own, cached) as connection:
+        with open_channel(site, running.address, own, cached) as connection:
             assert refusal(GreeterStub(connection)) in REFUSED
 
 

@@ -15,7 +15,7 @@ from grpc_health.v1.health_pb2 import DESCRIPTOR as HEALTH
 from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.certificates import make_certificates
 from support.process import run, serving, starting, write_config
-from support.servers import say, socket_path
+from support.servers import greeting_of, socket_path
 
 import grpcsecure
 from grpcsecure.devcerts import (
@@ -58,7 +58,7 @@ def greet(address, certs=None):
         root = (certs / "ca.pem").read_bytes()
         channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(root))
     with channel:
-        return say(GreeterStub(channel))
+        return greeting_of(GreeterStub(channel))
 
 
 class TestReady:

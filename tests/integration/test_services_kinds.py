@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.certificates import make_certificates
 from support.process import write_config
-from support.servers import ask, failure
+from support.servers import failure, hello_request
 from support.services import PATIENCE
 
 import grpcsecure
@@ -140,25 +140,27 @@ def greeting(who, listener):
 
 def test_unary(greeter, listener):
     """One request, one reply."""
-    reply = greeter.SayHello(ask("Ada"), timeout=PATIENCE)
+    reply = greeter.SayHello(hello_request("Ada"), timeout=PATIENCE)
     assert reply.message == greeting("Ada", listener)
 
 
 def test_response_stream(greeter, listener):
     """One request, many replies."""
-    replies = greeter.SayHelloManyTimes(ask("Ada", times=3), timeout=PATIENCE)
+    replies = greeter.SayHelloManyTimes(hello_request("Ada", times=3), timeout=PATIENCE)
     assert [reply.message for reply in replies] == [greeting("Ada", listener)] * 3
 
 
 def test_request_stream(greeter, listener):
     """Many requests, one reply."""
-    reply = greeter.SayHelloToAll(map(ask, ("Ada", "Grace")), timeout=PATIENCE)
+    reply = greeter.SayHelloToAll(
+        map(hello_request, ("Ada", "Grace")), timeout=PATIENCE
+    )
     assert reply.message == greeting("Ada and Grace", listener)
 
 
 def test_both_streams(greeter, listener):
     """Many requests, a reply to each of them."""
-    replies = greeter.Chat(map(ask, ("Ada", "Grace")), timeout=PATIENCE)
+    replies = greeter.Chat(map(hello_request, ("Ada", "Grace")), timeout=PATIENCE)
     assert [reply.message for reply in replies] == [
         greeting(name, listener) for name in ("Ada", "Grace")
     ]
@@ -177,7 +179,7 @@ def test_addresses_are_real(world):
 def test_selected_services_only(world):
     """A listener with a `services` list serves no other service."""
     with world.channel("probes") as channel:
-        call = lambda: GreeterStub(channel).SayHello(ask(), timeout=PATIENCE)  # noqa: E731
+        call = lambda: GreeterStub(channel).SayHello(hello_request(), timeout=PATIENCE)  # noqa: E731
         assert failure(call)[0] is grpc.StatusCode.UNIMPLEMENTED
 
 

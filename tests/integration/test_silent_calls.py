@@ -115,8 +115,8 @@ class TestSilentCalls:
             assert len(entered()) == len(KINDS)
             eventually(lambda: known_calls(runtime_of(world)) == len(calls))
             for each in calls:
-                each.say(b"")
-            assert {each.answer().code for each in calls} == {OK}
+                each.send(b"")
+            assert {each.result().code for each in calls} == {OK}
             assert len(entered()) == len(calls)
 
     def test_does_not_delay_a_denial(self, serve_few, tmp_path, listener):
@@ -151,8 +151,8 @@ class TestSilentCalls:
             silent_calls(channel, KINDS[kind], runtime_of(world), THREADS) as calls,
         ):
             for each in calls:
-                each.say()
-                answer = each.answer()
+                each.send()
+                answer = each.result()
                 assert status_of(answer) == (grpc.StatusCode.UNIMPLEMENTED, text)
                 assert answer.messages == ()
         assert entered() == []
@@ -171,8 +171,8 @@ class TestCounting:
         ):
             for method in KINDS.values():
                 assert status_of(make_call(channel, method, b"")) == TOO_MANY
-            silent.say(b"")
-            assert silent.answer().code is OK
+            silent.send(b"")
+            assert silent.result().code is OK
             eventually(lambda: make_call(channel, KINDS[kind], b"").code is OK)
 
     @pytest.mark.parametrize("kind", UNARY)
@@ -187,9 +187,9 @@ class TestCounting:
         ):
             assert status_of(make_call(other, KINDS[kind], b"")) == TOO_MANY
             if how == "cancel":
-                silent.leave()
+                silent.cancel()
             elif how == "end":
-                silent.say()
+                silent.send()
             else:
                 channel.close()
             eventually(lambda: make_call(other, KINDS[kind], b"").code is OK)
@@ -252,7 +252,7 @@ class TestDrain:
                 channel.close()
             else:
                 for each in calls:
-                    each.leave()
+                    each.cancel()
             assert world.server.stop(10 * PATIENCE) is True
 
     @pytest.mark.parametrize("kind", UNARY)
@@ -273,8 +273,8 @@ class TestDrain:
                 )
             )
             assert not stopped.done()
-            silent.say(b"")
-            assert silent.answer().code is OK
+            silent.send(b"")
+            assert silent.result().code is OK
             assert stopped.result(PATIENCE) is True
 
     @pytest.mark.parametrize("kind", UNARY)
@@ -288,7 +288,7 @@ class TestDrain:
             entered()
             runtime = runtime_of(world)
             assert world.server.stop(0) is False
-            assert {each.answer().code for each in calls} <= {*CUT}
+            assert {each.result().code for each in calls} <= {*CUT}
             eventually(lambda: (known_calls(runtime), counted_calls(runtime)) == (0, 0))
             assert entered() == []
 
@@ -306,10 +306,10 @@ def test_many_calls_on_few_threads(world, listener):
                     sent = [b""] * (1 if kind in UNARY else number % 4)
                     codes.append(make_call(channel, method, *sent).code)
                 leaving = SilentCall(channel, KINDS[UNARY[number % 2]])
-                leaving.leave()
+                leaving.cancel()
             for each in silent:
-                each.say(b"")
-                codes.append(each.answer().code)
+                each.send(b"")
+                codes.append(each.result().code)
             return codes
 
     with ThreadPoolExecutor(4) as clients:
@@ -367,6 +367,6 @@ class TestUnknownInternals:
             world.channel(listener, "billing") as channel,
             silent_calls(channel, KINDS["unary"], runtime_of(world)) as [silent],
         ):
-            silent.leave()
+            silent.cancel()
             eventually(lambda: make_call(channel, KINDS["unary"], b"").code is OK)
             assert world.server.stop(PATIENCE) is True

@@ -52,7 +52,7 @@ def connect(target, random):
     return socket.create_connection(address, timeout=_PATIENCE)
 
 
-def leave(connection, random):
+def end_connection(connection, random):
     """End a connection in one of the ways there are, and see it end."""
     way = random.choice(("finish", "finish", "reset", "close"))
     if way == "reset":
@@ -109,14 +109,14 @@ def random_bytes(target, random):
         prefix = random.choice((b"", b"\x16\x03\x01", b"\x16\x03\x01\x02\x00\x01\x00"))
         noise = random.randbytes(random.choice((0, 3, 300, 40_000)))
         connection.sendall(prefix + noise)
-        leave(connection, random)
+        end_connection(connection, random)
 
 
 def mutated_hello(target, random):
     """A real ClientHello with a few bytes changed."""
     with connect(target, random) as connection:
         send_in_pieces(connection, mutate(hello(random), random), random)
-        leave(connection, random)
+        end_connection(connection, random)
 
 
 def truncated_hello(target, random):
@@ -126,7 +126,7 @@ def truncated_hello(target, random):
         connection.sendall(data[: random.randrange(len(data))])
         if random.random() < 0.1:
             read_to_end(connection)
-        leave(connection, random)
+        end_connection(connection, random)
 
 
 def wrong_lengths(target, random):
@@ -138,7 +138,7 @@ def wrong_lengths(target, random):
             (b"\0\0", b"\xff\xff", b"\x40\x01", random.randbytes(2))
         )
         connection.sendall(data)
-        leave(connection, random)
+        end_connection(connection, random)
 
 
 def handshake(target, random, change):
@@ -162,7 +162,7 @@ def handshake(target, random, change):
             if not answer:
                 return
             tls.bio_write(answer)
-        leave(connection, random)
+        end_connection(connection, random)
 
 
 def split_hello(target, random):
@@ -258,7 +258,7 @@ def http2_noise(target, random):
                     random.randbytes(random.randint(0, size)),
                 )[: random.choice((9, 16000))]
             )
-        leave(client.socket, random)
+        end_connection(client.socket, random)
 
 
 def huge_frame(target, random):
@@ -268,7 +268,7 @@ def huge_frame(target, random):
         client.send(b"\xff\xff\xff" + random.randbytes(6))
         for _ in range(random.randint(0, 60)):
             client.send(bytes(16_000))
-        leave(client.socket, random)
+        end_connection(client.socket, random)
 
 
 def never_reads(target, random):
@@ -309,7 +309,7 @@ def tls_messages(target, random):
                 client.socket.sendall(client.seal(kind, content))
             else:
                 client.send(PING)
-        leave(client.socket, random)
+        end_connection(client.socket, random)
 
 
 def damaged_records(target, random):
@@ -323,7 +323,7 @@ def damaged_records(target, random):
                     (mutate(record, random), record * 2, record[: len(record) // 2])
                 )
             send_in_pieces(client.socket, record, random)
-        leave(client.socket, random)
+        end_connection(client.socket, random)
 
 
 def sudden_end(target, random):
@@ -335,7 +335,7 @@ def sudden_end(target, random):
             for _ in range(random.randint(1, 20))
         )
         client.socket.sendall(records[: random.randrange(len(records))])
-        leave(client.socket, random)
+        end_connection(client.socket, random)
 
 
 #: By name; all as often as each other.

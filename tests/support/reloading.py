@@ -52,7 +52,7 @@ __all__ = [
     "channel",
     "client",
     "greet",
-    "opened",
+    "open_channel",
     "refusal",
     "serial_of",
     "serving",
@@ -345,14 +345,14 @@ def channel(
 
     `gone` is set when the server has ended the connection.
     """
-    with opened(site, address, own) as connection:
+    with open_channel(site, address, own) as connection:
         if gone is not None:
             grpc.channel_ready_future(connection).result(PATIENCE)
             connection.subscribe(_Watch(gone))
         yield GreeterStub(connection)
 
 
-def opened(
+def open_channel(
     site: Site,
     address: str,
     own: Credential | None = None,

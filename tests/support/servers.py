@@ -123,14 +123,14 @@ def running(runtime, *entries, **options):
             server.stop(0)
 
 
-def ask(name="Ada", **fields):
+def hello_request(name="Ada", **fields):
     """Return the request of `name`."""
     return HelloRequest(name=name, **fields)
 
 
-def say(greeter, name="Ada"):
+def greeting_of(greeter, name="Ada"):
     """Return what `SayHello` replies to `name`."""
-    return greeter.SayHello(ask(name), timeout=PATIENCE).message
+    return greeter.SayHello(hello_request(name), timeout=PATIENCE).message
 
 
 def failure(call):
@@ -178,7 +178,7 @@ class Conversation:
     def __init__(self, greeter):
         self._words = SimpleQueue()
         self._replies = greeter.Chat(
-            map(ask, iter(self._words.get, None)), timeout=2 * PATIENCE
+            map(hello_request, iter(self._words.get, None)), timeout=2 * PATIENCE
         )
 
     def __call__(self, word):

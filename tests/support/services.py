@@ -95,7 +95,7 @@ class Raises(GreeterServicer):
         raise error
 
 
-def lying_factory() -> Gated:
+def wrongly_annotated_factory() -> Gated:
     """Return something else than it promises."""
     return object()
 

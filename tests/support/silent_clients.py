@@ -26,12 +26,12 @@ class SilentCall:
             iter(self._messages.get, None), timeout=timeout
         )
 
-    def say(self, *messages: bytes):
+    def send(self, *messages: bytes):
         """Send the messages; there will be no others."""
         for message in (*messages, None):
             self._messages.put(message)
 
-    def answer(self) -> CallResult:
+    def result(self) -> CallResult:
         """Wait for the end of the call; return what came of it."""
         received = []
         try:
@@ -42,7 +42,7 @@ class SilentCall:
             self._messages.put(None)
         return CallResult(self.call.code(), self.call.details(), tuple(received))
 
-    def leave(self):
+    def cancel(self):
         """Cancel the call."""
         self.call.cancel()
         self._messages.put(None)
@@ -55,7 +55,7 @@ def silent_calls(channel, method, runtime, count=1) -> Iterator[list[SilentCall]
     with ExitStack() as stack:
         calls = [SilentCall(channel, method) for _ in range(count)]
         for each in calls:
-            stack.callback(each.leave)
+            stack.callback(each.cancel)
         eventually(lambda: known_calls(runtime) == count, what="all calls known")
         yield calls
 

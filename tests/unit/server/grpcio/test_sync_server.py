@@ -16,7 +16,14 @@ import pytest
 from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.bridge import eventually
 from support.guarded import KINDS, make_call
-from support.servers import ask, assemble, custom, plaintext, running, say
+from support.servers import (
+    assemble,
+    custom,
+    greeting_of,
+    hello_request,
+    plaintext,
+    running,
+)
 from support.services import PATIENCE, reply
 from support.silent_clients import SilentCall, counted_calls, known_calls, silent_calls
 
@@ -87,7 +94,7 @@ def busy(server, entered, count):
     """Occupy `count` threads of the server while the block runs."""
     with channel_to(server) as channel:
         greeter = GreeterStub(channel)
-        calls = [greeter.SayHello.future(ask("hold")) for _ in range(count)]
+        calls = [greeter.SayHello.future(hello_request("hold")) for _ in range(count)]
         for _ in calls:
             assert entered.held.acquire(timeout=PATIENCE)
         try:
@@ -109,17 +116,17 @@ class TestClientThatLeaves:
         with running("threads", entered.service(), threads=2) as server:
             with busy(server, entered, 2), channel_to(server) as channel:
                 queued = SilentCall(channel, KINDS[kind], timeout=timeout)
-                queued.say(ask("queued").SerializeToString())
+                queued.send(hello_request("queued").SerializeToString())
                 if how != "deadline":
                     eventually(lambda: len(server.runtime._pool._waiting) == 1)
                 if how == "close the connection":
                     channel.close()
                 elif how == "cancel":
-                    queued.leave()
-                assert queued.answer().code is not OK
+                    queued.cancel()
+                assert queued.result().code is not OK
                 eventually(lambda: known_calls(server.runtime) == 2)
             with server.greeter() as greeter:
-                assert say(greeter, "after") == "after"
+                assert greeting_of(greeter, "after") == "after"
             assert entered.names == ["hold", "hold", "after"]
             eventually(lambda: counted_calls(server.runtime) == 0)
             assert server.stop(0) is True
@@ -132,9 +139,9 @@ class TestClientThatLeaves:
             channel_to(server) as channel,
         ):
             call = SilentCall(channel, KINDS[kind])
-            call.say(ask("hold").SerializeToString())
+            call.send(hello_request("hold").SerializeToString())
             assert entered.held.acquire(timeout=PATIENCE)
-            call.leave()
+            call.cancel()
             eventually(lambda: known_calls(server.runtime) == 0)
             assert counted_calls(server.runtime) == 1
             entered.release.set()
@@ -155,11 +162,11 @@ class TestNoThread:
         ):
             server.runtime._pool.shutdown()
             speaking, ending, leaving = calls
-            speaking.say(b"")
-            assert speaking.answer().code is CANCELLED
-            ending.say()
-            assert ending.answer().code is CANCELLED
-            leaving.leave()
+            speaking.send(b"")
+            assert speaking.result().code is CANCELLED
+            ending.send()
+            assert ending.result().code is CANCELLED
+            leaving.cancel()
             eventually(
                 lambda: (
                     known_calls(server.runtime) == counted_calls(server.runtime) == 0
@@ -293,7 +300,7 @@ class TestExperimental:
             say_hello.experimental_thread_pool = own
             service = custom(SayHello=say_hello)
             with running("threads", service) as server, server.greeter() as greeter:
-                assert say(greeter) == "Ada"
+                assert greeting_of(greeter) == "Ada"
             self._assert_closed(service, KINDS["unary"])
         assert names == ["own_0"]
 
@@ -315,7 +322,7 @@ class TestExperimental:
             silent_calls(channel, method, server.runtime, 5),
             server.greeter() as greeter,
         ):
-            replies = greeter.SayHelloManyTimes(ask("Ada"), timeout=PATIENCE)
+            replies = greeter.SayHelloManyTimes(hello_request("Ada"), timeout=PATIENCE)
             assert [each.message for each in replies] == ["Ada", "again"]
         self._assert_closed(service, method)
         assert names == ["Ada"]

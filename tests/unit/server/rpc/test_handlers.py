@@ -10,7 +10,7 @@ from typing import NamedTuple
 import grpc
 import pytest
 from support.guarded import KINDS, make_call
-from support.servers import ask, custom, failure, running, say
+from support.servers import custom, failure, greeting_of, hello_request, running
 from support.services import PATIENCE, reply
 
 import grpcsecure
@@ -41,7 +41,7 @@ class TestContext:
             running(runtime, custom(SayHello=say_hello)) as server,
             server.greeter() as greeter,
         ):
-            assert say(greeter) == "True"
+            assert greeting_of(greeter) == "True"
 
     def test_takes_attributes(self, runtime):
         """Interceptors and servicers can set attributes on it, as on grpcio's own."""
@@ -54,7 +54,7 @@ class TestContext:
             running(runtime, custom(SayHello=say_hello)) as server,
             server.greeter() as greeter,
         ):
-            assert say(greeter, "Ada") == "Ada"
+            assert greeting_of(greeter, "Ada") == "Ada"
 
     def test_plain_method_has_the_whole_api(self, runtime):
         """A plain method has the same context API in threads and under asyncio."""
@@ -74,7 +74,7 @@ class TestContext:
         with running(runtime, custom(SayHello=say_hello)) as server:
             with server.greeter() as greeter:
                 answer, call = greeter.SayHello.with_call(
-                    ask(), timeout=PATIENCE, metadata=(("x-word", "hi"),)
+                    hello_request(), timeout=PATIENCE, metadata=(("x-word", "hi"),)
                 )
             assert answer.message == "whole"
             assert dict(call.initial_metadata())["x-first"] == "1"
@@ -91,7 +91,7 @@ class TestContext:
             running(runtime, custom(SayHello=say_hello)) as server,
             server.greeter() as greeter,
         ):
-            assert failure(lambda: say(greeter)) == (
+            assert failure(lambda: greeting_of(greeter)) == (
                 grpc.StatusCode.NOT_FOUND,
                 "no such person",
             )
@@ -117,7 +117,7 @@ class TestContext:
             server.greeter() as greeter,
         ):
             with pytest.raises(grpc.RpcError) as caught:
-                say(greeter)
+                greeting_of(greeter)
             assert caught.value.code() is grpc.StatusCode.DATA_LOSS
             assert caught.value.details() == "lost"
             assert dict(caught.value.trailing_metadata())["x-what"] == "all"
@@ -133,7 +133,7 @@ class TestContext:
             running(runtime, custom(SayHello=say_hello)) as server,
             server.greeter() as greeter,
         ):
-            assert failure(lambda: say(greeter))[0] is grpc.StatusCode.CANCELLED
+            assert failure(lambda: greeting_of(greeter))[0] is grpc.StatusCode.CANCELLED
 
     def test_cancelled_call_is_inactive(self, runtime):
         """After a cancellation by the client, `is_active` returns False."""
@@ -146,7 +146,7 @@ class TestContext:
 
         service = custom(SayHelloManyTimes=say_hello_many_times)
         with running(runtime, service) as server, server.greeter() as greeter:
-            replies = greeter.SayHelloManyTimes(ask(), timeout=PATIENCE)
+            replies = greeter.SayHelloManyTimes(hello_request(), timeout=PATIENCE)
             assert next(replies).message == "again"
             replies.cancel()
             assert inactive.wait(PATIENCE)
@@ -162,7 +162,7 @@ class TestContext:
 
         with running("asyncio", custom(SayHello=say_hello)) as server:
             with server.greeter() as greeter:
-                say(greeter)
+                greeting_of(greeter)
             assert server.stop() is True
         (context,) = kept
         for method in ("peer", "auth_context", "peer_identities"):
@@ -181,7 +181,7 @@ class TestContext:
 
         with running("asyncio", custom(SayHello=say_hello)) as server:
             with server.greeter() as greeter:
-                say(greeter)
+                greeting_of(greeter)
             assert server.stop() is True
         (context,) = kept
         assert not context.is_active()
@@ -206,7 +206,7 @@ class TestPeer:
             running(runtime, custom(SayHello=say_hello)) as server,
             server.greeter() as greeter,
         ):
-            assert say(greeter) == "anonymous public False"
+            assert greeting_of(greeter) == "anonymous public False"
 
     @pytest.mark.parametrize(
         "context", [None, object(), "context"], ids=["none", "object", "text"]
@@ -236,7 +236,7 @@ class TestPeer:
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            assert say(GreeterStub(channel)) == "refused"
+            assert greeting_of(GreeterStub(channel)) == "refused"
         server.stop(0).wait(PATIENCE)
 
     def test_wrapped_context_is_seen_through(self, runtime):
@@ -256,7 +256,7 @@ class TestPeer:
             running(runtime, custom(SayHello=say_hello)) as server,
             server.greeter() as greeter,
         ):
-            assert say(greeter) == "public"
+            assert greeting_of(greeter) == "public"
 
 
 class _AsyncCall:
@@ -316,7 +316,7 @@ class TestCoroutines:
             running("asyncio", custom(SayHello=method)) as server,
             server.greeter() as greeter,
         ):
-            assert say(greeter) == answer
+            assert greeting_of(greeter) == answer
 
     @pytest.mark.parametrize(
         "method",
@@ -329,7 +329,7 @@ class TestCoroutines:
             running("asyncio", custom(SayHelloManyTimes=method)) as server,
             server.greeter() as greeter,
         ):
-            replies = greeter.SayHelloManyTimes(ask(), timeout=PATIENCE)
+            replies = greeter.SayHelloManyTimes(hello_request(), timeout=PATIENCE)
             assert [r.message for r in replies] == ["0", "1"]
 
     def test_cancelled_generator_is_closed(self):
@@ -347,7 +347,7 @@ class TestCoroutines:
             running("asyncio", custom(SayHelloManyTimes=many)) as server,
             server.greeter() as greeter,
         ):
-            replies = greeter.SayHelloManyTimes(ask(), timeout=PATIENCE)
+            replies = greeter.SayHelloManyTimes(hello_request(), timeout=PATIENCE)
             next(replies)
             replies.cancel()
             assert closed.wait(PATIENCE)
@@ -374,7 +374,7 @@ class TestPlainMethodsUnderAsyncio:
             running("asyncio", custom(SayHelloManyTimes=many)) as server,
             server.greeter() as greeter,
         ):
-            replies = greeter.SayHelloManyTimes(ask(), timeout=PATIENCE)
+            replies = greeter.SayHelloManyTimes(hello_request(), timeout=PATIENCE)
             next(replies)
             replies.cancel()
             assert closed.wait(PATIENCE)
@@ -390,7 +390,7 @@ class TestPlainMethodsUnderAsyncio:
             running("asyncio", custom(SayHelloManyTimes=many)) as server,
             server.greeter() as greeter,
         ):
-            replies = greeter.SayHelloManyTimes(ask(), timeout=PATIENCE)
+            replies = greeter.SayHelloManyTimes(hello_request(), timeout=PATIENCE)
             assert [r.message for r in replies] == ["a", "b"]
 
     def test_request_stream_is_an_iterator(self):
@@ -403,7 +403,7 @@ class TestPlainMethodsUnderAsyncio:
             running("asyncio", custom(SayHelloToAll=to_all)) as server,
             server.greeter() as greeter,
         ):
-            requests = iter([ask("a"), ask("b")])
+            requests = iter([hello_request("a"), hello_request("b")])
             answer = greeter.SayHelloToAll(requests, timeout=PATIENCE)
             assert answer.message == "a+b"
 
@@ -420,8 +420,8 @@ class TestPlainMethodsUnderAsyncio:
             running("asyncio", custom(SayHello=say_hello)) as server,
             server.greeter() as greeter,
         ):
-            waiting = greeter.SayHello.future(ask("wait"), timeout=PATIENCE)
-            assert say(greeter, "other") == "other"
+            waiting = greeter.SayHello.future(hello_request("wait"), timeout=PATIENCE)
+            assert greeting_of(greeter, "other") == "other"
             release.set()
             assert waiting.result().message == "wait"
 
@@ -494,11 +494,13 @@ class TestExit:
             grpc.insecure_channel(server.addresses["public"]) as channel,
         ):
             for _ in range(2):
-                request = ask("exit").SerializeToString()
+                request = hello_request("exit").SerializeToString()
                 answer = make_call(channel, KINDS[kind], request)
                 assert answer.code is grpc.StatusCode.UNKNOWN
                 assert error.__name__ in answer.details
-            answer = make_call(channel, KINDS[kind], ask("Ada").SerializeToString())
+            answer = make_call(
+                channel, KINDS[kind], hello_request("Ada").SerializeToString()
+            )
             assert answer.code is grpc.StatusCode.OK
             assert server.stop() is True
         logged = [record for record in caplog.records if record.exc_info]
@@ -527,7 +529,7 @@ class TestExit:
             running("threads", custom(SayHelloManyTimes=many)) as server,
             server.greeter() as greeter,
         ):
-            replies = greeter.SayHelloManyTimes(ask(), timeout=PATIENCE)
+            replies = greeter.SayHelloManyTimes(hello_request(), timeout=PATIENCE)
             assert [each.message for each in replies] == ["first"]
             assert server.stop() is True
 
@@ -562,7 +564,7 @@ class TestInterceptors:
             running("threads", service, interceptors=(Interceptor(),)) as server,
             server.greeter() as greeter,
         ):
-            assert [say(greeter), say(greeter)] == ["Grace", "Grace"]
+            assert [greeting_of(greeter), greeting_of(greeter)] == ["Grace", "Grace"]
         assert seen == ["public", "public"]
 
     def test_asyncio(self):
@@ -592,7 +594,7 @@ class TestInterceptors:
             running("asyncio", service, interceptors=(Interceptor(),)) as server,
             server.greeter() as greeter,
         ):
-            assert [say(greeter, "a"), say(greeter, "b")] == ["a", "b"]
+            assert [greeting_of(greeter, "a"), greeting_of(greeter, "b")] == ["a", "b"]
         assert seen == ["public", "public"]
 
     def test_interceptor_can_replace_the_handler(self, runtime):
@@ -616,7 +618,7 @@ class TestInterceptors:
             running(runtime, custom(SayHello=greet), interceptors=(one,)) as server,
             server.greeter() as greeter,
         ):
-            assert failure(lambda: say(greeter)) == (
+            assert failure(lambda: greeting_of(greeter)) == (
                 grpc.StatusCode.PERMISSION_DENIED,
                 "no",
             )
@@ -645,9 +647,9 @@ def test_exception_of_a_servicer_is_unknown(runtime):
         running(runtime, custom(SayHello=say_hello)) as server,
         server.greeter() as greeter,
     ):
-        code, _ = failure(lambda: say(greeter, "fail"))
+        code, _ = failure(lambda: greeting_of(greeter, "fail"))
         assert code is grpc.StatusCode.UNKNOWN
-        assert say(greeter, "Ada") == "Ada"
+        assert greeting_of(greeter, "Ada") == "Ada"
 
 
 def test_too_many_calls_are_refused(runtime):
@@ -664,9 +666,9 @@ def test_too_many_calls_are_refused(runtime):
         running(runtime, service, max_concurrent_rpcs=1) as server,
         server.greeter() as greeter,
     ):
-        first = greeter.SayHello.future(ask("first"), timeout=PATIENCE)
+        first = greeter.SayHello.future(hello_request("first"), timeout=PATIENCE)
         assert entered.wait(PATIENCE)
-        code, _ = failure(lambda: say(greeter, "second"))
+        code, _ = failure(lambda: greeting_of(greeter, "second"))
         assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
         release.set()
         assert first.result().message == "first"

@@ -13,14 +13,14 @@ import pytest
 from support.servers import (
     RUNTIMES,
     Conversation,
-    ask,
     assemble,
     custom,
     entry,
     failure,
+    greeting_of,
+    hello_request,
     plaintext,
     running,
-    say,
     socket_path,
 )
 from support.services import PATIENCE, reply
@@ -65,7 +65,7 @@ class TestStart:
         with running(runtime, custom(SayHello=greet)) as server:
             assert port_of(server) > 0
             with server.greeter() as greeter:
-                assert say(greeter) == "Ada"
+                assert greeting_of(greeter) == "Ada"
 
     def test_listeners_share_the_servicer(self, runtime, tmp_path):
         """A servicer is created once, and every listener calls that one object."""
@@ -86,7 +86,7 @@ class TestStart:
         with running(runtime, service, listeners=listeners) as server:
             for name in ("one", "two", "three"):
                 with server.greeter(name) as greeter:
-                    assert say(greeter) == "1"
+                    assert greeting_of(greeter) == "1"
 
     def test_taken_port_names_address_and_reason(self, runtime):
         """Two servers never share a port: the second one reports the address in use."""
@@ -182,7 +182,7 @@ class TestStart:
 
     def test_register_function_that_raises_is_a_startup_error(self, runtime):
         """A factory's object that does not fit its register function is reported."""
-        service = entry("support.services:lying_factory")
+        service = entry("support.services:wrongly_annotated_factory")
         server = RUNTIMES[runtime](assemble(service))
         with pytest.raises(StartupError, match="`add_GreeterServicer_to_server`"):
             server.start()
@@ -206,7 +206,7 @@ class TestUnixSocket:
                 " another process listens there"
             )
             with first.greeter() as greeter:
-                assert say(greeter) == "Ada"
+                assert greeting_of(greeter) == "Ada"
 
     def test_stale_socket_is_replaced(self, runtime, tmp_path):
         """The socket of a dead process is replaced."""
@@ -218,7 +218,7 @@ class TestUnixSocket:
             running(runtime, custom(SayHello=greet), listeners=listeners) as server,
             server.greeter() as greeter,
         ):
-            assert say(greeter) == "Ada"
+            assert greeting_of(greeter) == "Ada"
 
     def test_file_in_its_place_is_refused(self, tmp_path):
         """A file that is not a socket is never removed."""
@@ -260,7 +260,7 @@ class TestDrain:
         """A grace of zero is enough when no call runs."""
         with running(runtime, custom(SayHello=greet)) as server:
             with server.greeter() as greeter:
-                say(greeter)
+                greeting_of(greeter)
             assert server.stop(0) is True
             assert not accepts(("127.0.0.1", port_of(server)))
 
@@ -276,11 +276,14 @@ class TestDrain:
             ThreadPoolExecutor(1) as drain,
         ):
             talk = Conversation(greeter)
-            unary = greeter.SayHello.future(ask(), timeout=PATIENCE)
+            unary = greeter.SayHello.future(hello_request(), timeout=PATIENCE)
             assert talk("entered") == "entered"
             stopped = drain.submit(server.stop)
             late.wait_for_drain()
-            assert failure(lambda: say(late.greeter))[0] is grpc.StatusCode.UNAVAILABLE
+            assert (
+                failure(lambda: greeting_of(late.greeter))[0]
+                is grpc.StatusCode.UNAVAILABLE
+            )
             assert talk("still here") == "still here"
             assert talk("open") == "open"
             assert unary.result().message == "done"
@@ -294,7 +297,7 @@ class TestDrain:
             server.greeter() as greeter,
         ):
             talk = Conversation(greeter)
-            unary = greeter.SayHello.future(ask(), timeout=PATIENCE)
+            unary = greeter.SayHello.future(hello_request(), timeout=PATIENCE)
             assert talk("entered") == "entered"
             assert server.stop(0) is False
             assert failure(unary.result)[0] in (
@@ -311,7 +314,7 @@ class TestDrain:
         ):
             greeter = client.greeter
             talk = Conversation(greeter)
-            unary = greeter.SayHello.future(ask(), timeout=PATIENCE)
+            unary = greeter.SayHello.future(hello_request(), timeout=PATIENCE)
             assert talk("entered") == "entered"
             stopped = drain.submit(server.stop, 3 * PATIENCE)
             client.wait_for_drain()
@@ -335,7 +338,7 @@ class TestDrain:
             running("threads", custom(SayHello=say_hello)) as server,
             server.greeter() as greeter,
         ):
-            call = greeter.SayHello.future(ask(), timeout=PATIENCE)
+            call = greeter.SayHello.future(hello_request(), timeout=PATIENCE)
             assert entered.wait(PATIENCE)
             assert server.stop(0) is False
             assert failure(call.result)
@@ -347,7 +350,7 @@ class TestDrain:
             running(runtime, custom(SayHello=greet)) as server,
             server.greeter() as greeter,
         ):
-            say(greeter)
+            greeting_of(greeter)
             close = server.runtime.ports.close
             monkeypatch.setattr(
                 server.runtime.ports, "close", lambda: (server.runtime.cut(), close())
@@ -371,7 +374,7 @@ class TestDrain:
             server.connect() as client,
             ThreadPoolExecutor(1) as drain,
         ):
-            call = client.greeter.SayHello.future(ask(), timeout=PATIENCE)
+            call = client.greeter.SayHello.future(hello_request(), timeout=PATIENCE)
             assert entered.wait(PATIENCE)
             call.cancel()
             stopped = drain.submit(server.stop, 3 * PATIENCE)
