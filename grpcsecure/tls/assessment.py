@@ -1,8 +1,7 @@
-"""What holds of a client's certificate now, given what its handshake left.
+"""Assesses a client's certificate as of now, from the result of its handshake.
 
-Pure: the handshake's result, the verdict of the client CAs in force, and the time come
-in. Fails closed: a peer is verified only if the handshake verified it and nothing
-speaks against it now.
+Pure: the result, the verdict of the client CAs in force and the time are arguments.
+Fails closed: a peer is verified only if the handshake verified it and it still would.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ class PresentedCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerAssessment:
-    """What holds of a client's certificate, from `since` until just before `until`.
+    """A client's certificate, assessed; it holds from `since` until before `until`.
 
     `reason` is None for a verified peer, otherwise why it is not verified; `code` is
     OpenSSL's X509_V_ERR number for it, where there is one. `has_lapsed` is whether the

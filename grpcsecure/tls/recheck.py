@@ -1,9 +1,8 @@
-"""What the client CAs and revocation lists in force make of a certificate, at a call.
+"""Verifies a client's chain again at a call, by the client CAs and CRLs in force.
 
-A handshake's verdict is of its moment; this is the same verdict, by the same code, for
-the material of now and the time of now. A verdict is remembered for as long as it
-cannot change: up to the next date of any certificate or list that it may rest on.
-Invariant: what could not be checked is not verified.
+The code is that of the handshake, with the material and the time of now. A verdict is
+cached until it may change: up to the next date of any certificate or list that it may
+rest on. Invariant: a chain that could not be checked is not verified.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ChainVerdict", "Rechecker"]
 
-#: Verdicts that are kept, and the bytes of the longest chain of them: what follows
-#: the leaf is whatever the peer likes to send.
+#: The most verdicts that are cached, and the bytes of the longest chain: a peer sends
+#: as much after its leaf as it likes.
 _MOST_KEPT = 1024
 _MAX_KEPT = 16 * 1024
 
@@ -45,10 +44,10 @@ _SECOND = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainVerdict:
-    """What the client CAs and CRLs of one generation make of a chain.
+    """The verdict on a chain, by the client CAs and CRLs of one generation.
 
-    `reason` is None if it is verified, otherwise says why not, in OpenSSL's words, and
-    `code` is its X509_V_ERR number where it has one. The verdict is the same at every
+    `reason` is None if the chain is verified, otherwise OpenSSL's text for why not;
+    `code` is the X509_V_ERR number where there is one. The verdict is the same at every
     moment from `since` until just before `until`.
     """
 
@@ -62,10 +61,10 @@ _NO_AUTHORITY = ChainVerdict(reason=NOT_CHECKED, since=_EARLIEST, until=_LATEST)
 
 
 class Rechecker:
-    """Judges certificates by the material of one generation of one listener.
+    """Verifies chains by the material of one generation of one listener.
 
-    The possession of the key is not asked again, nor is how strong keys have to be:
-    the handshake has seen to both, and the engines differ in the latter.
+    It checks neither the possession of the key nor the strength of keys: the handshake
+    has checked both, and the engines differ in the latter.
     """
 
     __slots__ = ("_basis", "_known", "_lock", "_material")
@@ -77,18 +76,18 @@ class Rechecker:
         self._lock = Lock()
 
     def prepare(self) -> None:
-        """Load what the first verdict needs, so that no call has to wait for it."""
+        """Load what the first verdict needs, so that no call waits for it."""
         if self._material.client_ca is not None:
             self._load()
 
     def verdict(
         self, leaf: bytes, chain: tuple[bytes, ...], now: datetime
     ) -> ChainVerdict:
-        """Return what is to be said of a certificate now.
+        """Return the verdict on a certificate now.
 
         Args:
             leaf: the peer's certificate (DER).
-            chain: what it sent after it, the same.
+            chain: the certificates that it sent after its own (DER).
             now: the moment of the call, aware.
         """
         known = self._known.get((leaf, chain))
@@ -124,9 +123,9 @@ class Rechecker:
 
 
 class _LoadedMaterial:
-    """What verdicts rest on: OpenSSL's view of the material, and its dates in order.
+    """The material as OpenSSL loads it, with its dates in order.
 
-    Without a `check`, nothing can be verified.
+    Without a `check`, no chain can be verified.
     """
 
     __slots__ = ("_check", "_turns")
@@ -158,10 +157,10 @@ class _LoadedMaterial:
     def _stretch(
         self, certificates: Iterable[bytes], now: datetime
     ) -> tuple[datetime, datetime]:
-        """Return the moments around `now` between which no date comes or goes.
+        """Return the longest time around `now` in which no date begins or ends.
 
-        All dates count, also of what is no part of the chain that was built: another
-        one may be built when they have come. Where they cannot be read, it is no time.
+        All dates count, also those of certificates outside the chain that was built:
+        another chain may be built later. If dates cannot be read, that time is empty.
         """
         try:
             own = [*_turns(_dates(certificates))]
@@ -193,7 +192,7 @@ def _dates(certificates: Iterable[bytes]) -> Iterator[datetime]:
 
 
 def _turns(dates: Iterable[datetime]) -> Iterator[datetime]:
-    """Yield the moments at which a verdict may change for these dates.
+    """Yield the moments at which these dates may change a verdict.
 
     OpenSSL compares whole seconds; whether the very second of a date is still in or
     already out differs between its versions and between certificates and lists.

@@ -29,8 +29,8 @@ __all__ = ["Connection", "PeerResolver", "ResolvedPeer", "native_connection"]
 _LEAF = "x509_pem_cert"
 _CHAIN = "x509_pem_cert_chain"
 
-#: Native connections that are kept by the text of their certificates, and the length of
-#: text up to which so many are: what follows the leaf is of the peer's choice.
+#: Native connections that are cached by the text of their certificates, and the length
+#: of text up to which that many are: a peer sends as much after its leaf as it likes.
 _CACHE_SIZE = 4096
 _MAX_CACHED = 16 * 1024
 _LONG_CACHE_SIZE = 64
@@ -183,7 +183,7 @@ def native_connection(
         listener: its name.
     """
     leaf = _only(auth_context.get(_LEAF))
-    # A mode that does not ask has no certificate to go by, whatever is in there.
+    # A mode that does not ask ignores any certificate in there.
     if leaf is None or not mode.asks:
         return None
     chain = _only(auth_context.get(_CHAIN)) or b""

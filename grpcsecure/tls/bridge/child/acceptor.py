@@ -34,7 +34,7 @@ _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.
 
 
 class AcceptorOwner(Protocol):
-    """What the acceptor asks and notifies."""
+    """The event loop, as the acceptor uses it."""
 
     @property
     def client_count(self) -> int:
