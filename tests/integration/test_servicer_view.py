@@ -354,8 +354,8 @@ def test_auth_context_is_a_copy(world, engine):
 def test_kept_context_answers_or_raises(world, runtime, engine):
     """A context that is kept after its call answers with engine bridge.
 
-    With engine grpc under asyncio it raises: grpcio has freed the call then, and the
-    wrapper of grpcsecure raises RuntimeError instead of crashing the process.
+    With engine grpc under asyncio grpcio's own context must not be asked then: the
+    wrapper of grpcsecure raises RuntimeError instead.
     """
     client = certificate("kept", issuer=world.ca, extended=CLIENT_AUTH)
     listener = f"{engine}-mutual"
