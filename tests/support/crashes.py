@@ -1,7 +1,7 @@
-"""Kills a server at random moments of its reloads, and looks at what is left.
+"""Kills a server at random moments of its reloads, and checks what is left behind.
 
-One round: start, change something, SIGKILL. The next start is the test: it serves what
-is on disk, and finds nothing in its way.
+One round: start, change something, SIGKILL. The next start is the test: the server
+serves the files on disk, and remains of the killed server do not disturb it.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 __all__ = ["CrashLoop"]
 
-#: Seconds after a change: around the time at which it has settled, and is applied.
+#: Seconds after a change, around the time at which it is applied.
 _AROUND = (0.1, 0.35)
 
-#: Seconds after a SIGHUP, which does not wait.
+#: Seconds after a SIGHUP, which reloads immediately.
 _AT_ONCE = (0.0, 0.06)
 
 
 class CrashLoop:
-    """A server, by turns on each engine, that is killed time and again.
+    """A server with listeners of both engines that is killed again and again.
 
     Args:
-        folder: for everything, with a short path.
-        seed: of what happens when.
+        folder: the folder for all files, with a short path.
+        seed: the seed of the random changes and times.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
@@ -69,7 +69,7 @@ class CrashLoop:
         return {path.name for path in folder.iterdir()}
 
     def crash(self) -> None:
-        """Start, look, change something, and kill it."""
+        """Start the server, check it, change something, and kill it."""
         with self._start() as server:
             self._expect_clean(server)
             bridge = server.child
@@ -92,7 +92,7 @@ class CrashLoop:
             assert len(left) == takes_both, left
 
     def end(self) -> None:
-        """Start once more, and stop as it should be: nothing is left."""
+        """Start the server once more, and stop it regularly: no files are left."""
         with self._start() as server:
             self._expect_clean(server)
             server.signal()
@@ -105,7 +105,7 @@ class CrashLoop:
         return starting(self.site.path, **runtime)
 
     def _expect_clean(self, server: Served) -> None:
-        """Whatever happened before, it serves what is on disk, and says nothing."""
+        """Check that it serves the files on disk, without errors or warnings."""
         assert server.next_notification() == "READY=1"
         wanted = self.site.pair.certificate.serial_number
         for listener in ("public", "native"):

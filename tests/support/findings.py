@@ -1,4 +1,4 @@
-"""Findings and reports for tests of what is done with them."""
+"""Findings and reports for tests, and strategies that generate them."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from grpcsecure.diagnostics.findings import (
     Span,
 )
 
-#: For tests on whole reports: the first one builds tables of all of Unicode.
+#: Hypothesis settings without a deadline: the first test on a report is slow, since it
+#: builds tables of all of Unicode.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-#: All of Unicode, control characters and lone surrogates included.
+#: All of Unicode, including control characters and lone surrogates.
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
 
 
 def kind(code: str = "GS102", severity: Severity = Severity.ERROR, **more: Any) -> Kind:
-    """Return a kind that is in no catalogue."""
+    """Return a kind that is not in the catalogue."""
     more.setdefault("name", f"name-of-{code.lower()}")
     return Kind(code=code, severity=severity, what="It is so.", why="It hurts.", **more)
 
 
 def span(file: str, line: int, column: int, end: int | None = None) -> Span:
-    """Return a span of one line, one character wide unless `end` says more."""
+    """Return a span in one line, one character wide unless `end` is given."""
     return Span(file, line, column, line, column + 1 if end is None else end)
 
 
 def spans(files: list[str]) -> st.SearchStrategy[Span]:
-    """Return spans in and far behind `files`, also ones that end before they begin."""
+    """Return spans inside and beyond `files`, also ones that end before they begin."""
     number = st.integers(1, 30)
     return st.builds(Span, st.sampled_from(files), number, number, number, number)
 
@@ -63,11 +64,11 @@ def findings(draw: st.DrawFn, files: list[str]) -> Finding:
 
 @st.composite
 def reports(draw: st.DrawFn) -> Report:
-    """Return a report on files of which some are missing."""
+    """Return a report on files, some of which are missing."""
     files = draw(st.lists(ANY_TEXT, min_size=1, max_size=3, unique=True))
     lines = st.lists(ANY_TEXT, max_size=12).map("\n".join)
     found = draw(st.lists(findings(files), max_size=3))
-    # Tests that failed stand where findings are.
+    # Failed test cases may have the same place as a finding.
     places = [finding.span for finding in found if finding.span is not None]
     at = spans(files) | st.sampled_from(places) if places else spans(files)
     codes = st.sampled_from(["GS102", "GS311", "GS509"])

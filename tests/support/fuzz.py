@@ -1,7 +1,7 @@
-"""What hostile clients of the bridge do, each in a function of a random source.
+"""Attacks on the bridge by hostile clients, each a function of a random source.
 
-An attack ends with its connection. It may be refused, reset or served; what it must
-not be is kept waiting: `TimeoutError` means that the server let it hang.
+An attack ends with its connection. The server may refuse, reset or serve it, but must
+not keep it waiting: `TimeoutError` means that the connection hung.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ATTACKS", "EXPECTED", "Target"]
 
-#: Seconds that a connection may take to end once its client has nothing more to say:
-#: the deadline of a handshake, and what comes after it, on a busy machine.
+#: Seconds in which a connection must end after its client's last byte: the deadline of
+#: a handshake, and some time for a busy machine.
 _PATIENCE = 15.0
 
-#: Whatever a server does to a client that misbehaves.
+#: The exceptions of a client that the server refuses or disconnects.
 EXPECTED = (ConnectionError, EOFError, SSL.Error, ssl.SSLError, AssertionError)
 
 
@@ -53,13 +53,13 @@ def connect(target, random):
 
 
 def end_connection(connection, random):
-    """End a connection in one of the ways there are, and see it end."""
+    """End a connection in a random way, and wait for the server to close it."""
     way = random.choice(("finish", "finish", "reset", "close"))
     if way == "reset":
         linger = struct.pack("ii", 1, 0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     elif way == "finish":
-        with suppress(OSError):  # the server was faster
+        with suppress(OSError):  # the server has closed it already
             connection.shutdown(socket.SHUT_WR)
         read_to_end(connection)
 
@@ -71,7 +71,7 @@ def read_to_end(connection):
 
 
 def hello(random):
-    """Return a good ClientHello."""
+    """Return a valid ClientHello."""
     tls = new_client(random.choice((2, 3)))
     with suppress(SSL.WantReadError):
         tls.do_handshake()
@@ -79,7 +79,7 @@ def hello(random):
 
 
 def mutate(data, random):
-    """Return `data` with a few bytes changed, taken away or put in."""
+    """Return `data` with a few bytes changed, removed or inserted."""
     data = bytearray(data)
     for _ in range(random.randint(1, 6)):
         at = random.randrange(len(data) + 1)
@@ -104,7 +104,7 @@ def send_in_pieces(connection, data, random):
 
 
 def random_bytes(target, random):
-    """Noise, sometimes dressed up as a record of a handshake."""
+    """Random bytes, sometimes after the header of a handshake record."""
     with connect(target, random) as connection:
         prefix = random.choice((b"", b"\x16\x03\x01", b"\x16\x03\x01\x02\x00\x01\x00"))
         noise = random.randbytes(random.choice((0, 3, 300, 40_000)))
@@ -120,7 +120,7 @@ def mutated_hello(target, random):
 
 
 def truncated_hello(target, random):
-    """The beginning of a real ClientHello, and now and then a wait for the deadline."""
+    """The beginning of a real ClientHello; sometimes waits for the deadline."""
     with connect(target, random) as connection:
         data = hello(random)
         connection.sendall(data[: random.randrange(len(data))])
@@ -130,7 +130,7 @@ def truncated_hello(target, random):
 
 
 def wrong_lengths(target, random):
-    """A real ClientHello with another length somewhere, most likely in its headers."""
+    """A real ClientHello with a wrong length, usually in its headers."""
     with connect(target, random) as connection:
         data = hello(random)
         at = random.choice((3, 6, 7, 43, random.randrange(len(data) - 2)))
@@ -142,7 +142,7 @@ def wrong_lengths(target, random):
 
 
 def handshake(target, random, change):
-    """Go through a handshake, each flight of which goes through `change` first."""
+    """Make a handshake in which `change` sends each flight."""
     tls = new_client(random.choice((2, 3)), random.choice(target.pairs))
     with connect(target, random) as connection:
         done = False
@@ -166,7 +166,7 @@ def handshake(target, random, change):
 
 
 def split_hello(target, random):
-    """A good handshake whose first flight is cut up into many records and packets."""
+    """A good handshake with its first flight split into many records and packets."""
 
     def change(connection, number, flight):
         if number == 0:
@@ -178,7 +178,7 @@ def split_hello(target, random):
 
 
 def mutated_flight(target, random):
-    """A handshake whose certificate, signature or Finished is damaged on its way."""
+    """A handshake with a damaged certificate, signature or Finished."""
 
     def change(connection, number, flight):
         connection.sendall(mutate(flight, random) if number and flight else flight)
@@ -187,7 +187,7 @@ def mutated_flight(target, random):
 
 
 def junk_after_finished(target, random):
-    """A good handshake, and garbage right behind its last flight."""
+    """A good handshake, and garbage immediately after its last flight."""
 
     def change(connection, number, flight):
         junk = random.choice(
@@ -205,7 +205,7 @@ def junk_after_finished(target, random):
 
 
 def alert_in_handshake(target, random):
-    """An alert, any of them, instead of some flight or behind it."""
+    """Any alert, instead of a flight or after it."""
     when = random.randrange(3)
 
     def change(connection, number, flight):
@@ -218,7 +218,7 @@ def alert_in_handshake(target, random):
 
 
 def reset_in_handshake(target, random):
-    """A handshake that is torn off after some byte of some flight."""
+    """A handshake that is reset after some byte of a flight."""
     when = random.randrange(3)
 
     def change(connection, number, flight):
@@ -234,7 +234,7 @@ def reset_in_handshake(target, random):
 
 
 def open_client(target, random):
-    """Return a client whose handshake is done."""
+    """Return a client after its handshake."""
     return HandmadeClient(
         random.choice(target.ports),
         version=random.choice((2, 3)),
@@ -245,7 +245,7 @@ def open_client(target, random):
 
 
 def http2_noise(target, random):
-    """Frames of all kinds with any content, on any stream."""
+    """Frames of all types with any content, on any stream."""
     with open_client(target, random) as client:
         client.send(random.choice((PREFACE, PREFACE + SETTINGS_ACK, b"")))
         for _ in range(random.randint(1, 30)):
@@ -262,7 +262,7 @@ def http2_noise(target, random):
 
 
 def huge_frame(target, random):
-    """A frame as long as they get, of which some part comes."""
+    """A frame of the maximum length, of which only a part is sent."""
     with open_client(target, random) as client:
         client.send(PREFACE)
         client.send(b"\xff\xff\xff" + random.randbytes(6))
@@ -272,11 +272,11 @@ def huge_frame(target, random):
 
 
 def never_reads(target, random):
-    """Ask for megabytes, take some of them or none, and leave."""
+    """A request for megabytes, of which some or none are read before a reset."""
     with open_client(target, random) as client:
         message = b"%d 65536" % random.randint(1, 300)
         client.send(PREFACE + call_without_limit("/test.Echo/Pour", message))
-        client.socket.settimeout(0.2)  # at the end of the answer there is no more
+        client.socket.settimeout(0.2)  # after the end of the answer nothing arrives
         with suppress(TimeoutError):
             for _ in range(random.choice((0, 3, 50))):
                 client.socket.recv(random.randint(1, 65536))
@@ -285,7 +285,7 @@ def never_reads(target, random):
 
 
 def half_close(target, random):
-    """Say close_notify, or FIN, and wait for the other end."""
+    """A close_notify or FIN, and a wait for the server's end."""
     with open_client(target, random) as client:
         client.send(PREFACE + call_without_limit("/test.Echo/Unary", b"hello"))
         if random.random() < 0.5:
@@ -296,7 +296,7 @@ def half_close(target, random):
 
 
 def tls_messages(target, random):
-    """Records of all kinds between pings, and KeyUpdates where there are such."""
+    """Records of all types between pings, and KeyUpdates in TLS 1.3."""
     with open_client(target, random) as client:
         client.send(PREFACE)
         for _ in range(random.randint(1, 40)):
@@ -313,7 +313,7 @@ def tls_messages(target, random):
 
 
 def damaged_records(target, random):
-    """Good records, some of which are damaged, cut off or sent twice."""
+    """Valid records, some of which are damaged, cut off or sent twice."""
     with open_client(target, random) as client:
         client.send(PREFACE)
         for _ in range(random.randint(1, 10)):
@@ -327,7 +327,7 @@ def damaged_records(target, random):
 
 
 def sudden_end(target, random):
-    """Leave in the middle of a large upload."""
+    """An end in the middle of a large upload."""
     with open_client(target, random) as client:
         client.send(PREFACE + call_without_limit("/test.Echo/Collect", bytes(5000)))
         records = b"".join(
@@ -338,7 +338,7 @@ def sudden_end(target, random):
         end_connection(client.socket, random)
 
 
-#: By name; all as often as each other.
+#: Attacks by name; all are equally frequent.
 ATTACKS: dict[str, Callable[[Target, Random], None]] = {
     attack.__name__.replace("_", " "): attack
     for attack in (

@@ -1,4 +1,4 @@
-"""The command line as a process: run to its end, or served until a signal."""
+"""The command line as a process: run until it exits, or serving until a signal."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 
-#: Seconds that a process may take to get ready, or to end.
+#: Seconds that a process may take to become ready, or to end.
 PATIENCE = 30.0
 
 COMMAND = (sys.executable, "-m", "grpcsecure")
 
 
 def environment(**changes):
-    """Return this process's environment without what would steer ours."""
+    """Return this environment without variables that grpcsecure or gRPC read."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -36,17 +36,17 @@ def environment(**changes):
 
 
 def pid_1():
-    """Return a command that runs another as PID 1; skip where it is not allowed."""
+    """Return a command that runs another one as PID 1; skip if that is not allowed."""
     command = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
     if shutil.which("unshare") is not None:
         tried = subprocess.run([*command, "true"], capture_output=True, check=False)
         if tried.returncode == 0:
             return command
-    return pytest.skip("this system lets nobody make a PID namespace")
+    return pytest.skip("PID namespaces cannot be created on this system")
 
 
 def run(*arguments, stdin="", cwd=None, **environ):
-    """Run the command to its end; return what came of it, output as text."""
+    """Run the command until it exits; return the result, with output as text."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         input=stdin,
@@ -60,12 +60,12 @@ def run(*arguments, stdin="", cwd=None, **environ):
 
 
 def run_program(module, *arguments):
-    """Run a program of the tests' own to its good end; return what it printed."""
+    """Run a program of the tests, which must succeed; return its output."""
     done = subprocess.run(
         [sys.executable, module.__file__, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=110,  # in words, before the test's own time is over
+        timeout=110,  # for a clear error, before the time limit of the test
         env=environment(),
         check=False,
     )
@@ -92,7 +92,7 @@ def write_config(path, servicer, *, listeners=None, **server):
 
 
 class Served:
-    """A `grpcsecure serve` that runs; its output is there once it has ended."""
+    """A running `grpcsecure serve`, with its output in files."""
 
     def __init__(
         self,
@@ -126,13 +126,13 @@ class Served:
             )
 
     def close(self):
-        """Kill what still runs."""
+        """Kill the process if it still runs."""
         self.process.kill()
         self.process.wait(PATIENCE)
         self._notified.close()
 
     def next_notification(self):
-        """Return the next thing that the process tells its service manager."""
+        """Return the process's next notification to its service manager."""
         pid = os.pidfd_open(self.process.pid)
         try:
             ready, _, _ = select.select([self._notified, pid], [], [], PATIENCE)
@@ -143,17 +143,17 @@ class Served:
 
     @property
     def addresses(self):
-        """The real addresses, by listener, from the ready file."""
+        """The bound addresses, by listener, from the ready file."""
         return json.loads(self.ready_file.read_text())["addresses"]
 
     @property
     def stdout(self):
-        """What was written to stdout so far."""
+        """The text written to stdout so far."""
         return (self._folder / "stdout").read_text()
 
     @property
     def stderr(self):
-        """What was written to stderr so far."""
+        """The text written to stderr so far."""
         return (self._folder / "stderr").read_text()
 
     @property

@@ -1,6 +1,6 @@
-"""One gRPC call in HTTP/2 by hand, for paths and headers that no client would send.
+"""One gRPC call in handwritten HTTP/2, for paths and headers that no client sends.
 
-RFC 9113 for the frames, RFC 7541 for the headers: all as literals, nothing indexed.
+The frames follow RFC 9113, the headers RFC 7541: literals only, nothing is indexed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class Answer(NamedTuple):
-    """What the server said; `code=None` is a stream or connection that it reset."""
+    """The server's status; `code=None` if it reset the stream or the connection."""
 
     code: grpc.StatusCode | None
     details: str = ""
@@ -52,7 +52,7 @@ def raw_call(address: str, path: bytes | None, *headers: tuple[bytes, bytes]) ->
 def exchange(
     sock: socket.socket, path: bytes | None, *headers: tuple[bytes, bytes]
 ) -> Answer:
-    """Make the one call of a connection, a unary one with an empty message."""
+    """Make a unary call with an empty message, the only call of a connection."""
     open_call(sock, path, *headers)
     send_data(sock, b"\0\0\0\0\0", ends=True)
     return read_answer(sock)
@@ -61,7 +61,7 @@ def exchange(
 def open_call(
     sock: socket.socket, path: bytes | None, *headers: tuple[bytes, bytes]
 ) -> None:
-    """Begin the one call of a connection."""
+    """Begin the only call of a connection."""
     block = b"".join(_literal(*header) for header in (*_pseudo(path), *headers))
     sock.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, b""))
     kind = _HEADERS
@@ -72,25 +72,25 @@ def open_call(
 
 
 def send_data(sock: socket.socket, data: bytes, *, ends: bool = False) -> None:
-    """Send a part of what the client says in its call."""
+    """Send a part of the client's data."""
     sock.sendall(_frame(_DATA, _END_STREAM if ends else 0, 1, data))
 
 
 def reset_call(sock: socket.socket) -> None:
-    """End the call as one that the client does not want any more."""
+    """Cancel the call, with RST_STREAM."""
     sock.sendall(_frame(_RESET, 0, 1, struct.pack(">I", _CANCEL)))
 
 
 def read_answer(sock: socket.socket) -> Answer:
-    """Read until the call is over; return what the server said."""
-    said = b""
+    """Read until the call has ended; return the server's status."""
+    fields = b""
     for kind, flags, stream, payload in _frames(sock):
         if kind == _HEADERS:
-            said += payload
+            fields += payload
         is_end = kind == _RESET or (kind == _HEADERS and flags & _END_STREAM)
         if kind == _GOAWAY or (stream == 1 and is_end):
             break
-    return _answer(said)
+    return _answer(fields)
 
 
 def _pseudo(path: bytes | None) -> Iterator[tuple[bytes, bytes]]:
@@ -134,11 +134,11 @@ def _frames(sock: socket.socket) -> Iterator[tuple[int, int, int, bytes]]:
             yield head[3], head[4], stream, reader.read(length)
 
 
-def _answer(said: bytes) -> Answer:
+def _answer(fields: bytes) -> Answer:
     # C-core sends both as literals, without Huffman coding.
-    status = re.search(rb"grpc-status[\1\2](\d+)", said)
+    status = re.search(rb"grpc-status[\1\2](\d+)", fields)
     if status is None:
         return Answer(None)
-    message = re.search(rb"grpc-message(.)(.*)", said, re.DOTALL)
+    message = re.search(rb"grpc-message(.)(.*)", fields, re.DOTALL)
     text = message[2][: message[1][0]].decode() if message else ""
     return Answer(_CODES[int(status[1])], text)

@@ -1,4 +1,4 @@
-"""Servicers that keep what they learn about their callers, under the request's name."""
+"""Servicers that record the peers of their calls, by the name in the request."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _SEEN: dict[str, list[Peer]] = defaultdict(list)
 
 
 def recorded_peers(name: str) -> list[Peer]:
-    """Return the peers that called under `name`, and forget them."""
+    """Return and remove the peers of calls with `name`."""
     return _SEEN.pop(name, [])
 
 
 class PeerRecorder(GreeterServicer):
-    """Tells its callers their own address."""
+    """Records the peer of a call, and replies with the caller's address."""
 
     def SayHello(self, request, context):
-        """Keep who calls."""
+        """Record the peer."""
         _SEEN[request.name].append(grpcsecure.peer(context))
         return reply(context.peer())
 
@@ -36,6 +36,6 @@ class AioPeerRecorder(GreeterServicer):
     """`PeerRecorder` for asyncio."""
 
     async def SayHello(self, request, context):
-        """Keep who calls."""
+        """Record the peer."""
         _SEEN[request.name].append(grpcsecure.peer(context))
         return reply(context.peer())

@@ -1,4 +1,4 @@
-"""Servicers and interceptors that keep what a call's context tells about its caller."""
+"""Servicers and interceptors that record a call's view of its caller."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 
 class View(NamedTuple):
-    """Everything that a context tells about its caller."""
+    """Everything that a call's context reports about the caller."""
 
     auth_context: dict[str, list[bytes]]
     peer: str
@@ -37,7 +37,7 @@ class View(NamedTuple):
 
     @classmethod
     def of(cls, context: Any) -> View:
-        """Ask a context everything."""
+        """Call every method of a context that is about the caller."""
         return cls(
             context.auth_context(),
             context.peer(),
@@ -48,7 +48,7 @@ class View(NamedTuple):
 
 
 class RecordedView(NamedTuple):
-    """What was seen, by whom, and the context itself."""
+    """A view, who recorded it ("servicer" or "interceptor"), and the context."""
 
     by: str
     view: View
@@ -59,7 +59,7 @@ _RECORDED: dict[str, list[RecordedView]] = defaultdict(list)
 
 
 def recorded_views(name: str) -> list[RecordedView]:
-    """Return what was seen of calls under `name`, in order, and forget it."""
+    """Return and remove the views recorded in calls with `name`, in order."""
     return _RECORDED.pop(name, [])
 
 
@@ -68,27 +68,27 @@ def _record(by: str, request: Any, context: Any) -> None:
 
 
 class ViewServicer(GreeterServicer):
-    """Looks at its callers in each of the four kinds of method."""
+    """Records its view of the caller in each of the four kinds of method."""
 
     def SayHello(self, request, context):
-        """Look once."""
+        """Record once."""
         _record("servicer", request, context)
         return reply("seen")
 
     def SayHelloManyTimes(self, request, context):
-        """Look before the first and after the last reply."""
+        """Record before the first and after the last reply."""
         _record("servicer", request, context)
         yield reply("seen")
         _record("servicer", request, context)
 
     def SayHelloToAll(self, request_iterator, context):
-        """Look at each request."""
+        """Record at each request."""
         for request in request_iterator:
             _record("servicer", request, context)
         return reply("seen")
 
     def Chat(self, request_iterator, context):
-        """Look at each request."""
+        """Record at each request."""
         for request in request_iterator:
             _record("servicer", request, context)
             yield reply("seen")
@@ -98,31 +98,31 @@ class AioViewServicer(GreeterServicer):
     """`ViewServicer` for asyncio."""
 
     async def SayHello(self, request, context):
-        """Look once."""
+        """Record once."""
         _record("servicer", request, context)
         return reply("seen")
 
     async def SayHelloManyTimes(self, request, context):
-        """Look before the first and after the last reply."""
+        """Record before the first and after the last reply."""
         _record("servicer", request, context)
         yield reply("seen")
         _record("servicer", request, context)
 
     async def SayHelloToAll(self, request_iterator, context):
-        """Look at each request."""
+        """Record at each request."""
         async for request in request_iterator:
             _record("servicer", request, context)
         return reply("seen")
 
     async def Chat(self, request_iterator, context):
-        """Look at each request."""
+        """Record at each request."""
         async for request in request_iterator:
             _record("servicer", request, context)
             yield reply("seen")
 
 
 class ViewInterceptor(grpc.ServerInterceptor):
-    """An interceptor as users write them: wraps unary methods, asks their context."""
+    """A typical user's interceptor: wraps unary methods and reads their context."""
 
     def intercept_service(self, continuation, handler_call_details):
         """Wrap the handler."""

@@ -1,4 +1,4 @@
-"""What is said of a text that a parser of the model refuses."""
+"""The error of a parser of the model, for tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["why_refused"]
 
 
 def why_refused(parse, text):
-    """Return what `parse` says is wrong with a text, or None if nothing is."""
+    """Return the error text of `parse` for `text`, or None if there is no error."""
     try:
         parse(text)
     except ValueError as error:

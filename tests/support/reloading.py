@@ -1,7 +1,7 @@
-"""A server whose files change under it: its folder, its log, and clients to try it.
+"""A server whose files change while it runs: its folder, its log, and clients for it.
 
-A `Site` is the folder: a config and all that it names, each file replaced as careful
-programs do it. `serving` serves it in this process and keeps what it logs.
+A `Site` is the folder: a config and all files that it names, which are replaced by
+renaming. `serving` serves it in this process and records its log.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ __all__ = [
     "text_of",
 ]
 
-#: Seconds after which something that should have happened is taken for broken.
+#: Seconds after which a test stops waiting and fails.
 PATIENCE = 20.0
 
 #: One settle time, in seconds.
@@ -70,7 +70,7 @@ GREETERS = {
     "asyncio": "helloworld.greeter_aio:Greeter",
 }
 
-#: What each engine is to be asked for: both verify.
+#: The client certificate mode for each engine; both verify.
 MODES = {"grpc": "require_and_verify", "bridge": "request_and_verify"}
 
 
@@ -80,7 +80,7 @@ def authority(name: str) -> Credential:
 
 
 def client(name: str, issuer: Credential | None = None, **dates) -> Credential:
-    """Make a client that is known as `name`, `kind:value`; self-signed by default."""
+    """Make a client with the name `kind:value`; self-signed by default."""
     who = parse_client(name)
     profile = Profile(
         subject=who.subject,
@@ -92,22 +92,22 @@ def client(name: str, issuer: Credential | None = None, **dates) -> Credential:
 
 
 def validity(*, since: float = 3600.0, seconds: float = 86400.0) -> Validity:
-    """Return the dates from so many seconds ago until so many seconds from now."""
+    """Return the dates from `since` seconds ago until `seconds` from now."""
     now = datetime.now(timezone.utc)
     return Validity(now - timedelta(seconds=since), now + timedelta(seconds=seconds))
 
 
 def text_of(*credentials: Credential) -> str:
-    """Return certificates as PEM, as a CA file has them."""
+    """Return certificates as PEM, as in a CA file."""
     return pem_of(*(each.certificate for each in credentials)).decode()
 
 
 class Site:
-    """The folder of one server, with a server CA that its clients trust for good.
+    """The folder of one server, with a server CA that its clients always trust.
 
     Attributes:
         ca: the first client CA.
-        config: what `write` writes; a test changes it and writes it anew.
+        config: the config that `write` writes; tests change it and write it again.
     """
 
     def __init__(
@@ -153,11 +153,11 @@ class Site:
 
     @property
     def tls(self) -> dict:
-        """The `tls` block of its listener."""
+        """The `tls` block of the listener."""
         return self.config["listeners"]["public"]["tls"]
 
     def new_pair(self, **dates) -> Credential:
-        """Make a server certificate with a new key, not in force yet."""
+        """Make a server certificate with a new key, without writing it."""
         profile = Profile(
             subject="server",
             validity=validity(**dates),
@@ -167,18 +167,18 @@ class Site:
         return issue(profile, issuer=self.root)
 
     def write_pair(self, pair: Credential) -> None:
-        """Put a certificate and its key in place, one file after the other."""
+        """Write a certificate and its key, one file after the other."""
         self.pair = pair
         self.put("server.pem", pair.certificate_pem.decode())
         self.put("server.key", pair.key_pem.decode())
 
     def rotate(self, **dates) -> Credential:
-        """Put a new certificate and key in place, and return them."""
+        """Write a new certificate and key, and return them."""
         self.write_pair(self.new_pair(**dates))
         return self.pair
 
     def put(self, name: str, text: str) -> None:
-        """Put a file in place, by renaming."""
+        """Write a file, by renaming."""
         path = self.folder / name
         fresh = path.with_name(f".{path.name}.new")
         fresh.touch(0o600)
@@ -187,14 +187,14 @@ class Site:
         fresh.rename(path)
 
     def revoke(self, *revoked: Credential) -> str:
-        """Return a list of the client CA with these certificates on it, as PEM."""
+        """Return a CRL of the client CA with these certificates, as PEM."""
         crl = make_crl(
             self.ca, [each.certificate for each in revoked], validity=validity()
         )
         return crl.public_bytes(Encoding.PEM).decode()
 
     def pin(self, *registered: Credential) -> None:
-        """Let these certificates in and no others, and write that."""
+        """Write a config that allows only these certificates."""
         self.config["identities"] = {
             "pinned": [
                 {"fingerprint": f"sha256:{digest.hex()}"}
@@ -207,11 +207,11 @@ class Site:
         self.write()
 
     def write(self) -> None:
-        """Put the config in place."""
+        """Write the config."""
         self.put(self.path.name, json.dumps(self.config, indent=2) + "\n")
 
     def allow(self, **rules: dict) -> None:
-        """Have the config say who may call what; not written yet."""
+        """Set the rules of the config, without writing it."""
         self.config["authorization"] = {"rules": rules}
 
     def place(self, *keys: str) -> str:
@@ -228,7 +228,7 @@ class Site:
 
 
 class LogRecorder(logging.Handler):
-    """What is logged, in order, with the monotonic time of each record."""
+    """A logging handler that stores records in order, with their monotonic times."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -237,24 +237,24 @@ class LogRecorder(logging.Handler):
         self._read = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record."""
+        """Store a record."""
         with self._changed:
             self._records.append((record, time.monotonic()))
             self._changed.notify_all()
 
     def all(self, event: str) -> list[dict[str, object]]:
-        """Return what was said of an event so far."""
+        """Return the fields of all records of an event so far."""
         with self._changed:
             return [_fields(*one) for one in self._records if one[0].msg == event]
 
     def forget(self) -> None:
-        """Forget all that was logged so far."""
+        """Remove all records."""
         with self._changed:
             self._records.clear()
             self._read = 0
 
     def wait(self, event: str, *, count: int = 1, within: float = PATIENCE) -> dict:
-        """Wait until an event was logged so often; return the last one's fields."""
+        """Wait until an event was logged `count` times; return its last fields."""
         with self._changed:
             assert self._changed.wait_for(
                 lambda: len([r for r, _ in self._records if r.msg == event]) >= count,
@@ -263,9 +263,9 @@ class LogRecorder(logging.Handler):
         return self.all(event)[count - 1]
 
     def next_reload(self, *, within: float = PATIENCE) -> dict:
-        """Wait for the next line about a reload, each of which is returned once."""
+        """Wait for the next record about a reload; each is returned once."""
         with self._changed:
-            assert self._changed.wait_for(self._next, within), "no line about a reload"
+            assert self._changed.wait_for(self._next, within), "no record of a reload"
             record, at = self._next() or self._records[0]
             self._read = self._records.index((record, at)) + 1
         return _fields(record, at)
@@ -291,19 +291,19 @@ class Serving:
 
     @property
     def address(self) -> str:
-        """Where clients dial."""
+        """The address of the listener."""
         return self.server.addresses["public"]
 
     def applied(self, *, within: float = PATIENCE) -> dict:
-        """Wait for the next line about a reload: it was applied."""
+        """Wait for the next reload; check that it was applied."""
         return self._expect("reload.applied", within)
 
     def rejected(self, *, within: float = PATIENCE) -> dict:
-        """Wait for the next line about a reload: it was rejected."""
+        """Wait for the next reload; check that it was rejected."""
         return self._expect("reload.rejected", within)
 
     def unchanged(self, *, within: float = PATIENCE) -> dict:
-        """Wait for the next line about a reload: nothing differs."""
+        """Wait for the next reload; check that nothing had changed."""
         return self._expect("reload.unchanged", within)
 
     def _expect(self, event: str, within: float) -> dict:
@@ -312,7 +312,7 @@ class Serving:
         return line
 
     def expect_nothing_more(self) -> None:
-        """Ask for a reload: its own line is the next, and says that nothing differs."""
+        """Request a reload; check that it is the next one, and nothing has changed."""
         self.server.reload()
         self.unchanged()
 
@@ -341,9 +341,9 @@ def channel(
     *,
     gone: threading.Event | None = None,
 ):
-    """Open a connection of its own, as a client or as nobody; give its stub.
+    """Open a separate connection, with or without a certificate; yield its stub.
 
-    `gone` is set when the server has ended the connection.
+    `gone` is set when the server has closed the connection.
     """
     with open_channel(site, address, own) as connection:
         if gone is not None:
@@ -358,7 +358,7 @@ def open_channel(
     own: Credential | None = None,
     *more: tuple[str, object],
 ) -> grpc.Channel:
-    """Return a channel that shares its connection with no other; with more options."""
+    """Return a channel with a separate connection, and with more options."""
     credentials = grpc.ssl_channel_credentials(
         pem_of(site.root.certificate),
         own and own.key_pem,
@@ -370,13 +370,13 @@ def open_channel(
         ("grpc.initial_reconnect_backoff_ms", 100),
         *more,
     ]
-    if address.startswith("unix:"):  # a path is no name that a certificate could have
+    if address.startswith("unix:"):  # a certificate cannot have a path as its name
         options.append(("grpc.ssl_target_name_override", "localhost"))
     return grpc.secure_channel(address, credentials, options)
 
 
 class _Watch:
-    """Notices when a channel is ready no longer."""
+    """Sets an event when a channel is no longer ready."""
 
     def __init__(self, gone: threading.Event) -> None:
         self._gone = gone
@@ -395,7 +395,7 @@ def greet(greeter: GreeterStub, name: str = "Ada") -> str:
 
 
 def refusal(greeter: GreeterStub) -> grpc.StatusCode | None:
-    """Call once; return what it was refused with, None if it was answered."""
+    """Make a call; return the status code of a refusal, or None if it succeeds."""
     try:
         greet(greeter)
     except grpc.RpcError as error:
@@ -404,7 +404,7 @@ def refusal(greeter: GreeterStub) -> grpc.StatusCode | None:
 
 
 def serial_of(site: Site, address: str, own: Credential | None = None) -> int:
-    """Shake hands, and return the serial number of the server's certificate."""
+    """Make a handshake; return the serial number of the server's certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=text_of(site.root))
     context.set_alpn_protocols(["h2"])

@@ -1,6 +1,6 @@
-"""A service whose messages say what it is to do, and plain grpcio servers of it.
+"""A service whose requests say what it does, and plain grpcio servers of it.
 
-The text `unreadable` is no message, and `unwritable` cannot be sent.
+The text `unreadable` cannot be deserialized, and `unwritable` cannot be serialized.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ TRAILING = (("x-last", "2"), ("x-last-bin", b"\0\xff"))
 
 
 class Words(NamedTuple):
-    """A message. No `str`: grpcio's asyncio has its own ideas of those."""
+    """A message. Not a `str`, because grpcio's asyncio treats those differently."""
 
     text: str
 
 
 def read(data: bytes) -> Words:
-    """Return the message of its bytes."""
+    """Deserialize a message."""
     if data == b"unreadable":
         raise ValueError("unreadable indeed")
     return Words(data.decode())
 
 
 def write(message: Words) -> bytes:
-    """Return the bytes of a message."""
+    """Serialize a message."""
     if message.text == "unwritable":
         raise ValueError("unwritable indeed")
     return message.text.encode()
@@ -99,7 +99,8 @@ def _carried(context):
     )
 
 
-#: What a method does before its first response, which is what the act returns.
+#: What a method does before its first response, by the text of the request. The result
+#: is the text of the response.
 SCRIPTS = {
     "raise": _raise,
     "raise stop": _raise_stop,
@@ -116,7 +117,7 @@ SCRIPTS = {
     "metadata": _carried,
 }
 
-#: Those that end the call by `abort`, or send something before the response.
+#: Requests that end the call by `abort`: code, details and trailing metadata.
 ABORTS = {
     "abort": (grpc.StatusCode.NOT_FOUND, "gone", ()),
     "abort without details": (grpc.StatusCode.ABORTED, "", ()),
@@ -142,14 +143,14 @@ def _done(act, context):
 
 
 class ScriptedServicer:
-    """Does in each kind of method what the first message says."""
+    """Does in each kind of method what the first request says."""
 
     def unary(self, act, context):
         """One request, one response."""
         return self._act(act, context)
 
     def response_stream(self, act, context):
-        """One request; the response comes twice."""
+        """One request, two responses."""
         yield self._act(act, context)
         if act.text.endswith("late"):
             self._act(_soon(act), context)
@@ -184,7 +185,7 @@ class AioScriptedServicer(ScriptedServicer):
         return await self._act(act, context)
 
     async def response_stream(self, act, context):
-        """One request; the response comes twice."""
+        """One request, two responses."""
         yield await self._act(act, context)
         if act.text.endswith("late"):
             await self._act(_soon(act), context)
@@ -214,7 +215,7 @@ class AioScriptedServicer(ScriptedServicer):
 
 
 def handlers(servicer):
-    """Return the handlers of a servicer by the names of their methods."""
+    """Return the handlers of a servicer by method name."""
     make = {
         "Unary": grpc.unary_unary_rpc_method_handler,
         "ResponseStream": grpc.unary_stream_rpc_method_handler,

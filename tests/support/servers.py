@@ -1,4 +1,4 @@
-"""Servers built by hand from the model, without a config, and clients to call them."""
+"""Servers built directly from the model, without a config, and clients for them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RUNTIMES = {"threads": ThreadsRuntime, "asyncio": LoopRuntime}
 
 
 def entry(path, *, register=None, **arguments):
-    """Return the entry of `services` that names `path`."""
+    """Return an entry of `services` with the servicer `path`."""
     return ServiceEntry(
         servicer=ImportPath.parse(path),
         arguments=arguments,
@@ -47,7 +47,7 @@ def custom(**methods):
 
 
 def plaintext(name="public", address=None, *, services=None):
-    """Return a plaintext listener, by default on any free port of the loopback."""
+    """Return a plaintext listener, by default on a free port of the loopback."""
     return Listener(
         name=name,
         address=address or TcpAddress("127.0.0.1", 0),
@@ -65,7 +65,7 @@ def assemble(
     authorization=None,
     **settings,
 ):
-    """Return what a runtime needs to serve `entries`, by default in plaintext."""
+    """Return the assembly of a server of `entries`, by default in plaintext."""
     services = []
     for one in entries:
         service, problems = load_service(one)
@@ -89,7 +89,7 @@ def assemble(
 
 
 class Running:
-    """A started runtime, and its real addresses by listener."""
+    """A started runtime, and its bound addresses by listener."""
 
     def __init__(self, runtime):
         self.runtime = runtime
@@ -97,18 +97,18 @@ class Running:
         self.stopped = False
 
     def stop(self, grace=PATIENCE):
-        """Stop the runtime; True if every call could finish."""
+        """Stop the runtime; return whether every call could finish."""
         self.stopped = True
         return self.runtime.stop(grace)
 
     @contextmanager
     def greeter(self, listener="public"):
-        """A plaintext stub for the service on `listener`."""
+        """Yield a plaintext stub for the service on `listener`."""
         with grpc.insecure_channel(self.addresses[listener]) as channel:
             yield GreeterStub(channel)
 
     def connect(self, listener="public"):
-        """A connection to the plaintext `listener`."""
+        """Return a connection to the plaintext `listener`."""
         return Connection(self.addresses[listener])
 
 
@@ -124,17 +124,17 @@ def running(runtime, *entries, **options):
 
 
 def hello_request(name="Ada", **fields):
-    """Return the request of `name`."""
+    """Return a request with `name`."""
     return HelloRequest(name=name, **fields)
 
 
 def greeting_of(greeter, name="Ada"):
-    """Return what `SayHello` replies to `name`."""
+    """Call `SayHello` with `name`, and return the text of the reply."""
     return greeter.SayHello(hello_request(name), timeout=PATIENCE).message
 
 
 def failure(call):
-    """Return code and details of the RPC error that `call` ends with."""
+    """Return the code and details of the RPC error that `call` raises."""
     try:
         answer = call()
     except grpc.RpcError as error:
@@ -143,12 +143,12 @@ def failure(call):
 
 
 class Connection:
-    """A plaintext connection of its own that notices when the server drains."""
+    """A separate plaintext connection that notices when the server drains."""
 
     def __init__(self, address):
         self._gone = threading.Event()
         self._was_ready = False
-        # Channels to one address share connections unless they say otherwise.
+        # By default, channels to the same address share connections.
         options = [("grpc.use_local_subchannel_pool", 1)]
         self._channel = grpc.insecure_channel(address, options)
         self.greeter = GreeterStub(self._channel)
@@ -168,12 +168,12 @@ class Connection:
             self._gone.set()
 
     def wait_for_drain(self):
-        """Wait until the server says that it takes no more calls."""
+        """Wait until the server has announced that it accepts no more calls."""
         assert self._gone.wait(PATIENCE)
 
 
 class Conversation:
-    """A bidirectional call of `Chat` in which each word waits for its reply."""
+    """A bidirectional call of `Chat` in which each request waits for its reply."""
 
     def __init__(self, greeter):
         self._words = SimpleQueue()
@@ -182,18 +182,18 @@ class Conversation:
         )
 
     def __call__(self, word):
-        """Say `word`, and return the reply."""
+        """Send `word`, and return the reply."""
         self._words.put(word)
         return next(self._replies).message
 
     def end(self):
-        """Say nothing more; return the replies that are left."""
+        """Half-close the call; return the remaining replies."""
         self._words.put(None)
         return [reply.message for reply in self._replies]
 
 
 def socket_path(folder: Path, name="s.sock") -> Path:
-    """Return a path for a unix socket that the kernel finds short enough."""
+    """Return a path for a unix socket that is short enough for the kernel."""
     path = folder / name
     assert len(str(path)) < 100
     return path

@@ -1,4 +1,4 @@
-"""Servicers for tests, steered over the wire or by what `with` hands to them."""
+"""Servicers for tests, controlled by requests or by their `with` arguments."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from helloworld.helloworld_pb2_grpc import GreeterServicer
 
 from grpcsecure.server.lifecycle import notify_systemd
 
-#: Seconds after which something that should have happened is taken for broken.
+#: Seconds after which a test stops waiting and fails.
 PATIENCE = 10.0
 
 
 def reply(text):
-    """Return the reply that says `text`."""
+    """Return a reply with `text`."""
     return HelloReply(message=str(text))
 
 
@@ -28,16 +28,16 @@ class Custom(GreeterServicer):
 
     @staticmethod
     def make(make) -> Custom:
-        """Return what the function `make` makes."""
+        """Return the result of the function `make`."""
         return make()
 
 
 class Gated(GreeterServicer):
-    """Holds `SayHello` until `Chat` is told "open"; `Chat` answers what happened.
+    """Blocks `SayHello` until `Chat` receives "open".
 
-    Chat knows three words: "entered" is answered once a `SayHello` is running, "open"
-    lets it go on, anything else is an echo. A `SayHello` for "stuck" never returns: for
-    processes only.
+    `Chat` answers "entered" once a `SayHello` is running, "open" after it has unblocked
+    it, and anything else immediately; each answer is an echo. `SayHello` for "stuck"
+    never returns: use it only in separate processes.
     """
 
     def __init__(self):
@@ -45,17 +45,17 @@ class Gated(GreeterServicer):
         self._open = threading.Event()
 
     def SayHello(self, request, context):
-        """Wait for the authorizer; then reply."""
+        """Wait for the gate; then reply."""
         self._entered.set()
-        authorizer = threading.Event() if request.name == "stuck" else self._open
-        # A thread that waits for nobody would hold up the exit.
-        if authorizer is self._open and not context.add_callback(authorizer.set):
+        gate = threading.Event() if request.name == "stuck" else self._open
+        # Opened when the call ends: a waiting thread would delay the exit.
+        if gate is self._open and not context.add_callback(gate.set):
             return None
-        authorizer.wait()
+        gate.wait()
         return reply("done")
 
     def Chat(self, request_iterator, context):
-        """Do as told, and echo each word when it is done."""
+        """Execute each request, and echo it when it is done."""
         for request in request_iterator:
             if request.name == "entered":
                 assert self._entered.wait(PATIENCE)
@@ -72,14 +72,14 @@ class GatedAio(GreeterServicer):
         self._open = asyncio.Event()
 
     async def SayHello(self, request, context):
-        """Wait for the authorizer; then reply."""
+        """Wait for the gate; then reply."""
         self._entered.set()
-        authorizer = asyncio.Event() if request.name == "stuck" else self._open
-        await authorizer.wait()
+        gate = asyncio.Event() if request.name == "stuck" else self._open
+        await gate.wait()
         return reply("done")
 
     async def Chat(self, request_iterator, context):
-        """Do as told, and echo each word when it is done."""
+        """Execute each request, and echo it when it is done."""
         async for request in request_iterator:
             if request.name == "entered":
                 await asyncio.wait_for(self._entered.wait(), PATIENCE)
@@ -89,19 +89,19 @@ class GatedAio(GreeterServicer):
 
 
 class Raises(GreeterServicer):
-    """Cannot be created: raises the `error` that it is given."""
+    """Cannot be created: raises its argument `error`."""
 
     def __init__(self, error):
         raise error
 
 
 def wrongly_annotated_factory() -> Gated:
-    """Return something else than it promises."""
+    """Return an object that is not of the annotated type."""
     return object()
 
 
 class Hangs(GreeterServicer):
-    """Is never created: tells the service manager that it hangs, and does."""
+    """Hangs when it is created, after notifying the service manager of that."""
 
     def __init__(self):
         notify_systemd("STATUS=hanging")

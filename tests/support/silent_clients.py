@@ -1,4 +1,4 @@
-"""Clients that open a call and keep its message, and what a server knows of them."""
+"""Clients that open calls without sending a message, and counts of a server's calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["SilentCall", "counted_calls", "known_calls", "silent_calls"]
 
 
 class SilentCall:
-    """A call, whatever its kind, that says nothing until it is told to."""
+    """A call of any kind that sends no message until `send`."""
 
     def __init__(self, channel, method, *, timeout=2 * PATIENCE):
         self._messages = SimpleQueue()
@@ -27,12 +27,12 @@ class SilentCall:
         )
 
     def send(self, *messages: bytes):
-        """Send the messages; there will be no others."""
+        """Send the messages, and half-close the call."""
         for message in (*messages, None):
             self._messages.put(message)
 
     def result(self) -> CallResult:
-        """Wait for the end of the call; return what came of it."""
+        """Wait for the end of the call; return its result."""
         received = []
         try:
             received.extend(self.call)
@@ -50,7 +50,7 @@ class SilentCall:
 
 @contextmanager
 def silent_calls(channel, method, runtime, count=1) -> Iterator[list[SilentCall]]:
-    """Open calls that say nothing, the only ones that `runtime` knows then."""
+    """Open calls that send no message; `runtime` has no others."""
     eventually(lambda: known_calls(runtime) == 0, what="no call known")
     with ExitStack() as stack:
         calls = [SilentCall(channel, method) for _ in range(count)]
@@ -61,10 +61,10 @@ def silent_calls(channel, method, runtime, count=1) -> Iterator[list[SilentCall]
 
 
 def known_calls(runtime):
-    """Return how many calls the servers of the threads runtime know."""
+    """Return the number of open calls of the threads runtime's servers."""
     return sum(len(server._state.rpc_states) for server in runtime._servers)
 
 
 def counted_calls(runtime):
-    """Return how many of them count for `max_concurrent_rpcs`."""
+    """Return the number of calls that count for `max_concurrent_rpcs`."""
     return sum(server._state.active_rpc_count for server in runtime._servers)

@@ -1,8 +1,8 @@
-"""A TLS client that makes its records by hand once OpenSSL has done its handshake.
+"""A TLS client that builds its own records after a handshake by OpenSSL.
 
-No TLS library sends KeyUpdates by the thousand, a ClientHello where none may be, or a
-record of which half is garbage. Keys are those of RFC 8446, section 7, or of RFC 5246,
-section 6.3; the suite is always AES-128-GCM with SHA-256.
+No TLS library sends thousands of KeyUpdates, a ClientHello at a wrong place, or a
+half-damaged record. Keys are derived as in RFC 8446, section 7, or RFC 5246, section
+6.3; the suite is always AES-128-GCM with SHA-256.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _Keys13:
         self._number = 0
 
     def update(self):
-        """Go on with the next generation of keys (section 7.2)."""
+        """Switch to the next generation of keys (section 7.2)."""
         self._secret = _expand(self._secret, b"traffic upd", 32)
         self._use(self._secret)
 
@@ -57,20 +57,20 @@ class _Keys13:
         return nonce
 
     def seal(self, kind, content, padding):
-        """Return a record; its true kind is inside."""
+        """Return an encrypted record; its true type is inside."""
         inner = content + bytes([kind]) + bytes(padding)
         header = struct.pack("!BHH", APPLICATION_DATA, 0x0303, len(inner) + 16)
         return header + self._aead.encrypt(self._nonce(), inner, header)
 
     def unseal(self, record):
-        """Return kind and content of a record."""
+        """Return the type and content of a record."""
         sealed, header = record[_HEADER:], record[:_HEADER]
         inner = self._aead.decrypt(self._nonce(), sealed, header).rstrip(b"\0")
         return inner[-1], inner[:-1]
 
 
 class _Keys12:
-    """One direction of TLS 1.2, in which the Finished is behind us (RFC 5288)."""
+    """One direction of TLS 1.2, after the Finished message (RFC 5288)."""
 
     def __init__(self, key: bytes, salt: bytes) -> None:
         self._aead = AESGCM(key)
@@ -78,7 +78,7 @@ class _Keys12:
         self._number = 1
 
     def seal(self, kind, content, padding):
-        """Return a record; there is no padding in TLS 1.2."""
+        """Return an encrypted record; there is no padding in TLS 1.2."""
         assert not padding
         number = struct.pack("!Q", self._number)
         self._number += 1
@@ -87,7 +87,7 @@ class _Keys12:
         return struct.pack("!BHH", kind, 0x0303, len(sealed)) + sealed
 
     def unseal(self, record):
-        """Return kind and content of a record."""
+        """Return the type and content of a record."""
         number = struct.pack("!Q", self._number)
         self._number += 1
         explicit, sealed = record[_HEADER : _HEADER + 8], record[_HEADER + 8 :]
@@ -113,7 +113,7 @@ def _key_block(master, seed, length):
 
 
 def new_client(version, pair=None, *, take_secret=None):
-    """Return OpenSSL's client for TLS 1.2 or 1.3, in memory."""
+    """Return an in-memory OpenSSL client for TLS 1.2 or 1.3."""
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     number = {2: SSL.TLS1_2_VERSION, 3: SSL.TLS1_3_VERSION}[version]
     context.set_min_proto_version(number)
@@ -135,7 +135,7 @@ def new_client(version, pair=None, *, take_secret=None):
 
 
 def split_records(records, size):
-    """Return the same plain handshake in records of at most `size()` bytes."""
+    """Return the same unencrypted handshake in records of at most `size()` bytes."""
     parts = []
     while records:
         length = int.from_bytes(records[3:_HEADER], "big")
@@ -148,14 +148,14 @@ def split_records(records, size):
 
 
 class HandmadeClient:
-    """A client whose handshake is done, with its socket and its keys.
+    """A client after its handshake, with its socket and its keys.
 
     Args:
-        port: of the loopback.
+        port: the port on the loopback interface.
         version: 2 or 3, of TLS 1.x.
         pair: the certificate to present.
-        buffer: bytes that the kernel may hold for it, None for the usual megabytes.
-        patience: seconds until the socket gives up waiting.
+        buffer: the size of the kernel's buffers; None for the default of megabytes.
+        patience: the timeout of the socket, in seconds.
     """
 
     def __init__(self, port, *, version=3, pair=None, buffer=None, patience=PATIENCE):
@@ -198,7 +198,7 @@ class HandmadeClient:
             self.socket.sendall(tls.bio_read(65536))
 
     def _feed(self, tls):
-        """Hand over one record: what follows the handshake is ours to read."""
+        """Feed one record only: those after the handshake are read without OpenSSL."""
         tls.bio_write(self._read_record())
 
     def _keys(self, tls, version):
@@ -212,7 +212,7 @@ class HandmadeClient:
         return _Keys12(block[:16], block[32:36]), _Keys12(block[16:32], block[36:])
 
     def _read_record(self):
-        """Return one whole record as it came.
+        """Return the next complete record, as received.
 
         Raises:
             EOFError: the server has closed the connection.
@@ -228,11 +228,11 @@ class HandmadeClient:
             self._waiting += data
 
     def seal(self, kind, content, padding=0):
-        """Return `content` as one record of this kind, for the next to be sent."""
+        """Return `content` as an encrypted record of type `kind`, to be sent next."""
         return self._ours.seal(kind, content, padding)
 
     def key_update(self, *, request=True):
-        """Return a KeyUpdate's record; what is sealed after it has the new key."""
+        """Return a KeyUpdate record; records sealed after it use the new key."""
         record = self.seal(HANDSHAKE, bytes([_KEY_UPDATE, 0, 0, 1, request]))
         self._ours.update()
         return record
@@ -242,7 +242,7 @@ class HandmadeClient:
         self.socket.sendall(self.seal(APPLICATION_DATA, data))
 
     def receive(self):
-        """Return kind and content of the next record, and follow the server's keys.
+        """Return the type and content of the next record; handle KeyUpdates.
 
         Raises:
             EOFError: the server has closed the connection.
@@ -254,7 +254,7 @@ class HandmadeClient:
         return kind, content
 
     def receive_data(self):
-        """Return the next application data; what TLS has to say is passed over."""
+        """Return the next application data; skip handshake messages."""
         while True:
             kind, content = self.receive()
             if kind == APPLICATION_DATA:

@@ -1,4 +1,4 @@
-"""TLS 1.3 sessions of `openssl s_client`, changed to allow what the server did not.
+"""TLS 1.3 sessions of `openssl s_client`, forged to allow early data.
 
 A session file is an SSL_SESSION_ASN1 of OpenSSL: a sequence of fields in the order of
 their tags.
@@ -10,14 +10,14 @@ import base64
 
 __all__ = ["forge_early_data"]
 
-#: Context tags of the ticket, and of how much early data the server takes.
+#: Context tags of the ticket, and of the amount of early data that the server accepts.
 _TICKET, _MAX_EARLY_DATA = 0xAA, 0xAF
 
 _NAME = "SSL SESSION PARAMETERS"
 
 
 def _split(data):
-    """Return the elements (tag, content) of what is in a sequence."""
+    """Return the elements (tag, content) of a sequence's content."""
     elements = []
     while data:
         size, start = data[1], 2
@@ -34,11 +34,11 @@ def _element(tag, content):
 
 
 def forge_early_data(pem: str, *, valid: bool) -> str:
-    """Return the session as one that lets its client send early data.
+    """Return a session with which the client sends early data.
 
     Args:
-        pem: what `s_client -sess_out` wrote.
-        valid: whether the server will recognise its ticket.
+        pem: the output of `s_client -sess_out`.
+        valid: whether the server will accept the ticket.
     """
     der = base64.b64decode("".join(pem.split("-----")[2].split()))
     ((_, content),) = _split(der)
@@ -46,7 +46,7 @@ def forge_early_data(pem: str, *, valid: bool) -> str:
     fields[_MAX_EARLY_DATA] = bytes.fromhex("02047fffffff")
     if not valid:
         fields[_TICKET] = fields[_TICKET][:-1] + bytes([fields[_TICKET][-1] ^ 1])
-    # Simple fields have no tag of their own, and come first.
+    # The fields without a context tag come first.
     plain = [item for item in _split(content) if item[0] < 0xA0]
     tagged = sorted(item for item in fields.items() if item[0] >= 0xA0)
     forged = _element(0x30, b"".join(_element(*item) for item in [*plain, *tagged]))
