@@ -137,6 +137,7 @@ def test_old_services_are_found_by_their_descriptor(config, tmp_path):
     environ = hiding(tmp_path, METHODS)
     with serving(config("grpc", runtime="asyncio"), **environ) as server:
         assert "server.fallback" in server.stderr
+        assert "services  helloworld.Greeter (4 methods)" in server.stderr
 
 
 class TestWithoutServing:

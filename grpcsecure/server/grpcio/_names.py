@@ -141,5 +141,7 @@ def log_fallbacks(*groups: PrivateNames) -> None:
 
 def method_table_of(handler: Any) -> Mapping[str, Any] | None:
     """Return the methods of a generic handler, or None if it has no table of them."""
+    if SERVICES.missing:
+        return None
     table: Mapping[str, Any] | None = getattr(handler, "_method_handlers", None)
     return table
