@@ -1,9 +1,9 @@
-"""Kill a server at random moments of its reloads, many times over.
+"""Kill a server at random moments of its reloads, many times.
 
     python scripts/crash_reload.py [--kills 200] [--seed N]
 
-Ends with an error at the first thing that is not as it should be: see
-`tests/support/crashes.py`. The tests do the same with a few kills.
+Exits with an error at the first failed check: see `tests/support/crashes.py`. The tests
+do the same with a few kills.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from support.crashes import CrashLoop  # noqa: E402 - found by the line above
 
 
 def main() -> None:
-    """Kill as often as asked for."""
+    """Kill the server as often as requested."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))  # noqa: S311 - no secret

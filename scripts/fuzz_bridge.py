@@ -1,12 +1,12 @@
-"""Attacks a running bridge at random, and says whether anybody else noticed.
+"""Attacks a running bridge at random, and checks that other clients are not affected.
 
 python scripts/fuzz_bridge.py [--seconds 300] [--seed N]
 
-A grpcio server behind the bridge, in a process of its own as `serve` has it; clients
-that damage handshakes and connections in every way of `tests/support/fuzz.py`; and one
-client that calls all the while. Ends with 1 if the bridge died, reported a mistake of
-its own, let a connection hang, failed a call, or has more descriptors, registered
-names or memory afterwards.
+Runs a grpcio server behind a bridge in a separate process, as `serve` does; clients
+that attack it with damaged handshakes and connections (`tests/support/fuzz.py`); and
+one client that makes calls all the time. Exits with 1 if the bridge died, reported an
+internal error, let a connection hang, failed a call, or has more descriptors,
+registered names or memory afterwards.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it logs what it is sent
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # otherwise it logs each attack
 
-import grpc  # noqa: E402 - after its settings, and the folders of the helpers
+import grpc  # noqa: E402 - after its settings and the import paths
 from cryptography import x509  # noqa: E402
 from processes import Usage, usage  # noqa: E402
 from support.bridge import (  # noqa: E402
@@ -52,22 +52,23 @@ if TYPE_CHECKING:
 
     from support.bridge_certs import Pair
 
-#: Processes that attack, and threads in each: most of them wait mostly.
+#: Attacking processes, and threads in each; most of the time most threads wait.
 _PROCESSES, _THREADS = 2, 6
 
-#: How much of the time is for the server to allocate what it needs once in its life.
+#: The share of the time in which the server allocates memory that it then keeps.
 _WARM_UP = 0.2
 
-#: Seconds for connections to end, and memory to be given back, when all is over.
+#: Seconds after the attacks for connections to end and memory to be returned.
 _SETTLING = 20.0
 
-#: Bytes of memory that may be kept. In the launcher grpcio's allocator keeps what its
-#: busiest moment took, and how busy that is, is chance; a leak is more in five minutes.
-_ALLOWED = {"launcher": 32 << 20, "bridge": 2 << 20}
+#: Bytes by which the memory may have grown. In the server process, grpcio's allocator
+#: keeps the memory of the busiest moment, which is random; a leak is larger after five
+#: minutes.
+_ALLOWED = {"server": 32 << 20, "bridge": 2 << 20}
 
 
 class Outcome(NamedTuple):
-    """What one attacking process has done: attacks by kind, and what went wrong."""
+    """The attacks of one process by type, and the faults it found."""
 
     counts: Counter[str]
     faults: list[str]
@@ -79,13 +80,13 @@ def attack(target: Target, seed: str, seconds: float, outcome: Outcome) -> None:
     number = 0
     while time.monotonic() < end:
         number += 1
-        one = random.Random(f"{seed}/{number}")  # noqa: S311 - to be repeated by its seed
+        one = random.Random(f"{seed}/{number}")  # noqa: S311 - repeatable by its seed
         name = one.choice([*ATTACKS])
         try:
             ATTACKS[name](target, one)
         except EXPECTED:
             pass
-        except Exception as error:  # noqa: BLE001 - a fault, in whom it may be
+        except Exception as error:  # noqa: BLE001 - a fault of the bridge or the attack
             outcome.faults.append(f"{name} ({seed}/{number}): {error!r}")
         outcome.counts[name] += 1
 
@@ -115,7 +116,7 @@ def attack_in_turns(
 
 
 class Control:
-    """A client that does nothing wrong: calls, and now and then a new connection."""
+    """A correct client, which makes calls and sometimes a new connection."""
 
     def __init__(self, target: str, ca: Pair, client: Pair) -> None:
         self.latencies = array("d")
@@ -138,11 +139,11 @@ class Control:
         try:
             call(opened)
         except grpc.RpcError as error:
-            self.faults.append(f"a call of somebody else failed: {error!r}")
+            self.faults.append(f"a call of the correct client failed: {error!r}")
         self.latencies.append(time.perf_counter() - began)
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the client."""
         self._stop.set()
         self._thread.join()
 
@@ -150,7 +151,10 @@ class Control:
 def start_attackers(
     target: Target, seed: str, turns: tuple[float, ...]
 ) -> tuple[Barrier, Queue[Outcome]]:
-    """Fork them, before gRPC has any threads; return what starts them, and the end."""
+    """Fork the attackers, before gRPC has threads; return a barrier and a queue.
+
+    The barrier starts each of the `turns`, the queue gets the outcomes.
+    """
     context = multiprocessing.get_context("fork")
     start = context.Barrier(_PROCESSES + 1)
     done = context.Queue()
@@ -167,22 +171,22 @@ def start_attackers(
     return start, done
 
 
-def held(server: BridgedServer) -> dict[str, Usage]:
-    """Return what each of the two processes holds now."""
-    pids = {"launcher": os.getpid(), "bridge": server.bridge.pid}
+def usages(server: BridgedServer) -> dict[str, Usage]:
+    """Return the resources that the server process and the bridge use now."""
+    pids = {"server": os.getpid(), "bridge": server.bridge.pid}
     return {name: usage([pid]) for name, pid in pids.items() if pid is not None}
 
 
 def settle(
     server: BridgedServer, start: dict[str, Usage] | None = None
 ) -> dict[str, Usage]:
-    """Return what is held once all is over.
+    """Return the resources in use after the connections have ended.
 
-    With a `start`, waits until that is no more than then, or for long enough.
+    With a `start`, waits until there are no more than at the start, or a timeout.
     """
     end = time.monotonic() + _SETTLING
     while True:
-        now = held(server)
+        now = usages(server)
         is_back = not len(server.bridge.peers) and not (start and grown(now, start))
         if is_back or time.monotonic() > end:
             return now
@@ -190,7 +194,7 @@ def settle(
 
 
 def grown(now: dict[str, Usage], start: dict[str, Usage]) -> list[str]:
-    """Name what there is more of than at the start."""
+    """Return the resources of which more are used than at the start."""
     return [
         f"{process}, {name}: {before} -> {after}"
         for process in start.keys() & now.keys()
@@ -202,7 +206,7 @@ def grown(now: dict[str, Usage], start: dict[str, Usage]) -> list[str]:
 
 
 def refusals(server: BridgedServer) -> tuple[Counter[str], list[str]]:
-    """Count what the bridge has refused by kind and reason; name its own mistakes."""
+    """Count the bridge's refusals by kind and reason; return its internal errors."""
     counts: Counter[str] = Counter()
     faults = []
     while True:
@@ -212,18 +216,18 @@ def refusals(server: BridgedServer) -> tuple[Counter[str], list[str]]:
             return counts, faults
         counts[f"{refusal.kind.value}: {refusal.reason}"] += 1 + refusal.left_out
         if refusal.kind is RefusalKind.INTERNAL:
-            faults.append(f"the bridge is at fault: {refusal.reason}")
+            faults.append(f"internal error of the bridge: {refusal.reason}")
 
 
 def show(title: str, counts: Counter[str]) -> None:
-    """Print what was counted, the most frequent first."""
+    """Print counts, the most frequent first."""
     print(f"{title}: {sum(counts.values())}")
     for name, count in counts.most_common(40):
         print(f"  {count:7}  {name}")
 
 
-def make_world() -> tuple[dict[str, Any], Pair, Pair, tuple[Pair | None, ...]]:
-    """Return listeners, their CA, a good client and what hostile ones present."""
+def make_listeners() -> tuple[dict[str, Any], Pair, Pair, tuple[Pair | None, ...]]:
+    """Return listeners, their CA, a good client, and certificates for the attackers."""
     ca = authority("fuzz CA")
     names: list[x509.GeneralName] = [x509.DNSName("localhost")]
     server = certificate("localhost", issuer=ca, names=names)
@@ -239,8 +243,8 @@ def make_world() -> tuple[dict[str, Any], Pair, Pair, tuple[Pair | None, ...]]:
 
 
 def fuzz(seconds: float, seed: str) -> list[str]:
-    """Run, print what was done, and return what went wrong."""
-    listeners, ca, client, pairs = make_world()
+    """Run the attacks, print statistics, and return the faults."""
+    listeners, ca, client, pairs = make_listeners()
     sockets = {name: listen() for name in listeners}
     ports = [sockets[name].getsockname()[1] for name in listeners if name != "control"]
     turns = (seconds * _WARM_UP, seconds * (1 - _WARM_UP))
@@ -254,7 +258,7 @@ def fuzz(seconds: float, seed: str) -> list[str]:
     latencies = array("d")
     before: dict[str, Usage] | None = None
     with BridgedServer(listeners, sockets=sockets) as server:
-        server.seen = deque(maxlen=1)  # it keeps every call for the tests
+        server.seen = deque(maxlen=1)  # by default it stores every call
         pid = server.bridge.pid
         print(f"bridge: process {pid}", flush=True)
         for _ in turns:
@@ -281,7 +285,7 @@ def fuzz(seconds: float, seed: str) -> list[str]:
         print(f"{process}: {start_usage}\n{' ' * len(process)}  {after[process]}")
     ordered = sorted(latencies)
     print(
-        f"calls of the other client: {len(ordered)}, median"
+        f"calls of the correct client: {len(ordered)}, median"
         f" {statistics.median(ordered) * 1e3:.1f} ms, 99 %"
         f" {ordered[int(len(ordered) * 0.99)] * 1e3:.1f} ms, longest"
         f" {ordered[-1] * 1e3:.0f} ms"
@@ -290,7 +294,7 @@ def fuzz(seconds: float, seed: str) -> list[str]:
 
 
 def main() -> None:
-    """Fuzz, and say how it was."""
+    """Fuzz, and print the faults."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

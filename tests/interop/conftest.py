@@ -1,4 +1,4 @@
-"""Servers for clients that are not ours: shipped configs, in all four combinations."""
+"""Servers for third-party clients: example configs in all four combinations."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from support.interop_server import serving
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: `quickstart.yaml` has reflection; this is the same with mutual TLS, asyncio, and with
-#: rules, by which a method that does not exist is refused rather than unknown.
+#: Like `quickstart.yaml`, with reflection, but with mutual TLS, asyncio, and rules.
+#: With rules, a call of an unknown method is refused instead of UNIMPLEMENTED.
 _MUTUAL_WITH_REFLECTION = """\
 version: 1
 services:
@@ -46,7 +46,7 @@ _CONFIGS = {
 
 
 class Endpoint(NamedTuple):
-    """A listener, and what a client needs to call it."""
+    """A listener, and the files that a client needs to call it."""
 
     address: str
     mutual: bool
@@ -58,7 +58,7 @@ class Endpoint(NamedTuple):
 
 @pytest.fixture(name="project", scope="session")
 def _project(tmp_path_factory):
-    """A copy of the project as a user has it: certificates, any free port."""
+    """A copy of the project like a user's: with certificates, and any free port."""
     project = tmp_path_factory.mktemp("project")
     (project / "examples").symlink_to(ROOT / "examples")
     (project / "configs").mkdir()
@@ -73,15 +73,15 @@ def _project(tmp_path_factory):
 
 
 def make_certificates(folder):
-    """Make a CA, a server's and a client's certificate, with our own command."""
+    """Make a CA, a server and a client certificate with `grpcsecure certs dev`."""
     made = run(sys.executable, "-m", "grpcsecure", "-q", "certs", "dev", folder)
     assert made.code == 0, made.text
 
 
-@pytest.fixture(name="stranger", scope="session")
-def _stranger(tmp_path_factory):
-    """Return a folder with a client certificate of a CA that no server knows."""
-    folder = tmp_path_factory.mktemp("stranger") / "certs"
+@pytest.fixture(name="unknown_ca", scope="session")
+def _unknown_ca(tmp_path_factory):
+    """Return a folder with a client certificate of a CA that no server trusts."""
+    folder = tmp_path_factory.mktemp("unknown-ca") / "certs"
     make_certificates(folder)
     return folder
 

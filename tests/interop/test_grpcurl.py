@@ -1,4 +1,4 @@
-"""grpcurl, which is grpc-go, against the example service."""
+"""Tests with grpcurl, which uses grpc-go, against the example service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PROTO = ("-import-path", ROOT / "examples", "-proto", "helloworld/helloworld.pr
 
 _TWO = '{"name": "Ada"} {"name": "Grace"}'
 
-#: Method, requests, whom each reply greets.
+#: Method, requests, and the names that the replies greet.
 _CALLS = [
     ("SayHello", '{"name": "Ada"}', ["Ada"]),
     ("SayHelloManyTimes", '{"name": "Ada", "times": 3}', ["Ada", "Ada", "Ada"]),
@@ -23,7 +23,7 @@ _CALLS = [
 
 
 def grpcurl(endpoint, *arguments, options=(), identity=True):
-    """Run grpcurl against `endpoint`, with the client's certificate if it asks."""
+    """Run grpcurl against `endpoint`, with a client certificate if that needs one."""
     flags = ["-cacert", endpoint.ca, "-max-time", "20"]
     if endpoint.mutual and identity:
         flags += ["-cert", endpoint.certificate, "-key", endpoint.key]
@@ -65,7 +65,7 @@ def test_describe_shows_messages(reflecting):
     ("method", "requests", "greeted"), _CALLS, ids=[call[0] for call in _CALLS]
 )
 def test_calls_every_kind_of_method(endpoint, method, requests, greeted):
-    """All four kinds of method answer, over TLS and mutual TLS, in both runtimes."""
+    """All four kinds of method work, over TLS and mutual TLS, in both runtimes."""
     code, text = grpcurl(
         endpoint,
         f"helloworld.Greeter/{method}",
@@ -78,14 +78,14 @@ def test_calls_every_kind_of_method(endpoint, method, requests, greeted):
 
 
 def test_without_reflection_nothing_is_listed(serve):
-    """A server whose config does not say `reflection` tells nobody what it serves."""
+    """A server whose config does not enable reflection does not list its services."""
     code, text = grpcurl(serve(mutual=False, reflection=False), "list")
     assert code != 0
     assert "does not support the reflection API" in text
 
 
 def test_health_is_serving(reflecting):
-    """The health of the server and of each service can be asked for."""
+    """The health of the server and of each service can be queried."""
     for service in ("", "helloworld.Greeter"):
         code, text = grpcurl(
             reflecting,
@@ -104,10 +104,10 @@ def test_mutual_tls_refuses_client_without_certificate(serve):
     assert "helloworld" not in text
 
 
-def test_mutual_tls_refuses_certificate_of_another_ca(serve, stranger):
-    """A client with a certificate that somebody else signed is refused as well."""
+def test_mutual_tls_refuses_certificate_of_another_ca(serve, unknown_ca):
+    """A client with a certificate of an unknown CA is refused as well."""
     endpoint = serve(mutual=True, reflection=True)._replace(
-        certificate=stranger / "client.pem", key=stranger / "client.key"
+        certificate=unknown_ca / "client.pem", key=unknown_ca / "client.key"
     )
     code, text = grpcurl(endpoint, "list")
     assert code != 0

@@ -1,4 +1,4 @@
-"""A client in Node, with @grpc/grpc-js: HTTP/2 and TLS that share no code with ours."""
+"""Tests with a Node client, @grpc/grpc-js: an independent HTTP/2 and TLS stack."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _MODULES = TOOLS / "node/node_modules"
 
 
 def call(endpoint, *, identity):
-    """Run the client, with or without its certificate; return what it printed."""
+    """Run the client, with or without its certificate; return its output."""
     node = find_program("node")
     if not _MODULES.exists():
         missing("@grpc/grpc-js")
-    # By name: Node warns of an IP address as server name (RFC 6066, section 3).
+    # Node warns about an IP address as server name (RFC 6066, section 3).
     address = endpoint.address.replace("127.0.0.1", "localhost")
     options = ["--ca", endpoint.ca]
     if identity:
@@ -32,7 +32,7 @@ def call(endpoint, *, identity):
 
 
 def greets(greeting, state):
-    """Return what the client prints when both calls succeed."""
+    """Return the client's output if both calls succeed."""
     ada, grace = (f"{greeting}, {n}! ({state} on public)" for n in ("Ada", "Grace"))
     return {"unary": ada, "chat": [ada, grace]}
 
@@ -49,8 +49,8 @@ def test_mutual_tls(serve):
     assert call(endpoint, identity=True) == greets("Hello", "verified")
 
 
-def test_certificate_nobody_asked_for(serve):
-    """A client may offer a certificate to a server that does not ask for one."""
+def test_certificate_that_is_not_requested(serve):
+    """A client may have a certificate that the server does not request."""
     endpoint = serve(mutual=False, reflection=True)
     assert call(endpoint, identity=True) == greets("Hello", "anonymous")
 
@@ -61,9 +61,9 @@ def test_mutual_tls_refuses_without_certificate(serve):
     assert call(endpoint, identity=False)["code"] == "UNAVAILABLE"
 
 
-def test_mutual_tls_refuses_certificate_of_another_ca(serve, stranger):
-    """With a certificate that somebody else signed it ends so, too."""
+def test_mutual_tls_refuses_certificate_of_another_ca(serve, unknown_ca):
+    """With a certificate of an unknown CA the call ends as UNAVAILABLE, too."""
     endpoint = serve(mutual=True, reflection=True)._replace(
-        certificate=stranger / "client.pem", key=stranger / "client.key"
+        certificate=unknown_ca / "client.pem", key=unknown_ca / "client.key"
     )
     assert call(endpoint, identity=True)["code"] == "UNAVAILABLE"

@@ -1,4 +1,4 @@
-"""Scenes to explain: a config as text, with services or without, its files at hand."""
+"""Configs and callers for tests of `explain`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ANONYMOUS", "CONFIG", "HELLO", "ask", "caller", "load", "tls"]
 
-#: Nobody in particular: a caller without a certificate.
+#: A caller without a certificate.
 ANONYMOUS = QuerySubject()
 
 HELLO = "/helloworld.Greeter/SayHello"
@@ -33,7 +33,8 @@ def tls(mode, *, client_ca=True):
     )
 
 
-#: The head of a config: the example's service, and a listener that verifies everybody.
+#: The first part of a config: the example's service, and a listener that verifies every
+#: client.
 CONFIG = f"""\
 version: 1
 services: [{{servicer: 'helloworld.greeter:Greeter'}}]
@@ -55,7 +56,7 @@ def load(folder: Path, text: str, *, with_services=True, profile=None, environ=N
 
 
 def caller(**names: str) -> QuerySubject:
-    """Return who has a certificate with these names, by the keys of `identities`."""
+    """Return a caller with these names in its certificate, by keys of `identities`."""
     criteria = (Criterion(MatcherKind(kind), value) for kind, value in names.items())
     return QuerySubject(names=Matcher(tuple(criteria)))
 

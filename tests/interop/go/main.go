@@ -1,8 +1,8 @@
-// A gRPC client on Go's own TLS and HTTP/2, nothing but the standard library.
+// A gRPC client on Go's own TLS and HTTP/2, with the standard library only.
 //
-// Reads a call as a JSON object per line, and answers each with one line: what the
-// server said, or the error that Go gives. It presents its certificate whatever list
-// of acceptable CAs the server sends, unless the call says to choose by it.
+// Reads calls, one JSON object per line, and answers each with one line: the server's
+// response, or Go's error. It presents its certificate regardless of the server's list
+// of acceptable CAs, unless the call has Choose set.
 package main
 
 import (
@@ -25,14 +25,14 @@ import (
 
 const patience = 20 * time.Second
 
-// call is a unary call, and how to shake hands for it.
+// call is a unary call, and the options of its TLS handshake.
 type call struct {
 	Address string
 	// Highest and lowest TLS version: 0x0303 is TLS 1.2.
 	Version uint16
 	// Protocols to offer; a call is made only over h2.
 	ALPN []string
-	// PEM: what to trust, and what to present.
+	// PEM: the trusted CA, and the certificate to present.
 	CA, Certificate, Key string
 	// Whether to present the certificate only if its issuer is acceptable.
 	Choose bool
@@ -41,11 +41,11 @@ type call struct {
 	Body []byte
 }
 
-// answer is what came of it; Error is empty if the server spoke HTTP/2.
+// answer is the result of a call; Error is empty if the server answered in HTTP/2.
 type answer struct {
-	// The client's own address, and the protocol agreed on.
+	// The client's own address, and the negotiated protocol.
 	Local, ALPN string
-	// Whether a certificate was asked for, and how many acceptable CAs were named.
+	// Whether a certificate was requested, and the number of acceptable CAs.
 	Asked      bool
 	Acceptable int
 	// The call's status and message.
@@ -123,8 +123,8 @@ func (got *answer) config(asked *call) (*tls.Config, error) {
 	return config, nil
 }
 
-// pair joins certificate and key without asking whether they fit: that is the
-// server's to find out.
+// pair joins certificate and key without checking that they fit: the server has to
+// detect that.
 func pair(asked *call) (*tls.Certificate, error) {
 	own := &tls.Certificate{}
 	for rest := []byte(asked.Certificate); ; {
@@ -144,8 +144,8 @@ func pair(asked *call) (*tls.Certificate, error) {
 	return own, nil
 }
 
-// speakAnyway sends the connection preface (RFC 9113, 3.4) without having agreed on
-// HTTP/2, and is content with a SETTINGS frame.
+// speakAnyway sends the connection preface (RFC 9113, 3.4) although HTTP/2 was not
+// negotiated, and succeeds if it receives a SETTINGS frame.
 func speakAnyway(conn net.Conn) error {
 	if _, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil {
 		return err
@@ -160,8 +160,8 @@ func speakAnyway(conn net.Conn) error {
 	return nil
 }
 
-// reason returns the alert that ended the connection, if one did: HTTP/2 may notice
-// first that it is over. TLS remembers it.
+// reason returns the alert that ended the connection, if any. The HTTP/2 layer may
+// report the end of the connection first, but the TLS layer keeps the alert.
 func reason(conn *tls.Conn, err error) error {
 	var alert *net.OpError
 	if _, last := conn.Read(make([]byte, 1)); errors.As(last, &alert) && alert.Op == "remote error" {

@@ -7,10 +7,10 @@ from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
 
 
 class ControlPlane(AggregatedDiscoveryServiceServicer):
-    """Knows no resources, and says so in ever newer versions."""
+    """Has no resources: answers with empty sets, each with a new version."""
 
     async def StreamAggregatedResources(self, request_iterator, context):
-        """Answer each request with an empty set of what it asks for."""
+        """Answer each request with an empty set of resources of its type."""
         version = 0
         async for request in request_iterator:
             version += 1

@@ -7,9 +7,9 @@ from google.iam.v1.iam_policy_pb2_grpc import IAMPolicyServicer
 
 
 class Permissions(IAMPolicyServicer):
-    """Grants what only reads."""
+    """Grants permissions that only read."""
 
     def TestIamPermissions(self, request, context):
-        """Say which of the permissions asked about are granted."""
+        """Return those of the requested permissions that are granted."""
         granted = [name for name in request.permissions if name.endswith(".get")]
         return TestIamPermissionsResponse(permissions=granted)
