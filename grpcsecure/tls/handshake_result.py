@@ -49,5 +49,5 @@ class HandshakeResult:
     #: The name that the client asked for by SNI (RFC 6066), if it did.
     server_name: str | None = None
     resumed: bool = False
-    #: The key exchange group in BoringSSL's spelling, as grpcio reports it.
+    #: The key exchange group, as grpcio spells it.
     group: str | None = None

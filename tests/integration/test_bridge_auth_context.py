@@ -218,7 +218,7 @@ def test_tls_1_2_and_the_name_asked_for_are_reported(world, tmp_path):
         [(_, facts)] = world.bridged.bridge.peers.connections()
     assert (facts.tls_version, facts.group, facts.server_name) == (
         "TLSv1.2",
-        "P-256",
+        "prime256v1",
         "localhost",
     )
     assert not facts.resumed

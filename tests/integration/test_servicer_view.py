@@ -7,7 +7,8 @@ same client, in both runtimes, and for synchronous methods under asyncio too.
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+import ssl
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
@@ -17,20 +18,21 @@ import pytest
 from cryptography import x509
 from helloworld.helloworld_pb2 import HelloRequest
 from helloworld.helloworld_pb2_grpc import GreeterStub
-from support.bridge import eventually
+from support.bridge import eventually, tls_connect, tls_context
 from support.bridge_certs import (
     CLIENT_AUTH,
     Pair,
     authority,
     certificate,
 )
-from support.mode_clients import Order
+from support.mode_clients import GoClient, Order
 from support.odd_certificates import (
     ALTERNATIVE_NAMES,
     RAW_NAMES,
     SUBJECTS,
     with_raw_names,
 )
+from support.raw_http2 import exchange
 from support.recording_servicers import (
     AioViewInterceptor,
     View,
@@ -317,6 +319,48 @@ def test_go_client_is_shown_the_same(world, clients, version):
     bridged = seen[-1].view
     assert bridged.identities == [b"n" * 10_000]
     assert bridged.auth_context["ssl_tls_version"] == [version.encode()]
+
+
+@pytest.mark.parametrize(
+    ("group", "version"),
+    [
+        # In TLS 1.2 the client's groups must also have the curve of the server's key.
+        ("prime256v1", ssl.TLSVersion.TLSv1_2),
+        ("prime256v1", ssl.TLSVersion.TLSv1_3),
+        ("secp384r1", ssl.TLSVersion.TLSv1_3),
+        ("secp521r1", ssl.TLSVersion.TLSv1_3),
+        ("X25519", ssl.TLSVersion.TLSv1_3),
+    ],
+)
+def test_key_exchange_group_is_shown_the_same(world, group, version):
+    """The group has the name that grpcio has for it, which is not OpenSSL's."""
+    context = tls_context(world.ca, version=version)
+    context.set_ecdh_curve(group)
+    seen = []
+    for engine in ENGINES:
+        port = int(world.addresses[f"{engine}-open"].rpartition(":")[2])
+        with tls_connect(port, context) as sock:
+            exchange(sock, b"/helloworld.Greeter/SayHello")
+        seen += recorded_views("")
+    assert len(seen) == 2 * len(ENGINES)
+    assert_same(seen)
+    shown = seen[-1].view.auth_context["ssl_negotiated_key_exchange_group"]
+    assert shown == [group.encode()]
+
+
+def test_hybrid_key_exchange_group_is_shown_the_same(world, monkeypatch, tmp_path):
+    """A post-quantum group has the same name in both engines."""
+    monkeypatch.setenv("GODEBUG", "tlsmlkem=1")  # a Go module of 1.21 does not offer it
+    seen = []
+    with closing(GoClient(tmp_path)) as client:
+        for engine in ENGINES:
+            address = world.addresses[f"{engine}-open"]
+            order = Order(address, world.ca.certificate_pem, engine)
+            assert client.call(order).is_served
+            seen += recorded_views(engine)
+    assert_same(seen)
+    shown = seen[-1].view.auth_context["ssl_negotiated_key_exchange_group"]
+    assert shown == [b"X25519MLKEM768"]
 
 
 @pytest.mark.parametrize("engine", ENGINES)

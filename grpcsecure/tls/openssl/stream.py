@@ -59,18 +59,12 @@ _RETRY_RANDOM = bytes.fromhex(
     "cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c"
 )
 
-#: OpenSSL's group names, and BoringSSL's for the same, which grpcio uses.
 #: OpenSSL's last reason for every broken record; the more specific one comes before it.
 _ANY_RECORD = "record layer failure"
 
-_GROUPS = {
-    "x25519": "X25519",
-    "secp256r1": "P-256",
-    "prime256v1": "P-256",
-    "secp384r1": "P-384",
-    "secp521r1": "P-521",
-    "x448": "X448",
-}
+#: OpenSSL's names of key exchange groups, where grpcio's are different: it reports
+#: BoringSSL's short names. The others have the same name in both.
+_GROUPS = {"x25519": "X25519", "secp256r1": "prime256v1", "x448": "X448"}
 
 
 class Sender(Protocol):
@@ -306,7 +300,7 @@ class TlsStream:
         return bool(openssl.SSL_session_reused(self._ssl))
 
     def group(self) -> str | None:
-        """Return BoringSSL's name of the key exchange group."""
+        """Return the name of the key exchange group, as grpcio spells it."""
         name = self._connection.get_group_name()
         return None if name is None else _GROUPS.get(name, name)
 
