@@ -1,4 +1,4 @@
-"""A bridged peer looks like a native one: compared with grpcio, byte for byte."""
+"""The auth context of a bridged peer is equal to grpcio's own, byte for byte."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from grpcsecure.tls.bridge.parent.auth_context import (
 
 
 class Native:
-    """grpcio's own TLS, with the same CA, telling what its servicers see."""
+    """A server with grpcio's own TLS and the same CA, which records its peers."""
 
     def __init__(self, ca, server, address="127.0.0.1:0"):
         self.seen = []
@@ -79,7 +79,7 @@ class Native:
         self.server.start()
 
 
-class World(NamedTuple):
+class Servers(NamedTuple):
     """A CA, and the two servers to compare."""
 
     ca: Pair
@@ -88,7 +88,7 @@ class World(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def world(pair, ca):
+def servers(pair, ca):
     """Both engines with the same certificates."""
     native = Native(ca, pair)
     listeners = {
@@ -99,19 +99,19 @@ def world(pair, ca):
         "open": (settings("dont_request"), material(pair)),
     }
     with BridgedServer(listeners, host="thread") as server:
-        yield World(ca, native, server)
+        yield Servers(ca, native, server)
     native.server.stop(0).wait()
 
 
-def compare(world, client):
-    """Assert that both engines show `client` in the same way."""
-    world.native.seen.clear()
-    world.bridged.seen.clear()
-    assert try_call(f"127.0.0.1:{world.native.port}", world.ca, client) is None
-    assert try_call(world.bridged.target(), world.ca, client) is None
-    [(expected, key, identities, _)] = world.native.seen
-    [(_, facts)] = world.bridged.seen
-    properties = auth_context(facts)
+def compare(servers, client):
+    """Assert that both engines report `client` in the same way."""
+    servers.native.seen.clear()
+    servers.bridged.seen.clear()
+    assert try_call(f"127.0.0.1:{servers.native.port}", servers.ca, client) is None
+    assert try_call(servers.bridged.target(), servers.ca, client) is None
+    [(expected, key, identities, _)] = servers.native.seen
+    [(_, result)] = servers.bridged.seen
+    properties = auth_context(result)
     assert list(properties.items()) == list(expected.items())
     assert peer_identity_key(properties) == key
     found = peer_identities(properties)
@@ -119,70 +119,70 @@ def compare(world, client):
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
-def test_subject_is_rendered_as_grpcio_does(world, subject):
-    """Whatever is in a subject, auth_context has grpcio's bytes for it."""
-    compare(world, certificate(SUBJECTS[subject], issuer=world.ca, key=subject))
+def test_subject_is_formatted_as_by_grpcio(servers, subject):
+    """The auth context has grpcio's bytes for any subject."""
+    compare(servers, certificate(SUBJECTS[subject], issuer=servers.ca, key=subject))
 
 
 @pytest.mark.parametrize("names", ALTERNATIVE_NAMES)
-def test_alternative_names_are_those_of_grpcio(world, names):
-    """Every kind of SAN gives the properties, order and values that grpcio gives."""
+def test_alternative_names_are_those_of_grpcio(servers, names):
+    """Each type of SAN has the properties, order and values of grpcio."""
     compare(
-        world,
-        certificate("n", issuer=world.ca, names=ALTERNATIVE_NAMES[names], key="san"),
+        servers,
+        certificate("n", issuer=servers.ca, names=ALTERNATIVE_NAMES[names], key="san"),
     )
 
 
 @pytest.mark.parametrize("raw", RAW_NAMES.values(), ids=RAW_NAMES)
-def test_odd_alternative_names_are_those_of_grpcio(world, raw):
-    """Names that are not ASCII, and no names at all, are shown as grpcio does."""
-    compare(world, with_raw_names(world.ca, raw))
+def test_odd_alternative_names_are_those_of_grpcio(servers, raw):
+    """Names that are not ASCII, and an empty list of names, are reported alike."""
+    compare(servers, with_raw_names(servers.ca, raw))
 
 
 @pytest.mark.parametrize("raw", [b"\x30\x03\x82\x05a", b"\x30\x03\x82\x01"], ids=repr)
-def test_names_that_do_not_parse_are_refused_by_both(world, raw):
-    """A certificate with broken names opens no connection, natively or bridged."""
-    client = with_raw_names(world.ca, raw)
-    assert try_call(f"127.0.0.1:{world.native.port}", world.ca, client)
-    assert try_call(world.bridged.target(), world.ca, client)
-    assert world.bridged.observer.refusal(kind=RefusalKind.BAD_CERTIFICATE)
+def test_malformed_names_are_refused_by_both(servers, raw):
+    """A client with malformed names is refused by both engines."""
+    client = with_raw_names(servers.ca, raw)
+    assert try_call(f"127.0.0.1:{servers.native.port}", servers.ca, client)
+    assert try_call(servers.bridged.target(), servers.ca, client)
+    assert servers.bridged.observer.refusal(kind=RefusalKind.BAD_CERTIFICATE)
 
 
-def test_name_of_a_type_that_x520_does_not_allow_is_refused(world):
-    """Where OpenSSL does not read a subject that BoringSSL does, nobody gets in."""
-    client = certificate(name_of_type("VisibleString", "x"), issuer=world.ca, key="v")
-    assert try_call(world.bridged.target(), world.ca, client)
-    assert world.bridged.observer.refusal(reason="a malformed certificate")
+def test_name_of_a_type_that_x520_does_not_allow_is_refused(servers):
+    """A subject that BoringSSL accepts but OpenSSL cannot parse is refused."""
+    client = certificate(name_of_type("VisibleString", "x"), issuer=servers.ca, key="v")
+    assert try_call(servers.bridged.target(), servers.ca, client)
+    assert servers.bridged.observer.refusal(reason="a malformed certificate")
 
 
-def test_chain_is_reported_without_the_leaf(world):
-    """The chain property has the further certificates a client sent, and only them."""
-    middle = authority("middle", issuer=world.ca)
+def test_chain_is_reported_without_the_leaf(servers):
+    """The chain property has only the certificates that the client sent after it."""
+    middle = authority("middle", issuer=servers.ca)
     client = certificate(
         "c",
         issuer=middle,
         extended=CLIENT_AUTH,
-        send=(middle.certificate, world.ca.certificate),
+        send=(middle.certificate, servers.ca.certificate),
     )
-    compare(world, client)
+    compare(servers, client)
 
 
-def test_anonymous_peer_is_that_of_grpcio(world):
-    """Without a certificate there are the same properties and no identity."""
-    world.native.seen.clear()
-    world.bridged.seen.clear()
-    assert try_call(f"127.0.0.1:{world.native.open_port}", world.ca) is None
-    assert try_call(world.bridged.target("open"), world.ca) is None
-    [(expected, key, identities, _)] = world.native.seen
-    [(_, facts)] = world.bridged.seen
-    assert list(auth_context(facts).items()) == list(expected.items())
-    assert key is peer_identity_key(auth_context(facts)) is None
-    assert identities is peer_identities(auth_context(facts)) is None
+def test_anonymous_peer_is_that_of_grpcio(servers):
+    """Without a certificate the properties are equal, and there is no identity."""
+    servers.native.seen.clear()
+    servers.bridged.seen.clear()
+    assert try_call(f"127.0.0.1:{servers.native.open_port}", servers.ca) is None
+    assert try_call(servers.bridged.target("open"), servers.ca) is None
+    [(expected, key, identities, _)] = servers.native.seen
+    [(_, result)] = servers.bridged.seen
+    assert list(auth_context(result).items()) == list(expected.items())
+    assert key is peer_identity_key(auth_context(result)) is None
+    assert identities is peer_identities(auth_context(result)) is None
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "dual", "unix"])
-def test_peer_address_is_spelled_as_grpcio_does(world, pair, tmp_path, address):
-    """peer() has the client's real address in gRPC's spelling, but for its port."""
+def test_peer_address_is_formatted_as_by_grpcio(servers, pair, tmp_path, address):
+    """peer() has the client's real address in gRPC's format; ports are not compared."""
     if address == "unix":
         sock = listen(str(tmp_path / "b.sock"), socket.AF_UNIX)
         native_at = f"unix:{tmp_path / 'n.sock'}"
@@ -194,13 +194,13 @@ def test_peer_address_is_spelled_as_grpcio_does(world, pair, tmp_path, address):
         sock = listen(("::1" if address == "::1" else "::", 0), socket.AF_INET6)
         native_at = f"[{'::1' if address == '::1' else '::'}]:0"
     dial = {"127.0.0.1": "127.0.0.1", "::1": "[::1]", "dual": "127.0.0.1"}
-    native = Native(world.ca, pair, native_at)
+    native = Native(servers.ca, pair, native_at)
     if address != "unix":
         native_at = f"{dial[address]}:{native.open_port}"
         bridged_at = f"{dial[address]}:{sock.getsockname()[1]}"
     with bridged(pair, host="thread", sockets={"public": sock}) as server:
-        assert try_call(native_at, world.ca) is None
-        assert try_call(bridged_at, world.ca) is None
+        assert try_call(native_at, servers.ca) is None
+        assert try_call(bridged_at, servers.ca) is None
     native.server.stop(0).wait()
 
     def without_port(text):
@@ -209,16 +209,16 @@ def test_peer_address_is_spelled_as_grpcio_does(world, pair, tmp_path, address):
     assert without_port(server.seen[0][1].address) == without_port(native.seen[0][3])
 
 
-def test_tls_1_2_and_the_name_asked_for_are_reported(world, tmp_path):
-    """The TLS version, group and SNI of a connection are those it was made with."""
-    context = tls_context(world.ca, version=ssl.TLSVersion.TLSv1_2)
+def test_parameters_of_the_connection_are_reported(servers, tmp_path):
+    """The TLS version, group and SNI host name are those of the handshake."""
+    context = tls_context(servers.ca, version=ssl.TLSVersion.TLSv1_2)
     context.set_ecdh_curve("prime256v1")
-    with tls_connect(world.bridged.port("open"), context):
-        eventually(lambda: len(world.bridged.bridge.peers))
-        [(_, facts)] = world.bridged.bridge.peers.connections()
-    assert (facts.tls_version, facts.group, facts.server_name) == (
+    with tls_connect(servers.bridged.port("open"), context):
+        eventually(lambda: len(servers.bridged.bridge.peers))
+        [(_, result)] = servers.bridged.bridge.peers.connections()
+    assert (result.tls_version, result.group, result.server_name) == (
         "TLSv1.2",
         "prime256v1",
         "localhost",
     )
-    assert not facts.resumed
+    assert not result.resumed

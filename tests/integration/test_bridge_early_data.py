@@ -1,4 +1,4 @@
-"""Data that a client sends before its handshake is done (0-RTT): never taken."""
+"""Data that a client sends before the end of its handshake (0-RTT) is refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ needs_openssl = pytest.mark.skipif(which("openssl") is None, reason="needs opens
 
 
 def s_client(port, *options):
-    """Start `openssl s_client`, to end when the server does."""
+    """Start `openssl s_client`, which ends when the server closes the connection."""
     return subprocess.Popen(
         [
             *("openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-alpn", "h2"),
@@ -28,10 +28,10 @@ def s_client(port, *options):
 
 
 def resume_with_early_data(raw, folder, data, *, valid):
-    """Connect as one who knows the server, and send `data` before it has answered."""
+    """Resume a session, and send `data` before the server has answered."""
     port, session, early = raw.server.port(), folder / "session", folder / "early"
-    with s_client(port, "-sess_out", session), raw.accept() as inner:
-        inner.sendall(b"tickets go out before this")
+    with s_client(port, "-sess_out", session), raw.accept() as upstream:
+        upstream.sendall(b"tickets are sent before this")
     session.write_text(forge_early_data(session.read_text(), valid=valid))
     early.write_bytes(data)
     return s_client(port, "-sess_in", session, "-early_data", early)
@@ -39,27 +39,27 @@ def resume_with_early_data(raw, folder, data, *, valid):
 
 @needs_openssl
 @pytest.mark.parametrize("ticket", ["valid", "spoiled"])
-def test_early_data_reaches_nobody(raw, tmp_path, ticket):
-    """0-RTT is passed over: a replayed request must not be a second request."""
+def test_early_data_is_discarded(raw, tmp_path, ticket):
+    """0-RTT data never reaches the server: a replay must not become a second call."""
     valid = ticket == "valid"
     client = resume_with_early_data(raw, tmp_path, b"early" * 3000, valid=valid)
-    with raw.accept() as inner:
+    with raw.accept() as upstream:
         client.stdin.write(b"later")
         client.stdin.flush()
-        assert inner.recv(100) == b"later"
-    said, _ = client.communicate(timeout=PATIENCE)
-    assert b"Early data was rejected" in said
-    assert (b"Reused, TLSv1.3" in said) is valid
+        assert upstream.recv(100) == b"later"
+    output, _ = client.communicate(timeout=PATIENCE)
+    assert b"Early data was rejected" in output
+    assert (b"Reused, TLSv1.3" in output) is valid
 
 
 @needs_openssl
 @pytest.mark.parametrize("ticket", ["valid", "spoiled"])
 def test_early_data_without_end_is_refused(raw, tmp_path, ticket):
-    """Nobody has the server pass over more than a record of it."""
+    """The server discards about one record of it, and then refuses the client."""
     valid = ticket == "valid"
     client = resume_with_early_data(raw, tmp_path, b"early" * 200_000, valid=valid)
-    said, _ = client.communicate(timeout=PATIENCE)
-    assert b"alert unexpected message" in said
+    output, _ = client.communicate(timeout=PATIENCE)
+    assert b"alert unexpected message" in output
     refusal = raw.server.observer.refusal(kind=RefusalKind.PROTOCOL)
     assert refusal.reason == "too much early data"
     eventually(lambda: len(raw.server.bridge.peers) == 1)

@@ -1,4 +1,4 @@
-"""Bytes through the bridge: all of them, in order, and never too many at once."""
+"""The bridge forwards all bytes in order, with flow control and bounded memory."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from support.bridge import (
     tls_context,
 )
 
-#: 1 byte to many reads, around the sizes of records and buffers.
+#: From nothing to many reads, around the sizes of records and buffers.
 SIZES = (0, 1, 16383, 16384, 16385, 112 * 1024, 131072, 1 << 20, (4 << 20) + 17)
 
 
 @pytest.fixture(scope="module")
 def server(host, pair):
-    """A bridged server that asks for nothing."""
+    """A bridged server that requests no client certificates."""
     with bridged(pair, host=host) as running:
         yield running
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_messages_of_all_sizes_come_back_unchanged(server, ca, size):
-    """What goes through the bridge and back is what was sent."""
+    """A message that is echoed through the bridge is unchanged."""
     data = os.urandom(size)
     with channel(server.target(), ca) as opened:
         assert call(opened, data) == data
 
 
 def test_streams_in_both_directions_at_once_stay_in_order(server, ca):
-    """Four chats of 32 MiB each way at a time arrive whole and in order."""
+    """Four concurrent chats of 32 MiB each way are complete and in order."""
     chunk = os.urandom(1 << 20)
 
     def chunks():
@@ -71,7 +71,7 @@ def test_upload_and_download_stream(server, ca):
 
 
 def test_many_connections_share_the_bridge(server, ca):
-    """A hundred connections each get their own bytes."""
+    """Each of a hundred connections gets its own bytes."""
     with ExitStack() as stack:
         opened = [stack.enter_context(channel(server.target(), ca)) for _ in range(100)]
         futures = [
@@ -92,7 +92,7 @@ def _resident(pid):
 
 
 def fill(sock):
-    """Send until nothing more is taken, for a while; return how much was taken."""
+    """Send until the socket accepts no more for a while; return the number of bytes."""
     sock.settimeout(0.5)
     total = 0
     with suppress(TimeoutError, ssl.SSLWantWriteError):
@@ -102,7 +102,7 @@ def fill(sock):
 
 
 def test_client_that_never_reads_stops_the_server(raw):
-    """Downloads stop when the client does not read; little is held meanwhile."""
+    """A download stops while the client does not read; the bridge buffers little."""
     kernel = 8 << 20  # both sockets' buffers, generously
     assert fill(raw.upstream) < kernel
     if raw.server.bridge.pid:
@@ -111,10 +111,10 @@ def test_client_that_never_reads_stops_the_server(raw):
     assert raw.client.recv(1) == b"x"
 
 
-def test_client_that_takes_nothing_is_given_up(pair, ca, tmp_path, monkeypatch):
-    """Its connection ends after a while, also when the server has long gone.
+def test_client_that_never_reads_is_disconnected(pair, ca, tmp_path, monkeypatch):
+    """Its connection is closed after a timeout, even if the server has ended.
 
-    As gRPC's own sockets do; only how long is not waited for here.
+    gRPC's own sockets have the same timeout, which is shortened here.
     """
     monkeypatch.setattr(
         "grpcsecure.tls.bridge.child.served_listener._USER_TIMEOUT", 500
@@ -126,7 +126,7 @@ def test_client_that_takes_nothing_is_given_up(pair, ca, tmp_path, monkeypatch):
 
 
 def test_server_that_never_reads_stops_the_client(raw):
-    """Uploads stop when the server does not read, and go on when it does."""
+    """An upload stops while the server does not read, and continues when it does."""
     taken = fill(raw.client)
     assert taken < 16 << 20
     raw.upstream.settimeout(PATIENCE)
@@ -137,8 +137,8 @@ def test_server_that_never_reads_stops_the_client(raw):
     raw.client.send(b"x" * 65536)
 
 
-def test_download_goes_on_where_it_stopped(raw):
-    """After a pause of the client every byte arrives, in order."""
+def test_download_continues_after_a_pause(raw):
+    """After the client has paused, every byte arrives in order."""
     data = os.urandom(1 << 20) * 8
     sender = Thread(target=raw.upstream.sendall, args=(data,))
     sender.start()
@@ -154,7 +154,7 @@ def test_download_goes_on_where_it_stopped(raw):
 
 
 def test_client_that_ends_without_close_notify_ends_the_server_too(raw):
-    """A FIN reaches the server as an end of file, and the entry goes with it."""
+    """A client's FIN reaches the server as an end of file; the peer is unregistered."""
     raw.client.sendall(b"question")
     assert raw.upstream.recv(100) == b"question"
     socket.socket.shutdown(raw.client, socket.SHUT_WR)
@@ -165,7 +165,7 @@ def test_client_that_ends_without_close_notify_ends_the_server_too(raw):
 
 
 def test_answer_reaches_a_client_that_sent_close_notify(ca, raw):
-    """close_notify ends one direction only; the other delivers, then ends cleanly."""
+    """A close_notify ends one direction only; the other still delivers the answer."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = tls_context(ca).wrap_bio(incoming, outgoing, server_hostname="localhost")
     plain = socket.create_connection(("127.0.0.1", raw.server.port()), PATIENCE)
@@ -177,26 +177,26 @@ def test_answer_reaches_a_client_that_sent_close_notify(ca, raw):
             plain.sendall(outgoing.read())
             incoming.write(plain.recv(65536))
     plain.sendall(outgoing.read())
-    inner = raw.accept()
+    upstream = raw.accept()
     tls.write(b"last words")
     with suppress(ssl.SSLWantReadError):
         tls.unwrap()
     plain.sendall(outgoing.read())
-    assert inner.recv(100) == b"last words"
-    assert inner.recv(100) == b""
-    inner.sendall(b"answer")
-    inner.close()
+    assert upstream.recv(100) == b"last words"
+    assert upstream.recv(100) == b""
+    upstream.sendall(b"answer")
+    upstream.close()
     encrypted = b""
     while part := plain.recv(65536):
         encrypted += part
     plain.close()
-    # The answer's record, then close_notify: OpenSSL does not read after its own
-    # close_notify, so only the shape of what came is looked at.
+    # The answer's record, then close_notify. OpenSSL does not decrypt after it has sent
+    # close_notify, so only the record headers are checked.
     assert encrypted.count(b"\x17\x03\x03") >= 2
 
 
 def test_end_of_the_server_is_a_clean_end(raw):
-    """The last bytes arrive, then close_notify."""
+    """When the server closes, the client gets the last bytes and a close_notify."""
     raw.upstream.sendall(b"bye" * 100_000)
     raw.upstream.close()
     raw.client.settimeout(PATIENCE)
@@ -206,8 +206,8 @@ def test_end_of_the_server_is_a_clean_end(raw):
     assert received == 300_000
 
 
-def test_idle_connection_gives_back_what_bulk_took(pair, ca):
-    """Connections that once moved much hold little when they are idle."""
+def test_idle_connection_frees_its_buffers(pair, ca):
+    """Connections that once transferred large messages use little memory when idle."""
     with bridged(pair) as server, ExitStack() as stack:
         call(stack.enter_context(channel(server.target(), ca)), b"x" * (4 << 20))
         before = _resident(server.bridge.pid)
@@ -216,12 +216,12 @@ def test_idle_connection_gives_back_what_bulk_took(pair, ca):
             call(opened, b"x" * (4 << 20))
         eventually(
             lambda: _resident(server.bridge.pid) - before < 40 * 100 * 1024,
-            what="memory given back",
+            what="the return of memory",
         )
 
 
 def test_grpc_status_and_metadata_pass_through(server, ca):
-    """An RPC that does not exist fails as it would without a bridge."""
+    """A call of a method that does not exist fails as without a bridge."""
     with channel(server.target(), ca) as opened:
         with pytest.raises(grpc.RpcError) as failure:
             call(opened, method="/test.Echo/Missing")

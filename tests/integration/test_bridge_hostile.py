@@ -1,4 +1,4 @@
-"""Clients that do it wrong, by mistake or on purpose: each costs only itself."""
+"""Misbehaving and hostile clients do not affect other clients."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from grpcsecure.tls.bridge.ipc.refusal import RefusalKind
 
 @pytest.fixture(scope="module")
 def server(host, pair, ca):
-    """A listener for everybody, one for trusted clients, one that is impatient."""
+    """Listeners: for trusted clients, all clients, any certificate, a short timeout."""
     trusted = material(pair, client_ca=[ca])
     listeners = {
         "public": (settings("require_and_verify"), trusted),
@@ -53,8 +53,8 @@ def server(host, pair, ca):
 
 
 @pytest.fixture(autouse=True)
-def others_go_on(server, ca, client):
-    """Whatever happens, an open connection and new ones are served afterwards."""
+def others_are_served(server, ca, client):
+    """Check after each test that an open connection and a new one are served."""
     with channel(server.target(), ca, client) as opened:
         call(opened)
         yield
@@ -84,8 +84,8 @@ def read_to_end(connection):
         (b"\x80\x2e\x01\x03\x01" + bytes(40), "bytes that are not TLS"),
     ],
 )
-def test_what_is_no_tls_is_named(server, data, reason):
-    """A client that speaks something else is refused, and the log says what it was."""
+def test_plaintext_protocol_is_named(server, data, reason):
+    """A client without TLS is refused, and the reason names its protocol."""
     with connect(server, "open") as connection:
         connection.sendall(data)
         read_to_end(connection)
@@ -95,7 +95,7 @@ def test_what_is_no_tls_is_named(server, data, reason):
 
 
 def test_random_bytes_end_their_own_connection(server):
-    """Noise, with and without a TLS record's first byte, is refused each time."""
+    """Random bytes, with and without the header of a TLS record, are always refused."""
     noise = random.Random(7)
     for number in range(40):
         with connect(server, "open") as connection:
@@ -115,7 +115,7 @@ ALERTS = {
 
 
 @pytest.mark.parametrize("what", ALERTS)
-def test_refused_client_gets_the_alert_that_says_why(server, ca, tmp_path, what):
+def test_refused_client_gets_the_fitting_alert(server, ca, tmp_path, what):
     """The client's own error names the reason (RFC 8446, section 6.2)."""
     clients = {
         "no certificate": None,
@@ -145,7 +145,7 @@ def test_client_without_h2_gets_its_alert(server, ca, alpn, version):
 
 
 def test_client_without_alpn_and_another_group_gets_its_alert(server, ca):
-    """A HelloRetryRequest on the way makes no difference."""
+    """The client also gets the alert after a HelloRetryRequest."""
     command = [
         *("openssl", "s_client", "-connect", server.target("open"), "-tls1_3"),
         *("-groups", "ffdhe2048:P-384", "-servername", "localhost"),
@@ -156,7 +156,7 @@ def test_client_without_alpn_and_another_group_gets_its_alert(server, ca):
 
 
 def test_old_tls_is_refused(server, ca):
-    """TLS 1.1 gets the alert protocol_version, and the log says so."""
+    """TLS 1.1 gets the alert protocol_version, and the reason is in the refusal."""
     command = [
         *("openssl", "s_client", "-connect", server.target("open"), "-tls1_1"),
         *("-cipher", "DEFAULT@SECLEVEL=0", "-alpn", "h2"),
@@ -168,7 +168,7 @@ def test_old_tls_is_refused(server, ca):
 
 
 def client_hello(ca):
-    """Return the bytes of a good ClientHello."""
+    """Return the bytes of a valid ClientHello."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = tls_context(ca).wrap_bio(incoming, outgoing, server_hostname="localhost")
     with suppress(ssl.SSLWantReadError):
@@ -181,13 +181,13 @@ def client_hello(ca):
     [
         # OpenSSL has no name for this one.
         (b"\x02\xc8", "the client refused: an unknown alert"),
-        # close_notify, which a client may say at any time: it has left then.
+        # close_notify, which a client may send at any time to end the connection.
         (b"\x01\x00", "the client closed the connection during the handshake"),
     ],
     ids=["unknown", "close_notify"],
 )
-def test_alert_in_a_handshake_is_told_in_words(server, ca, alert, reason):
-    """Whatever a client says instead of going on, the log says what it was."""
+def test_alert_in_a_handshake_is_the_reason(server, ca, alert, reason):
+    """If the client ends the handshake with an alert, the refusal names it."""
     with connect(server, "open") as connection:
         connection.sendall(client_hello(ca) + b"\x15\x03\x03\x00\x02" + alert)
         read_to_end(connection)
@@ -196,7 +196,7 @@ def test_alert_in_a_handshake_is_told_in_words(server, ca, alert, reason):
 
 @pytest.mark.parametrize("part", [0.0, 0.5, 1.0], ids=["silent", "half", "no answer"])
 def test_handshake_that_stalls_is_ended(server, ca, part):
-    """Whatever a client holds back, its handshake ends at the deadline."""
+    """An incomplete handshake ends at the deadline, however much was sent."""
     hello = client_hello(ca)
     with connect(server, "impatient") as connection:
         connection.sendall(hello[: int(len(hello) * part)])
@@ -208,7 +208,7 @@ def test_handshake_that_stalls_is_ended(server, ca, part):
 
 
 def test_client_hello_byte_by_byte_is_served(server, ca):
-    """Slow is not wrong: a hello in single bytes leads to a connection."""
+    """A slow client is served: it may send its hello in single bytes."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = tls_context(ca).wrap_bio(incoming, outgoing, server_hostname="localhost")
     with connect(server, "open") as connection:
@@ -224,8 +224,8 @@ def test_client_hello_byte_by_byte_is_served(server, ca):
         assert tls.selected_alpn_protocol() == "h2"
 
 
-def test_silent_connections_stall_nobody(server, ca, client):
-    """A thousand clients that say nothing leave others as fast as they were."""
+def test_silent_connections_do_not_delay_others(server, ca, client):
+    """With a thousand clients that send nothing, other clients are served in time."""
     with ExitStack() as stack:
         for _ in range(1000):
             stack.enter_context(connect(server, "open"))
@@ -236,7 +236,7 @@ def test_silent_connections_stall_nobody(server, ca, client):
 
 
 def test_reset_in_the_middle_ends_one_connection(server, ca, client, tmp_path):
-    """A client that resets, before, in and after its handshake, harms nobody."""
+    """A reset before, in or after a handshake does not affect other connections."""
     context = tls_context(ca, client, folder=tmp_path)
     hello = client_hello(ca)
     linger = struct.pack("ii", 1, 0)
@@ -252,7 +252,7 @@ def test_reset_in_the_middle_ends_one_connection(server, ca, client, tmp_path):
 
 
 def test_oversized_chain_is_refused(server, ca, tmp_path):
-    """A chain of more than 100 KiB is not even parsed."""
+    """A chain of more than 100 KiB is refused without being parsed."""
     bulk = certificate("bulk", issuer=ca, names=[x509.DNSName("x" * 60000)]).certificate
     client = certificate("c", issuer=ca, send=(bulk, bulk))
     context = tls_context(ca, client, folder=tmp_path)
@@ -262,7 +262,7 @@ def test_oversized_chain_is_refused(server, ca, tmp_path):
 
 
 def test_large_names_are_served(server, ca, tmp_path):
-    """A name of 10,000 characters is odd and no reason to refuse."""
+    """A name of 10,000 characters is unusual, but accepted."""
     client = certificate("big", issuer=ca, names=[x509.DNSName("x" * 10000)])
     context = tls_context(ca, client, folder=tmp_path)
     with tls_connect(server.port(), context) as connection:
@@ -271,16 +271,16 @@ def test_large_names_are_served(server, ca, tmp_path):
 
 
 def test_garbage_instead_of_a_certificate_is_refused(server, ca):
-    """DER that is none is refused with one line, also where nothing is verified."""
+    """Malformed DER is refused, even in a mode that does not verify."""
     handshake_with_garbage(server.port("any"), b"\x30\x03\x02\x01\x05")
     refusal = server.observer.refusal(listener="any")
     assert refusal.kind in (RefusalKind.BAD_CERTIFICATE, RefusalKind.PROTOCOL)
 
 
-def test_sessions_are_resumed_only_where_no_certificate_is_asked_for(
+def test_sessions_are_resumed_only_if_no_certificate_is_requested(
     server, ca, client, tmp_path
 ):
-    """A listener that asks for a certificate never takes a session up again."""
+    """A listener that requests a certificate never resumes a session."""
     pem = tmp_path / "client.pem"
     pem.write_bytes(client.chain_pem + client.key_pem)
     for name, version in (
@@ -305,7 +305,7 @@ def test_sessions_are_resumed_only_where_no_certificate_is_asked_for(
 
 
 def test_refusals_are_counted_when_they_are_too_many(server):
-    """A flood of refusals is a few lines with a count, and none is lost."""
+    """Many refusals are reported as a few events with counts, which add up."""
     while not server.observer.has_no_refusals():
         pass
     for _ in range(60):
@@ -323,7 +323,7 @@ def test_refusals_are_counted_when_they_are_too_many(server):
 
 
 def test_each_bad_input_is_one_refusal(pair, ca, client):
-    """One line each, however much of it there was, and none afterwards."""
+    """Each bad connection is reported exactly once, however many bytes it sent."""
     hello = client_hello(ca)
     reset = struct.pack("ii", 1, 0)
     inputs = {

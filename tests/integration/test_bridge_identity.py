@@ -1,4 +1,4 @@
-"""Nobody speaks under somebody else's name, and names go with their connections."""
+"""No process can use the name of another connection; names end with connections."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def server(host, pair, ca):
-    """A bridged server that wants trusted clients, bridged in each kind of host."""
+    """A bridged server for trusted clients, in each kind of host."""
     with bridged(pair, ca, host=host) as running:
         yield running
 
@@ -45,15 +45,15 @@ def status(target):
     return grpc.StatusCode.OK
 
 
-def test_foreign_connection_to_the_inner_socket_makes_no_call(server):
-    """A connection that did not come through the bridge is nobody, and is refused."""
+def test_direct_connection_to_the_servers_socket_is_refused(server):
+    """A connection that is not from the bridge is unidentified: its calls fail."""
     path = server.upstream_paths["public"]
     assert status(f"unix:{path}") is grpc.StatusCode.UNAUTHENTICATED
     assert server.seen == [("unix:", None)]
 
 
-def test_live_name_cannot_be_taken_a_second_time(server, ca, client):
-    """A process of the same user that copies a live name cannot bind it."""
+def test_name_in_use_cannot_be_bound_again(server, ca, client):
+    """A process of the same user that copies a name in use cannot bind it."""
     with channel(server.target(), ca, client) as opened:
         call(opened)
         [(name, _)] = server.bridge.peers.connections()
@@ -63,40 +63,38 @@ def test_live_name_cannot_be_taken_a_second_time(server, ca, client):
         assert refused.value.errno == errno.EADDRINUSE
 
 
-def test_name_of_a_connection_that_ended_is_worth_nothing(server, ca, client):
-    """Once a connection has ended its name can be bound, and opens nothing."""
+def test_name_of_an_ended_connection_is_useless(server, ca, client):
+    """After a connection has ended its name can be bound, but calls are refused."""
     with channel(server.target(), ca, client) as opened:
         call(opened)
         [(name, _)] = server.bridge.peers.connections()
     eventually(lambda: not server.bridge.peers)
     assert server.bridge.peers.lookup(name) is None
     freed = "\0" + name.removeprefix("unix-abstract:")
-    with fake_bridge(server.upstream_paths["public"], freed) as pretender:
-        assert status(pretender.target) is grpc.StatusCode.UNAUTHENTICATED
+    with fake_bridge(server.upstream_paths["public"], freed) as fake:
+        assert status(fake.target) is grpc.StatusCode.UNAUTHENTICATED
 
 
-def test_name_stays_taken_until_the_registry_has_forgotten_it(server, ca, client):
-    """The launcher holds a name itself: it is never free while it is registered."""
+def test_name_is_guarded_while_it_is_registered(server, ca, client):
+    """The server process has a descriptor of the socket, so its name stays bound."""
     with channel(server.target(), ca, client) as opened:
         call(opened)
         [(name, _)] = server.bridge.peers.connections()
-        [(_, hold)] = server.bridge.peers._by_connection.values()
-        held = socket.socket(fileno=os.dup(hold))
-        assert (
-            held.getsockname() == b"\0" + name.removeprefix("unix-abstract:").encode()
-        )
-        held.close()
+        [(_, guard)] = server.bridge.peers._by_connection.values()
+        with socket.socket(fileno=os.dup(guard)) as sock:
+            bound = sock.getsockname()
+        assert bound == b"\0" + name.removeprefix("unix-abstract:").encode()
 
 
-def test_inner_directory_is_private(server):
-    """Nobody but its owner can reach the server's socket."""
+def test_directory_of_the_servers_socket_is_private(server):
+    """Only its owner can connect to the server's socket."""
     directory = Path(server.directory.path)
     assert directory.stat().st_mode & 0o777 == 0o700
     assert directory.stat().st_uid == os.getuid()
 
 
 def test_names_are_unguessable(server, ca, client):
-    """Each connection has 128 fresh random bits in its name."""
+    """The name of each connection has 128 new random bits."""
     names = set()
     for _ in range(5):
         with channel(server.target(), ca, client) as opened:
@@ -109,8 +107,8 @@ def test_names_are_unguessable(server, ca, client):
     )
 
 
-def test_connections_leave_nothing_behind(server, ca, client, tmp_path):
-    """After many connections, good and bad, descriptors and registry are as before."""
+def test_connections_leak_nothing(server, ca, client, tmp_path):
+    """After many good and bad connections, descriptors and registry are as before."""
     pids = [os.getpid(), *([server.bridge.pid] if server.bridge.pid else [])]
 
     def descriptors():
@@ -120,13 +118,13 @@ def test_connections_leave_nothing_behind(server, ca, client, tmp_path):
         call(opened)
     eventually(lambda: not server.bridge.peers)
     context = tls_context(ca, client, folder=tmp_path)
-    stranger = tls_context(ca)
+    anonymous = tls_context(ca)
 
     def connect_in_all_ways():
         for _ in range(20):
             tls_connect(server.port(), context).close()
             socket.create_connection(("127.0.0.1", server.port())).close()
-            with suppress(OSError), tls_connect(server.port(), stranger) as refused:
+            with suppress(OSError), tls_connect(server.port(), anonymous) as refused:
                 refused.recv(1)
 
     connect_in_all_ways()
@@ -144,16 +142,16 @@ def test_connections_leave_nothing_behind(server, ca, client, tmp_path):
 
 
 def test_peer_is_known_before_its_first_call(server, ca, client):
-    """However fast a client calls after its handshake, it is in the registry."""
+    """A client that calls immediately after its handshake is in the registry."""
     for _ in range(20):
         with channel(server.target(), ca, client) as opened:
             call(opened, method=ECHO)
     assert len(server.seen) == 20
-    assert all(facts is not None and facts.verified for _, facts in server.seen)
+    assert all(result is not None and result.verified for _, result in server.seen)
 
 
-def test_call_outlives_its_entry_only_as_a_refusal(server, ca, client):
-    """A connection closed by order takes its entry along, at once."""
+def test_connection_closed_by_order_is_unregistered(server, ca, client):
+    """Its call fails, and its name is removed from the registry."""
     with channel(server.target(), ca, client) as opened:
         future = opened.unary_unary("/test.Echo/Wait").future(b"", timeout=PATIENCE)
         assert server.waiting.wait(PATIENCE)

@@ -1,4 +1,4 @@
-"""The bridge's life: new material, killed, started again, drained, given up."""
+"""The lifecycle of the bridge: new key material, crashes, restarts and drains."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ from grpcsecure.tls.bridge.parent.supervisor import BridgeError
 from grpcsecure.tls.openssl.trial_handshake import HandshakeTrials
 
 
-def test_new_material_counts_for_the_next_handshake(host, pair, ca, client):
-    """After a swap new connections see it, and open ones go on."""
+def test_new_material_is_used_by_the_next_handshake(host, pair, ca, client):
+    """After a swap new connections use the new material; open ones stay open."""
     other_ca = authority("other CA")
     renewed = certificate(
         "localhost", issuer=ca, names=[x509.DNSName("localhost")], key="renewed"
@@ -56,13 +56,13 @@ def test_new_material_counts_for_the_next_handshake(host, pair, ca, client):
             call(opened)
             assert try_call(server.target(), ca, client)
             assert try_call(server.target(), ca, other) is None
-        assert [facts.generation for _, facts in server.seen] == [1, 1, 2]
+        assert [result.generation for _, result in server.seen] == [1, 1, 2]
         with tls_connect(server.port(), tls_context(ca)) as connection:
             assert connection.getpeercert(binary_form=True) == renewed.der
 
 
 def test_bad_material_is_rejected_as_a_whole(host, pair, ca, client):
-    """One listener's key that does not fit leaves all listeners as they were."""
+    """A wrong key for one listener leaves all listeners with the old material."""
     misfit = material(pair, client_ca=[ca], generation=2)
     misfit = replace(misfit, private_key=ca.key_pem)
     other_ca = authority("other CA")
@@ -74,11 +74,11 @@ def test_bad_material_is_rejected_as_a_whole(host, pair, ca, client):
             server.bridge.replace({"public": good, "second": misfit})
         assert try_call(server.target(), ca, client) is None
         assert try_call(server.target("second"), ca, client) is None
-        assert [facts.generation for _, facts in server.seen] == [1, 1]
+        assert [result.generation for _, result in server.seen] == [1, 1]
 
 
 def test_bridge_that_cannot_serve_says_why(host, pair, ca):
-    """A bad key at the start is an error in words, without the key."""
+    """A bad key at the start is a human-readable error, without the key's text."""
     bad = replace(material(pair, client_ca=[ca]), private_key=ca.key_pem)
     server = BridgedServer({"public": (settings("dont_request"), bad)}, host=host)
     with pytest.raises(BridgeError, match="does not load") as failure:
@@ -128,7 +128,7 @@ def test_material_without_handshakes_is_rejected(pair, ca, client, failing_trial
 
 
 def test_killed_bridge_is_started_again(pair, ca, client, tmp_path):
-    """Clients that come meanwhile wait: the listening socket never closes."""
+    """Clients that connect meanwhile wait: the listening socket stays open."""
     with bridged(pair, ca) as server:
         assert try_call(server.target(), ca, client) is None
         first = server.bridge.pid
@@ -147,7 +147,7 @@ def test_killed_bridge_is_started_again(pair, ca, client, tmp_path):
 
 
 def test_dead_bridge_leaves_no_peers(pair, ca, client):
-    """When the bridge is gone so is every name, before anybody can take it."""
+    """When the bridge has died all names are unregistered before they become free."""
     with bridged(pair, ca) as server, channel(server.target(), ca, client) as opened:
         call(opened)
         [(name, _)] = server.bridge.peers.connections()
@@ -157,7 +157,7 @@ def test_dead_bridge_leaves_no_peers(pair, ca, client):
 
 
 def test_restarted_bridge_has_the_newest_material(pair, ca, client):
-    """What was swapped in before the bridge died is what the next one serves."""
+    """A new bridge begins with the material of the last swap before the crash."""
     other_ca = authority("other CA")
     with bridged(pair, ca) as server:
         new = material(pair, client_ca=[other_ca], generation=2)
@@ -168,8 +168,8 @@ def test_restarted_bridge_has_the_newest_material(pair, ca, client):
         assert try_call(server.target(), ca, client)
 
 
-def test_bridge_that_keeps_dying_is_given_up(pair, ca, monkeypatch):
-    """After the last attempt the launcher is told, instead of serving half."""
+def test_bridge_that_keeps_dying_is_not_restarted_forever(pair, ca, monkeypatch):
+    """After the last restart the observer is notified that there are no more."""
     monkeypatch.setattr(restart_backoff, "_BACKOFF", (0.0, 0.01))
     with bridged(pair, ca) as server:
         for _ in range(2):
@@ -181,7 +181,7 @@ def test_bridge_that_keeps_dying_is_given_up(pair, ca, monkeypatch):
 
 
 def test_signals_of_the_terminal_do_not_end_the_bridge(pair, ca, client):
-    """Ctrl-C and a service manager's SIGTERM reach the group; the launcher decides."""
+    """Ctrl-C and SIGTERM reach the whole process group; the server process decides."""
     with bridged(pair, ca) as server:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(server.bridge.pid, number)
@@ -189,7 +189,7 @@ def test_signals_of_the_terminal_do_not_end_the_bridge(pair, ca, client):
         assert server.observer.events.empty()
 
 
-LAUNCHER = """
+SERVER = """
     import sys
     sys.path.insert(0, sys.argv[1])
     from support.bridge import *
@@ -211,26 +211,26 @@ def _is_alive(pid):
         return False
 
 
-def test_bridge_ends_with_its_launcher(tmp_path):
-    """A launcher that is killed outright takes its bridge and its files along."""
+def test_bridge_ends_with_the_server_process(tmp_path):
+    """If the server process is killed, the bridge ends and removes the sockets."""
     tests = str(Path(__file__).parents[1])
-    launcher = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(LAUNCHER), tests],
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SERVER), tests],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=tmp_path,
     )
-    pid, directory = launcher.stdout.readline().decode().split()
-    launcher.kill()
-    launcher.wait()
-    launcher.stdin.close()
-    launcher.stdout.close()
+    pid, directory = process.stdout.readline().decode().split()
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
     eventually(lambda: not _is_alive(int(pid)), what="the end of the bridge")
     eventually(lambda: not Path(directory).exists(), what="the directory's removal")
 
 
-def test_drain_lets_calls_finish_and_takes_no_more(host, pair, ca, client):
-    """After a drain open connections go on, and the bridge ends when they have."""
+def test_drain_lets_calls_finish(host, pair, ca, client):
+    """After a drain open connections go on; the bridge ends when they have ended."""
     with bridged(pair, ca, host=host) as server:
         with channel(server.target(), ca, client) as opened:
             future = opened.unary_unary("/test.Echo/Wait").future(
@@ -248,20 +248,20 @@ def test_drain_lets_calls_finish_and_takes_no_more(host, pair, ca, client):
         assert server.bridge._drained
 
 
-def test_server_that_ends_a_connection_says_so_in_tls(host, pair, ca, client, tmp_path):
-    """The client sees close_notify and not a torn connection."""
+def test_server_that_closes_ends_tls_cleanly(host, pair, ca, client, tmp_path):
+    """The client gets a close_notify before the end of the connection."""
     with bridged(pair, ca, host=host) as server:
         context = tls_context(ca, client, folder=tmp_path)
         with tls_connect(server.port(), context) as connection:
             connection.sendall(
-                b"this is not HTTP/2, so the server hangs up\r\n\r\n" * 9
+                b"this is not HTTP/2, so the server disconnects\r\n\r\n" * 9
             )
             while connection.recv(4096):
-                pass  # an SSLEOFError would end the test here
+                pass  # without close_notify this raises SSLEOFError
 
 
 def test_order_to_close_ends_exactly_these_connections(host, pair, ca, client):
-    """Of two connections the one named is closed, the other one goes on."""
+    """Of two connections only the one in the order is closed."""
     with (
         bridged(pair, ca, host=host) as server,
         channel(server.target(), ca, client) as first,
@@ -277,7 +277,7 @@ def test_order_to_close_ends_exactly_these_connections(host, pair, ca, client):
 
 
 def test_revoked_client_is_refused_or_claimed(host, pair, ca, client):
-    """A revoked certificate is refused where the mode verifies, else not verified."""
+    """A revoked certificate is refused if the mode verifies, and else not verified."""
     trusted = material(pair, client_ca=[ca], crls=[revocation_list(ca, client)])
     listeners = {
         mode: (settings(mode), trusted)
@@ -287,16 +287,16 @@ def test_revoked_client_is_refused_or_claimed(host, pair, ca, client):
         assert try_call(server.target("require_and_verify"), ca, client)
         assert server.observer.refusal(reason="certificate revoked", verify_code=23)
         assert try_call(server.target("request_but_dont_verify"), ca, client) is None
-        [(_, facts)] = server.seen
-        assert (facts.verified, facts.unverified_reason) == (
+        [(_, result)] = server.seen
+        assert (result.verified, result.unverified_reason) == (
             False,
             "certificate revoked",
         )
 
 
 @pytest.mark.parametrize("what", ["expired", "foreign"])
-def test_unknowable_revocation_counts_as_not_verified(pair, ca, client, what):
-    """With CRLs that say nothing about a certificate, it is not verified."""
+def test_unknown_revocation_status_counts_as_not_verified(pair, ca, client, what):
+    """If no valid CRL covers a certificate, it is not verified."""
     crl = (
         revocation_list(ca, next_update=NOW - DAY)
         if what == "expired"
@@ -308,14 +308,14 @@ def test_unknowable_revocation_counts_as_not_verified(pair, ca, client, what):
 
 
 def test_unrevoked_client_is_served_under_a_crl(pair, ca, client):
-    """A CRL that does not name a certificate verifies it."""
+    """A certificate that is not on its CA's CRL is verified."""
     with bridged(pair, ca, crls=[revocation_list(ca)], host="thread") as server:
         assert try_call(server.target(), ca, client) is None
         assert server.seen[0][1].verified
 
 
-def test_keys_are_nowhere_to_be_seen(pair, ca):
-    """Neither the bridge's arguments and environment nor any repr has the key."""
+def test_keys_are_not_exposed(pair, ca):
+    """The bridge's arguments and environment and all reprs are without the key."""
     with bridged(pair, ca) as server:
         process = Path(f"/proc/{server.bridge.pid}")
         exposed = process.joinpath("cmdline").read_bytes()
@@ -327,7 +327,7 @@ def test_keys_are_nowhere_to_be_seen(pair, ca):
 
 
 def test_bridge_process_loads_no_grpc(pair, ca):
-    """Whatever a user's code or gRPC's threads do, they do it elsewhere."""
+    """The user's code and gRPC's threads run in another process."""
     with bridged(pair, ca) as server:
         maps = Path(f"/proc/{server.bridge.pid}/maps").read_text()
         assert "cygrpc" not in maps

@@ -1,4 +1,4 @@
-"""Out of descriptors, or of room at the server: clients wait, and nobody is dropped."""
+"""Without descriptors, or with a full backlog, clients wait and are not dropped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support.bridge import (
 
 
 def open_silent(stack, server, count):
-    """Open connections that say nothing."""
+    """Open connections that send nothing."""
     return [
         stack.enter_context(socket.create_connection(("127.0.0.1", server.port())))
         for _ in range(count)
@@ -25,7 +25,7 @@ def open_silent(stack, server, count):
 
 
 def serve_late(ca, connection):
-    """Handshake on a connection that was not accepted at first."""
+    """Make a handshake on a connection that was not accepted at first."""
     connection.settimeout(PATIENCE)
     context = tls_context(ca)
     with context.wrap_socket(connection, server_hostname="localhost") as tls:
@@ -33,7 +33,7 @@ def serve_late(ca, connection):
 
 
 def test_full_bridge_accepts_again_when_a_client_leaves(pair, ca, monkeypatch):
-    """At its limit the bridge leaves clients in the kernel's queue until one leaves."""
+    """At its limit the bridge leaves clients in the kernel's queue until one ends."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (64 + 2 * 4, 72))
     with bridged(pair, host="thread", timeout=PATIENCE) as server, ExitStack() as stack:
         silent = open_silent(stack, server, 4)
@@ -43,7 +43,7 @@ def test_full_bridge_accepts_again_when_a_client_leaves(pair, ca, monkeypatch):
 
 
 def test_bridge_out_of_descriptors_goes_on_when_it_has_some(pair, ca):
-    """EMFILE stops accepting and nothing else; the next close lets it go on."""
+    """EMFILE only stops accepting; after the next close it continues."""
     with bridged(pair, timeout=PATIENCE) as server, ExitStack() as stack:
         descriptors = Path(f"/proc/{server.bridge.pid}/fd")
         used = len([*descriptors.iterdir()])
@@ -60,7 +60,7 @@ def test_bridge_out_of_descriptors_goes_on_when_it_has_some(pair, ca):
 
 
 def test_client_waits_for_room_in_the_servers_queue(pair, ca, tmp_path):
-    """A full backlog of the server is a delay of its client, not a refusal."""
+    """If the server's backlog is full, a client is delayed, not refused."""
     with bridged(pair, host="thread") as server, ExitStack() as stack:
         path = str(tmp_path / "full.sock")
         backlog = stack.enter_context(socket.socket(socket.AF_UNIX))
@@ -84,13 +84,13 @@ def test_client_waits_for_room_in_the_servers_queue(pair, ca, tmp_path):
         eventually(lambda: len(server.bridge.peers) == 1)
         client.sendall(b"hello")
         stack.enter_context(backlog.accept()[0])
-        inner = stack.enter_context(backlog.accept()[0])
-        inner.settimeout(PATIENCE)
-        assert inner.recv(5) == b"hello"
+        upstream = stack.enter_context(backlog.accept()[0])
+        upstream.settimeout(PATIENCE)
+        assert upstream.recv(5) == b"hello"
 
 
-def test_server_that_is_not_there_ends_its_clients(pair, ca):
-    """When nobody listens behind the bridge, the refusal says that."""
+def test_clients_of_an_unreachable_server_are_refused(pair, ca):
+    """If no server listens behind the bridge, the refusal has that reason."""
     with bridged(pair, host="thread") as server:
         Path(server.upstream_paths["public"]).unlink()
         assert try_call(server.target(), ca)

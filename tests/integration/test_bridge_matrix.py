@@ -1,4 +1,4 @@
-"""What each mode makes of each kind of client: the table of modes, on the wire."""
+"""Each mode with each type of client, on real connections: the table of modes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MODES = tuple(mode.value for mode in ClientCertificateMode)
 
 
 class World(NamedTuple):
-    """The CA of everybody, the clients of the table by name, and the server."""
+    """The CA, the clients of the table by name, and the server."""
 
     ca: Pair
     clients: dict[str, Pair | None]
@@ -45,8 +45,8 @@ class World(NamedTuple):
 
 
 def make_clients(ca, old_ca, anchor):
-    """Return the clients of the table, by the names of its rows."""
-    stranger = authority("stranger CA")
+    """Return the clients of the table by the names of its rows."""
+    unknown_ca = authority("unknown CA")
     middle = authority("intermediate", issuer=ca)
     no_ca = certificate("no CA", issuer=ca)
 
@@ -66,7 +66,7 @@ def make_clients(ca, old_ca, anchor):
         "no-signature": client("g", issuer=ca, usage=NO_SIGNATURE_USAGE),
         "self-signed": client("h"),
         "pinned": client("n"),
-        "other-ca": client("i", issuer=stranger),
+        "other-ca": client("i", issuer=unknown_ca),
         "expired-ca": client("m", issuer=old_ca),
         "intermediate": client("j", issuer=middle, send=(middle.certificate,)),
         "no-chain": client("k", issuer=middle),
@@ -96,7 +96,7 @@ VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3
 
 
 def is_served(port, context):
-    """Say whether HTTP/2 gets an answer through TLS (SETTINGS), or an alert does."""
+    """Return whether the server answers HTTP/2 with SETTINGS, and not with an alert."""
     try:
         with tls_connect(port, context) as connection:
             connection.sendall(PREFACE)
@@ -106,7 +106,7 @@ def is_served(port, context):
 
 
 class Case(NamedTuple):
-    """A client at a mode, and what is to come of it."""
+    """A client and a mode, and the expected result."""
 
     row: ClientKind
     mode: str
@@ -114,7 +114,7 @@ class Case(NamedTuple):
 
     @property
     def refusal(self):
-        """The words of the log when it is refused."""
+        """The reason in the log if it is refused."""
         if not self.row.depth:
             return self.row.reason
         return f"{self.row.reason} (certificate {self.row.depth} of the chain)"
@@ -130,7 +130,7 @@ CASES = [
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("case", CASES)
 def test_mode_serves_or_refuses_a_client(world, tmp_path, case, version):
-    """Each mode accepts and refuses exactly what the table says, and says why."""
+    """Each mode accepts and refuses exactly the clients of the table, with a reason."""
     context = tls_context(
         world.ca,
         world.clients[case.row.name],
@@ -142,7 +142,7 @@ def test_mode_serves_or_refuses_a_client(world, tmp_path, case, version):
         assert world.server.observer.refusal(listener=case.mode, reason=case.refusal)
 
 
-#: BoringSSL, which grpcio's client has too, does not send the others.
+#: The cases that grpcio's client can make: BoringSSL does not send the others.
 GRPCIO_CASES = [
     case
     for case in CASES
@@ -151,8 +151,8 @@ GRPCIO_CASES = [
 
 
 @pytest.mark.parametrize("case", GRPCIO_CASES)
-def test_call_arrives_with_its_verdict(world, case):
-    """A grpcio client gets through or not, and the server knows how far to trust it."""
+def test_call_arrives_with_the_result_of_its_handshake(world, case):
+    """A grpcio client is accepted or refused; the server knows if it is verified."""
     world.server.seen.clear()
     error = try_call(
         world.server.target(case.mode), world.ca, world.clients[case.row.name]
@@ -162,13 +162,13 @@ def test_call_arrives_with_its_verdict(world, case):
         assert world.server.observer.refusal(listener=case.mode, reason=case.refusal)
         assert world.server.seen == []
         return
-    [(_, facts)] = world.server.seen
+    [(_, result)] = world.server.seen
     presented = case.row.name != "none" and case.mode != "dont_request"
-    assert facts.listener == case.mode
-    assert (facts.certificate is not None) == presented
-    assert facts.verified == (presented and case.row.reason is None)
+    assert result.listener == case.mode
+    assert (result.certificate is not None) == presented
+    assert result.verified == (presented and case.row.reason is None)
     if presented and case.row.reason is not None:
-        assert facts.unverified_reason == case.row.reason
-        assert facts.unverified_code
+        assert result.unverified_reason == case.row.reason
+        assert result.unverified_code
     else:
-        assert facts.unverified_reason is None
+        assert result.unverified_reason is None

@@ -1,4 +1,4 @@
-"""What TLS lets a client say besides data: answered, refused, and bounded."""
+"""TLS messages other than data are answered, refused or limited by the bridge."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from support.tls_records import (
 WARNING, FATAL = 1, 2
 NO_RENEGOTIATION = 100
 
-#: An HTTP/2 frame of a kind that nobody knows, which has to be passed over.
+#: An HTTP/2 frame of an unknown type, which the server has to ignore.
 UNKNOWN = frame(0x77, 0, 0, bytes(16_000))
 
 
 @pytest.fixture(scope="module")
 def server(host, pair, ca):
-    """A listener for everybody, and one for trusted clients."""
+    """A listener for trusted clients, and one for all clients."""
     listeners = {
         "public": (settings("require_and_verify"), material(pair, client_ca=[ca])),
         "open": (settings("dont_request"), material(pair)),
@@ -51,7 +51,7 @@ def server(host, pair, ca):
 
 @pytest.fixture
 def control(server, ca, client):
-    """A connection that calls before, while and after others misbehave."""
+    """A connection that makes calls before, during and after the misbehaviour."""
     with channel(server.target(), ca, client) as opened:
         call(opened)
         yield opened
@@ -60,7 +60,7 @@ def control(server, ca, client):
 
 
 def is_served(client):
-    """Say whether the server still answers over a connection."""
+    """Wait until the server answers on a connection; return True."""
     client.send(PING)
     answers = b""
     while PING_ANSWER not in answers:
@@ -68,8 +68,8 @@ def is_served(client):
     return True
 
 
-def test_key_updates_are_answered_and_change_nothing(server, control):
-    """Both sides change their keys as often as the client asks, and go on."""
+def test_key_updates_are_answered(server, control):
+    """Both sides change their keys as often as the client requests it."""
     with HandmadeClient(server.port("open")) as client:
         client.send(PREFACE)
         for _ in range(3):
@@ -82,12 +82,12 @@ def test_key_updates_are_answered_and_change_nothing(server, control):
 
 
 def hello(client):
-    """Return a ClientHello's record where the handshake is long over."""
+    """Return the record of a ClientHello after the handshake."""
     return client.seal(HANDSHAKE, b"\x01\0\0\0")
 
 
 def test_renegotiation_is_refused_and_the_connection_goes_on(server, control):
-    """TLS 1.2: the alert is no_renegotiation, a warning, as often as it is tried."""
+    """Each attempt in TLS 1.2 is answered with a warning, no_renegotiation."""
     with HandmadeClient(server.port("open"), version=2) as client:
         client.send(PREFACE)
         assert is_served(client)
@@ -103,12 +103,12 @@ def hellos(client, *, count=40_000):
 
 
 def key_updates(client):
-    """Return many KeyUpdates, each to be answered with one."""
+    """Return many KeyUpdates, each of which requires an answer."""
     return b"".join(client.key_update() for _ in range(40_000))
 
 
 def updates_and_data(client):
-    """Return KeyUpdates between at least as many bytes of data."""
+    """Return KeyUpdates, and between them at least as many bytes of data."""
     return b"".join(
         b"".join(client.key_update() for _ in range(1800))
         + b"".join(client.seal(APPLICATION_DATA, UNKNOWN) for _ in range(4))
@@ -117,7 +117,7 @@ def updates_and_data(client):
 
 
 def tiny_records(client):
-    """Return data in records of a byte each."""
+    """Return data in records of one byte each."""
     return b"".join(
         client.seal(APPLICATION_DATA, bytes([byte])) for byte in UNKNOWN * 3
     )
@@ -133,8 +133,8 @@ def tiny_records(client):
         (tiny_records, 2),
     ],
 )
-def test_flood_costs_others_no_more_than_a_share(server, control, flood, version):
-    """A client that keeps OpenSSL busy gets its turn, and so does everybody else."""
+def test_flood_delays_other_clients_only_a_little(server, control, flood, version):
+    """A client that keeps OpenSSL busy gets only its share of the time."""
     undisturbed = median(latency(control) for _ in range(20))
     with HandmadeClient(server.port("open"), version=version) as client:
         client.send(PREFACE)
@@ -151,19 +151,19 @@ def test_flood_costs_others_no_more_than_a_share(server, control, flood, version
                         client.socket.shutdown(socket.SHUT_WR)
             latencies.append(latency(control))
         assert not data
-    # On a machine with other work to do, every call takes longer.
+    # Relative to an undisturbed call, which takes longer on a busy machine.
     assert median(latencies) < max(0.02, 10 * undisturbed)
 
 
 def latency(connection):
-    """Return the seconds that a call takes."""
+    """Return the duration of a call in seconds."""
     began = time.monotonic()
     call(connection)
     return time.monotonic() - began
 
 
 def test_flood_of_a_client_that_never_reads_stops(server, control):
-    """Who asks for answers and does not take them is not read any more."""
+    """The bridge stops reading from a client that does not read its answers."""
     with HandmadeClient(server.port("open"), version=2, buffer=4096) as client:
         client.send(PREFACE)
         client.socket.settimeout(0.3)
@@ -189,14 +189,14 @@ def message(kind, content=b""):
 
 
 def assert_ends_with_alert(client):
-    """Read the fatal alert, and the end of the connection after it."""
+    """Check that a fatal alert and the end of the connection follow."""
     kind, content = client.receive()
     assert (kind, content[0]) == (ALERT, FATAL)
     with pytest.raises(EOFError):
         client.receive()
 
 
-#: Records that must not come after the handshake of TLS 1.3.
+#: Records that are not allowed after the handshake of TLS 1.3.
 WRONG = {
     "ClientHello": (HANDSHAKE, message(1)),
     "NewSessionTicket": (HANDSHAKE, message(4, bytes(40))),
@@ -214,7 +214,7 @@ WRONG = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_message_out_of_place_ends_its_connection(server, control, what):
-    """What does not belong after the handshake gets a fatal alert."""
+    """A message that is not allowed after the handshake gets a fatal alert."""
     with HandmadeClient(server.port("open")) as client:
         client.send(PREFACE)
         assert is_served(client)
@@ -222,19 +222,19 @@ def test_message_out_of_place_ends_its_connection(server, control, what):
         assert_ends_with_alert(client)
 
 
-#: Bytes that are no record of their connection.
+#: Bytes that are not a valid record of their connection.
 BROKEN = {
     "noise": b"\x17\x03\x03\x00\x40" + b"x" * 64,
     "too long": b"\x17\x03\x03\xff\xff",
     "too short": b"\x17\x03\x03\x00\x01x",
     "plain handshake": b"\x16\x03\x03\x00\x04" + message(1),
-    "no TLS": b"GET / HTTP/1.1\r\n\r\n",
+    "plaintext": b"GET / HTTP/1.1\r\n\r\n",
 }
 
 
 @pytest.mark.parametrize("what", BROKEN)
 def test_junk_after_the_handshake_ends_its_connection(server, control, what):
-    """Bytes that do not decrypt get a fatal alert."""
+    """Bytes that cannot be decrypted get a fatal alert."""
     with HandmadeClient(server.port("open")) as client:
         client.send(PREFACE)
         assert is_served(client)
@@ -244,7 +244,7 @@ def test_junk_after_the_handshake_ends_its_connection(server, control, what):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
 def test_hello_in_many_records_is_served(server, control, ca, size):
-    """TLS lets a client cut its messages anywhere: also into single bytes."""
+    """TLS allows a client to split its messages anywhere, even into single bytes."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = tls_context(ca).wrap_bio(incoming, outgoing, server_hostname="localhost")
     with suppress(ssl.SSLWantReadError):

@@ -1,4 +1,4 @@
-"""What goes wrong between launcher and bridge, and what is left standing."""
+"""Failures between server process and bridge, and what must survive them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from grpcsecure.tls.bridge.parent.supervisor import BridgeError
 
 
 class HeldHost(ProcessHost):
-    """Starts bridges only while it is not held; says when somebody waits."""
+    """Starts bridges, but can be held up; `waits` is set when a start is delayed."""
 
     def __init__(self):
         self.free = threading.Event()
@@ -37,7 +37,7 @@ class HeldHost(ProcessHost):
         self.waits = threading.Event()
 
     def start(self, control):
-        """Start one once that is free again."""
+        """Start a bridge, after waiting while held up."""
         if not self.free.is_set():
             self.waits.set()
         assert self.free.wait(PATIENCE)
@@ -46,7 +46,7 @@ class HeldHost(ProcessHost):
 
 @pytest.fixture
 def held():
-    """The host of `bridged(..., host="held")`."""
+    """The host of `bridged(..., host="held")`, not held up at first."""
     host = HeldHost()
     HOSTS["held"] = lambda: host
     yield host
@@ -55,15 +55,15 @@ def held():
 
 
 def kill_and_hold(server, held):
-    """Kill the bridge; the next one is about to be started when this returns."""
+    """Kill the bridge, and hold up the start of the next one."""
     held.free.clear()
     os.kill(server.bridge.pid, signal.SIGKILL)
     assert server.observer.event() == "died"
     assert held.waits.wait(PATIENCE)
 
 
-def test_signal_of_a_dead_launcher_from_somebody_else(pair, ca, client):
-    """Only if the launcher has died does the bridge end with it."""
+def test_parent_death_signal_from_another_process_is_ignored(pair, ca, client):
+    """The bridge ends only if the server process has really died."""
     with bridged(pair, ca) as server, channel(server.target(), ca, client) as opened:
         call(opened)
         os.kill(server.bridge.pid, signal.SIGUSR1)
@@ -71,8 +71,8 @@ def test_signal_of_a_dead_launcher_from_somebody_else(pair, ca, client):
         assert server.observer.events.empty()
 
 
-def test_launcher_that_hangs_up_still_serves(pair, ca, client):
-    """A bridge that lost its launcher's ear leaves the live server's sockets alone."""
+def test_sockets_stay_if_only_the_channel_is_closed(pair, ca, client):
+    """A bridge that loses its channel keeps the sockets of the live server."""
     with bridged(pair, ca) as server:
         server.bridge._control.disconnect()
         assert server.observer.event() == "died"
@@ -84,20 +84,20 @@ def test_launcher_that_hangs_up_still_serves(pair, ca, client):
 def test_material_is_checked_by_the_bridge_that_is_being_started(
     pair, ca, client, held
 ):
-    """While there is no bridge nothing is taken for good; afterwards it is."""
+    """While no bridge runs, new material is neither accepted nor rejected."""
     new_ca = authority("other CA")
     new_client = certificate("client", issuer=new_ca, extended=CLIENT_AUTH)
     good = material(pair, client_ca=[new_ca], generation=2)
     with bridged(pair, ca, host="held") as server:
         kill_and_hold(server, held)
-        taken = threading.Event()
+        accepted = threading.Event()
         swap = threading.Thread(
-            target=lambda: (server.bridge.replace({"public": good}), taken.set())
+            target=lambda: (server.bridge.replace({"public": good}), accepted.set())
         )
         swap.start()
-        assert not taken.is_set()
+        assert not accepted.is_set()
         held.free.set()
-        assert taken.wait(PATIENCE)
+        assert accepted.wait(PATIENCE)
         swap.join()
         assert server.observer.event() == "restarted"
         assert try_call(server.target(), ca, new_client) is None
@@ -107,7 +107,7 @@ def test_material_is_checked_by_the_bridge_that_is_being_started(
 def test_bad_material_is_refused_by_the_bridge_that_is_being_started(
     pair, ca, client, held
 ):
-    """What OpenSSL does not take is refused, and kills no bridge."""
+    """Material that OpenSSL rejects is refused, and does not end the bridge."""
     broken = material(pair, client_ca=[ca], crls=[b"junk"], generation=2)
     with bridged(pair, ca, host="held") as server:
         kill_and_hold(server, held)
@@ -128,8 +128,8 @@ def test_bad_material_is_refused_by_the_bridge_that_is_being_started(
         assert server.observer.events.empty()
 
 
-def test_bridge_that_began_meanwhile_serves_what_was_prepared(pair, ca, held):
-    """Prepared by one bridge and committed to the next: the material is in force."""
+def test_commit_reaches_a_bridge_that_was_started_meanwhile(pair, ca, held):
+    """Material that one bridge prepared is put in force in the next one."""
     new_ca = authority("other CA")
     new_client = certificate("client", issuer=new_ca, extended=CLIENT_AUTH)
     new = material(pair, client_ca=[new_ca], generation=2)
@@ -143,7 +143,7 @@ def test_bridge_that_began_meanwhile_serves_what_was_prepared(pair, ca, held):
 
 
 def test_drain_while_a_bridge_is_started(pair, ca, held):
-    """The new one does not get to serve: nobody is taken in any more."""
+    """The new bridge does not accept clients."""
     with bridged(pair, ca, host="held") as server:
         kill_and_hold(server, held)
         with socket.create_connection(("127.0.0.1", server.port())) as late:
@@ -151,7 +151,7 @@ def test_drain_while_a_bridge_is_started(pair, ca, held):
             held.free.set()
             server.bridge.stop()
             assert server.bridge.pid is None
-            # Nobody has taken it out of the queue to say a word.
+            # The client was not accepted, so it has received nothing.
             late.setblocking(False)
             with pytest.raises(BlockingIOError):
                 late.recv(1)
@@ -159,7 +159,7 @@ def test_drain_while_a_bridge_is_started(pair, ca, held):
 
 
 def test_material_that_is_too_large(pair, ca, client, monkeypatch):
-    """It is refused in words, at the start and later, and what serves goes on."""
+    """It is refused with a clear error, at the start and later; the bridge goes on."""
     crls = [bytes(100_000)]
     large = material(pair, client_ca=[ca], crls=crls, generation=2)
     with bridged(pair, ca) as server:
@@ -175,23 +175,23 @@ def test_material_that_is_too_large(pair, ca, client, monkeypatch):
         never.close()
 
 
-def test_launcher_that_cannot_tell_anybody(pair, ca, client, monkeypatch):
-    """What fails in somebody's logging ends neither supervisor nor bridge."""
+def test_failing_observer_ends_nothing(pair, ca, client, monkeypatch):
+    """An error in the user's logging ends neither the supervisor nor the bridge."""
 
     def fail(*_):
-        raise RuntimeError("a filter of the user's")
+        raise RuntimeError("an error in the user's filter")
 
     with bridged(pair, ca) as server:
-        heard = threading.Event()
+        notified = threading.Event()
 
         def refused(refusal):
-            heard.set()
+            notified.set()
             fail(refusal)
 
         monkeypatch.setattr(server.observer, "refused", refused)
         with socket.create_connection(("127.0.0.1", server.port())) as plain:
             plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            assert heard.wait(PATIENCE)
+            assert notified.wait(PATIENCE)
         assert try_call(server.target(), ca, client) is None
         monkeypatch.setattr(server.observer, "died", fail)
         os.kill(server.bridge.pid, signal.SIGKILL)
@@ -199,8 +199,8 @@ def test_launcher_that_cannot_tell_anybody(pair, ca, client, monkeypatch):
         assert try_call(server.target(), ca, client) is None
 
 
-def test_mistake_of_ours_is_told_and_not_hidden(pair, ca, monkeypatch):
-    """What the supervisor does not expect ends in `gave_up`, not in silence."""
+def test_unexpected_error_of_the_supervisor_is_reported(pair, ca, monkeypatch):
+    """After an exception in the supervisor the observer's `gave_up` is called."""
     with bridged(pair, ca) as server:
         monkeypatch.setattr(
             type(server.bridge._host), "start", lambda *_: 1 / 0, raising=True
@@ -211,8 +211,8 @@ def test_mistake_of_ours_is_told_and_not_hidden(pair, ca, monkeypatch):
 
 
 @pytest.mark.parametrize("name", [b"\xff.sock", b"a b%\n.sock"])
-def test_client_of_any_name(pair, ca, client, tmp_path, name):
-    """A socket's path may be any bytes: its owner is refused, the others go on."""
+def test_client_with_any_socket_path(pair, ca, client, tmp_path, name):
+    """A unix socket's path may be any bytes; such a client does not disturb others."""
     outer = os.fsencode(tmp_path) + b"/l.sock"
     sockets = {"public": listen(os.fsdecode(outer), socket.AF_UNIX)}
     with bridged(pair, ca, sockets=sockets) as server:
@@ -220,7 +220,7 @@ def test_client_of_any_name(pair, ca, client, tmp_path, name):
             odd.bind(os.fsencode(tmp_path) + b"/" + name)
             odd.connect(outer)
             odd.settimeout(PATIENCE)
-            odd.sendall(b"no TLS")
+            odd.sendall(b"not TLS")
             with suppress(ConnectionError):
                 assert odd.recv(1) == b""
         assert server.observer.refusal().kind is RefusalKind.PLAINTEXT
