@@ -103,7 +103,12 @@ GRPCURL := github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 	cd .tools/node && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-interop-tools: .tools/bin/grpcurl .tools/node/.made
+.tools/grpc_go.made: tests/interop/grpc_go/go.mod tests/interop/grpc_go/go.sum
+	mkdir -p .tools
+	cd tests/interop/grpc_go && go mod download
+	@touch $@
+
+interop-tools: .tools/bin/grpcurl .tools/node/.made .tools/grpc_go.made
 
 interop: $(VENV)/.made interop-tools
 	INTEROP=required $(BIN)/$(PYTEST) tests/interop tests/integration/test_modes_matrix.py

@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 from support.bridge import HOSTS, RawPair
 from support.bridge_certs import CLIENT_AUTH, authority, certificate
-from support.mode_clients import GoClient, GrpcioClient, OpensslClient
+from support.mode_clients import GoClient, GrpcGoClient, GrpcioClient, OpensslClient
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +51,7 @@ def clients(tmp_path_factory):
         "grpcio": GrpcioClient,
         "openssl": lambda: OpensslClient(folder),
         "go": lambda: GoClient(folder),
+        "grpc-go": lambda: GrpcGoClient(folder),
     }
     made = {}
 

@@ -1,4 +1,4 @@
-"""Three clients with three TLS libraries: grpcio (BoringSSL), openssl, and Go.
+"""Clients with three TLS libraries: grpcio (BoringSSL), openssl, and Go.
 
 Each makes a call, as far as it can, and returns a `ClientResult`.
 """
@@ -10,12 +10,12 @@ import os
 import re
 import subprocess
 from base64 import b64decode, b64encode
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
 from helloworld.helloworld_pb2 import HelloReply, HelloRequest
 from helloworld.helloworld_pb2_grpc import GreeterStub
-from support.interop_programs import ROOT, find_program
+from support.interop_programs import ROOT, find_program, missing
 from support.matrix_certs import mismatched_key_pem
 from support.services import PATIENCE
 
@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
     from grpcsecure.devcerts import Credential
 
-__all__ = ["ClientResult", "GoClient", "GrpcioClient", "OpensslClient", "Order"]
+__all__ = [
+    "ClientResult",
+    "GoClient",
+    "GrpcGoClient",
+    "GrpcioClient",
+    "OpensslClient",
+    "Order",
+]
 
 METHOD = "/helloworld.Greeter/SayHello"
 
@@ -159,59 +166,117 @@ class OpensslClient:
         """Nothing is left open."""
 
 
-class GoClient:
-    """Makes calls with Go's `crypto/tls` and `net/http`, in one process for all."""
+def _go_build(source: str, program: Path) -> subprocess.CompletedProcess[str]:
+    """Build a Go program of `tests/interop`."""
+    return subprocess.run(
+        [find_program("go"), "build", "-o", program, "."],
+        cwd=ROOT / "tests/interop" / source,
+        # Use only what is installed: download no toolchain and no module.
+        env={**os.environ, "GOTOOLCHAIN": "local", "GOPROXY": "off"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
-    def __init__(self, folder: Path) -> None:
-        program = folder / "client"
-        built = subprocess.run(
-            [find_program("go"), "build", "-o", program, "."],
-            cwd=ROOT / "tests/interop/go",
-            # Use only what is installed: download no toolchain and no module.
-            env={**os.environ, "GOTOOLCHAIN": "local", "GOPROXY": "off"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert built.returncode == 0, built.stderr
+
+class _LineProcess:
+    """A process that answers each line of JSON with one."""
+
+    def __init__(self, program: Path) -> None:
         self._process = subprocess.Popen(
             [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def call(self, order: Order) -> ClientResult:
-        """Make the call."""
-        own = order.credential
-        asked = {
-            "Address": order.address,
-            "Version": 0x0301 + int(order.version[-1]),
-            "ALPN": order.alpn,
-            "CA": order.ca.decode(),
-            "Certificate": own.certificate_pem.decode() if own else "",
-            "Key": own.key_pem.decode() if own else "",
-            "Choose": order.chooses,
-            "Path": METHOD,
-            "Body": b64encode(
-                HelloRequest(name=order.name).SerializeToString()
-            ).decode(),
-        }
+    def ask(self, asked: dict[str, object]) -> dict[str, Any]:
+        """Return the answer to `asked`."""
         print(json.dumps(asked), file=self._process.stdin, flush=True)
-        answer = json.loads(self._process.stdout.readline())
-        _, remote, words = answer["Error"].partition("remote error: tls: ")
-        is_served = not answer["Error"] and answer["Status"] in ("", "0")
-        message = None
-        if answer["Body"]:
-            message = HelloReply.FromString(b64decode(answer["Body"])).message
-        return ClientResult(
-            is_served=is_served,
-            alert=_BY_WORDS[words] if remote else None,
-            text=f"{answer['Error']} {answer['Status']}",
-            message=message,
-            local=answer["Local"],
-            acceptable=answer["Acceptable"] if answer["Asked"] else None,
-        )
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
 
     def close(self) -> None:
         """End the process."""
         self._process.stdin.close()
         self._process.wait(PATIENCE)
         self._process.stdout.close()
+
+
+def _go_call(order: Order) -> dict[str, object]:
+    """Return the call for the Go programs."""
+    own = order.credential
+    body = HelloRequest(name=order.name).SerializeToString()
+    return {
+        "Address": order.address,
+        "Version": 0x0301 + int(order.version[-1]),
+        "ALPN": order.alpn,
+        "CA": order.ca.decode(),
+        "Certificate": own.certificate_pem.decode() if own else "",
+        "Key": own.key_pem.decode() if own else "",
+        "Choose": order.chooses,
+        "Path": METHOD,
+        "Body": b64encode(body).decode(),
+    }
+
+
+def _message_of(answer: dict[str, Any]) -> str | None:
+    body = answer["Body"]
+    return HelloReply.FromString(b64decode(body)).message if body else None
+
+
+class GoClient:
+    """Makes calls with Go's `crypto/tls` and `net/http`, in one process for all.
+
+    It presents its certificate whatever list of acceptable CAs the server sends.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        program = folder / "go-client"
+        built = _go_build("go", program)
+        assert built.returncode == 0, built.stderr
+        self._process = _LineProcess(program)
+
+    def call(self, order: Order) -> ClientResult:
+        """Make the call."""
+        answer = self._process.ask(_go_call(order))
+        _, remote, words = answer["Error"].partition("remote error: tls: ")
+        return ClientResult(
+            is_served=not answer["Error"] and answer["Status"] in ("", "0"),
+            alert=_BY_WORDS[words] if remote else None,
+            text=f"{answer['Error']} {answer['Status']}",
+            message=_message_of(answer),
+            local=answer["Local"],
+            acceptable=answer["Acceptable"] if answer["Asked"] else None,
+        )
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.close()
+
+
+class GrpcGoClient:
+    """Makes calls with grpc-go and its ordinary credentials, in one process for all.
+
+    It withholds its certificate if the server's list of acceptable CAs has no issuer
+    of it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        program = folder / "grpc-go-client"
+        built = _go_build("grpc_go", program)
+        if built.returncode:
+            missing(f"grpc-go, or the Go it needs ({built.stderr.strip()})")
+        self._process = _LineProcess(program)
+
+    def call(self, order: Order) -> ClientResult:
+        """Make the call."""
+        answer = self._process.ask(_go_call(order))
+        alert = re.search(r"remote error: tls: ([a-z ]+)", answer["Error"])
+        return ClientResult(
+            is_served=not answer["Error"],
+            alert=alert and _BY_WORDS[alert[1]],
+            text=answer["Error"],
+            message=_message_of(answer),
+        )
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.close()

@@ -52,7 +52,8 @@ _NO_AUTO_CHAIN = 0x8
 _PURPOSE_SSL_CLIENT = 1
 
 #: The list of acceptable CAs must fit an extension of 65,535 bytes (RFC 8446, 4.2.4).
-#: If it is longer than half of that, no list is sent; every client accepts that.
+#: If it is longer than half of that, no list is sent: clients then present the
+#: certificate that they have.
 _MAX_CA_LIST = 32 * 1024
 
 _ALPN_H2 = b"h2"
@@ -194,10 +195,12 @@ def _trust(
         raise ValueError("no certificate store")
     # The purpose need not be set: OpenSSL checks clients for "ssl_client".
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN | _TRUSTED_FIRST)
-    if authorities:
-        _add_authorities(context, store, authorities)
-    elif mode.verifies:
+    for authority in authorities:
+        store.add_cert(crypto.X509.from_cryptography(authority))
+    if mode.verifies and not authorities:
         raise ValueError("a verifying mode without a client CA")
+    if mode.verifies and mode.requires:
+        _send_acceptable(context, authorities)
     for crl in material.crls:
         _add_crl(store, crl)
     if material.crls:
@@ -216,11 +219,14 @@ def _add_crl(store: crypto.X509Store, der: bytes) -> None:
     openssl.raise_unless(added != 0)
 
 
-def _add_authorities(
-    context: SSL.Context, store: crypto.X509Store, authorities: list[x509.Certificate]
-) -> None:
-    for authority in authorities:
-        store.add_cert(crypto.X509.from_cryptography(authority))
+def _send_acceptable(context: SSL.Context, authorities: list[x509.Certificate]) -> None:
+    """Send the names of the CAs in the request for a certificate, if they fit.
+
+    Clients on Go and Java withhold a certificate that none of the CAs has issued. That
+    is right only where such a certificate is refused, and a client without one too:
+    in `request_and_verify` the client would be served as anonymous, and in the modes
+    that do not verify a registered self-signed certificate would never arrive.
+    """
     names = {authority.subject.public_bytes(): authority for authority in authorities}
     if sum(map(len, names)) <= _MAX_CA_LIST:
         for authority in names.values():

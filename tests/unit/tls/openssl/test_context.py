@@ -13,6 +13,7 @@ from OpenSSL import SSL
 from support.bridge import material, settings
 from support.bridge_certs import authority, certificate, new_key
 
+from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.tls.openssl.context import ContextError, build_context
 from grpcsecure.tls.openssl.settings import ContextMaterial, ContextSettings
 from grpcsecure.tls.openssl.stream import Scratch, TlsStream
@@ -65,6 +66,30 @@ def test_only_the_configured_chain_is_sent(issuers):
     )
     expected = ["CN=server", *(["CN=intermediate"] if issuers == "sent" else [])]
     assert sent_subjects(context) == expected
+
+
+@pytest.fixture(scope="module")
+def many_cas():
+    """CAs whose subjects have 77 bytes each: 425 of them fit 32 KiB."""
+    key = new_key("acceptable")
+    return [authority(f"{number:064}", key=key) for number in range(430)]
+
+
+@pytest.mark.parametrize("mode", ClientCertificateMode, ids=lambda mode: mode.value)
+@pytest.mark.parametrize("count", [420, 430])
+def test_acceptable_cas_are_sent_in_one_mode_and_only_if_they_fit(
+    many_cas, mode, count
+):
+    """Only `require_and_verify` sends the list, and at most 32 KiB of names."""
+    held = material(certificate("server"), client_ca=many_cas[:count])
+    context = build_context(
+        ContextSettings.of(settings(mode.value)), ContextMaterial.of(held)
+    )
+    server, client = connection_pair(context, record=HandshakeRecord())
+    for end, other in ((client, server), (server, client), (client, server)):
+        step(end, other)
+    is_sent = mode is ClientCertificateMode.REQUIRE_AND_VERIFY and count == 420
+    assert len(client.get_client_ca_list()) == (count if is_sent else 0)
 
 
 @pytest.mark.parametrize("junk", [b"", b"junk"])
