@@ -69,6 +69,8 @@ class Loaded:
     #: Of the files that the config depends on, from just before they were read.
     seen: Digest | None = None
     cases: tuple[Case, ...] = ()
+    #: Lines of the source with servicers' arguments, which no excerpt shows.
+    argument_lines: frozenset[int] = frozenset()
 
     @property
     def fingerprints(self) -> dict[str, frozenset[str]]:
@@ -96,6 +98,7 @@ class Loaded:
             subject=self.source.name,
             findings=self.findings,
             sources={self.source.name: self.source.text},
+            argument_lines={self.source.name: self.argument_lines},
             not_run=tuple(phase.value for phase in self.not_run),
             failed=None if self.failed is None else self.failed.value,
             profile=self.profile,
@@ -161,6 +164,7 @@ def load_config(
         profile=profile,
         findings=parsed.findings,
         document=parsed.document,
+        argument_lines=parsed.argument_lines,
         failed=None if parsed.failed is None else Phase(parsed.failed),
     )
     phases = list(Phase)

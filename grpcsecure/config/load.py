@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from grpcsecure.config.argument_lines import find_argument_lines, hide_arguments
 from grpcsecure.config.build import build_config
 from grpcsecure.config.document import Document
 from grpcsecure.config.profiles import (
@@ -40,11 +41,13 @@ class Parsed:
 
     `failed` is `YAML` (which includes variables and profiles) or `schema`; if it is
     None, `document` is set. `findings` are in the order of their places.
+    `argument_lines` are the lines of the source that no excerpt shows.
     """
 
     findings: tuple[Finding, ...]
     document: Document | None = None
     failed: str | None = None
+    argument_lines: frozenset[int] = frozenset()
 
 
 def parse_config(
@@ -88,16 +91,17 @@ def _parse(
     if root is not None:
         tree, found = _apply(root, source=source, profile=profile, environ=environ)
         findings += found
+    hidden = find_argument_lines(source.text, root)
     if findings or tree is None:
-        return _failed("YAML", findings)
+        return _failed("YAML", findings, source, hidden)
     findings = check_schema(tree)
     if findings:
-        return _failed("schema", findings)
+        return _failed("schema", findings, source, hidden)
     config, findings = build_config(tree, directory=source.directory)
     if config is None:
-        return _failed("schema", findings)
+        return _failed("schema", findings, source, hidden)
     document = Document(source=source, tree=tree, config=config, profile=profile)
-    return Parsed(findings=(), document=document)
+    return Parsed(findings=(), document=document, argument_lines=hidden)
 
 
 def read_profile_names(source: Source) -> tuple[str, ...]:
@@ -145,9 +149,11 @@ def _apply(
     return tree, findings
 
 
-def _failed(phase: str, findings: list[Finding]) -> Parsed:
-    in_order = sorted(findings, key=_order)
-    return Parsed(findings=tuple(in_order), failed=phase)
+def _failed(
+    phase: str, findings: list[Finding], source: Source, hidden: frozenset[int]
+) -> Parsed:
+    in_order = sorted(hide_arguments(findings, source.text, hidden), key=_order)
+    return Parsed(findings=tuple(in_order), failed=phase, argument_lines=hidden)
 
 
 def _order(finding: Finding) -> tuple[int, int]:

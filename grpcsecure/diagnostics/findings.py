@@ -136,7 +136,8 @@ class Case:
 class Report:
     """The findings of one config, in the order of their places.
 
-    `sources` has the text of each file by the name that spans use. `not_run` names the
+    `sources` has the text of each file by the name that spans use, and `argument_lines`
+    the numbers of its lines that excerpts must not show. `not_run` names the
     phases that did not run because the phase `failed` found errors. `cases` are the
     tests of the config that were run, in the order of the file.
     """
@@ -144,6 +145,7 @@ class Report:
     subject: str
     findings: tuple[Finding, ...]
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
+    argument_lines: Mapping[str, frozenset[int]] = field(default_factory=dict)
     not_run: tuple[str, ...] = ()
     failed: str | None = None
     profile: str | None = None

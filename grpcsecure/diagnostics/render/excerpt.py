@@ -132,8 +132,9 @@ def _line(sources: Sources, file: str, number: int, *, focus: Span) -> _Line:
     line = sources.line(file, number)
     if line is None:
         return _Line(text="(source not available)")
-    if sources.is_secret(file, number):
-        return _Line(text="(may be a key, not shown)")
+    substitute = sources.substitute(file, number)
+    if substitute is not None:
+        return _Line(text=substitute)
     length = len(line.rstrip())
     start = min(max(focus.column - 1, 0), len(line))
     # Only the text near the span is measured: lines can be megabytes long.

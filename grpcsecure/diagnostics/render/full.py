@@ -50,7 +50,7 @@ def _counts(report: Report) -> str:
 
 
 def _report(report: Report, style: Style) -> Iterator[str]:
-    sources = Sources(report.sources)
+    sources = Sources(report)
     for finding in report.findings:
         yield render_finding(finding, sources, subject=report.subject, style=style)
         yield ""

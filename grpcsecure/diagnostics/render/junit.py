@@ -46,7 +46,7 @@ def render_junit(
 def _suite(report: Report) -> Element:
     name = subject(report)
     suite = Element("testsuite", name=name)
-    sources = Sources(report.sources)
+    sources = Sources(report)
     failing, others = _split(report)
     for test in report.cases:
         title = f"{visible(test.name)} {spell(test.span)}"

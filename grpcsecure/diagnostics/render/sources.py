@@ -1,6 +1,7 @@
-"""Source lines for excerpts; keeps lines with key material from being shown.
+"""Source lines for excerpts; keeps lines that may hold secrets from being shown.
 
-Users paste a private key in place of its path: such lines are never shown.
+Users paste a private key in place of its path, and write passwords as arguments of
+servicers: such lines are never shown.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from grpcsecure.diagnostics.lines import split_lines
 from grpcsecure.quoting import holds_key_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from grpcsecure.diagnostics.findings import Report
 
 __all__ = ["Sources"]
 
@@ -19,8 +20,9 @@ __all__ = ["Sources"]
 class Sources:
     """The source texts of a report, each split into lines once."""
 
-    def __init__(self, texts: Mapping[str, str]) -> None:
-        self._texts = texts
+    def __init__(self, report: Report) -> None:
+        self._texts = report.sources
+        self._arguments = report.argument_lines
         self._lines: dict[str, tuple[list[str], frozenset[int]]] = {}
         self._secret: dict[tuple[str, int], bool] = {}
 
@@ -31,7 +33,15 @@ class Sources:
         lines, _ = self._split(file)
         return lines[number - 1] if 0 < number <= len(lines) else ""
 
-    def is_secret(self, file: str, number: int) -> bool:
+    def substitute(self, file: str, number: int) -> str | None:
+        """Return the text that is shown in place of a line, if one is."""
+        if self._is_key(file, number):
+            return "(may be a key, not shown)"
+        if number in self._arguments.get(file, ()):
+            return "(arguments of a servicer, not shown)"
+        return None
+
+    def _is_key(self, file: str, number: int) -> bool:
         """Whether the line may be part of a private key."""
         place = (file, number)
         if place not in self._secret:
