@@ -7,6 +7,7 @@ then, and the answers have to be the same.
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 
 import grpc
 import pytest
@@ -131,6 +132,14 @@ DENIALS = [
 class TestDenied:
     """The answer to a denied call."""
 
+    @staticmethod
+    def answers(world, listener, client):
+        """Return the answers to each kind of method, over one connection."""
+        with world.channel(listener, client) as channel:
+            return {
+                status_of(make_call(channel, method, b"")) for method in KINDS.values()
+            }
+
     @pytest.mark.parametrize(
         ("listener", "client", "status", "reason"),
         DENIALS,
@@ -139,16 +148,9 @@ class TestDenied:
     def test_status_and_reason(self, world, listener, client, status, reason):
         """The text is constant; only `error_detail: full` adds the reason."""
         world.enforce(DENY_ALL, identities(world))
-        answers = {
-            status_of(world.make_call(listener, client, method))
-            for method in KINDS.values()
-        }
-        assert answers == {status}
+        assert self.answers(world, listener, client) == {status}
         world.enforce(DENY_ALL, identities(world), error_detail="full")
-        answers = {
-            status_of(world.make_call(listener, client, method))
-            for method in KINDS.values()
-        }
+        answers = self.answers(world, listener, client)
         [(code, details)] = answers
         assert code is status[0]
         assert details.startswith(f"{status[1]}: {reason}")
@@ -266,44 +268,49 @@ MATCHERS = {
 }
 
 
-@pytest.mark.parametrize("kind", MATCHERS)
 class TestNames:
     """Names allow only if they were verified; deny rules match unverified ones too."""
 
-    def test_claimed_name_allows_nothing(self, world, kind):
-        """No name matcher allows an unverified certificate."""
-        world.enforce(one_rule(["named"]), {"named": {kind: MATCHERS[kind]}})
-        made = {
-            (listener, client): status_of(
-                world.make_call(listener, client, KINDS["unary"])
-            )
-            for listener in ("lenient", "lenient-ca", "required", "required-ca")
-            for client in ("pretender", "billing")
-        }
-        expected = dict.fromkeys(made, UNKNOWN)
-        for listener in ("lenient-ca", "required-ca"):
-            expected[listener, "billing"] = (grpc.StatusCode.OK, "")
-        assert made == expected
+    def made(self, world, clients, effect):
+        """Return the status by kind of name, listener and client.
 
-    def test_claimed_name_denies(self, world, kind):
-        """An unverified certificate does not get its client around a deny rule."""
-        world.enforce(one_rule(["named"], "deny"), {"named": {kind: MATCHERS[kind]}})
-        made = {
-            (listener, client): status_of(
-                world.make_call(listener, client, KINDS["unary"])
-            )
-            for listener in ("lenient", "lenient-ca", "required", "required-ca")
-            for client in ("pretender", "billing", "dev")
+        For all kinds over the same connections: the rules change, the names stay.
+        """
+        made = {}
+        with ExitStack() as stack:
+            channels = {
+                (listener, client): stack.enter_context(world.channel(listener, client))
+                for listener in ("lenient", "lenient-ca", "required", "required-ca")
+                for client in clients
+            }
+            for kind, name in MATCHERS.items():
+                world.enforce(one_rule(["named"], effect), {"named": {kind: name}})
+                for (listener, client), channel in channels.items():
+                    answer = make_call(channel, KINDS["unary"], b"")
+                    made[kind, listener, client] = status_of(answer)
+        return made
+
+    def test_claimed_name_allows_nothing(self, world):
+        """No name matcher allows an unverified certificate."""
+        made = self.made(world, ("pretender", "billing"), "allow")
+        assert made == {
+            (kind, listener, client): (grpc.StatusCode.OK, "")
+            if client == "billing" and listener.endswith("-ca")
+            else UNKNOWN
+            for kind, listener, client in made
         }
-        expected = {
-            (listener, client): (grpc.StatusCode.OK, "")
+
+    def test_claimed_name_denies(self, world):
+        """An unverified certificate does not get its client around a deny rule."""
+        made = self.made(world, ("pretender", "billing", "dev"), "deny")
+        assert made == {
+            (kind, listener, client): (grpc.StatusCode.OK, "")
             if client == "dev"
             else FORBIDDEN
             if client == "billing" and listener.endswith("-ca")
             else UNKNOWN
-            for listener, client in made
+            for kind, listener, client in made
         }
-        assert made == expected
 
 
 #: Paths of methods that are not served, as far as grpcio's client can send them.
@@ -338,25 +345,26 @@ PATHS = (
 class TestUnknownMethods:
     """Methods that are not served, and paths that name no method."""
 
-    @pytest.mark.parametrize("path", PATHS, ids=lambda path: path[:40])
     @pytest.mark.parametrize(
         ("listener", "client"), [("plain", "anonymous"), ("mutual", "billing")]
     )
-    def test_is_denied_by_default(self, world, path, listener, client):
+    def test_is_denied_by_default(self, world, listener, client):
         """A caller that the default denies cannot find out which methods exist.
 
         Allow rules do not apply to a method that does not exist.
         """
-        rules = one_rule(["anyone"], methods=["*"])
-        world.enforce(rules)
-        answer = world.make_call(listener, client, path)
-        assert status_of(answer) == (UNKNOWN if listener == "plain" else FORBIDDEN)
-        world.enforce(ALLOW_ALL)
-        assert status_of(world.make_call(listener, client, path)) == NOT_FOUND
-        # The served method itself is found.
-        assert (
-            world.make_call(listener, client, KINDS["unary"]).code is grpc.StatusCode.OK
-        )
+        denied = UNKNOWN if listener == "plain" else FORBIDDEN
+        with world.channel(listener, client) as channel:
+            for authorization, status in (
+                (one_rule(["anyone"], methods=["*"]), denied),
+                (ALLOW_ALL, NOT_FOUND),
+            ):
+                world.enforce(authorization)
+                answers = {p: status_of(make_call(channel, p, b"")) for p in PATHS}
+                assert answers == dict.fromkeys(PATHS, status)
+                # The served method itself is found.
+                made = make_call(channel, KINDS["unary"], b"")
+                assert made.code is grpc.StatusCode.OK
 
     def test_deny_rules_count(self, world):
         """Deny rules come before the default, also for methods that do not exist."""

@@ -6,7 +6,7 @@ Each call is made twice: to a server of grpcio alone, and to a grpcsecure server
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import grpc
 import pytest
@@ -107,19 +107,26 @@ def call(channel, kind, *messages, **options):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def compare(plain, world):
-    """A function that makes a call on both servers and asserts equal outcomes."""
+    """A function that makes a call on both servers and asserts equal outcomes.
 
-    def compare(kind, *messages, **options):
-        with connect(plain, None) as channel:
-            expected = call(channel, kind, *messages, **options)
-        for listener in ("plain", "grpc-mutual", "mutual"):
-            with world.channel(listener, "billing") as channel:
+    All calls that are compared use the same connections.
+    """
+    with ExitStack() as stack:
+        reference = stack.enter_context(connect(plain, None))
+        channels = {
+            listener: stack.enter_context(world.channel(listener, "billing"))
+            for listener in ("plain", "grpc-mutual", "mutual")
+        }
+
+        def compare(kind, *messages, **options):
+            expected = call(reference, kind, *messages, **options)
+            for listener, channel in channels.items():
                 assert call(channel, kind, *messages, **options) == expected, listener
-        return expected
+            return expected
 
-    return compare
+        yield compare
 
 
 @pytest.mark.parametrize("act", [*SCRIPTS, *ABORTS, "initial", "echo"])

@@ -65,7 +65,7 @@ def run_program(module, *arguments):
         [sys.executable, module.__file__, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=110,  # for a clear error, before the time limit of the test
+        timeout=280,  # before the timeout of the test, to get the output
         env=environment(),
         check=False,
     )
