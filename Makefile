@@ -7,11 +7,11 @@ BIN    := $(VENV)/bin
 .PHONY: help serve certs test unit coverage oldest newest check docs wheel validate \
 	format examples interop interop-tools clean
 
-# Compiled modules are kept even where the environment says otherwise: the tests start
-# hundreds of processes.
+# Keep compiled modules even if the environment turns that off: the tests start hundreds of
+# processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-# On all cores. `worksteal` leaves neighbours, which share servers, to one process.
+# On all cores. With `worksteal`, one process gets neighbouring tests, which share servers.
 PYTEST := pytest -n auto --maxprocesses 8 --dist worksteal
 
 help:
@@ -26,8 +26,8 @@ help:
 	@echo "make wheel    the package as a user installs it, tried on every config"
 	@echo "make interop  the tests with clients of other languages (needs Go, Node, openssl)"
 
-# One environment, in two steps: the package alone is enough to serve; tests and checks
-# add their tools. Made anew when the project file changes.
+# One environment, in two steps: to serve, the package alone is enough; tests and checks
+# add their tools. Each step runs again when the project file changes.
 $(VENV)/.package: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable .
@@ -69,19 +69,20 @@ $(VENV)-oldest/.made: pyproject.toml tests/oldest.txt
 		--constraint tests/oldest.txt
 	@touch $@
 
-# What depends on the releases of grpcio, pyOpenSSL and cryptography.
+# Tests that depend on the releases of grpcio, pyOpenSSL and cryptography.
 SERVING_TESTS := tests/unit/tls tests/unit/server tests/unit/test_private_names.py \
 	$(addprefix tests/integration/test_, bridge_*.py crashes.py crl.py drain.py \
 		fail_closed.py missing_names.py modes_matrix.py rotation.py serve.py \
 		servicer_view.py)
 
-# Without the tests that compare with what gRPC's newest tells of a connection.
+# Without the tests that compare the properties of a connection with the newest gRPC's.
 oldest: $(VENV)-oldest/.made certs
 	$(VENV)-oldest/bin/$(PYTEST) $(SERVING_TESTS) \
 		--deselect tests/integration/test_bridge_auth_context.py
 
 # The newest releases within the bounds of pyproject.toml, release candidates included:
-# made anew each time, and not a part of CI, since it changes by itself.
+# a new environment each time, and not a part of `.ci/run`, since the outcome can change
+# without a commit.
 newest: certs
 	$(PYTHON) -m venv --clear $(VENV)-newest
 	$(VENV)-newest/bin/pip install --quiet --upgrade 'pip>=25.1'
@@ -90,7 +91,7 @@ newest: certs
 	$(VENV)-newest/bin/pip list
 	$(VENV)-newest/bin/$(PYTEST) $(SERVING_TESTS)
 
-# Clients that share no code with grpcio, in these versions, inside the checkout.
+# Clients that share no code with grpcio, in fixed versions, inside the checkout.
 GRPCURL := github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 
 .tools/bin/grpcurl: Makefile
@@ -118,7 +119,7 @@ check: $(VENV)/.made
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# In an environment of its own, which needs nothing of the package.
+# In a separate environment, which does not need the package.
 $(VENV)-docs/.made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-docs
 	$(VENV)-docs/bin/pip install --quiet --upgrade 'pip>=25.1'
@@ -131,7 +132,7 @@ docs: $(VENV)-docs/.made
 wheel: $(VENV)/.package
 	BIN=$(BIN) .ci/wheel
 
-# For pre-commit, too.
+# Also run by pre-commit.
 validate: certs
 	$(BIN)/grpcsecure -q validate --all-profiles configs/*.yaml
 
@@ -139,7 +140,7 @@ format: $(VENV)/.made
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Generated with an old grpcio, whose output every later one accepts.
+# Generated with an old grpcio-tools: later versions accept its output.
 examples/helloworld/helloworld_pb2.py: examples/helloworld/helloworld.proto
 	$(PYTHON) -m venv $(VENV)-protoc
 	$(VENV)-protoc/bin/pip install --quiet 'grpcio-tools==1.66.2' 'setuptools<81'
