@@ -250,9 +250,7 @@ def test_client_ca_changes_on_an_open_connection(world):
 @pytest.fixture(
     scope="module",
     params=[
-        (runtime, intercepts)
-        for runtime in ("threads", "asyncio")
-        for intercepts in (False, True)
+        (runtime, intercepts) for runtime in RUNTIMES for intercepts in (False, True)
     ],
     ids=lambda param: f"{param[0]}{'-interceptors' * param[1]}",
 )
@@ -271,7 +269,7 @@ def open_world(request, tmp_path_factory):
 
 
 class TestSilentCalls:
-    """Unary calls that were allowed and whose message arrives later."""
+    """Calls that were allowed and whose first message arrives later."""
 
     @pytest.fixture
     def decided(self, monkeypatch):
@@ -315,12 +313,41 @@ class TestSilentCalls:
             assert answer.code is grpc.StatusCode.OK
             assert len(names) == 1
 
+    @pytest.mark.parametrize("listener", ["grpc-mutual", "mutual", "lenient-ca"])
+    @pytest.mark.parametrize("kind", ["request stream", "both streams"])
+    @pytest.mark.parametrize("effect", ["allow", "deny"])
+    def test_late_first_message_of_a_stream_causes_a_second_decision(
+        self, open_world, decided, listener, kind, effect
+    ):
+        """A stream that was opened and kept is refused at its first message."""
+        open_world.enforce(rules("allow", "verified"))
+        entered()
+        with open_world.channel(listener, "billing") as channel:
+            call = SilentCall(channel, KINDS[kind])
+            name = KINDS[kind].rpartition("/")[2]
+            eventually(lambda: name in entered(), what="the servicer runs")
+            assert decided.get(timeout=PATIENCE) == KINDS[kind]
+            open_world.enforce(rules(effect, "verified"))
+            call.send(b"", b"", b"")
+            answer = call.result()
+            assert decided.get(timeout=PATIENCE) == KINDS[kind]
+        assert decided.empty()
+        if effect == "deny":
+            assert answer.code is grpc.StatusCode.PERMISSION_DENIED
+            assert answer.messages == ()
+        else:
+            assert answer.code is grpc.StatusCode.OK
+            assert len(answer.messages) == (3 if kind == "both streams" else 1)
+
+    @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("listener", ["grpc-mutual", "mutual"])
-    def test_call_is_decided_once(self, open_world, decided, monkeypatch, listener):
+    def test_call_is_decided_once(
+        self, open_world, decided, monkeypatch, listener, kind
+    ):
         """A message that arrives with its call causes no second decision."""
         monkeypatch.setattr(authorizer, "FRESH", PATIENCE)
         open_world.enforce(rules("allow", "verified"))
         with open_world.channel(listener, "billing") as channel:
-            assert status_of_call(channel) == OK
-        assert decided.get(timeout=PATIENCE) == METHOD
+            assert make_call(channel, KINDS[kind], b"").code is grpc.StatusCode.OK
+        assert decided.get(timeout=PATIENCE) == KINDS[kind]
         assert decided.empty()

@@ -165,9 +165,18 @@ class _HandlerRunner:
             await _authorize(self._method, context)
         return message
 
-    async def unary(self, requests: Any, context: Any, caller: Any) -> Any:
+    async def _open(
+        self, requests: Any, context: Any, caller: Any
+    ) -> tuple[Any, Any, Any]:
+        """Return the argument of the behaviour, its context and its caller."""
         if not self._request_streaming:
-            requests = await self._only(context)
+            return await self._only(context), context, caller
+        late = _LateContext(context, self._method)
+        del requests  # grpcio's iterator reads from its own context
+        return _messages(late), late, late if caller is context else caller
+
+    async def unary(self, requests: Any, context: Any, caller: Any) -> Any:
+        requests, context, caller = await self._open(requests, context, caller)
         if self._is_plain:
             with PlainContext(context, self._view, caller) as plain:
                 if self._request_streaming:
@@ -179,8 +188,7 @@ class _HandlerRunner:
     async def stream(
         self, requests: Any, context: Any, caller: Any
     ) -> AsyncGenerator[Any, None]:
-        if not self._request_streaming:
-            requests = await self._only(context)
+        requests, context, caller = await self._open(requests, context, caller)
         if self._is_plain:
             with PlainContext(context, self._view, caller) as plain:
                 if self._request_streaming:
@@ -204,6 +212,27 @@ class _HandlerRunner:
 async def _messages(context: Any) -> AsyncGenerator[Any, None]:
     while (message := await context.read()) is not grpc.aio.EOF:
         yield message
+
+
+class _LateContext:
+    """Wrapper of a streaming call's context; decides again at a late first message."""
+
+    def __init__(self, context: Any, method: GuardedMethod) -> None:
+        self._context = context
+        self._method = method
+        self._began: float | None = monotonic()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def read(self) -> Any:
+        message = await self._context.read()
+        began, self._began = self._began, None
+        if began is None or message is grpc.aio.EOF:
+            return message
+        if monotonic() - began >= authorizer.FRESH:
+            await _authorize(self._method, self._context)
+        return message
 
 
 class _TypedContext:

@@ -32,7 +32,7 @@ _LOGGER = logging.getLogger("grpcsecure.policy")
 #: A status and its text, as `context.abort` takes them.
 Refusal = tuple[grpc.StatusCode, str]
 
-#: Seconds for which a decision counts while the single message of a call is awaited: a
+#: Seconds for which a decision counts while the first message of a call is awaited: a
 #: call that was allowed must not be kept until its caller would be refused.
 FRESH = 1.0
 

@@ -86,6 +86,8 @@ class ThreadsCalls:
         if takes_one:
             answer = _one(guarded, behaviour, deserializer)
             deserializer = None
+        else:
+            answer = _many(guarded, behaviour)
         call = GuardedCall(guarded, answer, takes_one=takes_one)
         # Attributes that grpcio's experimental styles of servicers set.
         for name in ("experimental_non_blocking", "experimental_thread_pool"):
@@ -146,6 +148,42 @@ def _one(method: GuardedMethod, behaviour: Behaviour, deserializer: Any) -> Beha
     return answer
 
 
+def _many(method: GuardedMethod, behaviour: Behaviour) -> Behaviour:
+    """Return a behaviour that calls `behaviour` with a stream of requests."""
+
+    def answer(requests: Any, context: Any, *callback: Any) -> Any:
+        return behaviour(_Requests(requests, method, context), context, *callback)
+
+    return answer
+
+
+class _Requests:
+    """The messages of a streaming call, which is decided again at a late first one."""
+
+    __slots__ = ("_began", "_context", "_method", "_requests")
+
+    def __init__(
+        self, requests: Any, method: GuardedMethod, context: CallContext
+    ) -> None:
+        self._requests = requests
+        self._method = method
+        self._context = context
+        self._began: float | None = monotonic()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        message = next(self._requests)
+        if self._began is not None:
+            began, self._began = self._began, None
+            _decide_again(self._method, self._context, began)
+        return message
+
+    # grpcio's own iterator has it, too.
+    next = __next__
+
+
 def _abort(context: Any, status: Refusal) -> NoReturn:
     context.abort(*status)
     raise AssertionError("abort has raised")
@@ -158,7 +196,8 @@ def _run(
     behaviour = behaviour_of(handler)
     argument: Any
     if handler.request_streaming:
-        argument = _typed(requests, handler.request_deserializer, context)
+        messages = _Requests(requests, method, context)
+        argument = _typed(messages, handler.request_deserializer, context)
     else:
         argument = _deserialize(
             _only(requests, method, context), handler.request_deserializer, context
@@ -195,11 +234,16 @@ def _only(requests: Any, method: GuardedMethod, context: CallContext) -> bytes:
     except StopIteration:
         text = f'"{method.name}" requires exactly one request message.'
         _abort(context, (grpc.StatusCode.UNIMPLEMENTED, text))
+    _decide_again(method, context, began)
+    return message
+
+
+def _decide_again(method: GuardedMethod, context: CallContext, began: float) -> None:
+    """Refuse a call whose first message came late if its caller is allowed no more."""
     if monotonic() - began >= authorizer.FRESH:
         _, refusal = method.authorize(context._context)  # noqa: SLF001 - a CallContext, with grpcio's inside
         if refusal is not None:
             _abort(context, refusal)
-    return message
 
 
 def _typed(requests: Any, deserializer: Any, context: Any) -> Iterator[Any]:
