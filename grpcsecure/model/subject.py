@@ -1,8 +1,8 @@
 r"""Parses RFC 4514 strings of distinguished names, such as `CN=a,O=Corp`.
 
-Different strings can mean the same name (`cn=a` and `2.5.4.3=\61`), so names are
-compared by their components. Invariant: for any text, `parse_subject` returns or raises
-ValueError.
+Different strings can mean the same name (`cn=a`, `2.5.4.3=\61` and `CN=#0c0161`), so
+names are compared by their components. Invariant: for any text, `parse_subject` returns
+or raises ValueError.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ __all__ = ["COMMON_NAME", "Subject", "parse_subject"]
 
 COMMON_NAME = "2.5.4.3"
 
-#: The attribute types of RFC 4514, section 3, and two that are frequent in
-#: certificates, in capital letters.
+#: The attribute types of RFC 4514, section 3, and those that gRPC, Go and OpenSSL name
+#: in the subjects that they print, in capital letters.
 _OIDS = {
     "CN": COMMON_NAME,
     "L": "2.5.4.7",
@@ -26,7 +26,9 @@ _OIDS = {
     "STREET": "2.5.4.9",
     "DC": "0.9.2342.19200300.100.1.25",
     "UID": "0.9.2342.19200300.100.1.1",
+    "E": "1.2.840.113549.1.9.1",
     "EMAILADDRESS": "1.2.840.113549.1.9.1",
+    "POSTALCODE": "2.5.4.17",
     "SERIALNUMBER": "2.5.4.5",
 }
 
@@ -42,6 +44,16 @@ _VALUE = re.compile(
 )
 _ESCAPE = re.compile(r'\\(?:([ "#+,;<=>\\])|((?:[0-9A-Fa-f]{2})(?:\\[0-9A-Fa-f]{2})*))')
 
+#: The ASN.1 string types by their tags: UTF8, Numeric, Printable, Teletex, IA5,
+#: Visible, Universal and BMP. Each is decoded as `cryptography` decodes it in a
+#: certificate.
+_ENCODINGS = {
+    **dict.fromkeys((0x0C, 0x12, 0x13, 0x14, 0x16, 0x1A), "utf-8"),
+    0x1C: "utf-32-be",
+    0x1E: "utf-16-be",
+}
+_LONG_LENGTH = 0x80
+
 _EXAMPLE = "as in `CN=billing,O=Corp`"
 
 
@@ -50,7 +62,8 @@ class Subject:
     """A distinguished name, with the most specific part first.
 
     Each part (RDN) is a set of attributes, since X.501 does not order attributes that
-    are joined by `+`. An attribute is an OID and a value, which is bytes for `#hex`.
+    are joined by `+`. An attribute is an OID and a value, which is bytes for the `#hex`
+    of anything but a string.
     """
 
     parts: tuple[frozenset[tuple[str, str | bytes]], ...]
@@ -126,12 +139,31 @@ def _parse_value(text: str, start: int) -> tuple[str | bytes, int]:
         found = _HEX.match(text, start)
         if found is None:
             raise ValueError(r"expected pairs of hex digits after `#`, or `\#`")
-        return bytes.fromhex(found[1]), found.end()
+        return _decode(bytes.fromhex(found[1])), found.end()
     found = _VALUE.match(text, start)
     end = found.end() if found is not None else start
     if end < len(text) and text[end] not in ",+":
         raise ValueError(_UNESCAPED)
     return _unescape(text[start:end]), end
+
+
+def _decode(encoded: bytes) -> str | bytes:
+    """Return the text of a string in BER (RFC 4514, section 2.4); other bytes as is.
+
+    Java and Go print the values of all attribute types like that for which they have no
+    name, an email address among them.
+    """
+    tag, length, content = encoded[0], encoded[1:2], encoded[2:]
+    if length and length[0] > _LONG_LENGTH:
+        size = length[0] - _LONG_LENGTH
+        length, content = content[:size], content[size:]
+    encoding = _ENCODINGS.get(tag)
+    if encoding is None or not length or int.from_bytes(length, "big") != len(content):
+        return encoded
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError:
+        return encoded
 
 
 _UNESCAPED = (

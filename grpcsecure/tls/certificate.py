@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cryptography.x509 import Certificate as X509Certificate
-    from cryptography.x509 import ObjectIdentifier
+    from cryptography.x509 import Name, NameAttribute, ObjectIdentifier
 
 __all__ = [
     "load_x509",
+    "name_text",
     "parse_certificate",
     "parse_pem_certificates",
     "reading",
@@ -35,6 +36,10 @@ __all__ = [
 #: about 50 us. Clients may send longer ones, of a hundred KiB each: not cached.
 _CACHE_SIZE = 1024
 _MAX_CACHED = 8 * 1024
+
+#: DER (X.690): the tag of a bit string, and the flag of a length in several bytes.
+_BIT_STRING = b"\x03"
+_LONG_LENGTH = 0x80
 
 #: `warnings.catch_warnings` changes state of the whole process: one thread at a time.
 _QUIET = threading.Lock()
@@ -124,8 +129,8 @@ def _read(der: bytes, loaded: X509Certificate) -> Certificate:
 
     return Certificate(
         der=der,
-        subject=loaded.subject.rfc4514_string(),
-        issuer=loaded.issuer.rfc4514_string(),
+        subject=name_text(loaded.subject),
+        issuer=name_text(loaded.issuer),
         serial_number=loaded.serial_number,
         not_before=loaded.not_valid_before_utc,
         not_after=loaded.not_valid_after_utc,
@@ -139,6 +144,31 @@ def _read(der: bytes, loaded: X509Certificate) -> Certificate:
         is_readable=True,
         **_alternative_names(loaded),
     )
+
+
+def name_text(name: Name) -> str:
+    """Return a distinguished name as RFC 4514 has it.
+
+    `cryptography` writes the content of a bit string as hex, where section 2.4 wants
+    its whole encoding. Some bits would look like a string, and match a text.
+    """
+    if not any(isinstance(attribute.value, bytes) for attribute in name):
+        return name.rfc4514_string()
+    return ",".join(
+        "+".join(map(_attribute_text, part)) for part in reversed(name.rdns)
+    )
+
+
+def _attribute_text(attribute: NameAttribute[str | bytes]) -> str:
+    value = attribute.value
+    if isinstance(value, str):
+        return attribute.rfc4514_string()
+    size = len(value)
+    length = size.to_bytes((size.bit_length() + 7) // 8 or 1, "big")
+    if size >= _LONG_LENGTH:
+        length = bytes([_LONG_LENGTH | len(length)]) + length
+    encoded = _BIT_STRING + length + value
+    return f"{attribute.oid.dotted_string}=#{encoded.hex()}"
 
 
 def _attributes(loaded: X509Certificate, oid: ObjectIdentifier) -> Iterator[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
-from grpcsecure.tls.certificate import load_x509, reading
+from grpcsecure.tls.certificate import load_x509, name_text, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,7 @@ def parse_crl(der: bytes) -> RevocationList:
     with reading("the revocation list cannot be read"):
         return RevocationList(
             der=der,
-            issuer=loaded.issuer.rfc4514_string(),
+            issuer=name_text(loaded.issuer),
             this_update=loaded.last_update_utc,
             next_update=loaded.next_update_utc,
             limitation=next(_limitations(loaded), None),

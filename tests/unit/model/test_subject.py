@@ -31,6 +31,15 @@ SAME = [
     (r"CN=Before\0dAfter,DC=example", "CN=Before\rAfter,DC=example"),
     ("CN=#0402486a", "CN=#0402486A"),
     (r"CN=a\=b", "CN=a=b"),
+    ("CN=ab", "CN=#0c026162"),
+    ("CN=ab", "2.5.4.3=#13026162"),
+    ("CN=ab", "CN=#1E0400610062"),
+    ("CN=ab", "CN=#0c82000" + "26162"),  # BER: a length in two bytes
+    ("E=a@b", "emailAddress=a@b"),
+    ("E=a@b", "1.2.840.113549.1.9.1=#1603614062"),
+    ("POSTALCODE=1", "2.5.4.17=#130131"),
+    ("CN=\u0101", "CN=#0c02c481"),
+    (r"CN=\00", "CN=#0c0100"),
 ]
 
 #: Texts that mean different names.
@@ -46,6 +55,14 @@ DIFFERENT = [
     ("CN=a b", "CN=a  b"),
     ("CN=ab", "CN=#6162"),
     (r"CN=\#6162", "CN=#6162"),
+    ("CN=ab", "CN=#04026162"),  # an octet string
+    ("CN=ab", "CN=#03026162"),  # a bit string
+    ("CN=ab", "CN=#0c036162"),  # cut off
+    ("CN=ab", "CN=#0c02616263"),  # more than the value
+    ("CN=ab", "CN=#0c80"),  # of indefinite length
+    ("CN=ab", "CN=#0c"),
+    (r"CN=\C3\BF", "CN=#0c01ff"),  # not UTF-8
+    ("E=a@b", "E=A@b"),
     (r"CN=a\,O=b", "CN=a,O=b"),
     ("CN=\u00e9", "CN=e\u0301"),  # nothing is normalised
     ("CN=admin", "CN=\u0430dmin"),  # a Cyrillic letter

@@ -18,7 +18,10 @@ from hypothesis import strategies as st
 
 from grpcsecure.errors import CertificateError
 from grpcsecure.model.peer import Certificate
+from grpcsecure.model.subject import parse_subject
 from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
+from grpcsecure.tls.openssl import der as fields_of
+from grpcsecure.tls.openssl.certificate_names import render_name
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -190,3 +193,91 @@ def test_pem_of_auth_context_is_parsed():
     assert parse_pem_certificates(b"") == ()
     with pytest.raises(CertificateError):
         parse_pem_certificates(pem + pem[:-10])
+
+
+_KINDS = x509.name._ASN1Type
+#: Types that every library has a name for, that some have one for, and that none has.
+_OIDS = st.sampled_from(
+    [
+        "2.5.4.3",
+        "2.5.4.11",
+        "2.5.4.17",
+        "0.9.2342.19200300.100.1.25",
+        "1.2.840.113549.1.9.1",
+        "1.2.3.4",
+    ]
+)
+_PLAIN = st.text(st.characters(max_codepoint=0x7E, min_codepoint=0x20), min_size=1)
+_ANY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=150)
+_BMP = st.text(
+    st.characters(exclude_categories=["Cs"], max_codepoint=0xFFFF), min_size=1
+)
+_LETTERS = st.text("abyzABYZ019 '()+,-./:=?", min_size=1)
+_STRINGS = st.one_of(
+    st.tuples(_ANY, st.just(_KINDS.UTF8String)),
+    st.tuples(_ANY, st.just(_KINDS.UniversalString)),
+    st.tuples(_BMP, st.just(_KINDS.BMPString)),
+    st.tuples(_PLAIN, st.just(_KINDS.IA5String)),
+    st.tuples(_PLAIN, st.just(_KINDS.T61String)),
+    st.tuples(_LETTERS, st.just(_KINDS.PrintableString)),
+    st.tuples(_LETTERS, st.just(_KINDS.VisibleString)),
+    st.tuples(st.text("0123456789 ", min_size=1), st.just(_KINDS.NumericString)),
+)
+_SUBJECTS = st.lists(
+    st.tuples(_OIDS.map(x509.ObjectIdentifier), _STRINGS).map(lambda t: (t[0], *t[1])),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(_SUBJECTS, st.data())
+def test_all_spellings_of_a_subject_are_equal(subject, data):
+    """Text, hex of any string type, and gRPC's own spelling: as the certificate's."""
+    der = certificate(subject=subject)
+    wanted = parse_subject(parse_certificate(der).subject)
+    name = fields_of.parse_certificate(der).subject
+    assert parse_subject(render_name(name).decode()) == wanted
+    elements = [element for part in name for _, element in part]
+    spelled = [
+        f"{oid.dotted_string}=#{element.whole.hex()}"
+        if data.draw(st.booleans())
+        else x509.NameAttribute(oid, value, _validate=False).rfc4514_string()
+        for (oid, value, _), element in zip(subject, elements, strict=True)
+    ]
+    assert parse_subject(",".join(reversed(spelled))) == wanted
+
+
+@pytest.mark.parametrize("size", [3, 126, 127, 300, 70_000])
+def test_bits_in_a_subject_are_not_a_text(size):
+    """A bit string is shown as hex of its encoding, and never equals a string."""
+    text = b"x" * (size - 3)
+    bits = b"\0\x16" + bytes([len(text) & 0x7F]) + text
+    oid = NameOID.X500_UNIQUE_IDENTIFIER
+    der = certificate(subject=[cn("a"), (oid, bits, _KINDS.BitString)])
+    shown = parse_certificate(der).subject
+    [_, [(_, element)]] = fields_of.parse_certificate(der).subject
+    assert shown == f"2.5.4.45=#{element.whole.hex()},CN=a"
+    assert parse_subject(shown).values("2.5.4.45") == (element.whole,)
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        # openssl x509 -nameopt RFC2253, Go's pkix.Name, Java's X500Principal, grpcio.
+        "emailAddress=zoe@corp.example,OU=Ops,O=Corp",
+        "1.2.840.113549.1.9.1=#0c107a6f6540636f72702e6578616d706c65,OU=Ops,O=Corp",
+        "1.2.840.113549.1.9.1=#16107a6f6540636f72702e6578616d706c65,OU=Ops,O=Corp",
+        "E=zoe@corp.example,OU=Ops,O=Corp",
+    ],
+)
+def test_spellings_of_an_email_address(spelling):
+    """What other tools print for an email address in a subject matches it."""
+    der = certificate(
+        subject=[
+            (NameOID.ORGANIZATION_NAME, "Corp", _KINDS.UTF8String),
+            unit("Ops"),
+            (NameOID.EMAIL_ADDRESS, "zoe@corp.example", _KINDS.IA5String),
+        ]
+    )
+    assert parse_subject(spelling) == parse_subject(parse_certificate(der).subject)
