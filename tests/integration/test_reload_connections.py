@@ -467,7 +467,7 @@ class TestAge:
             with channel(site, running.address, own, gone=gone) as greeter:
                 greet(greeter)
                 assert gone.wait(PATIENCE)
-                assert 0.8 < time.monotonic() - began < 5
+                assert 0.8 < time.monotonic() - began < PATIENCE
                 greet(greeter)
 
     def test_running_call_gets_the_grace(self, engine, tmp_path):
@@ -483,4 +483,4 @@ class TestAge:
             talk = Conversation(greeter)
             code, _ = failure(lambda: [talk("still here") for _ in range(1_000_000)])
             assert code in CUT
-            assert 1.7 < time.monotonic() - began < 6
+            assert 1.7 < time.monotonic() - began < PATIENCE
