@@ -42,8 +42,8 @@ class Certificate:
     `subject` and `issuer` are RFC 4514 strings, dates are aware and in UTC,
     `fingerprint` is the SHA-256 of the certificate and `public_key` that of its
     SubjectPublicKeyInfo, both in the spelling of the config: `sha256:9f:86:…`. If
-    `is_readable` is false, the certificate could not be parsed: the other fields are
-    empty although it may contain any names, and it is never valid.
+    `is_readable` is false, its names could not be read: they are empty here although it
+    may contain any. Its digests, and its dates where they can be read, are there.
     """
 
     der: bytes = field(repr=False)

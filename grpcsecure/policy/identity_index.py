@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from grpcsecure.model.authorization import Identity
-    from grpcsecure.model.peer import Peer
+    from grpcsecure.model.peer import Certificate, Peer
 
 __all__ = ["BUILT_IN_NAMES", "IdentityIndex", "Principal"]
 
@@ -78,13 +78,7 @@ class IdentityIndex:
         for name, needed in matchers:
             self._matchers[min(needed, key=uses.__getitem__)].append((name, needed))
         self._facts = CertificateFacts(uses, pins)
-        # It may have every name that a deny rule asks for, and proves none of them.
-        presented = frozenset({BuiltIn.ANYONE.value, BuiltIn.PRESENTED.value})
-        self._unreadable = Principal(
-            granted=presented,
-            claimed=presented.union(name for name, _ in matchers),
-            is_known=False,
-        )
+        self._every_name = frozenset(name for name, _ in matchers)
 
     def identify(self, peer: Peer, *, in_force: bool) -> Principal:
         """Return the identities of a peer. Without a fact for it, none is given.
@@ -96,9 +90,9 @@ class IdentityIndex:
         built_in = _built_in(peer)
         if peer.certificate is None:
             return Principal(granted=built_in, claimed=built_in, is_known=False)
-        is_verified = isinstance(peer, VerifiedPeer)
         if not peer.certificate.is_readable:
-            return self._unreadable
+            return self._identify_unreadable(peer.certificate, in_force=in_force)
+        is_verified = isinstance(peer, VerifiedPeer)
         # certificate  names count  pins count
         # verified     yes          if in force
         # claimed      no           if in force
@@ -112,6 +106,23 @@ class IdentityIndex:
             granted=built_in | given,
             claimed=built_in | self._names(claimed),
             is_known=is_verified or bool(given),
+        )
+
+    def _identify_unreadable(
+        self, certificate: Certificate, *, in_force: bool
+    ) -> Principal:
+        """Return the identities of a certificate whose names cannot be read.
+
+        It may have every name that a deny rule asks for, and proves none of them. Its
+        bytes and its key are known: a registration of one of these counts.
+        """
+        presented = frozenset({BuiltIn.ANYONE.value, BuiltIn.PRESENTED.value})
+        pins = {fact for fact, is_pin, _ in self._facts.of(certificate) if is_pin}
+        given = self._names(pins) if in_force else frozenset()
+        return Principal(
+            granted=presented | given,
+            claimed=presented | self._every_name,
+            is_known=bool(given),
         )
 
     def _names(self, facts: set[Fact]) -> frozenset[str]:

@@ -6,12 +6,14 @@ Fails closed: a peer is verified only if the handshake verified it and it still 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Protocol
 
 from grpcsecure.errors import CertificateError
 from grpcsecure.model.peer import Certificate, ClaimedPeer, VerifiedPeer
+from grpcsecure.tls.digests import spell_digest
 from grpcsecure.tls.recheck import ChainVerdict
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ class PresentedCertificate:
     """A client's certificate as values; `problem` says why it could not be read.
 
     TLS accepts some certificates that cannot be read here. Such a client is not
-    anonymous, since it presented one: it has no names, and no date on which it counts.
+    anonymous, since it presented one. It has no names; a registration of its bytes or
+    of its key counts.
     """
 
     certificate: Certificate
@@ -174,14 +177,21 @@ def _stretch(certificate: Certificate, now: datetime) -> tuple[datetime, datetim
 
 
 def _unreadable(leaf: bytes) -> Certificate:
+    """Return a certificate without names; its digests and dates, if it has them."""
+    from grpcsecure.tls.certificate import read_dates, subject_public_key_info
+
+    public_key, dates = "", (_LATEST, _EARLIEST)
+    with suppress(CertificateError):
+        public_key = spell_digest(subject_public_key_info(leaf))
+        dates = read_dates(leaf)
     return Certificate(
         der=leaf,
         subject="",
         issuer="",
         serial_number=0,
-        not_before=_LATEST,
-        not_after=_EARLIEST,
-        fingerprint="",
-        public_key="",
+        not_before=dates[0],
+        not_after=dates[1],
+        fingerprint=spell_digest(leaf),
+        public_key=public_key,
         is_readable=False,
     )

@@ -6,7 +6,6 @@ either returns or raises `CertificateError`.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import warnings
 from contextlib import contextmanager
@@ -15,10 +14,14 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
 from grpcsecure.model.peer import Certificate
+from grpcsecure.tls.der import DerError, read_certificate, read_date
+from grpcsecure.tls.digests import spell_digest
+from grpcsecure.tls.lenient_certificate import read_leniently
 from grpcsecure.tls.pem import PemBlock, parse_pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from cryptography.x509 import Certificate as X509Certificate
     from cryptography.x509 import Name, NameAttribute, ObjectIdentifier
@@ -28,6 +31,7 @@ __all__ = [
     "name_text",
     "parse_certificate",
     "parse_pem_certificates",
+    "read_dates",
     "reading",
     "subject_public_key_info",
 ]
@@ -67,9 +71,16 @@ def parse_certificate(der: bytes) -> Certificate:
 
 
 def _parse(der: bytes) -> Certificate:
-    loaded = load_x509(der)
-    with reading("the certificate cannot be read"):
-        return _read(der, loaded)
+    try:
+        loaded = load_x509(der)
+        with reading("the certificate cannot be read"):
+            return _read(der, loaded)
+    except CertificateError as refused:
+        # TLS stacks serve some certificates that `cryptography` refuses.
+        try:
+            return read_leniently(der)
+        except CertificateError:
+            raise refused from None
 
 
 _cached_parse = lru_cache(maxsize=_CACHE_SIZE)(_parse)
@@ -134,8 +145,8 @@ def _read(der: bytes, loaded: X509Certificate) -> Certificate:
         serial_number=loaded.serial_number,
         not_before=loaded.not_valid_before_utc,
         not_after=loaded.not_valid_after_utc,
-        fingerprint=_spell_digest(der),
-        public_key=_spell_digest(subject_public_key_info(loaded)),
+        fingerprint=spell_digest(der),
+        public_key=spell_digest(subject_public_key_info(der)),
         # The first of several, as in gRPC.
         common_name=next(_attributes(loaded, NameOID.COMMON_NAME), None),
         organizational_units=tuple(
@@ -196,32 +207,29 @@ def _alternative_names(loaded: X509Certificate) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _spell_digest(data: bytes) -> str:
-    """Return the SHA-256 of `data` in the notation of the config."""
-    return f"sha256:{hashlib.sha256(data).digest().hex(':')}"
+def read_dates(der: bytes) -> tuple[datetime, datetime]:
+    """Return the two dates of a certificate, aware and in UTC.
+
+    Raises:
+        CertificateError: the bytes do not have the structure of a certificate.
+    """
+    try:
+        not_before, not_after = map(read_date, read_certificate(der).validity)
+    except ValueError as error:
+        raise CertificateError(f"the certificate cannot be read: {error}") from None
+    return not_before, not_after
 
 
-def subject_public_key_info(loaded: X509Certificate) -> bytes:
-    """Return the bytes of the SubjectPublicKeyInfo as they are in the certificate.
+def subject_public_key_info(der: bytes) -> bytes:
+    """Return the SubjectPublicKeyInfo of a certificate, in its own bytes.
 
     Loading the key and encoding it again would fail for the types of key that
     `cryptography` does not know, and could change an unusual encoding.
+
+    Raises:
+        CertificateError: the bytes do not have the structure of a certificate.
     """
-    content, _ = _step_into(loaded.tbs_certificate_bytes)
-    # RFC 5280, 4.1: version [0] (optional), serialNumber, signature, issuer, validity,
-    # subject, subjectPublicKeyInfo.
-    skipped = 6 if content[0] == 0xA0 else 5  # noqa: PLR2004 - the tag of [0]
-    for _ in range(skipped):
-        _, end = _step_into(content)
-        content = content[end:]
-    _, end = _step_into(content)
-    return bytes(content[:end])
-
-
-def _step_into(data: bytes) -> tuple[bytes, int]:
-    """Return the content of the first DER element of `data`, and where it ends."""
-    length, start = data[1], 2
-    if length & 0x80:
-        start += length & 0x7F
-        length = int.from_bytes(data[2:start], "big")
-    return data[start : start + length], start + length
+    try:
+        return read_certificate(der).public_key
+    except DerError as error:
+        raise CertificateError(f"the certificate cannot be read: {error}") from None

@@ -7,16 +7,17 @@ limits were measured on grpcio 1.85 (BoringSSL) and OpenSSL 3.0 at security leve
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
 from grpcsecure.tls.certificate import load_x509, subject_public_key_info
+from grpcsecure.tls.der import BOOLEAN, DerError, read_all, read_certificate
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-    from cryptography.x509 import ExtensionType
 
     from grpcsecure.model.peer import Certificate
+    from grpcsecure.tls.der import CertificateFields, Element
 
 __all__ = [
     "KeySupport",
@@ -33,7 +34,15 @@ __all__ = [
     "weak_digest",
 ]
 
-_E = TypeVar("_E", bound="ExtensionType")
+#: Object identifiers of extensions (RFC 5280, 4.2; RFC 6962, 3.3), in DER.
+_BASIC_CONSTRAINTS = bytes.fromhex("551d13")
+_KEY_USAGE = bytes.fromhex("551d0f")
+_EXTENDED_KEY_USAGE = bytes.fromhex("551d25")
+_SCT_LIST = bytes.fromhex("2b06010401d679020402")
+
+#: id-kp-serverAuth, and the bits of KeyUsage.
+_SERVER_AUTH = bytes.fromhex("2b06010505070301")
+_DIGITAL_SIGNATURE, _KEY_CERT_SIGN, _CRL_SIGN = 0, 5, 6
 
 #: Shorter keys have less than 112 bits of strength: OpenSSL refuses them at level 2
 #: ("key too weak").
@@ -79,15 +88,19 @@ def is_self_signed(certificate: Certificate) -> bool:
 def has_issued(issuer: Certificate, certificate: Certificate) -> bool:
     """Whether `issuer` signed `certificate`, by its name and its key.
 
-    Signatures with MD5 and SHA-1 are not verified; for those only the name is compared.
+    Only the name is compared where `cryptography` cannot verify: signatures with MD5
+    and SHA-1, and certificates that it does not parse.
     """
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
-    loaded, signer = load_x509(certificate.der), load_x509(issuer.der)
-    if weak_digest(certificate) is not None:
-        return bool(loaded.issuer == signer.subject)
+    if certificate.issuer != issuer.subject:
+        return False
     try:
-        loaded.verify_directly_issued_by(signer)
+        loaded, signer = load_x509(certificate.der), load_x509(issuer.der)
+        if weak_digest(certificate) is None:
+            loaded.verify_directly_issued_by(signer)
+    except CertificateError:
+        return True
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
@@ -95,15 +108,13 @@ def has_issued(issuer: Certificate, certificate: Certificate) -> bool:
 
 def is_ca(certificate: Certificate) -> bool:
     """Whether it may sign other certificates (RFC 5280, 4.2.1.3 and 4.2.1.9)."""
-    from cryptography import x509
-
-    constraints = _extension(certificate, x509.BasicConstraints)
+    constraints = _extension(certificate, _BASIC_CONSTRAINTS)
     if constraints is None:
         # Version 1 has no extensions; OpenSSL takes such a root for a CA.
-        loaded = load_x509(certificate.der)
-        return loaded.version is x509.Version.v1 and is_self_signed(certificate)
-    usage = _extension(certificate, x509.KeyUsage)
-    return bool(constraints.ca and (usage is None or usage.key_cert_sign))
+        return not _fields(certificate).extensions and is_self_signed(certificate)
+    parts = [*read_all(constraints.value)]
+    is_authority = bool(parts) and parts[0].tag == BOOLEAN and parts[0].value != b"\0"
+    return is_authority and _has_usage(certificate, _KEY_CERT_SIGN)
 
 
 def has_server_names(certificate: Certificate) -> bool:
@@ -113,27 +124,20 @@ def has_server_names(certificate: Certificate) -> bool:
 
 def allows_server_auth(certificate: Certificate) -> bool:
     """Whether clients accept it from a server; they do if it lacks the extension."""
-    from cryptography import x509
-    from cryptography.x509.oid import ExtendedKeyUsageOID
-
-    purposes = _extension(certificate, x509.ExtendedKeyUsage)
-    return purposes is None or ExtendedKeyUsageOID.SERVER_AUTH in purposes
+    purposes = _extension(certificate, _EXTENDED_KEY_USAGE)
+    if purposes is None:
+        return True
+    return _SERVER_AUTH in {each.value for each in read_all(purposes.value)}
 
 
 def allows_signing(certificate: Certificate) -> bool:
     """Whether its key may sign a handshake; TLS 1.3 and all ECDHE suites need that."""
-    from cryptography import x509
-
-    usage = _extension(certificate, x509.KeyUsage)
-    return usage is None or bool(usage.digital_signature)
+    return _has_usage(certificate, _DIGITAL_SIGNATURE)
 
 
 def allows_crl_signing(certificate: Certificate) -> bool:
     """Whether its key may sign revocation lists; it may if it lacks the extension."""
-    from cryptography import x509
-
-    usage = _extension(certificate, x509.KeyUsage)
-    return usage is None or bool(usage.crl_sign)
+    return _has_usage(certificate, _CRL_SIGN)
 
 
 def is_from_public_ca(certificate: Certificate) -> bool:
@@ -141,10 +145,7 @@ def is_from_public_ca(certificate: Certificate) -> bool:
 
     Public CAs always sign with an intermediate.
     """
-    from cryptography import x509
-
-    extension = x509.PrecertificateSignedCertificateTimestamps
-    return _extension(certificate, extension) is not None
+    return _extension(certificate, _SCT_LIST) is not None
 
 
 def weak_digest(certificate: Certificate) -> str | None:
@@ -153,7 +154,7 @@ def weak_digest(certificate: Certificate) -> str | None:
 
     try:
         digest = load_x509(certificate.der).signature_hash_algorithm
-    except UnsupportedAlgorithm:
+    except (UnsupportedAlgorithm, CertificateError):
         return None
     return (
         digest.name if digest is not None and digest.name in _BROKEN_DIGESTS else None
@@ -198,25 +199,42 @@ def describe_key(certificate: Certificate) -> str:
 def _public_key(certificate: Certificate) -> PublicKeyTypes | None:
     """Return the key, or None if `cryptography` does not support its type."""
     from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
 
     try:
-        return load_x509(certificate.der).public_key()
+        return load_der_public_key(subject_public_key_info(certificate.der))
     except (ValueError, UnsupportedAlgorithm):
         return None
 
 
 def _has_algorithm(certificate: Certificate, identifier: bytes) -> bool:
     # The identifier follows two SEQUENCE headers of at most four bytes each.
-    info = subject_public_key_info(load_x509(certificate.der))
+    info = subject_public_key_info(certificate.der)
     return identifier in info[: 2 * 4 + len(identifier)]
 
 
-def _extension(certificate: Certificate, kind: type[_E]) -> _E | None:
-    """Return the value of an extension, or None if it is missing or unreadable."""
-    from cryptography import x509
-
+def _fields(certificate: Certificate) -> CertificateFields:
     try:
-        extensions = load_x509(certificate.der).extensions
-        return extensions.get_extension_for_class(kind).value
-    except (x509.ExtensionNotFound, CertificateError):
+        return read_certificate(certificate.der)
+    except DerError as error:
+        raise CertificateError(f"the certificate cannot be read: {error}") from None
+
+
+def _extension(certificate: Certificate, identifier: bytes) -> Element | None:
+    """Return the value of an extension, or None if it is missing or unreadable."""
+    value = _fields(certificate).extensions.get(identifier)
+    if value is None:
         return None
+    try:
+        return next(read_all(value), None)
+    except DerError:
+        return None
+
+
+def _has_usage(certificate: Certificate, bit: int) -> bool:
+    """Whether KeyUsage (RFC 5280, 4.2.1.3) allows a use; all are allowed without it."""
+    usage = _extension(certificate, _KEY_USAGE)
+    if usage is None:
+        return True
+    index, mask = 1 + bit // 8, 0x80 >> bit % 8
+    return len(usage.value) > index and bool(usage.value[index] & mask)

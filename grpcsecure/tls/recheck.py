@@ -16,7 +16,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
-from grpcsecure.tls.certificate import load_x509, parse_pem_certificates, reading
+from grpcsecure.tls.certificate import parse_pem_certificates, read_dates
 from grpcsecure.tls.crl import parse_crl
 from grpcsecure.tls.handshake_result import NOT_CHECKED
 from grpcsecure.tls.openssl.settings import ContextMaterial
@@ -185,10 +185,7 @@ def _dates_of(material: ContextMaterial) -> Iterator[datetime]:
 
 def _dates(certificates: Iterable[bytes]) -> Iterator[datetime]:
     for der in certificates:
-        loaded = load_x509(der)
-        with reading(_UNREADABLE):
-            dates = loaded.not_valid_before_utc, loaded.not_valid_after_utc
-        yield from dates
+        yield from read_dates(der)
 
 
 def _turns(dates: Iterable[datetime]) -> Iterator[datetime]:

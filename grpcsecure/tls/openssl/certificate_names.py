@@ -11,18 +11,21 @@ import socket
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from grpcsecure.tls.openssl.der import (
+from grpcsecure.tls.der import (
     BIT_STRING,
     SEQUENCE,
     DerError,
-    parse_certificate,
+    decode_string,
+    dotted,
+    is_string,
     read_all,
+    read_certificate,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from grpcsecure.tls.openssl.der import CertificateFields, Element
+    from grpcsecure.tls.der import CertificateFields, Element, Name
 
 __all__ = ["CertificateNames", "read_names", "render_name"]
 
@@ -36,14 +39,6 @@ _EMAIL, _DNS, _URI, _IP = 0x81, 0x82, 0x86, 0x87
 _KINDS = {_EMAIL: "peer_email", _DNS: "peer_dns", _URI: "peer_uri", _IP: "peer_ip"}
 _OTHER = b"other types of SAN"
 _IP_FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}
-
-#: ASN.1 string types and how BoringSSL decodes them; it decodes T.61 as Latin-1.
-_ENCODINGS = {
-    0x0C: "utf-8",
-    **dict.fromkeys((0x12, 0x13, 0x14, 0x16, 0x17, 0x18, 0x1A), "latin-1"),
-    0x1C: "utf-32-be",
-    0x1E: "utf-16-be",
-}
 
 _X520 = (
     "CN SN serialNumber C L ST street O OU title description searchGuide "
@@ -127,7 +122,7 @@ def read_names(der: bytes) -> CertificateNames:
 
 
 def _read(der: bytes) -> CertificateNames:
-    fields = parse_certificate(der)
+    fields = read_certificate(der)
     return CertificateNames(
         subject=render_name(fields.subject),
         issuer=render_name(fields.issuer),
@@ -154,7 +149,7 @@ def _common_name(fields: CertificateFields) -> bytes:
     for group in fields.subject:
         for kind, value in group:
             if kind == _COMMON_NAME:
-                return _c_string(_text(value).encode())
+                return _c_string(decode_string(value).encode())
     return b""
 
 
@@ -188,17 +183,7 @@ def _c_string(value: bytes) -> bytes:
     return value.partition(b"\0")[0]
 
 
-def _text(value: Element) -> str:
-    encoding = _ENCODINGS.get(value.tag)
-    if encoding is None:
-        raise DerError(f"a name of type {value.tag:#x}")
-    try:
-        return value.value.decode(encoding)
-    except UnicodeDecodeError:
-        raise DerError("a name that is not valid in its encoding") from None
-
-
-def render_name(name: tuple[tuple[tuple[bytes, Element], ...], ...]) -> bytes:
+def render_name(name: Name) -> bytes:
     """Return a distinguished name in RFC 2253 format: ASCII, most specific part first.
 
     Raises:
@@ -211,11 +196,11 @@ def render_name(name: tuple[tuple[tuple[bytes, Element], ...], ...]) -> bytes:
 
 
 def _render_attribute(kind: bytes, value: Element) -> str:
-    number = _dotted(kind)
+    number = dotted(kind)
     label = _SHORT_NAMES.get(number)
-    if label is None or value.tag not in _ENCODINGS:
+    if label is None or not is_string(value):
         return f"{label or number}=#{value.whole.hex().upper()}"
-    return f"{label}={_escape(_text(value))}"
+    return f"{label}={_escape(decode_string(value))}"
 
 
 def _escape(text: str) -> str:
@@ -236,17 +221,3 @@ def _escape_byte(byte: int, *, at_start: bool, at_end: bool) -> str:
     if (character == " " and (at_start or at_end)) or (character == "#" and at_start):
         return "\\" + character
     return character
-
-
-def _dotted(encoded: bytes) -> str:
-    numbers: list[int] = []
-    number = 0
-    for byte in encoded:
-        number = number << 7 | byte & 0x7F
-        if not byte & 0x80:
-            numbers.append(number)
-            number = 0
-    if not numbers:
-        raise DerError("an empty object identifier")
-    first = min(numbers[0] // 40, 2)
-    return ".".join(map(str, (first, numbers[0] - 40 * first, *numbers[1:])))

@@ -6,15 +6,18 @@ defines their effect. Invariant: a context is complete, or it is not returned.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
+from grpcsecure.errors import CertificateError
 from grpcsecure.model.listener import TlsVersion
 from grpcsecure.model.modes import ClientCertificateMode
+from grpcsecure.tls.certificate import parse_pem_certificates
 from grpcsecure.tls.openssl import _bindings as openssl
 from grpcsecure.tls.openssl.verify_callback import ask_for_certificate
 
@@ -124,7 +127,13 @@ def _trust_or_fail(
 ) -> None:
     try:
         _trust(context, mode, material)
-    except (SSL.Error, crypto.Error, ValueError, UnsupportedAlgorithm):
+    except (
+        SSL.Error,
+        crypto.Error,
+        CertificateError,
+        ValueError,
+        UnsupportedAlgorithm,
+    ):
         raise ContextError("the client CA or a CRL does not load") from None
 
 
@@ -184,11 +193,9 @@ def _trust(
     if mode.requires:
         flags |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
     pem = material.client_ca
-    authorities = [] if pem is None else x509.load_pem_x509_certificates(pem)
-    anchors = (each.public_bytes(Encoding.DER) for each in authorities if material.crls)
-    ask_for_certificate(
-        context, flags, verifies=mode.verifies, anchors=frozenset(anchors)
-    )
+    authorities = () if pem is None else parse_pem_certificates(pem)
+    anchors = frozenset(authorities if material.crls else ())
+    ask_for_certificate(context, flags, verifies=mode.verifies, anchors=anchors)
     context.set_verify_depth(_MAX_DEPTH)
     store = context.get_cert_store()
     if store is None:
@@ -196,7 +203,8 @@ def _trust(
     # The purpose need not be set: OpenSSL checks clients for "ssl_client".
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN | _TRUSTED_FIRST)
     for authority in authorities:
-        store.add_cert(crypto.X509.from_cryptography(authority))
+        # OpenSSL's own parser: `cryptography` refuses some CAs that verify clients.
+        store.add_cert(crypto.load_certificate(crypto.FILETYPE_ASN1, authority))
     if mode.verifies and not authorities:
         raise ValueError("a verifying mode without a client CA")
     if mode.verifies and mode.requires:
@@ -219,7 +227,7 @@ def _add_crl(store: crypto.X509Store, der: bytes) -> None:
     openssl.raise_unless(added != 0)
 
 
-def _send_acceptable(context: SSL.Context, authorities: list[x509.Certificate]) -> None:
+def _send_acceptable(context: SSL.Context, authorities: tuple[bytes, ...]) -> None:
     """Send the names of the CAs in the request for a certificate, if they fit.
 
     Clients on Go and Java withhold a certificate that none of the CAs has issued. That
@@ -227,7 +235,10 @@ def _send_acceptable(context: SSL.Context, authorities: list[x509.Certificate]) 
     in `request_and_verify` the client would be served as anonymous, and in the modes
     that do not verify a registered self-signed certificate would never arrive.
     """
-    names = {authority.subject.public_bytes(): authority for authority in authorities}
-    if sum(map(len, names)) <= _MAX_CA_LIST:
-        for authority in names.values():
-            context.add_client_ca(authority)
+    # A list without one of the CAs would keep its clients away: then none is sent.
+    with suppress(ValueError):
+        loaded = map(x509.load_der_x509_certificate, authorities)
+        names = {each.subject.public_bytes(): each for each in loaded}
+        if sum(map(len, names)) <= _MAX_CA_LIST:
+            for authority in names.values():
+                context.add_client_ca(authority)

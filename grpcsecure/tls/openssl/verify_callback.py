@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from grpcsecure.tls.der import DerError
 from grpcsecure.tls.openssl import _bindings as openssl
 from grpcsecure.tls.openssl.certificate_names import read_names
-from grpcsecure.tls.openssl.der import DerError
 
 if TYPE_CHECKING:
     from OpenSSL import SSL

@@ -18,9 +18,9 @@ from grpcsecure.tls.bridge.child.upstream_socket import open_upstream, release_u
 from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
 from grpcsecure.tls.bridge.parent.registry import Registry
 from grpcsecure.tls.bridge.parent.upstream_directory import UpstreamDirectory
+from grpcsecure.tls.der import DerError, read_certificate
 from grpcsecure.tls.handshake_result import HandshakeResult
 from grpcsecure.tls.openssl.certificate_names import read_names
-from grpcsecure.tls.openssl.der import DerError, parse_certificate
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_damaged_certificate_is_parsed_or_is_a_der_error():
                 continue
     for length in range(len(der)):
         with pytest.raises(DerError):
-            parse_certificate(der[:length])
+            read_certificate(der[:length])
 
 
 def handshake_result(listener="public"):

@@ -1,0 +1,236 @@
+"""Minimal DER (X.690) parser for certificates (RFC 5280, section 4.1).
+
+TLS stacks serve certificates that `cryptography` refuses: a `@` or `_` in a
+PrintableString, Latin-1 in a T61String, an encoded default. One of them hides the
+whole certificate there. This parser reads the structure, and strings as BoringSSL reads
+them. Invariant: malformed input raises `DerError`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "BIT_STRING",
+    "BOOLEAN",
+    "SEQUENCE",
+    "CertificateFields",
+    "DerError",
+    "Element",
+    "Name",
+    "decode_string",
+    "dotted",
+    "is_string",
+    "read_all",
+    "read_certificate",
+    "read_date",
+]
+
+SEQUENCE = 0x30
+BIT_STRING = 0x03
+BOOLEAN = 0x01
+_OCTET_STRING = 0x04
+_VERSION = 0xA0
+_EXTENSIONS = 0xA3
+_MULTI_BYTE_TAG = 0x1F
+_LONG_LENGTH = 0x80
+_UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
+
+#: The forms of a date, by tag and length; the year of a UTCTime is completed first.
+_DATE_FORMS = {
+    (_UTC_TIME, 13): "%Y%m%d%H%M%SZ",
+    (_GENERALIZED_TIME, 15): "%Y%m%d%H%M%SZ",
+}
+
+#: ASN.1 string types and how BoringSSL reads them: it takes T.61 for Latin-1.
+_ENCODINGS = {
+    0x0C: "utf-8",
+    **dict.fromkeys((0x12, 0x13, 0x14, 0x16, 0x17, 0x18, 0x1A), "latin-1"),
+    0x1C: "utf-32-be",
+    0x1E: "utf-16-be",
+}
+
+
+class DerError(ValueError):
+    """The bytes do not have the structure that X.509 prescribes."""
+
+
+class Element(NamedTuple):
+    """One DER element; `whole` is its tag, length and value together."""
+
+    tag: int
+    value: bytes
+    whole: bytes
+
+
+#: Attributes as (object identifier, string element), in the order and with the grouping
+#: of the certificate.
+Name = tuple[tuple[tuple[bytes, Element], ...], ...]
+
+
+class CertificateFields(NamedTuple):
+    """The parts of a certificate.
+
+    `validity` holds the elements of the two dates, `public_key` is the whole
+    SubjectPublicKeyInfo; `extensions` maps object identifiers (DER, without tag and
+    length) to values.
+    """
+
+    serial_number: int
+    issuer: Name
+    validity: tuple[Element, ...]
+    subject: Name
+    public_key: bytes
+    extensions: dict[bytes, bytes]
+
+
+def read_all(data: bytes) -> Iterator[Element]:
+    """Yield the elements of `data`, one after the other."""
+    offset = 0
+    while offset < len(data):
+        element, offset = _read(data, offset)
+        yield element
+
+
+def _read(data: bytes, offset: int) -> tuple[Element, int]:
+    try:
+        tag, length, start = data[offset], data[offset + 1], offset + 2
+    except IndexError:
+        raise DerError("an element is cut off") from None
+    if tag & _MULTI_BYTE_TAG == _MULTI_BYTE_TAG:
+        raise DerError("a tag of several bytes")
+    if length & _LONG_LENGTH:
+        size = length & ~_LONG_LENGTH
+        if not size:
+            raise DerError("an element of indefinite length, which DER does not have")
+        length = int.from_bytes(data[start : start + size], "big")
+        start += size
+    end = start + length
+    if end > len(data):
+        raise DerError("an element is longer than its container")
+    return Element(tag, data[start:end], data[offset:end]), end
+
+
+def _expect(data: bytes, tag: int) -> bytes:
+    element, _ = _read(data, 0)
+    if element.tag != tag:
+        raise DerError(f"tag {element.tag:#x} instead of {tag:#x}")
+    return element.value
+
+
+def read_certificate(der: bytes) -> CertificateFields:
+    """Return the parts of a certificate (RFC 5280, section 4.1).
+
+    Raises:
+        DerError: the bytes are not a certificate.
+    """
+    certificate, end = _read(der, 0)
+    if certificate.tag != SEQUENCE or end != len(der):
+        raise DerError("not one sequence")
+    body = [*read_all(_expect(certificate.value, SEQUENCE))]
+    if body and body[0].tag == _VERSION:
+        del body[0]
+    # serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo, …
+    if len(body) < 6:  # noqa: PLR2004 - the line above
+        raise DerError("a certificate without all of its fields")
+    extensions: dict[bytes, bytes] = {}
+    for element in body[6:]:
+        if element.tag == _EXTENSIONS:
+            for kind, value in _read_extensions(_expect(element.value, SEQUENCE)):
+                # RFC 5280, 4.2: which of two would count is not defined.
+                if kind in extensions:
+                    raise DerError("an extension that occurs twice")
+                extensions[kind] = value
+    return CertificateFields(
+        serial_number=int.from_bytes(body[0].value, "big", signed=True),
+        issuer=_read_name(body[2].value),
+        validity=tuple(read_all(body[3].value)),
+        subject=_read_name(body[4].value),
+        public_key=body[5].whole,
+        extensions=extensions,
+    )
+
+
+def read_date(element: Element) -> datetime:
+    """Return the date of a UTCTime or GeneralizedTime (RFC 5280, section 4.1.2.5).
+
+    Raises:
+        DerError: it is not one, in the form that RFC 5280 prescribes.
+    """
+    form = _DATE_FORMS.get((element.tag, len(element.value)))
+    if form is None:
+        raise DerError("a date in another form")
+    century = ""
+    if element.tag == _UTC_TIME:
+        # RFC 5280, 4.1.2.5.1: years from 50 on are of the twentieth century.
+        century = "19" if element.value[:2] >= b"50" else "20"
+    try:
+        text = century + element.value.decode("ascii")
+        return datetime.strptime(text, form).replace(tzinfo=timezone.utc)
+    except ValueError:
+        raise DerError("a date that does not exist") from None
+
+
+def _read_extensions(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    for extension in read_all(data):
+        parts = [*read_all(extension.value)]
+        if len(parts) < 2 or parts[-1].tag != _OCTET_STRING:  # noqa: PLR2004
+            raise DerError("an extension without a value")
+        yield parts[0].value, parts[-1].value
+
+
+def _read_name(data: bytes) -> Name:
+    return tuple(
+        tuple(_read_attribute(attribute) for attribute in read_all(group.value))
+        for group in read_all(data)
+    )
+
+
+def _read_attribute(attribute: Element) -> tuple[bytes, Element]:
+    parts = [*read_all(attribute.value)]
+    if len(parts) != 2:  # noqa: PLR2004 - type and value
+        raise DerError("an attribute that is not a pair")
+    return parts[0].value, parts[1]
+
+
+def decode_string(element: Element) -> str:
+    """Return the text of a string, decoded as BoringSSL decodes it.
+
+    Raises:
+        DerError: it is not a string, or not valid in its encoding.
+    """
+    encoding = _ENCODINGS.get(element.tag)
+    if encoding is None:
+        raise DerError(f"a name of type {element.tag:#x}")
+    try:
+        return element.value.decode(encoding)
+    except UnicodeDecodeError:
+        raise DerError("a name that is not valid in its encoding") from None
+
+
+def is_string(element: Element) -> bool:
+    """Whether an element is of a string type."""
+    return element.tag in _ENCODINGS
+
+
+def dotted(encoded: bytes) -> str:
+    """Return an object identifier in dotted form.
+
+    Raises:
+        DerError: it is empty.
+    """
+    numbers: list[int] = []
+    number = 0
+    for byte in encoded:
+        number = number << 7 | byte & 0x7F
+        if not byte & 0x80:
+            numbers.append(number)
+            number = 0
+    if not numbers:
+        raise DerError("an empty object identifier")
+    first = min(numbers[0] // 40, 2)
+    return ".".join(map(str, (first, numbers[0] - 40 * first, *numbers[1:])))

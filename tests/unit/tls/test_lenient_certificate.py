@@ -1,0 +1,91 @@
+"""Reading certificates that `cryptography` does not parse."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from cryptography import x509
+from support.bridge_certs import authority
+from support.resigned_certificates import KINDS, resigned_client
+
+from grpcsecure.errors import CertificateError
+from grpcsecure.model.peer import Certificate
+from grpcsecure.tls import purpose
+from grpcsecure.tls.certificate import parse_certificate
+from grpcsecure.tls.digests import spell_digest
+from grpcsecure.tls.lenient_certificate import read_leniently
+from grpcsecure.tls.pem import PemBlock, parse_pem
+
+
+@pytest.fixture(name="ca", scope="module")
+def _ca():
+    """The CA of the clients."""
+    return authority("ca")
+
+
+def _read_with_cryptography(der):
+    loaded = x509.load_der_x509_certificate(der)
+    return loaded.subject, loaded.extensions
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_are_read_where_cryptography_refuses(ca, kind):
+    """One odd character or default hides neither the names nor the key."""
+    client = resigned_client(ca, kind)
+    with pytest.raises(ValueError, match="asn1"):
+        _read_with_cryptography(client.der)
+    parsed = parse_certificate(client.der)
+    ordinary = parse_certificate(client.pair.der)
+    assert parsed == replace(
+        ordinary,
+        der=client.der,
+        fingerprint=spell_digest(client.der),
+        subject=parsed.subject,
+        common_name=parsed.common_name,
+        organizational_units=parsed.organizational_units,
+    )
+    assert parsed.dns == ("device.test",)
+    assert parsed.subject in {
+        "OU=Muller,CN=device-7",
+        "OU=Muller,CN=device_7",
+        "OU=M\xfcller,CN=device-7",
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_usages_are_read_too(ca, kind):
+    """The checks of a file answer for such a certificate as for any other."""
+    parsed = parse_certificate(resigned_client(ca, kind).der)
+    assert not purpose.is_ca(parsed)
+    assert not purpose.allows_server_auth(parsed)
+    assert purpose.allows_signing(parsed)
+    assert purpose.describe_key(parsed) == "EC secp256r1"
+    assert purpose.has_issued(parse_certificate(ca.der), parsed)
+
+
+def test_ordinary_certificates_are_read_alike(certificates):
+    """Both readers agree on every file that `certs dev --broken` makes."""
+    count = 0
+    for path in sorted(certificates.rglob("*.pem")):
+        for block in parse_pem(path.read_bytes()):
+            if isinstance(block, PemBlock) and block.label == "CERTIFICATE":
+                read = parse_certificate(block.der)
+                assert read_leniently(block.der) == read, path.name
+                count += 1
+    assert count > 20
+
+
+def test_damaged_certificates_raise_or_are_read(ca):
+    """No bytes raise anything else, and a name is never passed over in silence."""
+    chance = random.Random(7)
+    ders = [resigned_client(ca, kind).der for kind in KINDS]
+    for _ in range(5_000):
+        damaged = bytearray(chance.choice(ders))
+        for _ in range(chance.randint(1, 3)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        try:
+            assert isinstance(read_leniently(bytes(damaged)), Certificate)
+        except CertificateError:
+            continue
