@@ -1,6 +1,6 @@
-"""Hides private names of libraries from grpcsecure, and from nothing else.
+"""Hides private names of libraries from grpcsecure, but not from the libraries.
 
-The libraries go on to use the names themselves, as after a release that renamed them.
+The libraries still use these names, as after a release that renamed them.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def hidden(full_name):
 
 
 def hiding(folder, *names):
-    """Return environment variables with which a process, and its children, lack names.
+    """Return environment variables that hide names in a process and its children.
 
     Args:
-        folder: for a file.
-        names: in full.
+        folder: a folder for a file.
+        names: the full names.
     """
     (folder / "sitecustomize.py").write_text(SITECUSTOMIZE)
     path = os.pathsep.join([str(folder), str(TESTS)])
@@ -57,7 +57,7 @@ def hiding(folder, *names):
 
 
 def hide_for_good():
-    """Hide what the environment names."""
+    """Hide the names that are listed in the environment."""
     for name in os.environ.get("HIDDEN_NAMES", "").split():
         _hide(name, ExitStack())
 

@@ -225,7 +225,7 @@ def _message_of(answer: dict[str, Any]) -> str | None:
 class GoClient:
     """Makes calls with Go's `crypto/tls` and `net/http`, in one process for all.
 
-    It presents its certificate whatever list of acceptable CAs the server sends.
+    It presents its certificate with any list of acceptable CAs of the server.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -99,8 +99,8 @@ def _carried(context):
     )
 
 
-#: What a method does before its first response, by the text of the request. The result
-#: is the text of the response.
+#: Functions that a method calls before its first response, by the text of the request.
+#: The result is the text of the response.
 SCRIPTS = {
     "raise": _raise,
     "raise stop": _raise_stop,

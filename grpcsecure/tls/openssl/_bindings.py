@@ -59,7 +59,7 @@ BIO_get_mem_data = _function("BIO_get_mem_data")
 # Goes when pyOpenSSL's `do_handshake` returns, and does not raise, when it wants more.
 SSL_do_handshake = _function("SSL_do_handshake")
 
-# What became of one of those. Go with the last of them.
+# The results of those functions. Go with the last of them.
 SSL_get_error = _function("SSL_get_error")
 SSL_ERROR_WANT_READ = _function("SSL_ERROR_WANT_READ")
 SSL_ERROR_ZERO_RETURN = _function("SSL_ERROR_ZERO_RETURN")
@@ -104,7 +104,7 @@ X509_STORE_CTX_get_error = _function("X509_STORE_CTX_get_error")
 X509_STORE_CTX_get_error_depth = _function("X509_STORE_CTX_get_error_depth")
 X509_STORE_CTX_set_error = _function("X509_STORE_CTX_set_error")
 
-# Goes when pyOpenSSL has the words for an X509_V_ERR number.
+# Goes when pyOpenSSL has a function for the text of an X509_V_ERR number.
 X509_verify_cert_error_string = _function("X509_verify_cert_error_string")
 
 # Go when pyOpenSSL's `Connection` has a `set_time` for its checks, as `X509Store` has.
@@ -125,7 +125,7 @@ raise_unless = NAMES.find(crypto, "OpenSSL.crypto", "_openssl_assert")
 # A connection by its pointer, in a callback. Goes with `SSL_CTX_set_verify`.
 connections = NAMES.find(SSL.Connection, "OpenSSL.SSL.Connection", "_reverse_mapping")
 
-#: What only objects have: the object's class and the name.
+#: Attributes that only instances have: the class and the name.
 _ATTRIBUTES: list[tuple[type, str]] = []
 
 
@@ -141,11 +141,11 @@ output_of = _attribute(SSL.Connection, "_from_ssl")
 _pointer_of = _attribute(SSL.Context, "_context")
 store_of = _attribute(crypto.X509Store, "_store")
 
-# What raises the exception of a failed handshake. Goes with `SSL_do_handshake`.
+# Raises the exception of a failed handshake. Goes with `SSL_do_handshake`.
 raiser_of = _attribute(SSL.Connection, "_raise_ssl_error")
 
-# Where a callback leaves what it raised, and what keeps a callback alive. Go with
-# `SSL_CTX_set_verify`.
+# The exceptions that callbacks have raised, and the reference that keeps a callback
+# alive. Go with `SSL_CTX_set_verify`.
 callback_problems_of = _attribute(SSL.Context, "_verify_helper._problems")
 _attribute(SSL.Context, "_verify_callback")
 
@@ -170,10 +170,10 @@ def use_verify_callback(
     flags: int,
     check: Callable[[int, Any], int],
 ) -> None:
-    """Have OpenSSL call `check` for each certificate, with a verdict and a pointer."""
+    """Make OpenSSL call `check` for each certificate, with its result and a pointer."""
     callback = _make_callback("int (*)(int, X509_STORE_CTX *)", check)
     SSL_CTX_set_verify(_pointer_of(context), flags, callback)
-    context._verify_callback = callback  # it has to live as long
+    context._verify_callback = callback  # keeps it alive as long as the context
 
 
 def is_complete() -> bool:

@@ -1,10 +1,10 @@
-"""TLS handshakes in memory, as a test of a listener's context before it is used.
+"""TLS handshakes in memory, to check a listener's context before it is used.
 
-They show that certificate and key serve a client, and that the callbacks run and
-decide as the mode says, with the OpenSSL that is installed. The client's certificate is
-generated for this test: a context that verifies must refuse it. That such a context
-accepts a certificate of its client CA does not depend on the listener, so that it is
-shown once, with a context that trusts this certificate.
+They show that the certificate and key work, and that the callbacks run and decide as
+the mode requires, with the installed OpenSSL. The client's certificate is generated for
+this check: a context that verifies must refuse it. That such a context accepts a
+certificate of its client CA does not depend on the listener, so it is checked once,
+with a context that trusts this certificate.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
 
 __all__ = ["HandshakeTrials"]
 
-#: Messages of one end, one after the other, in a handshake: three are needed.
+#: The most flights of one end in a handshake; three are needed.
 _MAX_FLIGHTS = 8
 _MAX_FLIGHT = 128 * 1024
 
-#: Passed through the connection in both directions.
+#: Sent through the connection in both directions.
 _GREETING = b"grpcsecure"
 
 
 class _TrialError(Exception):
-    """A handshake came to another end than it must; the text says to which."""
+    """A handshake did not have the expected result; the text is the reason."""
 
 
 class HandshakeTrials:
     """Makes the handshakes for all listeners of a process.
 
     Args:
-        scratch: may be overwritten at each call.
+        scratch: memory that is overwritten at each call.
     """
 
     def __init__(self, scratch: Scratch) -> None:
@@ -64,15 +64,16 @@ class HandshakeTrials:
         settings: ContextSettings,
         material: ContextMaterial,
     ) -> None:
-        """Make the handshakes that show that a listener's context works.
+        """Check with handshakes that a listener's context works.
 
         Args:
-            context: built from the next two.
-            settings: of the listener.
-            material: of the listener.
+            context: the context, built from the next two arguments.
+            settings: the settings of the listener.
+            material: the key material of the listener.
 
         Raises:
-            ContextError: it does not work; the text says why, without the material.
+            ContextError: the context does not work; the text is the reason, without
+                any of the material.
         """
         try:
             self._check(context, settings, material)
@@ -82,7 +83,7 @@ class HandshakeTrials:
             reason = str(error)
         except (SSL.Error, StreamError) as error:
             reason = reason_of(error)
-        except Exception as error:  # noqa: BLE001 - a function of OpenSSL may have changed
+        except Exception as error:  # noqa: BLE001 - OpenSSL's functions may have changed
             reason = f"{type(error).__name__}: {error}"
         else:
             return
@@ -99,7 +100,7 @@ class HandshakeTrials:
         if not settings.mode.verifies:
             self._begin(context).complete(asks=settings.mode.asks)
             return
-        self._begin(context).be_refused()
+        self._begin(context).expect_refusal()
         if self._has_verified:
             return
         trusts_client = replace(material, client_ca=self._client.pem, crls=())
@@ -130,12 +131,12 @@ def _make_client() -> _Client:
         .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(now - timedelta(days=1))
-        # Longer than the process runs: it is valid as long as OpenSSL can compare.
+        # Longer than the process will run.
         .not_valid_after(now + timedelta(days=36500))
         .sign(key, hashes.SHA256())
     )
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    # It accepts every server: the certificate is checked when the config is.
+    # It accepts every server certificate: the check of the config covers that.
     context.set_verify(SSL.VERIFY_NONE)
     context.set_cipher_list(b"ALL:@SECLEVEL=0")
     context.set_alpn_protos([b"h2"])
@@ -166,8 +167,8 @@ class _Trial:
         return self._server.record
 
     def complete(self, *, asks: bool) -> None:
-        """Complete the handshake, and pass some bytes in both directions."""
-        self._shake_hands()
+        """Complete the handshake, and send some bytes in both directions."""
+        self._handshake()
         self._check_end()
         if not self._server.speaks_h2():
             raise _TrialError("ALPN does not negotiate h2")
@@ -176,24 +177,24 @@ class _Trial:
             raise _TrialError("the client certificate is not the one that was sent")
         if asks and not self.record.leaf_seen:
             raise _TrialError("the verify callback is not called")
-        self._pass_bytes()
+        self._echo()
 
-    def be_refused(self) -> None:
-        """Fail in the handshake, by the verdict on the client certificate."""
+    def expect_refusal(self) -> None:
+        """Check that the handshake fails because of the client certificate."""
         try:
-            self._shake_hands()
+            self._handshake()
         except SSL.Error:
             if not self._client_is_done or self.record.error is None:
                 raise
             return
         self._check_end()
-        raise _TrialError("a certificate of no client CA is not refused")
+        raise _TrialError("a certificate of an unknown CA is not refused")
 
     def _check_end(self) -> None:
         if not (self._client_is_done and self._server_is_done):
-            raise _TrialError("it does not come to an end")
+            raise _TrialError("it does not end")
 
-    def _shake_hands(self) -> None:
+    def _handshake(self) -> None:
         for _ in range(_MAX_FLIGHTS):
             with suppress(SSL.WantReadError):
                 self._client.do_handshake()
@@ -205,17 +206,17 @@ class _Trial:
                 return
 
     def _feed(self) -> None:
-        """Pass what the client has sent to the server."""
+        """Pass the client's output to the server."""
         with suppress(SSL.WantReadError):
             data = self._client.bio_read(_MAX_FLIGHT)
             self._scratch.read_memory[: len(data)] = data
             self._server.feed(len(data))
 
     def send(self, data: bytes) -> int:
-        """Pass what the server sends to the client, in place of a socket."""
+        """Pass the server's output to the client; it replaces a socket's `send`."""
         return self._client.bio_write(bytes(data))
 
-    def _pass_bytes(self) -> None:
+    def _echo(self) -> None:
         self._client.send(_GREETING)
         self._feed()
         count = self._server.decrypt()
@@ -224,4 +225,4 @@ class _Trial:
         self._server.encrypt(count)
         self._server.flush(self)
         if received != _GREETING or self._client.recv(len(_GREETING)) != _GREETING:
-            raise _TrialError("what is sent is not what arrives")
+            raise _TrialError("the received bytes differ from the sent ones")

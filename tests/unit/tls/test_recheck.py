@@ -1,4 +1,4 @@
-"""Verdicts at a call: the handshake's, for the material and the time of now."""
+"""Tests of rechecks: the handshake's result, for the current material and time."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ GOOD = CheckOutcome(None, None)
 
 
 def authority(name, issuer=None, *, validity=LONG, key=None):
-    """Make a CA, a root unless there is an `issuer`."""
+    """Make a CA, self-signed unless there is an `issuer`."""
     profile = Profile(
         subject=name, validity=validity, purposes=(), usage=CA_USAGE, is_ca=True
     )
@@ -56,7 +56,7 @@ def authority(name, issuer=None, *, validity=LONG, key=None):
 
 
 def client(name, issuer=None, *, validity=LONG, key=None):
-    """Make a client that sends its chain, but no root."""
+    """Make a client that sends its chain without the root."""
     made = issue(Profile(subject=name, validity=validity), issuer=issuer, key=key)
     is_root = issuer is None or issuer.certificate.issuer == issuer.certificate.subject
     return made if is_root else made.with_chain(issuer.certificate)
@@ -70,13 +70,13 @@ BELOW = client("below", MIDDLE)
 
 
 def rechecker(*authorities, crls=()):
-    """Return one for material with these CAs and lists."""
+    """Return a rechecker for material with these CAs and lists."""
     anchors = [each.certificate for each in authorities]
     return Rechecker(material_of(SERVER, client_ca=anchors, crls=crls))
 
 
-def said(by, peer, now=NOW):
-    """Return what is said of a peer's certificate at a moment."""
+def outcome(by, peer, now=NOW):
+    """Return the outcome of a recheck of a peer's certificate at a given time."""
     verdict = by.verdict(*ders_of(peer), now)
     return CheckOutcome(verdict.reason, verdict.code)
 
@@ -95,12 +95,12 @@ def _matrix():
 
 @pytest.mark.parametrize("row", ROWS)
 def test_verdict_is_that_of_the_table(matrix, row):
-    """Whom a verifying mode serves is verified, and for the others the reason is given.
+    """Clients that a verifying mode serves are verified; the others have the reason.
 
-    Whether the client has the key, the handshake has seen and nobody else can.
+    Only a handshake can check whether the client has the key.
     """
     expected = None if row.name == "wrong-key" else row.reason
-    assert said(Rechecker(matrix), MATRIX.clients[row.name]).reason == expected
+    assert outcome(Rechecker(matrix), MATRIX.clients[row.name]).reason == expected
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -110,12 +110,12 @@ def test_verdict_is_that_of_a_handshake(matrix, row, version):
     presented = MATRIX.clients[row.name]
     expected = check_by_handshake(presented, matrix, VERSIONS[version])
     now = datetime.now(timezone.utc)
-    assert said(Rechecker(matrix), presented, now) == expected
+    assert outcome(Rechecker(matrix), presented, now) == expected
 
 
 @pytest.fixture(scope="module", name="infrastructure")
 def _infrastructure(tmp_path_factory):
-    """CAs with good, late, early and no lists, and what they signed."""
+    """CAs with good, late, early and missing lists, and certificates they signed."""
     return Infrastructure(tmp_path_factory.mktemp("crl"))
 
 
@@ -151,19 +151,19 @@ LISTED = {
 
 
 @pytest.mark.parametrize("name", LISTED)
-def test_lists_are_asked_as_in_a_handshake(infrastructure, listed, name):
-    """Revocation has the same exceptions: a client CA needs no list of its own."""
+def test_lists_count_as_in_a_handshake(infrastructure, listed, name):
+    """The check has the same exception: a client CA needs no list of its own."""
     presented = infrastructure.clients[name]
-    assert said(Rechecker(listed), presented) == LISTED[name]
+    assert outcome(Rechecker(listed), presented) == LISTED[name]
     assert check_by_handshake(presented, listed) == LISTED[name]
 
 
 @pytest.mark.parametrize("has_key_id", [False, True])
 @pytest.mark.parametrize("is_revoked", [False, True])
 def test_list_above_a_client_ca_counts_as_in_a_handshake(is_revoked, has_key_id):
-    """The list of a client CA's own, unknown issuer counts only if that CA is on it.
+    """A list of the client CA's issuer, which is unknown, counts if the CA is on it.
 
-    OpenSSL finds it by name, and passes over it where it names a key that is not there.
+    OpenSSL finds the list by name, and skips it if it names a key that is missing.
     """
     parent = authority("parent")
     anchor = authority("anchor", parent)
@@ -178,7 +178,7 @@ def test_list_above_a_client_ca_counts_as_in_a_handshake(is_revoked, has_key_id)
     )
     presented = client("client", anchor)
     expected = REVOKED if is_revoked and not has_key_id else GOOD
-    assert said(Rechecker(material), presented) == expected
+    assert outcome(Rechecker(material), presented) == expected
     assert check_by_handshake(presented, material) == expected
 
 
@@ -186,7 +186,7 @@ SOON = Validity(NOW - DAY, NOW + DAY)
 
 
 def short_lived():
-    """Yield what may expire: the leaf, an intermediate that is sent, the anchor."""
+    """Yield cases in which the leaf, a sent intermediate or the anchor expires."""
     yield "leaf", ROOT, client("short", ROOT, validity=SOON)
     yield "intermediate", ROOT, client("of short", authority("s", ROOT, validity=SOON))
     anchor = authority("short root", validity=SOON)
@@ -201,8 +201,8 @@ SHORT_LIVED = [
 
 
 @pytest.mark.parametrize(("anchor", "peer"), SHORT_LIVED)
-def test_chain_counts_while_all_of_it_is_valid(anchor, peer):
-    """A known chain ends with the first certificate in it, and comes back with a clock.
+def test_chain_is_verified_while_all_of_it_is_valid(anchor, peer):
+    """A chain expires with its first certificate, and is valid if the clock goes back.
 
     A certificate is valid up to the second that it names (RFC 5280, section 4.1.2.5);
     for OpenSSL before 4 up to the one before, in handshakes too.
@@ -221,68 +221,68 @@ def test_chain_counts_while_all_of_it_is_valid(anchor, peer):
         (SOON.not_before - SECOND, EARLY),
         (SOON.not_before, GOOD),
     ):
-        assert said(by, peer, now) == expected, now
+        assert outcome(by, peer, now) == expected, now
 
 
-def test_moment_counts_wherever_its_clock_stands():
-    """A moment is the same in every time zone."""
+def test_time_zone_does_not_matter():
+    """The same moment in another time zone has the same outcome."""
     by = rechecker(ROOT)
     peer = client("short", ROOT, validity=SOON)
     for hours in (-11, 0, 13):
         zone = timezone(timedelta(hours=hours))
         for offset, expected in ((-SECOND, GOOD), (SECOND, EXPIRED)):
             moment = (SOON.not_after + offset).astimezone(zone)
-            assert said(by, peer, moment) == expected
-            assert said(rechecker(ROOT), peer, moment) == expected
+            assert outcome(by, peer, moment) == expected
+            assert outcome(rechecker(ROOT), peer, moment) == expected
 
 
-def test_list_counts_until_the_next_was_due():
-    """A known chain is not verified any more when its list has gone out of date."""
+def test_chain_is_verified_until_its_list_expires():
+    """A chain is no longer verified when its CRL has expired."""
     by = rechecker(ROOT, crls=[make_crl(ROOT, validity=SOON)])
-    assert said(by, LEAF) == GOOD
-    assert said(by, LEAF, SOON.not_after + SECOND) == CheckOutcome(
+    assert outcome(by, LEAF) == GOOD
+    assert outcome(by, LEAF, SOON.not_after + SECOND) == CheckOutcome(
         "CRL has expired", 12
     )
-    assert said(by, LEAF, SOON.not_before - SECOND) == CheckOutcome(
+    assert outcome(by, LEAF, SOON.not_before - SECOND) == CheckOutcome(
         "CRL is not yet valid", 11
     )
 
 
 def test_list_without_a_next_one_stays_in_force():
-    """A list that promises no next one does not end."""
+    """A list without nextUpdate does not expire."""
     material = material_of(SERVER, client_ca=[ROOT.certificate])
     by = Rechecker(changed(material, crls=(endless_crl(ROOT),)))
-    assert said(by, LEAF, NOW + 80 * DAY) == GOOD
+    assert outcome(by, LEAF, NOW + 80 * DAY) == GOOD
 
 
-def test_removed_authority_verifies_nobody():
-    """What one generation verified, the next does not, if it has lost the CA."""
+def test_removed_authority_verifies_no_client():
+    """A chain is no longer verified by a generation without its CA."""
     other = authority("other")
-    assert said(rechecker(ROOT, other), LEAF) == GOOD
-    assert said(rechecker(other), LEAF) == UNKNOWN_ISSUER
-    assert said(rechecker(other), BELOW) == UNKNOWN_ISSUER
+    assert outcome(rechecker(ROOT, other), LEAF) == GOOD
+    assert outcome(rechecker(other), LEAF) == UNKNOWN_ISSUER
+    assert outcome(rechecker(other), BELOW) == UNKNOWN_ISSUER
 
 
 @pytest.mark.parametrize("revoked", [BELOW, MIDDLE], ids=["leaf", "intermediate"])
 def test_new_list_revokes(revoked):
-    """What one generation verified, the next does not, if it was revoked since."""
-    assert said(rechecker(ROOT), BELOW) == GOOD
+    """A chain is no longer verified by a generation whose CRL revokes it."""
+    assert outcome(rechecker(ROOT), BELOW) == GOOD
     on_list = {ROOT: [], MIDDLE: []}
     on_list[MIDDLE if revoked is BELOW else ROOT].append(revoked.certificate)
     crls = [make_crl(by, those, validity=LONG) for by, those in on_list.items()]
-    assert said(rechecker(ROOT, crls=crls), BELOW) == REVOKED
+    assert outcome(rechecker(ROOT, crls=crls), BELOW) == REVOKED
 
 
 def test_old_and_new_authority_of_one_name_verify_their_own():
-    """While a CA is rotated, its old key and its new one go by the same name."""
+    """While a CA is rotated, its old key and its new one have the same name."""
     old, new = authority("twin"), authority("twin")
     peers = client("of old", old), client("of new", new)
     for order in ((old, new), (new, old)):
         both = rechecker(*order)
-        assert [said(both, peer) for peer in peers] == [GOOD, GOOD]
-    assert said(rechecker(old), peers[0]) == GOOD
-    assert said(rechecker(new), peers[0]) != GOOD
-    assert said(rechecker(new), peers[1]) == GOOD
+        assert [outcome(both, peer) for peer in peers] == [GOOD, GOOD]
+    assert outcome(rechecker(old), peers[0]) == GOOD
+    assert outcome(rechecker(new), peers[0]) != GOOD
+    assert outcome(rechecker(new), peers[1]) == GOOD
 
 
 @pytest.mark.parametrize("is_old_first", [False, True])
@@ -299,34 +299,34 @@ def test_reissued_authority_takes_over_from_the_expired(is_old_first):
         (SOON.not_after + SECOND, GOOD),
         (NOW + 61 * DAY, EXPIRED),
     ):
-        assert said(by, peer, now) == expected, now
-    assert said(rechecker(old), peer, SOON.not_after + SECOND) == EXPIRED
+        assert outcome(by, peer, now) == expected, now
+    assert outcome(rechecker(old), peer, SOON.not_after + SECOND) == EXPIRED
 
 
-def test_nobody_is_verified_without_a_client_ca():
-    """The reason is the one that a handshake gives."""
+def test_no_client_is_verified_without_a_client_ca():
+    """The reason is the same as in a handshake."""
     by = rechecker()
     by.prepare()
-    assert said(by, LEAF) == CheckOutcome(NOT_CHECKED, None)
+    assert outcome(by, LEAF) == CheckOutcome(NOT_CHECKED, None)
 
 
 @pytest.mark.parametrize("part", ["client_ca", "crls"])
-def test_material_that_does_not_load_verifies_nobody(part):
-    """What was swapped in without being checked is no reason to trust."""
+def test_material_that_does_not_load_verifies_no_client(part):
+    """Broken material, in force without a check, fails closed."""
     junk = {"client_ca": LEAF.key_pem, "crls": (b"junk",)}
     material = material_of(SERVER, client_ca=[ROOT.certificate])
     by = Rechecker(changed(material, **{part: junk[part]}))
     by.prepare()
-    assert said(by, LEAF).reason is not None
+    assert outcome(by, LEAF).reason is not None
 
 
 def test_strength_is_left_to_the_handshake():
-    """A weak key that the engine `grpc` took is not held against its owner later."""
+    """A weak key that the engine `grpc` accepted is not refused by a recheck."""
     weak = client("weak", ROOT, key=rsa.generate_private_key(65537, 1024))
-    assert said(rechecker(ROOT), weak) == GOOD
+    assert outcome(rechecker(ROOT), weak) == GOOD
 
 
-EVERYBODY = [LEAF, BELOW, *(param.values[1] for param in SHORT_LIVED)]
+PEERS = [LEAF, BELOW, *(param.values[1] for param in SHORT_LIVED)]
 LISTS = [make_crl(ROOT, [BELOW.certificate], validity=SOON)]
 DATES = [at for span in (LONG, SOON) for at in span] + [NOW]
 MOMENTS = st.builds(
@@ -336,17 +336,19 @@ MOMENTS = st.builds(
 )
 
 
-@given(st.lists(st.tuples(MOMENTS, st.sampled_from(EVERYBODY)), max_size=8))
-def test_what_is_remembered_is_what_would_be_said_anew(questions):
-    """However the clock moves, no verdict outlives its truth."""
+@given(st.lists(st.tuples(MOMENTS, st.sampled_from(PEERS)), max_size=8))
+def test_cached_verdict_is_that_of_a_new_check(questions):
+    """However the clock moves, a cached verdict is equal to a new one."""
     anchors = ROOT, SHORT_LIVED[2].values[0]
     by = rechecker(*anchors, crls=LISTS)
     for now, peer in questions:
-        assert said(by, peer, now) == said(rechecker(*anchors, crls=LISTS), peer, now)
+        assert outcome(by, peer, now) == outcome(
+            rechecker(*anchors, crls=LISTS), peer, now
+        )
 
 
-def test_known_verdict_is_not_found_again():
-    """The same question gets the very same answer, until a date comes or goes."""
+def test_verdict_is_cached_until_the_next_date():
+    """Until a date of the chain begins or ends, the same object is returned."""
     by = rechecker(ROOT)
     first = by.verdict(*ders_of(LEAF), NOW)
     assert by.verdict(*ders_of(LEAF), NOW + SECOND) is first
@@ -354,8 +356,8 @@ def test_known_verdict_is_not_found_again():
     assert by.verdict(*ders_of(LEAF), first.until) is not first
 
 
-def test_memory_is_bounded():
-    """A thousand others push a verdict out, and a long chain is not kept at all."""
+def test_cache_is_bounded():
+    """A thousand other verdicts evict one, and that on a long chain is not cached."""
     by = rechecker(ROOT)
     first = by.verdict(*ders_of(LEAF), NOW)
     leaf, (sent,) = ders_of(BELOW)
@@ -372,7 +374,7 @@ def test_memory_is_bounded():
 
 
 def test_threads_do_not_mix_up_their_peers():
-    """Many calls at once, each with its own certificate and moment."""
+    """Concurrent checks of different certificates and times have their own outcomes."""
     by = rechecker(ROOT)
     stranger = client("stranger")
     barrier = Barrier(8)
@@ -384,8 +386,8 @@ def test_threads_do_not_mix_up_their_peers():
             (stranger, CheckOutcome("self-signed certificate", 18)),
             (BELOW, GOOD),
         )[number % 3]
-        answers = {said(by, peer, NOW + step * SECOND) for step in range(50)}
-        late = said(by, LEAF, LONG.not_after + SECOND)
+        answers = {outcome(by, peer, NOW + step * SECOND) for step in range(50)}
+        late = outcome(by, LEAF, LONG.not_after + SECOND)
         return answers == {expected} and late == EXPIRED
 
     with ThreadPoolExecutor(8) as pool:
@@ -397,14 +399,14 @@ BINARY = st.binary(max_size=300)
 
 @given(BINARY, st.lists(BINARY, max_size=3).map(tuple))
 def test_any_bytes_are_a_verdict(leaf, chain):
-    """What is no certificate is not verified, and nothing is raised."""
+    """Bytes that are not a certificate are not verified, without an exception."""
     verdict = rechecker(ROOT).verdict(leaf, chain, NOW)
     assert verdict.reason == "the certificate cannot be read"
 
 
 @given(st.data())
 def test_any_change_to_a_leaf_is_not_verified(data):
-    """One other byte in a good certificate, and it is none."""
+    """A valid certificate with one changed byte is not verified."""
     leaf, chain = ders_of(BELOW)
     position = data.draw(st.integers(0, len(leaf) - 1))
     byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != leaf[position]))
@@ -413,15 +415,15 @@ def test_any_change_to_a_leaf_is_not_verified(data):
 
 
 def test_long_chain_is_a_verdict():
-    """What is longer than any handshake takes, or than a message can be, is unread."""
+    """A chain longer than a handshake accepts, or than a message can be, is unread."""
     leaf, _ = ders_of(LEAF)
     for size in (1 << 18, 1 << 24):
         verdict = rechecker(ROOT).verdict(leaf, (bytes(size),), NOW)
         assert verdict.reason == "the certificate cannot be read"
 
 
-def test_openssl_is_loaded_when_it_is_needed():
-    """A server that never asks need not wait for a second TLS library."""
+def test_openssl_is_loaded_only_when_it_is_needed():
+    """A server without rechecks does not wait for a second TLS library."""
     code = """if True:
         import sys
         import grpcsecure.tls.recheck

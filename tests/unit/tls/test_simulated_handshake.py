@@ -1,4 +1,4 @@
-"""What a handshake would make of a certificate: the table of modes, simulated."""
+"""Tests of simulated handshakes, with the clients of the table of modes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from grpcsecure.tls.simulated_handshake import simulate_handshake
 
 NOW = datetime.now(timezone.utc)
 
-#: What nobody can tell without the key: that it is another one. And no certificate.
+#: The clients with a certificate, except the one with a wrong key, which a simulation
+#: without the key cannot detect.
 PRESENTING = [kind for kind in CLIENTS if kind.name not in {"none", "wrong-key"}]
 
 
@@ -55,7 +56,7 @@ def simulate(one, listener_, material_):
 @pytest.mark.parametrize("kind", PRESENTING, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("mode", ClientCertificateMode, ids=lambda mode: mode.value)
 def test_it_is_as_the_table_of_modes_says(certificates, mode, kind):
-    """Refused, let in as verified or as claimed: the table that both engines keep."""
+    """The outcome (refused, verified or claimed) is that of the table of modes."""
     simulated = simulate(
         certificates.clients[kind.name], listener(mode), material(certificates)
     )
@@ -70,7 +71,7 @@ def test_it_is_as_the_table_of_modes_says(certificates, mode, kind):
 
 @pytest.mark.parametrize("kind", PRESENTING, ids=lambda kind: kind.name)
 def test_without_a_client_ca_no_certificate_is_verified(certificates, kind):
-    """Certificates get in unchecked, but for those that every handshake refuses."""
+    """Certificates are accepted unchecked, except those refused in every mode."""
     mode = ClientCertificateMode.REQUIRE_BUT_DONT_VERIFY
     simulated = simulate(
         certificates.clients[kind.name],
@@ -91,7 +92,7 @@ def test_plaintext_sees_no_certificate(certificates):
 
 
 def test_the_bridge_refuses_weak_keys_and_grpc_does_not(certificates):
-    """What OpenSSL says of a short key at its own level is simulated as well."""
+    """The simulation includes OpenSSL's security level, which refuses short keys."""
     profile = Profile(subject="weak", validity=Validity(NOW, NOW + timedelta(days=1)))
     weak = issue(
         profile, issuer=certificates.ca, key=rsa.generate_private_key(65537, 1024)

@@ -96,7 +96,7 @@ def test_no_pattern_raises(deep, text):
 
 
 def test_digest_differs_when_contents_do(tmp_path):
-    """Equal contents have equal digests, whatever the modification times."""
+    """Equal contents have equal digests, with any modification times."""
     path = tmp_path / "x.pem"
     path.write_text("one")
     before = states(path)
@@ -169,7 +169,7 @@ def test_directory_of_a_glob_stands_for_itself_while_it_is_missing(tmp_path):
 
 
 def test_digest_follows_links(tmp_path):
-    """What the path means is read, whatever it is made of."""
+    """The digest is that of the file at the end of all links."""
     volume = Volume(tmp_path / "tls", {"tls.crt": "one"})
     path = tmp_path / "tls" / "tls.crt"
     before = states(path)
@@ -180,7 +180,7 @@ def test_digest_follows_links(tmp_path):
 
 
 def test_digest_of_a_pattern_is_what_it_matches(pins):
-    """A file that comes, goes or is renamed is a change."""
+    """A file that is added, removed or renamed is a change."""
     watch = WatchSet(patterns=(str(pins),))
     seen = [digest(watch)]
     (pins / "new.pem").write_text("b.pem")

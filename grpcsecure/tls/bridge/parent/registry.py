@@ -17,12 +17,12 @@ _Peer = TypeVar("_Peer")
 class Registry(Generic[_Peer]):
     """Live connections by the name that `context.peer()` reports.
 
-    Only the supervisor's thread adds and removes. Any thread may look up, and the one
-    that stops the bridge clears too, while the supervisor may still be at it: each step
-    is one operation on a dict, which may find that an entry is gone.
-    `hold` is a descriptor of the named socket: while it is open no other socket can
-    bind the name, even if the bridge's process is killed. So it is closed after the
-    entry is gone.
+    Only the supervisor thread adds and removes. Any thread may look up. The thread that
+    stops the bridge may clear the table while the supervisor still changes it: so each
+    step is one operation on a dict, and an entry may be missing.
+    The guard is a descriptor of the named socket: while it is open, no other socket can
+    bind the name, even if the bridge process is killed. So it is closed only after the
+    entry has been removed.
     """
 
     __slots__ = ("_by_connection", "_by_name", "_numbers")
@@ -43,24 +43,24 @@ class Registry(Generic[_Peer]):
     def __len__(self) -> int:
         return len(self._by_name)
 
-    def add(self, connection: int, name: str, peer: _Peer, hold: int) -> bool:
-        """Take a connection in; False, and no change, if number or name is taken."""
+    def add(self, connection: int, name: str, peer: _Peer, guard: int) -> bool:
+        """Register a connection; return False if its number or name is in use."""
         if connection in self._by_connection or name in self._by_name:
             return False
-        self._by_connection[connection] = (name, hold)
+        self._by_connection[connection] = (name, guard)
         self._numbers[name] = connection
         self._by_name[name] = peer
         return True
 
     def remove(self, connection: int) -> None:
-        """Forget a connection, then let go of its name."""
+        """Unregister a connection, and then release its name."""
         entry = self._by_connection.pop(connection, None)
         if entry is not None:
-            name, hold = entry
-            # Not `del`: `clear` may be at it in another thread.
+            name, guard = entry
+            # Not `del`: `clear` may run in another thread.
             self._by_name.pop(name, None)
             self._numbers.pop(name, None)
-            os.close(hold)
+            os.close(guard)
 
     def numbers_of(self, names: frozenset[str]) -> list[int]:
         """Return the connections that have these names."""
@@ -68,9 +68,9 @@ class Registry(Generic[_Peer]):
         return [number for number in found if number is not None]
 
     def clear(self) -> None:
-        """Forget everything: the bridge is gone."""
+        """Unregister all connections, because the bridge has ended."""
         self._by_name.clear()
         self._numbers.clear()
         while self._by_connection:
-            _, (_, hold) = self._by_connection.popitem()
-            os.close(hold)
+            _, (_, guard) = self._by_connection.popitem()
+            os.close(guard)

@@ -27,8 +27,8 @@ def _root():
     return authority("root")
 
 
-@pytest.fixture(name="held", scope="module")
-def _held(root):
+@pytest.fixture(name="listener_material", scope="module")
+def _listener_material(root):
     """The material of a listener."""
     server = certificate("server", issuer=root)
     return ContextMaterial.of(material(server, client_ca=[root]))
@@ -40,65 +40,69 @@ def _mode(request):
     return request.param
 
 
-def check(mode, held, trials=None):
-    """Build a context as a listener does, and try it."""
+def check(mode, listener_material, trials=None):
+    """Build a listener's context, and check it."""
     chosen = ContextSettings.of(settings(mode.value))
     trials = HandshakeTrials(Scratch()) if trials is None else trials
-    trials.check(build_context(chosen, held), chosen, held)
+    trials.check(build_context(chosen, listener_material), chosen, listener_material)
 
 
-def test_good_context_passes(mode, held):
-    """For the first listener of a process, and for later ones."""
+def test_good_context_passes(mode, listener_material):
+    """A good context passes for the first listener of a process, and for later ones."""
     trials = HandshakeTrials(Scratch())
     for _ in range(3):
-        check(mode, held, trials)
+        check(mode, listener_material, trials)
 
 
-def test_revocation_lists_do_not_disturb(root):
-    """The client's certificate is refused for another reason then."""
+def test_context_with_revocation_lists_passes(root):
+    """With CRLs, the client's certificate is refused for another reason."""
     server = certificate("server", issuer=root)
-    held = material(server, client_ca=[root], crls=[crl_with(root)])
-    check(Mode.REQUIRE_AND_VERIFY, ContextMaterial.of(held))
+    listener_material = material(server, client_ca=[root], crls=[crl_with(root)])
+    check(Mode.REQUIRE_AND_VERIFY, ContextMaterial.of(listener_material))
 
 
 @pytest.mark.parametrize("name", ["SSL_read", "SSL_write"])
-def test_function_that_does_nothing_is_found(monkeypatch, held, mode, name):
-    """The bytes that a client sends have to arrive, and the answers too."""
+def test_function_that_does_nothing_is_found(
+    monkeypatch, listener_material, mode, name
+):
+    """The bytes that the client sends must arrive, and so must the answer."""
     monkeypatch.setattr(openssl, name, lambda *_: 0)
     with pytest.raises(ContextError, match=r"^a TLS handshake in memory failed: "):
-        check(mode, held)
+        check(mode, listener_material)
 
 
-def test_function_with_other_arguments_is_found(monkeypatch, held, mode):
-    """Whatever is raised is a reason, with its type."""
+def test_function_with_other_arguments_is_found(monkeypatch, listener_material, mode):
+    """Any exception becomes the reason, with its type."""
     monkeypatch.setattr(openssl, "SSL_do_handshake", lambda: 1)
     with pytest.raises(ContextError, match="memory failed: TypeError: "):
-        check(mode, held)
+        check(mode, listener_material)
 
 
 @pytest.mark.parametrize("mode", ASKING, indirect=True)
-def test_callback_that_is_not_called_is_found(monkeypatch, held, mode):
-    """OpenSSL alone lets in every certificate, or none."""
+def test_callback_that_is_not_called_is_found(monkeypatch, listener_material, mode):
+    """Without the callback, OpenSSL accepts every certificate or none."""
     monkeypatch.setattr(openssl, "use_verify_callback", lambda *_: None)
     with pytest.raises(ContextError, match="memory failed: "):
-        check(mode, held)
+        check(mode, listener_material)
 
 
 @pytest.mark.parametrize("mode", ASKING, indirect=True)
-def test_callback_that_raises_is_found(monkeypatch, held, mode):
-    """Its exception is the reason."""
+def test_callback_that_raises_is_found(monkeypatch, listener_material, mode):
+    """An exception in the callback becomes the reason."""
 
     def fail(*_, **__):
         raise LookupError("no such name")
 
     monkeypatch.setattr(verify_callback, "_examine", fail)
     with pytest.raises(ContextError, match="memory failed: LookupError: no such name"):
-        check(mode, held)
+        check(mode, listener_material)
 
 
 @pytest.mark.parametrize("mode", VERIFYING, indirect=True)
-def test_context_that_lets_everyone_in_is_found(monkeypatch, held, mode):
-    """The mode verifies, and the context does not."""
+def test_context_that_accepts_every_client_is_found(
+    monkeypatch, listener_material, mode
+):
+    """If the mode verifies, the context must refuse an unknown certificate."""
     ask = verify_callback.ask_for_certificate
 
     def ask_for_any(context, flags, *, verifies, **options):
@@ -106,13 +110,15 @@ def test_context_that_lets_everyone_in_is_found(monkeypatch, held, mode):
         ask(context, flags, verifies=False, **options)
 
     monkeypatch.setattr(contexts, "ask_for_certificate", ask_for_any)
-    with pytest.raises(ContextError, match="of no client CA is not refused"):
-        check(mode, held)
+    with pytest.raises(ContextError, match="of an unknown CA is not refused"):
+        check(mode, listener_material)
 
 
 @pytest.mark.parametrize("mode", VERIFYING, indirect=True)
-def test_context_that_refuses_everyone_is_found(monkeypatch, held, mode):
-    """A certificate of a client CA has to be verified."""
+def test_context_that_refuses_every_client_is_found(
+    monkeypatch, listener_material, mode
+):
+    """If the mode verifies, the context must accept a certificate of a client CA."""
 
     def refuse(record, *_, **__):
         record.leaf_seen, record.error = True, 1
@@ -120,20 +126,20 @@ def test_context_that_refuses_everyone_is_found(monkeypatch, held, mode):
 
     monkeypatch.setattr(verify_callback, "_examine", refuse)
     with pytest.raises(ContextError, match="memory failed: certificate verify failed"):
-        check(mode, held)
+        check(mode, listener_material)
 
 
-def test_missing_h2_is_found(monkeypatch, held, mode):
-    """A client of gRPC needs it."""
+def test_missing_h2_is_found(monkeypatch, listener_material, mode):
+    """A context without ALPN is refused, because gRPC clients need h2."""
     monkeypatch.setattr(
         SSL.Context, "set_alpn_select_callback", lambda _context, _callback: None
     )
     with pytest.raises(ContextError, match="memory failed: "):
-        check(mode, held)
+        check(mode, listener_material)
 
 
-def test_handshake_that_does_not_end_is_found(monkeypatch, held, mode):
-    """There are as many steps as a handshake needs, and no more."""
+def test_handshake_that_does_not_end_is_found(monkeypatch, listener_material, mode):
+    """A handshake that needs more steps than usual is an error."""
     monkeypatch.setattr(TlsStream, "handshake", lambda _: False)
-    with pytest.raises(ContextError, match="memory failed: it does not come to an end"):
-        check(mode, held)
+    with pytest.raises(ContextError, match="memory failed: it does not end"):
+        check(mode, listener_material)
