@@ -11,7 +11,6 @@ import re
 import subprocess
 import sys
 import tokenize
-from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -97,10 +96,12 @@ def places(paths: list[Path]) -> list[tuple[str, Path, int, str]]:
 
 def rates() -> dict[str, float]:
     """Return how often each turn of phrase occurs in the tree, per 10,000 words."""
-    paths = files()
-    words = sum(len(_WORD.findall(text)) for path in paths for _, text in prose(path))
-    counts = Counter(name for name, *_ in places(paths))
-    return {name: 10_000 * counts[name] / words for name in PATTERNS}
+    texts = [text for path in files() for _, text in prose(path)]
+    words = sum(len(_WORD.findall(text)) for text in texts)
+    return {
+        name: 10_000 * sum(len(pattern.findall(text)) for text in texts) / words
+        for name, pattern in PATTERNS.items()
+    }
 
 
 def main(arguments: list[str]) -> None:
