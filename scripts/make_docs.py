@@ -196,7 +196,10 @@ def _modes_matrix() -> Iterator[str]:
     yield from _row("the client", "reason", "TLS alert")
     yield from _row("---", "---", "---")
     for unfit in UNFIT_CLIENTS:
-        yield from _row(unfit.does, unfit.reason, f"`{unfit.alert}`")
+        alert = (
+            f"`{unfit.alert}`" if unfit.alert else "none: closed after the handshake"
+        )
+        yield from _row(unfit.does, unfit.reason, alert)
 
 
 def _live() -> Iterator[str]:

@@ -53,14 +53,15 @@ class ClientKind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnfitClient:
-    """A kind of client that every mode refuses, with any certificate."""
+    """A kind of client that cannot make calls in any mode, with any certificate."""
 
     name: str
     #: Description of the client's behaviour.
     does: str
-    #: The reason in the log of the bridge, and the alert that it sends to the client.
+    #: The reason in the log of the bridge, and the alert that it sends to the client;
+    #: None if the handshake completes and the connection is closed after it.
     reason: str
-    alert: str
+    alert: str | None
 
 
 CLIENTS = (
@@ -188,7 +189,7 @@ UNFIT_CLIENTS = (
         name="no-alpn",
         does="offers no protocol (ALPN)",
         reason="no ALPN h2: the client offered no ALPN",
-        alert="no_application_protocol",
+        alert=None,
     ),
     UnfitClient(
         name="http1-only",

@@ -132,27 +132,63 @@ def test_refused_client_gets_the_fitting_alert(server, ca, tmp_path, what):
         connection.recv(1)
 
 
-@pytest.mark.parametrize("alpn", [None, ("http/1.1",)], ids=["none", "http/1.1"])
-@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
-def test_client_without_h2_gets_its_alert(server, ca, alpn, version):
-    """ALPN is mandatory: without h2 the alert is no_application_protocol."""
-    context = tls_context(ca, alpn=alpn, version=ssl.TLSVersion[version])
+TLS_VERSIONS = pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+
+
+@TLS_VERSIONS
+def test_client_of_another_protocol_gets_its_alert(server, ca, version):
+    """If ALPN is offered without h2, the alert is no_application_protocol."""
+    context = tls_context(ca, alpn=("http/1.1",), version=ssl.TLSVersion[version])
     with pytest.raises(ssl.SSLError, match="no application protocol"):
         tls_connect(server.port("open"), context)
     refusal = server.observer.refusal(kind=RefusalKind.NO_H2)
-    assert refusal.reason == "no ALPN h2: the client offered " + (
-        "http/1.1" if alpn else "no ALPN"
-    )
+    assert refusal.reason == "no ALPN h2: the client offered http/1.1"
 
 
-def test_client_without_alpn_and_another_group_gets_its_alert(server, ca):
-    """The client also gets the alert after a HelloRetryRequest."""
+@TLS_VERSIONS
+def test_client_without_alpn_is_closed_after_the_handshake(server, ca, version):
+    """As on gRPC's own listeners: TLS scanners complete their handshakes."""
+    context = tls_context(ca, alpn=None, version=ssl.TLSVersion[version])
+    with tls_connect(server.port("open"), context) as connection:
+        connection.sendall(PREFACE)
+        assert connection.recv(1) == b""  # close_notify
+    refusal = server.observer.refusal(kind=RefusalKind.NO_H2)
+    assert refusal.reason == "no ALPN h2: the client offered no ALPN"
+
+
+@TLS_VERSIONS
+def test_client_without_alpn_reaches_no_server(raw, ca, version):
+    """The bridge opens no connection to the server for it, so no byte arrives there."""
+    context = tls_context(ca, alpn=None, version=ssl.TLSVersion[version])
+    with tls_connect(raw.server.port(), context) as connection:
+        connection.sendall(PREFACE)
+        assert connection.recv(1) == b""
+    raw.listener.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        raw.accept()
+
+
+@TLS_VERSIONS
+def test_client_without_alpn_is_refused_for_its_certificate_first(server, ca, version):
+    """Without the certificate that the mode requires, it gets that alert."""
+    context = tls_context(ca, alpn=None, version=ssl.TLSVersion[version])
+    with (
+        pytest.raises(ssl.SSLError, match=r"certificate required|handshake failure"),
+        tls_connect(server.port(), context) as connection,
+    ):
+        connection.recv(1)
+    assert server.observer.refusal(kind=RefusalKind.NO_CERTIFICATE)
+
+
+def test_openssl_without_alpn_shows_the_certificate(server):
+    """`openssl s_client` without `-alpn` works, also after a HelloRetryRequest."""
     command = [
         *("openssl", "s_client", "-connect", server.target("open"), "-tls1_3"),
-        *("-groups", "ffdhe2048:P-384", "-servername", "localhost"),
+        *("-groups", "P-384:P-256", "-servername", "localhost"),
     ]
     done = subprocess.run(command, input=b"", capture_output=True, check=False)
-    assert b"no application protocol" in done.stderr
+    assert b"subject=CN = localhost" in done.stdout.replace(b"CN=", b"CN = ")
+    assert b"alert" not in done.stderr
     assert server.observer.refusal(kind=RefusalKind.NO_H2)
 
 

@@ -250,7 +250,7 @@ def check_peer(case, peer, credential):
 def test_every_mode_refuses_clients_that_cannot_speak_grpc(
     world, clients, listener, unfit, column
 ):
-    """Clients without ALPN `h2` or without TLS 1.2 are refused in every mode."""
+    """Clients without ALPN `h2` or without TLS 1.2 are not served in any mode."""
     how = {
         "no-alpn": {"alpn": ()},
         "http1-only": {"alpn": ("http/1.1",)},

@@ -51,14 +51,6 @@ WRITE_SIZE = 7 * 16 * 1024
 _RECORD = 17 * 1024
 _SINK_SIZE = 256 * 1024
 
-#: A fatal alert (RFC 8446, section 6): no_application_protocol, 120 (RFC 7301, 3.2).
-_NO_APPLICATION_PROTOCOL = b"\x15\x03\x03\x00\x02\x02\x78"
-
-#: SHA-256 of "HelloRetryRequest" (RFC 8446, section 4.1.3).
-_RETRY_RANDOM = bytes.fromhex(
-    "cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c"
-)
-
 #: OpenSSL's last reason for every broken record; the more specific one comes before it.
 _ANY_RECORD = "record layer failure"
 
@@ -159,23 +151,6 @@ class TlsStream:
             openssl.raiser_of(self._connection)(self._ssl, result)
         return False
 
-    def refuse_without_alpn(self) -> bool:
-        """Refuse a client that sent no ALPN extension; return whether it was refused.
-
-        Once the ServerHello is ready, it is replaced by the alert: if the extension is
-        missing, OpenSSL runs no callback, and after the handshake this alert cannot be
-        sent.
-        """
-        if self.record.alpn_offered:
-            return False
-        output = self._output()
-        hello = output[:1] == b"\x16" and output[5:6] == b"\x02"
-        if not hello or output[11:43] == _RETRY_RANDOM:
-            return False
-        self._drop(len(output))
-        openssl.BIO_write(self._out, _NO_APPLICATION_PROTOCOL, 7)
-        return True
-
     def has_only_tickets(self) -> bool:
         """Whether the output of a finished handshake can wait for the first data.
 
@@ -264,10 +239,6 @@ class TlsStream:
             count -= openssl.BIO_read(
                 self._out, self._scratch.sink, min(count, _SINK_SIZE)
             )
-
-    def _output(self) -> bytes:
-        count = openssl.BIO_get_mem_data(self._out, self._out_data)
-        return bytes(openssl.buffer_at(self._out_data[0], count)) if count else b""
 
     def trim(self) -> bool:
         """Free the memory of empty BIOs; return whether they were empty.

@@ -173,11 +173,6 @@ class Handshake:
             take_error()
             self._refuse_failure(reason_of(error))
             return
-        if self.stream.refuse_without_alpn():
-            self._refuse(
-                RefusalKind.NO_H2, "no ALPN h2: the client offered no ALPN", alert=True
-            )
-            return
         # Output that cannot be sent now is sent before anything else, here or in the
         # pipe.
         if not (done and self.stream.has_only_tickets()):
@@ -188,9 +183,8 @@ class Handshake:
             self._wait()
 
     def _finish(self) -> None:
-        # Backstop, in case the callbacks failed: without h2 nothing is forwarded.
         if not self.stream.speaks_h2():
-            self._refuse(RefusalKind.NO_H2, "no ALPN h2", alert=True)
+            self._close_without_h2()
             return
         result = self._result()
         mode = self.listener.settings.mode
@@ -204,6 +198,18 @@ class Handshake:
             return
         self._end()
         self._owner.handshake_done(self, result)
+
+    def _close_without_h2(self) -> None:
+        """Close the connection of a client that negotiated no protocol, as gRPC does.
+
+        A client without ALPN, such as a TLS scanner, completes the handshake (and is
+        refused for its certificate first). Nothing that it sends is decrypted.
+        """
+        # Otherwise a backstop: the ALPN callback should have refused the client.
+        offered_none = not self.stream.record.alpn_offered
+        details = ": the client offered no ALPN" if offered_none else ""
+        self.stream.queue_close_notify()
+        self._refuse(RefusalKind.NO_H2, f"no ALPN h2{details}", alert=True)
 
     def _result(self) -> HandshakeResult:
         stream, record = self.stream, self.stream.record
