@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.configs import brief, underlined
+from support.process import ROOT, serving, write_config
 
 from grpcsecure.checking.pipeline import Phase, load_config
 from grpcsecure.config.source import Source
@@ -470,8 +471,8 @@ class TestCombinations:
 class TestImportPaths:
     """The folders in which user modules are found."""
 
-    def test_import_paths_come_first(self, module, tmp_path):
-        """`server.import_paths` are relative to the config, and come first."""
+    def test_import_paths_are_searched(self, module, tmp_path):
+        """`server.import_paths` are relative to the config."""
         folder = tmp_path / "lib"
         folder.mkdir()
         (folder / "only_in_lib.py").write_text(GREETER)
@@ -481,6 +482,28 @@ class TestImportPaths:
             assert load(f"{text}server: {{import_paths: [lib]}}\n").findings == ()
         finally:
             sys.modules.pop("only_in_lib", None)
+
+    def test_import_paths_come_before_the_current_directory(self, module, tmp_path):
+        """Of two modules with one name, that of `server.import_paths` is found."""
+        name = module("raise RuntimeError")
+        (tmp_path / "lib").mkdir()
+        (tmp_path / "lib" / f"{name}.py").write_text(GREETER)
+        text = CONFIG.format(f"{name}:Greeter", "")
+        assert load(f"{text}server: {{import_paths: [lib]}}\n").findings == ()
+
+    @pytest.mark.parametrize("import_paths", [(), (".",)])
+    def test_modules_of_others_are_not_replaced(self, tmp_path, import_paths):
+        """Neither those of Python nor those of packages, before and after the start."""
+        for name in ("secrets", "random", "queue", "click", "yaml", "grpc", "OpenSSL"):
+            (tmp_path / f"{name}.py").write_text("raise RuntimeError(__name__)\n")
+        (tmp_path / "own_greeter.py").write_text(GREETER)
+        examples = str(ROOT / "examples")
+        paths = [*import_paths, examples]
+        config = tmp_path / "config.yaml"
+        write_config(config, "own_greeter:Greeter", import_paths=paths)
+        with serving(config, cwd=tmp_path) as served:
+            served.signal()
+            assert served.wait() == 0, served.stderr
 
     def test_current_directory_is_importable(self, module):
         """A module in the current directory is found."""

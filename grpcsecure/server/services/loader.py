@@ -135,10 +135,22 @@ def record_created(
     return tuple(methods)
 
 
+#: The entries of `sys.path` that come from configs.
+_added: set[str] = set()
+
+
 def add_import_paths(paths: Iterable[Path]) -> None:
-    """Make `paths`, then the current directory, importable before `sys.path`."""
+    """Make `paths`, then the current directory, importable after all of `sys.path`.
+
+    Before it, a `secrets.py` of the user would take the place of the module that the
+    standard library, or a package that this one imports later, means by that name.
+    """
     wanted = [*map(str, paths), os.getcwd()]  # noqa: PTH109 - a string, as sys.path has
-    sys.path[:] = [*wanted, *(path for path in sys.path if path not in wanted)]
+    own = [path for path in sys.path if path not in _added]
+    new = [path for path in dict.fromkeys(wanted) if path not in own]
+    old = [path for path in sys.path if path in _added and path not in new]
+    _added.update(new)
+    sys.path[:] = [*own, *new, *old]
 
 
 def load_service(
