@@ -177,8 +177,8 @@ def handshake_step(stream, client, scratch, piece):
         for start in range(0, len(data), piece):
             feed(stream, scratch, data[start : start + piece])
             done = stream.handshake()
-    output = stream._output()
-    stream._drop(len(output))
+    output = bytearray()
+    stream.flush(SimpleNamespace(send=lambda data: output.extend(data) or len(data)))
     if output:
         client.bio_write(output)
     return done
