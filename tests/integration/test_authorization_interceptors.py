@@ -13,7 +13,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from support.bridge import eventually
 from support.bridge_certs import authority
 from support.guarded import connect, listeners, serve
-from support.scripted_service import METHODS, Words, plain_server, read, write
+from support.scripted_service import METHODS, Message, plain_server, read, write
 from support.services import PATIENCE
 
 from grpcsecure.server.rpc import authorizer
@@ -291,19 +291,19 @@ def test_context_variables(served, runtime, kind):
 
 
 def _return_who(request, context):
-    return Words(WHO.get())
+    return Message(WHO.get())
 
 
 def _return_who_stream(request, context):
-    yield Words(WHO.get())
+    yield Message(WHO.get())
 
 
 async def _return_who_aio(request, context):
-    return Words(WHO.get())
+    return Message(WHO.get())
 
 
 async def _return_who_stream_aio(request, context):
-    yield Words(WHO.get())
+    yield Message(WHO.get())
 
 
 RETURNING_WHO = {

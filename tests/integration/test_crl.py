@@ -80,7 +80,7 @@ def test_verifying_mode_sends_an_alert(server, name, version):
 def test_verifying_mode_serves_verified_clients_only(server, name, mode):
     """A call succeeds exactly for the clients that are verified."""
     expected = "verified: None" if OUTCOMES[name] is None else None
-    assert server.ask(mode, name) == expected
+    assert server.state_of(mode, name) == expected
 
 
 @pytest.mark.parametrize("mode", LENIENT)
@@ -89,7 +89,7 @@ def test_other_modes_serve_every_client(server, name, mode):
     """In the modes that do not verify, a bad client is a claimed peer with a reason."""
     outcome = OUTCOMES[name]
     expected = "verified: None" if outcome is None else f"claimed: {outcome[1]}"
-    assert server.ask(mode, name) == expected
+    assert server.state_of(mode, name) == expected
 
 
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
@@ -196,7 +196,7 @@ def test_server_starts_with_the_largest_crls_that_validate_allows(tmp_path):
     modes = {f"l{number}": "require_and_verify" for number in range(8)}
     with serving(infrastructure, infrastructure.config_of(modes)) as server:
         for listener in modes:
-            assert server.ask(listener, "good") == "verified: None"
+            assert server.state_of(listener, "good") == "verified: None"
 
 
 def test_crl_without_next_update_is_in_force(tmp_path):
@@ -206,5 +206,5 @@ def test_crl_without_next_update_is_in_force(tmp_path):
     infrastructure.crls = ("endless",)
     config = infrastructure.config("require_and_verify")
     with serving(infrastructure, config) as server:
-        assert server.ask("require_and_verify", "good") == "verified: None"
-        assert server.ask("require_and_verify", "below sound") is None
+        assert server.state_of("require_and_verify", "good") == "verified: None"
+        assert server.state_of("require_and_verify", "below sound") is None

@@ -204,7 +204,7 @@ class CrlServer:
         self.server = server
         self.refusals = refusals
 
-    def ask(self, mode: str, name: str) -> str | None:
+    def state_of(self, mode: str, name: str) -> str | None:
         """Call as a client; return its state in the server, None if it is refused."""
         own = self._infrastructure.clients[name]
         credentials = grpc.ssl_channel_credentials(

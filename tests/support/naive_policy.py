@@ -89,11 +89,11 @@ def _dns(wanted, certificate, *, trusted):
     wanted = wanted.lower().rstrip(".")
     labels = wanted.split(".")
     for name in certificate.dns:
-        said = name.lower().rstrip(".").split(".")
+        parts = name.lower().rstrip(".").split(".")
         if labels[0] == "*":
-            same = len(said) == len(labels) and said[1:] == labels[1:]
+            same = len(parts) == len(labels) and parts[1:] == labels[1:]
         else:
-            same = said == labels
+            same = parts == labels
         if same:
             yield not (trusted and "*" in name)
 
@@ -101,8 +101,8 @@ def _dns(wanted, certificate, *, trusted):
 def _email(wanted, certificate, **_):
     local, domain = wanted.split("@")
     for email in certificate.emails:
-        said_local, said_domain = email.split("@")
-        yield (said_local, said_domain.lower()) == (local, domain.lower())
+        found_local, found_domain = email.split("@")
+        yield (found_local, found_domain.lower()) == (local, domain.lower())
 
 
 _IPS = {"2001:DB8:0::7": "2001:db8::7", "0::7": "::7"}

@@ -36,20 +36,20 @@ METHODS = {
 TRAILING = (("x-last", "2"), ("x-last-bin", b"\0\xff"))
 
 
-class Words(NamedTuple):
+class Message(NamedTuple):
     """A message. Not a `str`, because grpcio's asyncio treats those differently."""
 
     text: str
 
 
-def read(data: bytes) -> Words:
+def read(data: bytes) -> Message:
     """Deserialize a message."""
     if data == b"unreadable":
         raise ValueError("unreadable indeed")
-    return Words(data.decode())
+    return Message(data.decode())
 
 
-def write(message: Words) -> bytes:
+def write(message: Message) -> bytes:
     """Serialize a message."""
     if message.text == "unwritable":
         raise ValueError("unwritable indeed")
@@ -121,97 +121,101 @@ SCRIPTS = {
 ABORTS = {
     "abort": (grpc.StatusCode.NOT_FOUND, "gone", ()),
     "abort without details": (grpc.StatusCode.ABORTED, "", ()),
-    "abort in words": (grpc.StatusCode.DATA_LOSS, "größer: 100 %\n", ()),
+    "abort with any text": (grpc.StatusCode.DATA_LOSS, "größer: 100 %\n", ()),
     "abort and trail": (grpc.StatusCode.NOT_FOUND, "gone", TRAILING),
 }
 INITIAL = (("x-first", "1"),)
 
 
-def _soon(act):
-    return Words(act.text.removesuffix(" late"))
+def _without_late(request):
+    return Message(request.text.removesuffix(" late"))
 
 
-def _joined(acts):
-    return Words(",".join(act.text for act in acts))
+def _joined(requests):
+    return Message(",".join(request.text for request in requests))
 
 
-def _done(act, context):
-    if act.text not in SCRIPTS:
-        return act
-    text = SCRIPTS[act.text](context)
-    return None if text is None else Words(text)
+def _response(request, context):
+    if request.text not in SCRIPTS:
+        return request
+    text = SCRIPTS[request.text](context)
+    return None if text is None else Message(text)
 
 
 class ScriptedServicer:
     """Does in each kind of method what the first request says."""
 
-    def unary(self, act, context):
+    def unary(self, request, context):
         """One request, one response."""
-        return self._act(act, context)
+        return self._execute(request, context)
 
-    def response_stream(self, act, context):
+    def response_stream(self, request, context):
         """One request, two responses."""
-        yield self._act(act, context)
-        if act.text.endswith("late"):
-            self._act(_soon(act), context)
-        yield Words("again")
+        yield self._execute(request, context)
+        if request.text.endswith("late"):
+            self._execute(_without_late(request), context)
+        yield Message("again")
 
-    def request_stream(self, acts, context):
+    def request_stream(self, requests, context):
         """Many requests, one response to the first."""
-        said = [*acts]
-        return self._act(*said, context) if len(said) == 1 else _joined(said)
+        messages = [*requests]
+        return (
+            self._execute(*messages, context)
+            if len(messages) == 1
+            else _joined(messages)
+        )
 
-    def both_streams(self, acts, context):
+    def both_streams(self, requests, context):
         """A response to each request."""
-        for act in acts:
-            yield self._act(act, context)
+        for request in requests:
+            yield self._execute(request, context)
 
-    def _act(self, act, context):
-        if act.text in ABORTS:
-            code, details, trailing = ABORTS[act.text]
+    def _execute(self, request, context):
+        if request.text in ABORTS:
+            code, details, trailing = ABORTS[request.text]
             if trailing:
                 context.set_trailing_metadata(trailing)
             context.abort(code, details)
-        if act.text == "initial":
+        if request.text == "initial":
             context.send_initial_metadata(INITIAL)
-        return _done(act, context)
+        return _response(request, context)
 
 
 class AioScriptedServicer(ScriptedServicer):
     """`ScriptedServicer` for asyncio."""
 
-    async def unary(self, act, context):
+    async def unary(self, request, context):
         """One request, one response."""
-        return await self._act(act, context)
+        return await self._execute(request, context)
 
-    async def response_stream(self, act, context):
+    async def response_stream(self, request, context):
         """One request, two responses."""
-        yield await self._act(act, context)
-        if act.text.endswith("late"):
-            await self._act(_soon(act), context)
-        yield Words("again")
+        yield await self._execute(request, context)
+        if request.text.endswith("late"):
+            await self._execute(_without_late(request), context)
+        yield Message("again")
 
-    async def request_stream(self, acts, context):
+    async def request_stream(self, requests, context):
         """Many requests, one response to the first."""
-        said = [act async for act in acts]
-        if len(said) == 1:
-            return await self._act(*said, context)
-        return _joined(said)
+        messages = [request async for request in requests]
+        if len(messages) == 1:
+            return await self._execute(*messages, context)
+        return _joined(messages)
 
-    async def both_streams(self, acts, context):
+    async def both_streams(self, requests, context):
         """A response to each request."""
-        async for act in acts:
-            yield await self._act(act, context)
+        async for request in requests:
+            yield await self._execute(request, context)
 
-    async def _act(self, act, context):
-        if act.text in ABORTS:
-            code, details, trailing = ABORTS[act.text]
+    async def _execute(self, request, context):
+        if request.text in ABORTS:
+            code, details, trailing = ABORTS[request.text]
             if trailing:
                 context.set_trailing_metadata(trailing)
             await context.abort(code, details)
-        if act.text == "initial":
+        if request.text == "initial":
             await context.send_initial_metadata(INITIAL)
-        return _done(act, context)
+        return _response(request, context)
 
 
 def handlers(servicer):

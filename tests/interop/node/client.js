@@ -32,7 +32,7 @@ function sayHello(name) {
   });
 }
 
-// Says the next name only when the one before has been answered.
+// Sends each name after the previous one has been answered.
 function chat(names) {
   return new Promise((resolve, reject) => {
     const replies = [];
