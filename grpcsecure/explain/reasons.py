@@ -105,6 +105,11 @@ def _explain_claim(loaded: LoadedConfig, name: str, peer: Peer) -> str:
     if certificate is not None and is_pin_only:
         return "the certificate is registered, but is expired or not yet valid"
     if peer.state is PeerState.VERIFIED:
+        if certificate is not None and certificate.may_issue:
+            return (
+                "the certificate has the SPIFFE id, but may sign certificates or CRLs:"
+                " it is not an X509-SVID"
+            )
         return "the certificate claims the name, but does not prove it"
     return f"the certificate claims it, but is not verified: {peer.unverified_reason}"
 

@@ -61,13 +61,17 @@ class Certificate:
     emails: tuple[str, ...] = ()
     ips: tuple[str, ...] = ()
     is_readable: bool = True
+    #: Whether it says that it signs certificates or CRLs: `cA`, keyCertSign, cRLSign.
+    may_issue: bool = False
 
     @property
     def spiffe_id(self) -> str | None:
-        """The SPIFFE id: the only URI, if it is a SPIFFE id (X509-SVID, section 2)."""
-        if len(self.uris) == 1 and self.uris[0].startswith("spiffe://"):
-            return self.uris[0]
-        return None
+        """The SPIFFE id of an X509-SVID: its only URI, and it may not issue others.
+
+        https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md, 2 and 4.
+        """
+        is_only = len(self.uris) == 1 and self.uris[0].startswith("spiffe://")
+        return self.uris[0] if is_only and not self.may_issue else None
 
     def alternative_names(self) -> Iterator[tuple[str, str]]:
         """Yield each subject alternative name with its key in `identities`."""

@@ -156,12 +156,13 @@ class CertificateFacts:
             yield _pin(_PUBLIC_KEY, public_key)
 
     def _spiffe(self, certificate: Certificate) -> Iterator[FoundFact]:
-        is_only = len(certificate.uris) == 1  # X509-SVID, section 2
+        # X509-SVID, sections 2 and 4: one URI, and no right to sign others.
+        may_be_svid = len(certificate.uris) == 1 and not certificate.may_issue
         for uri in certificate.uris:
             folded = fold_spiffe(uri)
             if folded is None:
                 continue
-            is_sound = is_only and is_spiffe_id(folded)
+            is_sound = may_be_svid and is_spiffe_id(folded)
             yield _name(_SPIFFE, folded, is_sound=is_sound)
             for prefix in _prefixes(folded, self._spiffe_lengths):
                 yield _name(f"{_SPIFFE}*", prefix, is_sound=is_sound)

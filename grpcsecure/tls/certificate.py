@@ -16,6 +16,7 @@ from grpcsecure.errors import CertificateError
 from grpcsecure.model.peer import Certificate
 from grpcsecure.tls.der import DerError, read_certificate, read_date
 from grpcsecure.tls.digests import spell_digest
+from grpcsecure.tls.extensions import may_issue
 from grpcsecure.tls.lenient_certificate import read_leniently
 from grpcsecure.tls.pem import PemBlock, parse_pem
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from cryptography.x509 import Certificate as X509Certificate
     from cryptography.x509 import Name, NameAttribute, ObjectIdentifier
+
+    from grpcsecure.tls.der import CertificateFields
 
 __all__ = [
     "load_x509",
@@ -153,6 +156,7 @@ def _read(der: bytes, loaded: X509Certificate) -> Certificate:
             _attributes(loaded, NameOID.ORGANIZATIONAL_UNIT_NAME)
         ),
         is_readable=True,
+        may_issue=may_issue(_fields(der)),
         **_alternative_names(loaded),
     )
 
@@ -214,7 +218,7 @@ def read_dates(der: bytes) -> tuple[datetime, datetime]:
         CertificateError: the bytes do not have the structure of a certificate.
     """
     try:
-        not_before, not_after = map(read_date, read_certificate(der).validity)
+        not_before, not_after = map(read_date, _fields(der).validity)
     except ValueError as error:
         raise CertificateError(f"the certificate cannot be read: {error}") from None
     return not_before, not_after
@@ -229,7 +233,11 @@ def subject_public_key_info(der: bytes) -> bytes:
     Raises:
         CertificateError: the bytes do not have the structure of a certificate.
     """
+    return _fields(der).public_key
+
+
+def _fields(der: bytes) -> CertificateFields:
     try:
-        return read_certificate(der).public_key
+        return read_certificate(der)
     except DerError as error:
         raise CertificateError(f"the certificate cannot be read: {error}") from None

@@ -33,6 +33,7 @@ __all__ = [
 SEQUENCE = 0x30
 BIT_STRING = 0x03
 BOOLEAN = 0x01
+_INTEGER = 0x02
 _OCTET_STRING = 0x04
 _VERSION = 0xA0
 _EXTENSIONS = 0xA3
@@ -75,11 +76,12 @@ Name = tuple[tuple[tuple[bytes, Element], ...], ...]
 class CertificateFields(NamedTuple):
     """The parts of a certificate.
 
-    `validity` holds the elements of the two dates, `public_key` is the whole
-    SubjectPublicKeyInfo; `extensions` maps object identifiers (DER, without tag and
-    length) to values.
+    `version` is 1 to 3. `validity` holds the elements of the two dates, `public_key` is
+    the whole SubjectPublicKeyInfo; `extensions` maps object identifiers (DER, without
+    tag and length) to values.
     """
 
+    version: int
     serial_number: int
     issuer: Name
     validity: tuple[Element, ...]
@@ -132,8 +134,9 @@ def read_certificate(der: bytes) -> CertificateFields:
     if certificate.tag != SEQUENCE or end != len(der):
         raise DerError("not one sequence")
     body = [*read_all(_expect(certificate.value, SEQUENCE))]
+    version = 1
     if body and body[0].tag == _VERSION:
-        del body[0]
+        version += int.from_bytes(_expect(body.pop(0).value, _INTEGER), "big")
     # serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo, …
     if len(body) < 6:  # noqa: PLR2004 - the line above
         raise DerError("a certificate without all of its fields")
@@ -146,6 +149,7 @@ def read_certificate(der: bytes) -> CertificateFields:
                     raise DerError("an extension that occurs twice")
                 extensions[kind] = value
     return CertificateFields(
+        version=version,
         serial_number=int.from_bytes(body[0].value, "big", signed=True),
         issuer=_read_name(body[2].value),
         validity=tuple(read_all(body[3].value)),

@@ -23,6 +23,7 @@ from grpcsecure.tls.der import (
     read_date,
 )
 from grpcsecure.tls.digests import spell_digest
+from grpcsecure.tls.extensions import may_issue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,6 +91,7 @@ def _read(der: bytes, fields: CertificateFields) -> Certificate:
         uris=tuple(names[_URI]),
         emails=tuple(names[_EMAIL]),
         ips=tuple(names[_IP]),
+        may_issue=may_issue(fields),
     )
 
 

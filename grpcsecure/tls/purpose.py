@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
 from grpcsecure.tls.certificate import load_x509, subject_public_key_info
-from grpcsecure.tls.der import BOOLEAN, DerError, read_all, read_certificate
+from grpcsecure.tls.der import DerError, read_certificate
+from grpcsecure.tls.extensions import KeyUse, allows, has_purpose, is_authority
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
     from grpcsecure.model.peer import Certificate
-    from grpcsecure.tls.der import CertificateFields, Element
+    from grpcsecure.tls.der import CertificateFields
 
 __all__ = [
     "KeySupport",
@@ -34,15 +35,9 @@ __all__ = [
     "weak_digest",
 ]
 
-#: Object identifiers of extensions (RFC 5280, 4.2; RFC 6962, 3.3), in DER.
-_BASIC_CONSTRAINTS = bytes.fromhex("551d13")
-_KEY_USAGE = bytes.fromhex("551d0f")
-_EXTENDED_KEY_USAGE = bytes.fromhex("551d25")
+#: Object identifiers in DER: an extension of RFC 6962 (3.3), and id-kp-serverAuth.
 _SCT_LIST = bytes.fromhex("2b06010401d679020402")
-
-#: id-kp-serverAuth, and the bits of KeyUsage.
 _SERVER_AUTH = bytes.fromhex("2b06010505070301")
-_DIGITAL_SIGNATURE, _KEY_CERT_SIGN, _CRL_SIGN = 0, 5, 6
 
 #: Shorter keys have less than 112 bits of strength: OpenSSL refuses them at level 2
 #: ("key too weak").
@@ -108,13 +103,12 @@ def has_issued(issuer: Certificate, certificate: Certificate) -> bool:
 
 def is_ca(certificate: Certificate) -> bool:
     """Whether it may sign other certificates (RFC 5280, 4.2.1.3 and 4.2.1.9)."""
-    constraints = _extension(certificate, _BASIC_CONSTRAINTS)
-    if constraints is None:
+    fields = _fields(certificate)
+    authority = is_authority(fields)
+    if authority is None:
         # Version 1 has no extensions; OpenSSL takes such a root for a CA.
-        return not _fields(certificate).extensions and is_self_signed(certificate)
-    parts = [*read_all(constraints.value)]
-    is_authority = bool(parts) and parts[0].tag == BOOLEAN and parts[0].value != b"\0"
-    return is_authority and _has_usage(certificate, _KEY_CERT_SIGN)
+        return fields.version == 1 and is_self_signed(certificate)
+    return authority and allows(fields, KeyUse.KEY_CERT_SIGN)
 
 
 def has_server_names(certificate: Certificate) -> bool:
@@ -124,20 +118,17 @@ def has_server_names(certificate: Certificate) -> bool:
 
 def allows_server_auth(certificate: Certificate) -> bool:
     """Whether clients accept it from a server; they do if it lacks the extension."""
-    purposes = _extension(certificate, _EXTENDED_KEY_USAGE)
-    if purposes is None:
-        return True
-    return _SERVER_AUTH in {each.value for each in read_all(purposes.value)}
+    return has_purpose(_fields(certificate), _SERVER_AUTH)
 
 
 def allows_signing(certificate: Certificate) -> bool:
     """Whether its key may sign a handshake; TLS 1.3 and all ECDHE suites need that."""
-    return _has_usage(certificate, _DIGITAL_SIGNATURE)
+    return allows(_fields(certificate), KeyUse.DIGITAL_SIGNATURE)
 
 
 def allows_crl_signing(certificate: Certificate) -> bool:
     """Whether its key may sign revocation lists; it may if it lacks the extension."""
-    return _has_usage(certificate, _CRL_SIGN)
+    return allows(_fields(certificate), KeyUse.CRL_SIGN)
 
 
 def is_from_public_ca(certificate: Certificate) -> bool:
@@ -145,7 +136,7 @@ def is_from_public_ca(certificate: Certificate) -> bool:
 
     Public CAs always sign with an intermediate.
     """
-    return _extension(certificate, _SCT_LIST) is not None
+    return _SCT_LIST in _fields(certificate).extensions
 
 
 def weak_digest(certificate: Certificate) -> str | None:
@@ -218,23 +209,3 @@ def _fields(certificate: Certificate) -> CertificateFields:
         return read_certificate(certificate.der)
     except DerError as error:
         raise CertificateError(f"the certificate cannot be read: {error}") from None
-
-
-def _extension(certificate: Certificate, identifier: bytes) -> Element | None:
-    """Return the value of an extension, or None if it is missing or unreadable."""
-    value = _fields(certificate).extensions.get(identifier)
-    if value is None:
-        return None
-    try:
-        return next(read_all(value), None)
-    except DerError:
-        return None
-
-
-def _has_usage(certificate: Certificate, bit: int) -> bool:
-    """Whether KeyUsage (RFC 5280, 4.2.1.3) allows a use; all are allowed without it."""
-    usage = _extension(certificate, _KEY_USAGE)
-    if usage is None:
-        return True
-    index, mask = 1 + bit // 8, 0x80 >> bit % 8
-    return len(usage.value) > index and bool(usage.value[index] & mask)

@@ -29,14 +29,14 @@ _USES = (
 )
 
 
-def _usage(*uses: str) -> x509.KeyUsage:
+def key_usage(*uses: str) -> x509.KeyUsage:
     """Return a KeyUsage extension that allows only these uses."""
     return x509.KeyUsage(**{use: use in uses for use in _USES})
 
 
-_CA_USAGE = _usage("digital_signature", "key_cert_sign", "crl_sign")
-LEAF_USAGE = _usage("digital_signature")
-NO_SIGNATURE_USAGE = _usage("key_agreement")
+_CA_USAGE = key_usage("digital_signature", "key_cert_sign", "crl_sign")
+LEAF_USAGE = key_usage("digital_signature")
+NO_SIGNATURE_USAGE = key_usage("key_agreement")
 
 
 @cache

@@ -295,6 +295,31 @@ def test_unreadable_certificate_is_granted_nothing_and_claims_all(made):
     assert not principal.is_known
 
 
+@pytest.mark.parametrize("made", [claimed, verified])
+def test_registration_counts_for_an_unreadable_certificate(made):
+    """Its bytes and its key are known; its dates count too."""
+    identities = [
+        identity("pin", fingerprint=FINGERPRINT),
+        identity("key", public_key=PUBLIC_KEY),
+        identity("both", fingerprint=FINGERPRINT, common_name="x"),
+    ]
+    peer = made(is_readable=False)
+    assert principal_of(peer, *identities).identities == {"pin", "key"}
+    assert principal_of(peer, *identities).is_known
+    assert principal_of(peer, *identities, in_force=False).identities == set()
+
+
+@pytest.mark.parametrize("made", [claimed, verified])
+def test_certificate_that_may_issue_is_no_svid(made):
+    """X509-SVID, section 4: the id is claimed, for deny rules, and never granted."""
+    exact = identity("exact", spiffe=BILLING)
+    pattern = identity("pattern", spiffe="spiffe://corp.example/*")
+    uri = identity("uri", uri=BILLING)
+    principal = principal_of(made(uris=(BILLING,), may_issue=True), exact, pattern, uri)
+    assert principal.identities == ({"uri"} if made is verified else set())
+    assert principal.claimed >= {"exact", "pattern", "uri"}
+
+
 @pytest.mark.parametrize(
     ("kind", "value"),
     [

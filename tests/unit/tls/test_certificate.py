@@ -15,12 +15,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.bridge_certs import certificate as bridge_certificate
+from support.bridge_certs import key_usage
 
 from grpcsecure.errors import CertificateError
 from grpcsecure.model.peer import Certificate
 from grpcsecure.model.subject import parse_subject
+from grpcsecure.tls import der as fields_of
 from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
-from grpcsecure.tls.openssl import der as fields_of
 from grpcsecure.tls.openssl.certificate_names import render_name
 
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -236,7 +238,7 @@ def test_all_spellings_of_a_subject_are_equal(subject, data):
     """Text, hex of any string type, and gRPC's own spelling: as the certificate's."""
     der = certificate(subject=subject)
     wanted = parse_subject(parse_certificate(der).subject)
-    name = fields_of.parse_certificate(der).subject
+    name = fields_of.read_certificate(der).subject
     assert parse_subject(render_name(name).decode()) == wanted
     elements = [element for part in name for _, element in part]
     spelled = [
@@ -256,7 +258,7 @@ def test_bits_in_a_subject_are_not_a_text(size):
     oid = NameOID.X500_UNIQUE_IDENTIFIER
     der = certificate(subject=[cn("a"), (oid, bits, _KINDS.BitString)])
     shown = parse_certificate(der).subject
-    [_, [(_, element)]] = fields_of.parse_certificate(der).subject
+    [_, [(_, element)]] = fields_of.read_certificate(der).subject
     assert shown == f"2.5.4.45=#{element.whole.hex()},CN=a"
     assert parse_subject(shown).values("2.5.4.45") == (element.whole,)
 
@@ -281,3 +283,28 @@ def test_spellings_of_an_email_address(spelling):
         ]
     )
     assert parse_subject(spelling) == parse_subject(parse_certificate(der).subject)
+
+
+@pytest.mark.parametrize(
+    ("is_ca", "use", "may_issue"),
+    [
+        (False, "digital_signature", False),
+        (False, None, False),
+        (True, "digital_signature", True),
+        (True, None, True),
+        (False, "key_cert_sign", True),
+        (False, "crl_sign", True),
+    ],
+)
+def test_right_to_issue_is_read(is_ca, use, may_issue):
+    """No certificate with `cA`, keyCertSign or cRLSign has a SPIFFE id."""
+    uri = "spiffe://corp.example/a"
+    made = bridge_certificate(
+        "workload",
+        names=[x509.UniformResourceIdentifier(uri)],
+        is_ca=is_ca,
+        usage=None if use is None else key_usage(use),
+    )
+    parsed = parse_certificate(made.der)
+    assert parsed.may_issue is may_issue
+    assert parsed.spiffe_id == (None if may_issue else uri)
