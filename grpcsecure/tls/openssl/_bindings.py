@@ -21,7 +21,14 @@ from grpcsecure.private_names import PrivateNames
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["NAMES", "is_complete", "require", "use_verify_callback"]
+__all__ = [
+    "NAMES",
+    "can_set_groups",
+    "is_complete",
+    "require",
+    "set_groups",
+    "use_verify_callback",
+]
 
 NAMES = PrivateNames(
     "pyOpenSSL",
@@ -114,6 +121,10 @@ X509_VERIFY_PARAM_set_time = _function("X509_VERIFY_PARAM_set_time")
 # Goes when pyOpenSSL's `X509Store` has a `set_purpose`.
 X509_STORE_set_purpose = _function("X509_STORE_set_purpose")
 
+# Key exchange groups. Optional, because cryptography has it since 47.0 only; without it
+# OpenSSL's own groups are in use. Goes when pyOpenSSL's `Context` has a `set_groups`.
+_SSL_CTX_set1_curves_list = getattr(_lib, "SSL_CTX_set1_curves_list", None)
+
 # A revocation list from DER. Go when pyOpenSSL's `X509Store.add_crl` does not have
 # cryptography write the list anew.
 d2i_X509_CRL_bio = _function("d2i_X509_CRL_bio")
@@ -174,6 +185,21 @@ def use_verify_callback(
     callback = _make_callback("int (*)(int, X509_STORE_CTX *)", check)
     SSL_CTX_set_verify(_pointer_of(context), flags, callback)
     context._verify_callback = callback  # keeps it alive as long as the context
+
+
+def can_set_groups() -> bool:
+    """Return whether `set_groups` is supported by this cryptography."""
+    return _SSL_CTX_set1_curves_list is not None
+
+
+def set_groups(context: SSL.Context, names: bytes) -> bool:
+    """Set the key exchange groups of `context`; return whether OpenSSL has them all."""
+    if _SSL_CTX_set1_curves_list is None:
+        return False
+    done: bool = _SSL_CTX_set1_curves_list(_pointer_of(context), names) == 1
+    if not done:
+        ERR_clear_error()
+    return done
 
 
 def is_complete() -> bool:

@@ -36,6 +36,14 @@ _TLS13_CIPHERS = (
     b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 )
 
+#: The key exchange groups that gRPC core accepts (BoringSSL, in grpcio 1.85), as
+#: OpenSSL names them, and those of them that OpenSSL had before 3.5. OpenSSL's own list
+#: has X448, finite-field groups and SecP256r1MLKEM768 too. In a single list without
+#: "/" the server takes the group of a client's key share, as BoringSSL does, so that
+#: no handshake needs a second ClientHello for a better group.
+_CLASSIC_GROUPS = b"X25519:P-256:P-384:P-521"
+_GROUPS = b"X25519MLKEM768:" + _CLASSIC_GROUPS
+
 _MIN_VERSIONS = {
     TlsVersion.TLS_1_2: SSL.TLS1_2_VERSION,
     TlsVersion.TLS_1_3: SSL.TLS1_3_VERSION,
@@ -142,6 +150,8 @@ def _set_protocol(context: SSL.Context, settings: ContextSettings) -> None:
     context.set_max_proto_version(SSL.TLS1_3_VERSION)
     context.set_cipher_list(_TLS12_CIPHERS)
     context.set_tls13_ciphersuites(_TLS13_CIPHERS)
+    if not openssl.set_groups(context, _GROUPS):
+        openssl.set_groups(context, _CLASSIC_GROUPS)
     # 0-RTT need not be disabled: a server accepts none unless it sets max_early_data.
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     # One SSL_write of many records instead of one call per record; an idle
