@@ -6,6 +6,7 @@ from grpcsecure.diagnostics.findings import Kind, Severity
 
 __all__ = [
     "ALLOWED_BY_DEFAULT",
+    "AUDIT_FILE_CONFLICT",
     "EMPTY_PIN_PATTERN",
     "ERROR_DETAIL_FULL",
     "EXPIRED_PIN",
@@ -18,6 +19,7 @@ __all__ = [
     "UNKNOWN_LISTENER",
     "UNKNOWN_METHOD",
     "UNREACHABLE_METHOD",
+    "UNUSABLE_AUDIT_FILE",
     "UNUSABLE_PIN",
     "UNUSED_IDENTITY",
     "UNVERIFIED_IDENTITY",
@@ -241,4 +243,28 @@ EMPTY_PIN_PATTERN = Kind(
     " `.crt` or `.cer` count; patterns do not descend into directories.",
     bad=f"{_PINNED}identities: {{units: {{certificates: 'certs/*.nothing'}}}}",
     good=f"{_PINNED}identities: {{units: {{certificates: 'certs/clie*.pem'}}}}",
+)
+
+_AUDITED = f"{_RULES}  audit_file: "
+
+AUDIT_FILE_CONFLICT = Kind(
+    code="GS420",
+    name="audit-file-conflict",
+    severity=Severity.ERROR,
+    what="`audit_file` is the config itself, or a file that the config reads.",
+    why="Audit events would be appended to that file, which would then be broken.",
+    bad=f"{_AUDITED}certs/server.pem",
+    good=f"{_AUDITED}audit.jsonl",
+)
+
+UNUSABLE_AUDIT_FILE = Kind(
+    code="GS421",
+    name="unusable-audit-file",
+    severity=Severity.ERROR,
+    what="`audit_file` cannot be created or appended to: its directory does not exist,"
+    " or it is a directory, a symbolic link or a socket.",
+    why="Audit events would be in the log only. A link is not followed, because a user"
+    " who may write to the directory could redirect the audit.",
+    bad=f"{_AUDITED}no-such-directory/audit.jsonl",
+    good=f"{_AUDITED}audit.jsonl",
 )

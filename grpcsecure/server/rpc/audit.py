@@ -6,8 +6,11 @@ events are dropped and counted rather than calls held up.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import select
+import stat
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,6 +45,9 @@ _MOST_WAITING = 10_000
 
 #: Seconds for what waits to be written when the server has stopped.
 _PATIENCE = 2.0
+
+#: Seconds to wait for the reader of a pipe before an event goes to the log instead.
+_PIPE_PATIENCE = 1.0
 
 #: On a call whose certificate the listener's mode does not accept any more.
 UNVERIFIED = Decision(effect=Effect.DENY, rule=None, is_known=False)
@@ -246,12 +252,18 @@ def _render(name: str, fields: Mapping[str, object], form: LogFormat) -> str:
 
 
 class _Files:
-    """The audit file, opened anew after a rotation has moved it away."""
+    """The audit file, opened anew after a rotation has moved it away.
+
+    Invariant: a line begins at the beginning of a line, also after one that was written
+    in part because the disk was full, by this process or by an earlier one.
+    """
 
     def __init__(self) -> None:
         self._path: Path | None = None
         self._descriptor = -1
         self._has_failed = False
+        #: Whether the last line has no end.
+        self._is_torn = False
 
     def append(self, path: Path, line: str) -> bool:
         """Write a line, or return False.
@@ -260,17 +272,16 @@ class _Files:
         """
         try:
             self._open(path)
-            text = f"{line}\n".encode(errors="backslashreplace")
-            while text:  # a disk that fills up takes a part
-                text = text[os.write(self._descriptor, text) :]
+            self._write(f"{line}\n".encode(errors="backslashreplace"))
         except OSError as error:
             if not self._has_failed:
-                reason = (error.strerror or str(error)).lower()
+                reason = _describe(error)
                 _LOGGER.error(  # noqa: TRY400 - a full disk is not a bug
                     "audit.failed", extra={"file": str(path), "reason": reason}
                 )
             self._has_failed = True
-            self.close()
+            if not isinstance(error, BlockingIOError):  # its reader would see an end
+                self.close()
             return False
         self._has_failed = False
         return True
@@ -279,9 +290,48 @@ class _Files:
         if path == self._path and _is_same_file(self._descriptor, path):
             return
         self.close()
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        # Without O_NONBLOCK, opening a pipe waits for its reader, perhaps for ever.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
+        flags |= os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptor = os.open(path, flags, 0o600)
         self._path = path
+        self._is_torn = _is_torn(path, self._descriptor)
+
+    def _write(self, text: bytes) -> None:
+        """Write a line as a whole, or as little of it as possible."""
+        if self._is_torn:
+            text = b"\n" + text
+        written = 0
+        try:
+            while written < len(text):  # a disk that fills up takes a part
+                written += self._write_part(text[written:])
+        except OSError:
+            if written and not self._take_back(written):
+                self._is_torn = text[written - 1] != ord("\n")
+            raise
+        self._is_torn = False
+
+    def _write_part(self, text: bytes) -> int:
+        try:
+            return os.write(self._descriptor, text)
+        except BlockingIOError:  # a pipe that is full
+            poll = select.poll()
+            poll.register(self._descriptor, select.POLLOUT)
+            # After a failure, events do not wait one after the other.
+            if not poll.poll(0 if self._has_failed else _PIPE_PATIENCE * 1000):
+                raise
+            return os.write(self._descriptor, text)
+
+    def _take_back(self, count: int) -> bool:
+        """Remove the last `count` bytes, if they are still the last of the file."""
+        try:
+            end = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+            if os.fstat(self._descriptor).st_size != end:
+                return False  # another process has written since
+            os.ftruncate(self._descriptor, end - count)
+        except OSError:  # a pipe
+            return False
+        return True
 
     def close(self) -> None:
         """Close the file; harmless without one."""
@@ -289,6 +339,31 @@ class _Files:
             os.close(self._descriptor)
         self._descriptor = -1
         self._path = None
+
+
+def _describe(error: OSError) -> str:
+    if error.errno == errno.ENXIO:
+        return "no process reads the pipe"
+    if error.errno == errno.EAGAIN:
+        return "the process that reads the pipe is too slow"
+    return (error.strerror or str(error)).lower()
+
+
+def _is_torn(path: Path, opened: int) -> bool:
+    """Whether a regular file ends within a line; False if it may not be read."""
+    status = os.fstat(opened)
+    if not (stat.S_ISREG(status.st_mode) and status.st_size):
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        return os.pread(descriptor, 1, status.st_size - 1) != b"\n"
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def _is_same_file(descriptor: int, path: Path) -> bool:

@@ -1,0 +1,83 @@
+"""Checks that the audit file can be appended to, and that nothing else is in it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from grpcsecure.checking.key_files.file_uses import written_at
+from grpcsecure.diagnostics.catalog import policy_kinds as kinds
+from grpcsecure.model.authorization import AuditLevel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from grpcsecure.config.document import Document
+    from grpcsecure.diagnostics.findings import Finding
+
+__all__ = ["check_audit_file"]
+
+_KEY = ("authorization", "audit_file")
+
+
+def check_audit_file(document: Document, files: Iterable[Path]) -> Iterator[Finding]:
+    """Find an audit file that is one of `files`, or that cannot be written.
+
+    Args:
+        document: the config that names the audit file.
+        files: the config, and the files that it reads.
+    """
+    authorization = document.config.authorization
+    if authorization is None or authorization.audit.file is None:
+        return
+    path = authorization.audit.file
+    if authorization.audit.level is AuditLevel.OFF:
+        return
+    shown = written_at(document, _KEY)
+    if any(_is_same(path, other) for other in files):
+        yield kinds.AUDIT_FILE_CONFLICT(
+            f"the audit file {shown} is a file that the server reads",
+            span=document.place(*_KEY),
+            label="audit events would be appended to it",
+            help="name a file for the audit alone",
+        )
+        return
+    reason = _why_unusable(path)
+    if reason is not None:
+        yield kinds.UNUSABLE_AUDIT_FILE(
+            f"the audit file {shown} cannot be written: {reason}",
+            span=document.place(*_KEY),
+            label="cannot be written",
+            help="create the directory"
+            if reason.endswith("does not exist")
+            else "name a file in an existing directory",
+        )
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):  # one of the two does not exist
+        return os.path.realpath(path) == os.path.realpath(other)
+
+
+def _why_unusable(path: Path) -> str | None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return None if path.parent.is_dir() else "its directory does not exist"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    for is_kind, text in _UNUSABLE:
+        if is_kind(mode):
+            return text
+    return None
+
+
+_UNUSABLE = (
+    (stat.S_ISDIR, "it is a directory"),
+    (stat.S_ISLNK, "it is a symbolic link"),
+    (stat.S_ISSOCK, "it is a socket"),
+)
