@@ -15,6 +15,7 @@ from grpcsecure.explain.query_subject import see
 from grpcsecure.explain.reasons import explain_step
 from grpcsecure.explain.table import Change
 from grpcsecure.model.authorization import Effect
+from grpcsecure.model.metadata_keys import RESERVED_KEYS, as_delivered
 from grpcsecure.policy.decision import Call
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ class Explanation:
     knows_methods: bool
     #: A similar method that is served, if no listener serves the one in question.
     similar: str | None = None
+    #: The metadata keys in question that gRPC removes: no rule sees them.
+    removed_keys: tuple[str, ...] = ()
 
     @property
     def is_allowed(self) -> bool:
@@ -135,6 +138,9 @@ def explain_call(
         ),
         knows_methods=loaded.knows_methods,
         similar=similar,
+        removed_keys=tuple(
+            sorted(RESERVED_KEYS & {key for key, _ in question.metadata})
+        ),
     )
 
 
@@ -161,7 +167,8 @@ def _verdict(
             caller=seen.facts,
             exists=exists,
         )
-    call = Call(question.method, listener.name, question.metadata, exists)
+    metadata = as_delivered(question.metadata)
+    call = Call(question.method, listener.name, metadata, exists)
     return _decided(loaded, seen, listener, call)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from concurrent import futures
 
 import grpc
 import pytest
@@ -13,7 +12,6 @@ from support.process import ROOT
 from support.servers import greeting_of
 
 import grpcsecure
-from grpcsecure.checking.rules.rule_effect import RESERVED_KEYS
 
 CONFIG = f"""\
 version: 1
@@ -93,33 +91,3 @@ def test_failed_policy_test_keeps_the_server_from_starting(folder):
         "a test fails: `/helloworld.Greeter/SayHello` is allowed by rule `units` for"
         " `one.crt` on `field`"
     )
-
-
-class _RecordingHandler(grpc.GenericRpcHandler):
-    """A handler that records the metadata keys of each call and serves no method."""
-
-    def __init__(self):
-        self.seen = []
-
-    def service(self, handler_call_details):
-        self.seen += [key for key, _ in handler_call_details.invocation_metadata]
-
-
-def test_reserved_metadata_keys_never_reach_the_server():
-    """Keys in `RESERVED_KEYS` are dropped by gRPC, so no rule could match them.
-
-    Similar keys that are not reserved are delivered.
-    """
-    handler = _RecordingHandler()
-    server = grpc.server(futures.ThreadPoolExecutor(1), handlers=(handler,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        call = channel.unary_unary("/a.B/C")
-        for key in (*sorted(RESERVED_KEYS), "grpc-other", "host"):
-            value = b"1" if key.endswith("-bin") else "1S"
-            with pytest.raises(grpc.RpcError):
-                call(b"", metadata=((key, value),), timeout=30)
-    server.stop(None).wait()
-    assert not RESERVED_KEYS & set(handler.seen)
-    assert {"grpc-other", "host"} < set(handler.seen)

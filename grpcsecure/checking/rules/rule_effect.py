@@ -8,6 +8,7 @@ from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.diagnostics.findings import Label
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.model.authorization import BuiltIn, Effect
+from grpcsecure.model.metadata_keys import RESERVED_KEYS, USER_AGENT
 from grpcsecure.policy.patterns import MethodPattern, PatternKind
 from grpcsecure.quoting import quote
 
@@ -18,20 +19,7 @@ if TYPE_CHECKING:
     from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.policy.scopes import Scope
 
-__all__ = ["RESERVED_KEYS", "check_rules", "is_about_reflection"]
-
-#: Metadata keys that gRPC core removes before a server's handlers see them; other keys
-#: that begin with `grpc-` are passed on. A test sends each of them.
-RESERVED_KEYS = frozenset(
-    {
-        "content-type",
-        "grpc-accept-encoding",
-        "grpc-encoding",
-        "grpc-tags-bin",
-        "grpc-timeout",
-        "te",
-    }
-)
+__all__ = ["check_rules", "is_about_reflection"]
 
 _HEALTH = MethodPattern(PatternKind.PREFIX, "/grpc.health.v1.Health/")
 #: Covers all versions of the reflection service.
@@ -42,8 +30,9 @@ _FOR_ANYONE = (BuiltIn.ANYONE.value, BuiltIn.ANONYMOUS.value)
 
 
 def check_rules(document: Document, scopes: Iterable[Scope]) -> Iterator[Finding]:
-    """Find mistakes of each single rule, and unknown listeners of tests."""
+    """Find mistakes of each single rule, and impossible calls of tests."""
     yield from _check_test_listeners(document)
+    yield from _check_test_metadata(document)
     for scope in scopes:
         yield from _check_listeners(document, scope)
         yield from _check_serving(document, scope)
@@ -85,6 +74,20 @@ def _check_test_listeners(document: Document) -> Iterator[Finding]:
             )
 
 
+def _check_test_metadata(document: Document) -> Iterator[Finding]:
+    authorization = document.config.authorization
+    for index, test in enumerate(authorization.tests if authorization else ()):
+        for key, _ in test.metadata:
+            if key.lower() in RESERVED_KEYS:
+                yield kinds.IMPOSSIBLE_RULE(
+                    "a test has metadata that no call has: handlers never see"
+                    f" {quote(key)}",
+                    span=document.key("authorization", "tests", index, "metadata", key),
+                    label="gRPC removes this key",
+                    help="remove it from the test, or use a key of your own",
+                )
+
+
 def _check_serving(document: Document, scope: Scope) -> Iterator[Finding]:
     if scope.serving or not scope.listeners:
         return
@@ -108,13 +111,21 @@ def _check_metadata(document: Document, scope: Scope) -> Iterator[Finding]:
     name = scope.rule.name
     for condition in scope.rule.metadata:
         key = condition.key
-        if key in RESERVED_KEYS:
+        if key.lower() in RESERVED_KEYS:
             yield kinds.IMPOSSIBLE_RULE(
                 f"rule `{name}` can never match: handlers never see the metadata"
                 f" {quote(key)}",
                 span=document.key("authorization", "rules", name, "metadata", key),
                 label="gRPC removes this key",
                 help="use a key of your own, such as `x-env`",
+            )
+        elif key.lower() == USER_AGENT:
+            yield kinds.EXACT_USER_AGENT(
+                f"rule `{name}` names whole values of {quote(key)}, which change with"
+                " the version of a client's gRPC library",
+                span=document.key("authorization", "rules", name, "metadata", key),
+                label="client libraries add their name and version",
+                help="use a key of your own, such as `x-client`",
             )
 
 

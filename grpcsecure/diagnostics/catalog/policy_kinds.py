@@ -9,6 +9,7 @@ __all__ = [
     "AUDIT_FILE_CONFLICT",
     "EMPTY_PIN_PATTERN",
     "ERROR_DETAIL_FULL",
+    "EXACT_USER_AGENT",
     "EXPIRED_PIN",
     "FAILED_POLICY_TEST",
     "IMPOSSIBLE_RULE",
@@ -81,9 +82,10 @@ IMPOSSIBLE_RULE = Kind(
     code="GS404",
     name="impossible-rule",
     severity=Severity.ERROR,
-    what="No call can ever match the rule.",
-    why="None of its listeners serves its methods, or it requires metadata that gRPC"
-    " reserves and handlers never see. Such a deny rule denies nothing.",
+    what="No call can ever match the rule, or be the call of the test.",
+    why="None of its listeners serves its methods, or it is about metadata that gRPC"
+    " removes before handlers see it, such as `grpc-timeout` or `grpc-trace-bin`. Such"
+    " a deny rule denies nothing.",
     bad=f"{_RULES}    odd: {{deny: [anyone], methods: ['*'],"
     " metadata: {grpc-timeout: [1S]}}",
     good=f"{_RULES}    odd: {{deny: [anyone], methods: ['*'],"
@@ -243,6 +245,22 @@ EMPTY_PIN_PATTERN = Kind(
     " `.crt` or `.cer` count; patterns do not descend into directories.",
     bad=f"{_PINNED}identities: {{units: {{certificates: 'certs/*.nothing'}}}}",
     good=f"{_PINNED}identities: {{units: {{certificates: 'certs/clie*.pem'}}}}",
+)
+
+EXACT_USER_AGENT = Kind(
+    code="GS418",
+    name="exact-user-agent",
+    severity=Severity.WARNING,
+    what="A rule requires a certain value of the metadata `user-agent`.",
+    why="Client libraries compose it. If a client sets `billing`, a server sees"
+    " `billing grpc-python/1.85.3 grpc-c/58.0.0 (linux; chttp2)` from grpcio,"
+    " `billing grpc-go/1.85.0` from grpc-go and `billing grpc-java-netty/…`, with a"
+    " version, from grpc-java. A rule on one of these stops matching when the library"
+    " is updated.",
+    bad=f"{_RULES}    old: {{deny: [anyone], methods: ['*'],"
+    " metadata: {user-agent: [billing]}}",
+    good=f"{_RULES}    old: {{deny: [anyone], methods: ['*'],"
+    " metadata: {x-client: [billing]}}",
 )
 
 _AUDITED = f"{_RULES}  audit_file: "

@@ -40,6 +40,7 @@ def _verdict(explanation: Explanation, one: CallVerdict, style: Style) -> Iterat
     mode = one.listener.mode
     yield visible(f"  {explanation.method} on {one.listener.name} ({mode})")
     yield from _method(explanation, one)
+    yield from _metadata(explanation)
     yield from _caller(one)
     yield from _trace(one.steps)
     if one.basis is Basis.DEFAULT:
@@ -69,6 +70,12 @@ def _method(explanation: Explanation, one: CallVerdict) -> Iterator[str]:
         similar = explanation.similar
         hint = f"; did you mean {visible(similar)}?" if similar is not None else ""
         yield f"  method: not served here{hint}"
+
+
+def _metadata(explanation: Explanation) -> Iterator[str]:
+    if explanation.removed_keys:
+        keys = ", ".join(explanation.removed_keys)
+        yield f"  metadata: gRPC removes {keys}: no rule and no handler sees it"
 
 
 def _caller(one: CallVerdict) -> Iterator[str]:

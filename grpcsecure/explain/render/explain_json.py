@@ -38,6 +38,7 @@ def render_call_json(explanation: Explanation) -> str:
         allowed=explanation.is_allowed,
         methods_known=explanation.knows_methods,
         did_you_mean=explanation.similar,
+        metadata_removed=list(explanation.removed_keys),
         verdicts=[_verdict(one) for one in explanation.verdicts],
     )
 

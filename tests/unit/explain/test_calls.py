@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -10,6 +11,8 @@ from support.explaining import ANONYMOUS, CONFIG, HELLO, ask, caller, tls
 
 from grpcsecure.explain.calls import Basis
 from grpcsecure.explain.query_subject import QuerySubject
+from grpcsecure.explain.render.call_text import render_call_text
+from grpcsecure.explain.render.explain_json import render_call_json
 from grpcsecure.model.authorization import Criterion, Effect, Matcher, MatcherKind
 from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
 
@@ -352,6 +355,41 @@ class TestReasons:
             who, chat, listener="public", metadata=(("x-env", "a"), ("x-env", "b"))
         )
         assert reasons["env"] == f"{needs} a and b"
+
+    def test_metadata_that_grpc_removes(self, load_config):
+        """The decision is that of a call without it, and the explanation says so."""
+        text = CONFIG + (
+            "authorization: {rules: {r: {allow: [anyone], methods: ['*'],"
+            " metadata: {x-env: [test]}}}}\n"
+        )
+        loaded = load_config(text)
+        sent = (("te", "a"), ("x-env", "test"), ("grpc-trace-bin", b"b"), ("te", "c"))
+        explanation = ask(loaded, caller(dns="a"), metadata=sent)
+        assert explanation.is_allowed
+        assert explanation.removed_keys == ("grpc-trace-bin", "te")
+        assert (
+            "\n  metadata: gRPC removes grpc-trace-bin, te: no rule and no handler sees"
+            " it\n"
+        ) in render_call_text(explanation)
+        assert json.loads(render_call_json(explanation))["metadata_removed"] == [
+            "grpc-trace-bin",
+            "te",
+        ]
+        explanation = ask(loaded, caller(dns="a"), metadata=sent[1:2])
+        assert explanation.removed_keys == ()
+        assert "gRPC removes" not in render_call_text(explanation)
+
+    def test_metadata_of_which_the_last_value_arrives(self, load_config):
+        """Of some keys gRPC delivers one value, of all others every value."""
+        text = CONFIG + (
+            "authorization: {rules: {r: {allow: [anyone], methods: ['*'],"
+            " metadata: {x-forwarded-for: [b]}}}}\n"
+        )
+        loaded = load_config(text)
+        for values, allowed in (("ab", True), ("ba", False), ("b", True)):
+            sent = tuple(("x-forwarded-for", value) for value in values)
+            explanation = ask(loaded, caller(dns="a"), metadata=sent)
+            assert explanation.is_allowed is allowed
 
     def test_metadata_from_a_variable(self, load_config):
         """A value from a variable is a secret, and is not shown."""

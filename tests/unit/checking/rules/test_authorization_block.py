@@ -8,10 +8,10 @@ import pytest
 from support.configs import underlined
 from support.policy_checks import LISTENERS, check, places, rules
 
-from grpcsecure.checking.rules.rule_effect import RESERVED_KEYS
 from grpcsecure.config.load import parse_config
 from grpcsecure.config.source import Source
 from grpcsecure.model.authorization import Effect
+from grpcsecure.model.metadata_keys import RESERVED_KEYS
 from grpcsecure.policy.feasibility import can_have
 
 DIGEST = "sha256:" + "9f" * 32
@@ -202,6 +202,36 @@ class TestRules:
             f"r: {{deny: [anyone], methods: ['*'], metadata: {{{key}: [AAEC]}}}}"
         )
         assert ("GS404", key) in places(policy)
+
+    @pytest.mark.parametrize("key", sorted(RESERVED_KEYS))
+    def test_metadata_of_a_test_that_grpc_removes(self, key):
+        """No call that a rule could see has these keys, so neither has a test."""
+        policy = rules("r: {allow: [anyone], methods: ['*/SayHello']}") + (
+            "  tests: [{as: anonymous, call: /helloworld.Greeter/SayHello,"
+            " listener: unasked, expect: allow,"
+            f" metadata: {{x-env: a, {key}: AAEC}}}}]\n"
+        )
+        [finding], text = about("GS404", policy)
+        assert finding.message == (
+            f"a test has metadata that no call has: handlers never see `{key}`"
+        )
+        assert underlined(text, finding) == key
+
+    @pytest.mark.parametrize("rule", ["allow: [verified]", "deny: [anyone]"])
+    def test_exact_user_agent(self, rule):
+        """Client libraries compose the user agent, so it is a warning to compare it."""
+        policy = rules(
+            f"r: {{{rule}, methods: ['*/SayHello'],"
+            " metadata: {user-agent: [billing/1.0, 'grpc-go/1.85.0']}}",
+            "s: {deny: [anyone], methods: ['*'], metadata: {x-user-agent: [billing]}}",
+        )
+        [finding], text = about("GS418", policy)
+        assert finding.message == (
+            "rule `r` names whole values of `user-agent`, which change with the version"
+            " of a client's gRPC library"
+        )
+        assert underlined(text, finding) == "user-agent"
+        assert not finding.is_error
 
     def test_unknown_listener_in_rule_and_test(self):
         """The finding is at the name, and suggests the nearest one."""
