@@ -9,6 +9,8 @@ from tempfile import TemporaryDirectory
 
 import grpc
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from helloworld.helloworld_pb2_grpc import GreeterStub
@@ -28,6 +30,8 @@ RUNTIMES = {
 
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
+V1_FILE = "grpc/reflection/v1/reflection.proto"
 GREETER = "helloworld.Greeter"
 
 #: The listeners, and the peer state that a client with a certificate has on each.
@@ -185,7 +189,10 @@ def test_selected_services_only(world):
 
 @pytest.mark.parametrize(
     ("name", "services"),
-    [("tls", {GREETER, HEALTH, REFLECTION}), ("probes", {HEALTH, REFLECTION})],
+    [
+        ("tls", {GREETER, HEALTH, REFLECTION, REFLECTION_V1}),
+        ("probes", {HEALTH, REFLECTION}),
+    ],
 )
 def test_reflection_lists_the_services_of_the_listener(world, name, services):
     """Reflection lists exactly the services that its own listener serves."""
@@ -195,3 +202,50 @@ def test_reflection_lists_the_services_of_the_listener(world, name, services):
         )
     listed = {service.name for service in answer.list_services_response.service}
     assert listed == services
+
+
+@pytest.mark.parametrize(
+    ("symbol", "file"),
+    [
+        (GREETER, "helloworld"),
+        (f"{GREETER}.SayHello", "helloworld"),
+        ("helloworld.HelloRequest.name", "helloworld"),
+        (f"{HEALTH}.Watch", "health"),
+        (f"{REFLECTION}.ServerReflectionInfo", "v1alpha/reflection"),
+        (REFLECTION_V1, "v1/reflection"),
+        (f"{REFLECTION_V1}.ServerReflectionInfo", "v1/reflection"),
+        ("grpc.reflection.v1.ErrorResponse", "v1/reflection"),
+        (f"{GREETER}.None", None),
+        ("helloworld.None.SayHello", None),
+        ("SayHello", None),
+        ("", None),
+    ],
+)
+def test_reflection_finds_symbols(world, symbol, file):
+    """Methods are symbols like services, and v1 describes itself."""
+    with world.channel("plain") as channel:
+        (answer,) = ServerReflectionStub(channel).ServerReflectionInfo(
+            iter([ServerReflectionRequest(file_containing_symbol=symbol)]),
+            timeout=PATIENCE,
+        )
+    found = [
+        FileDescriptorProto.FromString(each).name
+        for each in answer.file_descriptor_response.file_descriptor_proto
+    ]
+    assert [name for name in found if file and f"{file}.proto" in name] == found[:1]
+    is_missing = answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+    assert is_missing == (file is None)
+
+
+def test_reflection_v1_can_be_built(world):
+    """A client builds its own pool of the file of v1, found by its name."""
+    with world.channel("plain") as channel:
+        (answer,) = ServerReflectionStub(channel).ServerReflectionInfo(
+            iter([ServerReflectionRequest(file_by_filename=V1_FILE)]),
+            timeout=PATIENCE,
+        )
+    pool = DescriptorPool()
+    for each in answer.file_descriptor_response.file_descriptor_proto:
+        pool.Add(FileDescriptorProto.FromString(each))
+    method = pool.FindServiceByName(REFLECTION_V1).methods[0]
+    assert method.input_type.full_name == "grpc.reflection.v1.ServerReflectionRequest"

@@ -157,8 +157,12 @@ class Selected:
         self._wraps = wraps
         self.registered: set[str] = set()
 
-    def _serves(self, service: str) -> bool:
-        if self._names is not None and service not in self._names:
+    def serves(self, service: str) -> bool:
+        """Whether the listener serves a service of this name, if there is one."""
+        return self._names is None or service in self._names
+
+    def _accept(self, service: str) -> bool:
+        if not self.serves(service):
             return False
         self.registered.add(service)
         return True
@@ -166,7 +170,7 @@ class Selected:
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Any) -> None:
         """Register the generic handlers of services that this listener serves."""
         for service in generic_rpc_handlers:
-            if self._serves(service.service_name()):
+            if self._accept(service.service_name()):
                 self._methods.add_service(service)
                 self._server.add_generic_rpc_handlers(
                     [WrappedService(service, self._methods.calls)]
@@ -178,7 +182,7 @@ class Selected:
         self, service_name: str, method_handlers: Any
     ) -> None:
         """Register the methods of a service, if this listener serves it."""
-        if not self._serves(service_name):
+        if not self._accept(service_name):
             return
         made = {}
         for name, handler in method_handlers.items():

@@ -13,12 +13,12 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
-from grpc_health.v1 import health
+from grpc_health.v1 import health, health_pb2
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = [
     "SERVICE_NAME",
@@ -28,6 +28,18 @@ __all__ = [
 ]
 
 SERVICE_NAME: str = health.SERVICE_NAME
+
+
+def _list_response(statuses: Mapping[str, int]) -> Any:
+    """Return the response of List, which old releases of the library do not have."""
+    # `Any`: the typing stubs lack the message.
+    messages: Any = health_pb2
+    return messages.HealthListResponse(
+        statuses={
+            service: HealthCheckResponse(status=cast("Any", status))
+            for service, status in statuses.items()
+        }
+    )
 
 
 class ThreadsHealth(HealthServicer):
@@ -51,6 +63,11 @@ class ThreadsHealth(HealthServicer):
         if status is None:
             context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
         return HealthCheckResponse(status=status)
+
+    def List(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802 - named by the protocol
+        """Return the statuses of all services; "" is the server as a whole."""
+        with self._lock:
+            return _list_response(self._statuses)
 
     def Watch(self, request: Any, context: Any, send: Any = None) -> Any:  # noqa: N802 - named by the protocol
         """Stream the status of a service until it changes for the last time."""
@@ -142,6 +159,17 @@ class AsyncioHealth(health.aio.HealthServicer):
         """Set all services to SERVING."""
         for service in self._services:
             await self.set(service, HealthCheckResponse.SERVING)
+
+    async def List(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802 - named by the protocol
+        """Return the statuses of all services; "" is the server as a whole."""
+        return _list_response(
+            dict.fromkeys(
+                ("", *self._services),
+                HealthCheckResponse.NOT_SERVING
+                if self._draining.is_set()
+                else HealthCheckResponse.SERVING,
+            )
+        )
 
     async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802 - named by the protocol
         """Stream the status of a service until it changes for the last time."""

@@ -7,6 +7,7 @@ import threading
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from support.servers import RUNTIMES, custom, failure, running
@@ -78,6 +79,22 @@ def test_client_that_stops_watching_is_forgotten(health, server):
     next(replies)
     replies.cancel()
     assert server.stop() is True
+
+
+@pytest.mark.skipif(
+    not hasattr(health_pb2, "HealthListResponse"),
+    reason="grpcio-health-checking has no List",
+)
+def test_list_has_all_services(server, health):
+    """It has the server as a whole, too; and NOT_SERVING while draining."""
+    reply = health.List(health_pb2.HealthListRequest(), timeout=PATIENCE)
+    statuses = {name: each.status for name, each in reply.statuses.items()}
+    assert statuses[""] == SERVING
+    assert len(statuses) > 1
+    assert set(statuses.values()) == {SERVING}
+    for name in statuses:
+        request = HealthCheckRequest(service=name)
+        assert health.Check(request, timeout=PATIENCE).status == SERVING
 
 
 def test_watch_that_begins_while_draining_ends_at_once():
