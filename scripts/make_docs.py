@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from grpcsecure.diagnostics.catalog import CATALOG
 from grpcsecure.model.matrix import CLIENTS, UNFIT_CLIENTS
 from grpcsecure.model.modes import ClientCertificateMode
-from grpcsecure.server.reload.restart_required import LIVE
+from grpcsecure.server.reload.live_keys import LIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from grpcsecure.diagnostics.findings import Finding
 from grpcsecure.diagnostics.ignore import make_report
 from grpcsecure.server.reload.changes import describe_changes
 from grpcsecure.server.reload.expiry import has_little_left, render_rest
-from grpcsecure.server.reload.restart_required import keys_that_need_a_restart
+from grpcsecure.server.reload.live_keys import keys_that_need_a_restart
 from grpcsecure.server.runtime.ports import SwapError
 from grpcsecure.server.snapshot import build_snapshot
 from grpcsecure.watch.debounce import AttemptOutcome

@@ -14,8 +14,8 @@ from grpcsecure.server.grpcio.aio_server import make_server
 from grpcsecure.server.rpc.asyncio_handlers import AsyncioCalls
 from grpcsecure.server.rpc.handlers import AsyncioInterceptor
 from grpcsecure.server.rpc.method_table import Methods
+from grpcsecure.server.runtime.listener_restarter import RestartingServer
 from grpcsecure.server.runtime.ports import Ports
-from grpcsecure.server.runtime.restarter import RestartingServer
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -25,7 +25,7 @@ from grpcsecure.model.server_config import (
     ServerSettings,
     ServiceEntry,
 )
-from grpcsecure.server.reload.restart_required import keys_that_need_a_restart
+from grpcsecure.server.reload.live_keys import keys_that_need_a_restart
 
 TLS = TlsSettings(
     certificate=Path("/a.pem"),
