@@ -70,7 +70,7 @@ $(VENV)-oldest/.made: pyproject.toml tests/oldest.txt
 	@touch $@
 
 # Tests that depend on the releases of grpcio, pyOpenSSL and cryptography.
-SERVING_TESTS := tests/unit/tls tests/unit/server tests/unit/test_private_names.py \
+SERVING_TESTS := tests/unit/tls tests/unit/server tests/unit/test_name_lookup.py \
 	$(addprefix tests/integration/test_, bridge_*.py crashes.py crl.py drain.py \
 		fail_closed.py missing_names.py modes_matrix.py rotation.py serve.py \
 		servicer_view.py)

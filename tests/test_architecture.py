@@ -14,13 +14,13 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "grpcsecure"
 
 #: Modules that every part may import.
-COMMON = {"errors", "private_names", "quoting"}
+COMMON = {"errors", "name_lookup", "quoting"}
 
 #: What each part of the package may import of the others, besides `COMMON`.
 MAY_IMPORT = {
     "__main__": {"cli"},
     "grpcsecure": {"errors", "model", "server"},  # the public names
-    "private_names": {"errors"},
+    "name_lookup": {"errors"},
     "quoting": set(),
     "errors": {"diagnostics"},
     "model": set(),
@@ -79,7 +79,7 @@ MAY_IMPORT = {
 
 #: Modules of a part that one of the parts above may import of another: those only.
 ONLY = {
-    ("server.services", "server"): {"server.grpcio._names"},
+    ("server.services", "server"): {"server.grpcio._bindings"},
     ("explain", "server"): {"server.snapshot", "server.rpc.peer_cache"},
     ("explain", "checking"): {"checking.pipeline", "checking.rules.methods"},
     ("explain", "tls"): {"tls.simulated_handshake"},
@@ -100,6 +100,7 @@ PROCESS_EXCEPTIONS = {("tls/bridge/parent/hosts.py", "tls.bridge.child.event_loo
 
 #: Module names that stand for the same thing in two rooms.
 SAME_THING = {
+    "_bindings": "the private names of a library, in the room of that library",
     "__main__": "what `python -m` runs, in each package that has a process",
     "explain": "the command, and the package that does its work",
     "grpcio": "the library: its private names, and its own TLS",
@@ -367,7 +368,7 @@ def constant(node):
     return node.value if is_text else ""
 
 
-def test_private_names_of_libraries_have_two_rooms(modules):
+def test_name_lookup_of_libraries_have_two_rooms(modules):
     """Each is looked up at the start, and a release without it is found out there."""
     used = {
         (module.place, name)
@@ -395,7 +396,7 @@ def test_private_names_of_libraries_have_two_rooms(modules):
         ("find('grpc.aio._server.Server')", "grpc.aio._server.Server"),
     ],
 )
-def test_private_names_are_found(tmp_path, monkeypatch, code, expected):
+def test_name_lookup_are_found(tmp_path, monkeypatch, code, expected):
     """The rule above sees each way to use one."""
     monkeypatch.setattr(f"{__name__}.PACKAGE", tmp_path)
     (tmp_path / "a.py").write_text(code)

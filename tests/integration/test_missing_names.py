@@ -13,7 +13,7 @@ from support.hidden_names import hiding
 from support.process import run, serving, write_config
 from support.servers import greeting_of
 
-from grpcsecure.server.grpcio import _names as grpcio
+from grpcsecure.server.grpcio import _bindings as grpcio
 from grpcsecure.tls.openssl import _bindings as openssl
 
 GREETERS = {

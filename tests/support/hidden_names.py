@@ -17,7 +17,7 @@ from types import ModuleType
 __all__ = ["fresh", "hidden", "hiding"]
 
 #: The module that looks names up.
-LOOKER = "grpcsecure.private_names"
+LOOKER = "grpcsecure.name_lookup"
 
 TESTS = Path(__file__).parent.parent
 

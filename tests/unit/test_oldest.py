@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grpcsecure.server.grpcio import _names as grpcio
+from grpcsecure.server.grpcio import _bindings as grpcio
 from grpcsecure.tls.openssl import _bindings as openssl
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def test_oldest_versions_are_the_lower_bounds():
 
 
 @pytest.mark.parametrize("names", [openssl.NAMES, grpcio.ASYNCIO])
-def test_private_names_have_been_tried_within_the_bounds(names):
+def test_name_lookup_have_been_tried_within_the_bounds(names):
     """With the oldest release, and with one below the upper bound."""
     oldest, newest = names.tried
     library = names.library.lower()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from grpcsecure.server.grpcio import _names as grpcio
+from grpcsecure.server.grpcio import _bindings as grpcio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence

@@ -4,7 +4,7 @@ grpcio gives each call a thread of the pool, where it waits for its message. Tha
 thread switches for each call, and a thread is occupied while a message is awaited. Here
 a call is authorized on grpcio's own thread, and a call that takes one message gets a
 thread of the pool when the message has arrived. If this grpcio lacks names of
-`_names.THREADS`, grpcio assigns the threads, and calls are authorized there
+`_bindings.THREADS`, grpcio assigns the threads, and calls are authorized there
 (`server.fallback`).
 """
 
@@ -14,7 +14,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from grpcsecure.server.grpcio import _names as grpcio
+from grpcsecure.server.grpcio import _bindings as grpcio
 from grpcsecure.server.grpcio.pool import Work
 from grpcsecure.server.rpc import authorizer
 from grpcsecure.server.rpc.threads_handlers import Admission, GuardedCall

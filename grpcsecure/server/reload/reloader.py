@@ -1,7 +1,7 @@
 """Reload attempts: read everything again, check it as at start-up, swap it whole.
 
-Invariants: a snapshot is applied as a whole or not at all; every attempt logs exactly
-one line; a rejected attempt changes nothing.
+Invariants: a snapshot is applied as a whole or not at all; an attempt logs exactly one
+line, unless it waits for the rest of a change; a rejected one changes nothing.
 """
 
 from __future__ import annotations

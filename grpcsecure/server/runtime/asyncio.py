@@ -9,7 +9,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from grpcsecure.server.grpcio import _names as grpcio
+from grpcsecure.server.grpcio import _bindings as grpcio
 from grpcsecure.server.grpcio.aio_server import make_server
 from grpcsecure.server.rpc.asyncio_handlers import AsyncioCalls
 from grpcsecure.server.rpc.handlers import AsyncioInterceptor

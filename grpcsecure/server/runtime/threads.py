@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
-from grpcsecure.server.grpcio import _names as grpcio
+from grpcsecure.server.grpcio import _bindings as grpcio
 from grpcsecure.server.grpcio.pool import Pool
 from grpcsecure.server.grpcio.sync_server import SyncServerHook
 from grpcsecure.server.rpc.handlers import ThreadsInterceptor

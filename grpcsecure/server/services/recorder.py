@@ -82,7 +82,7 @@ def _look_up(handler: Any, service: str) -> Iterator[tuple[str, Any]]:
     services without protobuf. grpcio's own generic handler has a private table; any
     other is queried for each method in the service's descriptor.
     """
-    from grpcsecure.server.grpcio._names import method_table_of
+    from grpcsecure.server.grpcio._bindings import method_table_of
 
     table = method_table_of(handler)
     if table is not None:

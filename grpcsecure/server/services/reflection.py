@@ -30,7 +30,7 @@ def register_reflection(services: set[str], server: Any, *, on_asyncio: bool) ->
     own = (reflection.SERVICE_NAME, REFLECTION_V1)
     names = {*services, *filter(server.serves, own)}
     home = reflection.aio if on_asyncio else reflection
-    servicer = home.ReflectionServicer(names, cast("Any", _Pool()))
+    servicer = home.ReflectionServicer(names, cast("Any", _SymbolPool()))
     register: Callable[[Any, Any], None] = (
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server
     )
@@ -38,7 +38,7 @@ def register_reflection(services: set[str], server: Any, *, on_asyncio: bool) ->
     register(servicer, _AsV1(server))
 
 
-class _Pool:
+class _SymbolPool:
     """The default pool, with the names of methods, and with reflection as v1.
 
     The pools of protobuf find every symbol but methods, which `grpcurl describe` and

@@ -16,7 +16,7 @@ import cryptography
 import OpenSSL
 from OpenSSL import SSL, crypto
 
-from grpcsecure.private_names import PrivateNames
+from grpcsecure.name_lookup import PrivateNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from grpcsecure.private_names import PrivateNames
+from grpcsecure.name_lookup import PrivateNames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,12 +6,12 @@ import pytest
 from support.hidden_names import fresh, hidden
 
 from grpcsecure.errors import ExitCode, StartupError, UnsupportedLibraryError
-from grpcsecure.private_names import PrivateNames
-from grpcsecure.server.grpcio import _names as grpcio
+from grpcsecure.name_lookup import PrivateNames
+from grpcsecure.server.grpcio import _bindings as grpcio
 from grpcsecure.tls.openssl import _bindings as openssl
 
 BINDINGS = "grpcsecure.tls.openssl._bindings"
-GRPCIO = "grpcsecure.server.grpcio._names"
+GRPCIO = "grpcsecure.server.grpcio._bindings"
 
 #: A module that looks names up, the part of it that has them, and each of those names.
 CASES = [
