@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import socket
 import ssl
 from contextlib import ExitStack, suppress
@@ -20,7 +21,10 @@ from support.bridge import (
     channel,
     eventually,
     tls_context,
+    try_call,
 )
+
+from grpcsecure.tls.bridge.heap_trimmer import find_malloc_trim
 
 #: From nothing to many reads, around the sizes of records and buffers.
 SIZES = (0, 1, 16383, 16384, 16385, 112 * 1024, 131072, 1 << 20, (4 << 20) + 17)
@@ -89,6 +93,12 @@ def _resident(pid):
         if line.startswith("VmRSS"):
             return int(line.split()[1]) * 1024
     raise AssertionError
+
+
+def _anonymous(pid):
+    """Return the bytes of a process's own pages, without those of libraries."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"RssAnon:\s+(\d+)", status)[1]) * 1024
 
 
 def fill(sock):
@@ -216,6 +226,35 @@ def test_idle_connection_frees_its_buffers(pair, ca):
             call(opened, b"x" * (4 << 20))
         eventually(
             lambda: _resident(server.bridge.pid) - before < 40 * 100 * 1024,
+            what="the return of memory",
+        )
+
+
+@pytest.mark.parametrize("sent", [50, 10_000])
+@pytest.mark.skipif(find_malloc_trim() is None, reason="needs glibc")
+def test_refused_handshakes_leave_no_memory(pair, ca, sent):
+    """After a flood of them, the bridge is as small as before, within a factor of 1.5.
+
+    The clients end within their first message, or after it.
+    """
+    context = tls_context(ca)
+    with bridged(pair, ca) as server, ExitStack() as stack:
+        assert try_call(server.target(), ca) is not None
+        before = _anonymous(server.bridge.pid)
+        for _ in range(700):
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+            with suppress(ssl.SSLWantReadError):
+                tls.do_handshake()
+            sock = socket.create_connection(("127.0.0.1", server.port()))
+            stack.enter_context(sock)
+            sock.sendall(outgoing.read(sent))
+        eventually(
+            lambda: _anonymous(server.bridge.pid) > 2 * before, what="a full bridge"
+        )
+        stack.close()
+        eventually(
+            lambda: _anonymous(server.bridge.pid) < 1.5 * before,
             what="the return of memory",
         )
 

@@ -68,7 +68,7 @@ class BridgeLoop:
         self._acceptor = Acceptor(self._reactor, self)
         self._trials = HandshakeTrials(self._scratch)
         self._lingering_closes = LingeringCloses(
-            self._reactor, self._scratch, self._acceptor.resume
+            self._reactor, self._scratch, self.client_closed
         )
         self._refusals = RefusalLog(
             lambda refusal: self._notify(messages.write_refusal(refusal))
@@ -283,7 +283,12 @@ class BridgeLoop:
         else:
             handshake.life.enter(ConnectionState.CLOSED)
             handshake.client.close()
-            self._acceptor.resume()
+            self.client_closed()
+
+    def client_closed(self) -> None:
+        """Return memory when many clients have gone, and accept another one."""
+        self._oversized.connection_closed(remaining=self.client_count)
+        self._acceptor.resume()
 
     def _report(
         self, kind: RefusalKind, client: HandshakeResult | Pipe, why: str
@@ -303,7 +308,7 @@ class BridgeLoop:
     def pipe_ended(self, pipe: Pipe) -> None:
         """Close the connection to the server, and have its name unregistered."""
         del self._pipes[pipe.connection]
-        self._oversized.connection_closed(pipe, remaining=len(self._pipes))
+        self._oversized.forget(pipe)
         self.end_name(pipe.connection, pipe.upstream, pipe.name)
         self._acceptor.resume()
 

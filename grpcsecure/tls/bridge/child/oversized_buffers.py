@@ -38,11 +38,18 @@ class OversizedBuffers:
         self._pipes.add(pipe)
         self._tasks.add_if_absent(self._trim_pipes)
 
-    def connection_closed(self, pipe: Pipe, *, remaining: int) -> None:
-        """Forget a connection; trim the heap when many have been closed."""
+    def forget(self, pipe: Pipe) -> None:
+        """Forget a connection, which is being closed."""
         self._pipes.discard(pipe)
+
+    def connection_closed(self, *, remaining: int) -> None:
+        """Count a closed connection; trim the heap when many have been closed.
+
+        All clients count: a refused handshake leaves as much behind as a connection.
+        """
         if self._heap.on_connection_closed(remaining):
-            self._tasks.add(self._heap.trim)
+            # At most once in a second, also while clients are refused all the time.
+            self._tasks.add_if_absent(self._heap.trim)
 
     def _trim_pipes(self) -> None:
         busy = {pipe for pipe in self._pipes if not pipe.trim()}

@@ -49,6 +49,9 @@ class PipeOwner(Protocol):
     def buffers_grew(self, pipe: Pipe) -> None:
         """Note that the pipe has memory that `Pipe.trim` can return."""
 
+    def client_closed(self) -> None:
+        """Note that a client's socket was closed."""
+
     def linger(self, pipe: Pipe, *, at_end: bool) -> None:
         """Send the rest of the output to the client, then close its connection.
 
@@ -353,6 +356,7 @@ class Pipe:
             self._end_upstream()
             self.life.enter(ConnectionState.CLOSED)
             self.client.close()
+            self._owner.client_closed()
 
     def _end_upstream(self) -> None:
         self.is_closed = True
