@@ -14,6 +14,8 @@ from grpcsecure.tls.bridge.parent.stale_directories import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from typing_extensions import Self
 
 __all__ = ["UpstreamDirectory"]
@@ -22,6 +24,7 @@ __all__ = ["UpstreamDirectory"]
 class UpstreamDirectory:
     """A private directory for the server's sockets: mode 0700, a short path.
 
+    It is in `base`, `$XDG_RUNTIME_DIR`, `$TMPDIR` or `/tmp`, the first that is usable.
     Creating one also removes those of dead processes beside it. Use it as a context
     manager, or call `close`.
 
@@ -30,7 +33,7 @@ class UpstreamDirectory:
     """
 
     def __init__(self, base: str | None = None) -> None:
-        for parent in (base, os.environ.get("XDG_RUNTIME_DIR"), None, "/tmp"):  # noqa: S108 - a private directory in it
+        for parent in _parents(base):
             try:
                 path, self._lock = _make_directory(parent)
             except OSError:
@@ -65,7 +68,16 @@ class UpstreamDirectory:
         self.close()
 
 
-def _make_directory(parent: str | None) -> tuple[str, int]:
+def _parents(base: str | None) -> Iterator[str]:
+    # `tempfile` would also try the current directory, and others that no page names.
+    environ = os.environ
+    named = (base, environ.get("XDG_RUNTIME_DIR"), environ.get("TMPDIR"), "/tmp")  # noqa: S108 - a private directory in it
+    for path in named:
+        if path:
+            yield os.path.abspath(path)  # noqa: PTH100 - str in, str out
+
+
+def _make_directory(parent: str) -> tuple[str, int]:
     """Create a directory and lock it.
 
     Tries again if another process removed the directory before it was locked.
