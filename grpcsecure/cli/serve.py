@@ -259,6 +259,7 @@ def _show_startup_error(console: Console, error: StartupError) -> None:
     console.error(f"error: {error}")
     # The cause of a BindError is an exception of grpcio; otherwise of the user's code.
     if error.__cause__ is not None and not isinstance(error, BindError):
-        from grpcsecure.server.services.user_code import user_traceback
+        from grpcsecure.server.services.user_code import CreationError, user_traceback
 
-        console.error(user_traceback(error.__cause__))
+        arguments = error.arguments if isinstance(error, CreationError) else None
+        console.error(user_traceback(error.__cause__, arguments))

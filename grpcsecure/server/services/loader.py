@@ -18,7 +18,7 @@ from grpcsecure.diagnostics.catalog import service_kinds as kinds
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.errors import StartupError
 from grpcsecure.server.services.recorder import Method, record
-from grpcsecure.server.services.user_code import user_traceback
+from grpcsecure.server.services.user_code import CreationError, user_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -76,9 +76,10 @@ class LoadedService:
         try:
             return self.target(**self.entry.arguments)
         except (Exception, SystemExit) as error:
-            raise StartupError(
+            raise CreationError(
                 f"`{self.entry.servicer}` raised {type(error).__name__}"
-                " when it was created"
+                " when it was created",
+                self.entry.arguments,
             ) from error
 
     def settled(self) -> LoadedService:

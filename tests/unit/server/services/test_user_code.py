@@ -69,3 +69,35 @@ def test_the_importer_is_left_out(tmp_path, monkeypatch):
         sys.modules.pop("outer_it", None)
     assert files(lines)[-2:] == ["outer_it.py", "inner_it.py"]
     assert "__init__.py" not in files(lines)
+
+
+@pytest.mark.parametrize(
+    ("password", "shown"),
+    [
+        ("hunter2", "hunter2"),
+        ('it\'s\n"hunter2"', None),
+        (271828, None),
+        ("db://user:hunter2@host", "hunter2@host"),
+        ({"nested": ["hunter2"]}, "hunter2"),
+    ],
+)
+def test_arguments_are_not_shown(password, shown):
+    """Exceptions quote the values that they reject, as a whole or in part."""
+    text = shown or password
+
+    def create(password):
+        raise ValueError(f"no {text!r} or {text}") from KeyError(text)
+
+    with pytest.raises(ValueError, match="no ") as caught:
+        create(password=password)
+    for secret in ("hunter2", "271828"):
+        found = user_traceback(caught.value, {"password": password})
+        assert secret not in found
+        assert "ValueError: no " in found
+
+
+def test_short_arguments_change_no_other_text():
+    """A number such as 1 is part of every traceback."""
+    with pytest.raises(ValueError, match="no 1") as caught:
+        raise ValueError("no 1")
+    assert user_traceback(caught.value, {"a": 1, "b": True}).endswith("no 1")
