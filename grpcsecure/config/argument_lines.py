@@ -30,7 +30,10 @@ _SHOWN_KEYS = frozenset({"servicer", "register"})
 
 _KEY = re.compile(r"""(?<![\w.$/-])(["']?)with\1[ \t]*:(?=\s|$)""")
 _ALIAS = re.compile(r"(?<!\S)\*([^\s,\[\]{}]+)")
+_ANCHOR = re.compile(r"(?<!\S)&([^\s,\[\]{}]+)")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|' + r"'[^']*'")
+#: Characters of a line above which its quotes are not looked for.
+_LONG = 10_000
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 
 
@@ -41,7 +44,7 @@ def find_argument_lines(text: str, root: Mapping | None) -> frozenset[int]:
         text: the text of a config.
         root: its tree, with all profiles; None if it could not be parsed.
     """
-    found = set(_lines_in_text(split_lines(text)))
+    found = _lines_in_text(split_lines(text))
     if root is not None:
         for value in _arguments_in_tree(root):
             for span in _spans(value):
@@ -96,26 +99,24 @@ def _spans(node: Node) -> Iterator[Span]:
         yield node.span
 
 
-def _lines_in_text(lines: list[str]) -> Iterator[int]:
-    """Yield the lines that follow a key `with`, and those of the anchors it uses."""
+def _lines_in_text(lines: list[str]) -> set[int]:
+    """Return the lines that follow a key `with`, and those of the anchors it uses."""
+    found: set[int] = set()
     for number, line in enumerate(lines, 1):
-        for match in _KEY.finditer(line):
-            block = list(_block(lines, number, match.end(), match.start()))
-            yield from block
-            for name in {
-                name
-                for each in block
-                for name in _ALIAS.findall(_bare(lines[each - 1]))
-            }:
-                yield from _anchored(lines, name)
-
-
-def _anchored(lines: list[str], name: str) -> Iterator[int]:
-    anchor = re.compile(rf"(?<!\S)&{re.escape(name)}(?=[\s,\]}}]|$)")
-    for number, line in enumerate(lines, 1):
-        match = anchor.search(line)
-        if match is not None:
-            yield from _block(lines, number, match.end(), _indent(line))
+        # A key within the value of another has been covered with it: each line is read
+        # once, however many keys there are.
+        if number not in found:
+            for match in _KEY.finditer(line):
+                found.update(_block(lines, number, match.end(), match.start()))
+    names = {name for each in found for name in _ALIAS.findall(_bare(lines[each - 1]))}
+    if names:
+        for number, line in enumerate(lines, 1):
+            if number in found:
+                continue
+            for match in _ANCHOR.finditer(line):
+                if match[1] in names:
+                    found.update(_block(lines, number, match.end(), _indent(line)))
+    return found
 
 
 def _block(lines: list[str], number: int, after: int, column: int) -> Iterator[int]:
@@ -144,6 +145,8 @@ def _block(lines: list[str], number: int, after: int, column: int) -> Iterator[i
 
 def _bare(line: str) -> str:
     """Return a line without its comment; quoted text becomes `""`."""
+    if len(line) > _LONG:
+        return line  # a search for quotes that have no end takes long
     return _COMMENT.sub("", _QUOTED.sub('""', line))
 
 

@@ -94,3 +94,15 @@ def test_configs_of_the_docs_hide_arguments_only():
     lines = text.split("\n")
     assert [lines[number - 1].strip()[:5] for number in numbers] == ["with:"]
     assert find_argument_lines(GOOD, None) == frozenset()
+
+
+@pytest.mark.parametrize("line", ["with: {", "a: &b with: {*b", "- with: [*x, &x {"])
+def test_broken_config_is_read_in_time(line):
+    """Each line is read once, however many arguments have no end."""
+    count = 100_000
+    assert len(find_argument_lines(f"{line}\n" * count, None)) == count
+
+
+def test_long_line_is_read_in_time():
+    """A search for the end of a quote would begin at each of its quotes."""
+    assert find_argument_lines("with: {" + '\\"' * 1_000_000, None) == {1}
