@@ -180,7 +180,7 @@ class TestWrongUsage:
                 "expected base64",
             ),
             (("shop.yaml", "--list", "--profile", "opn"), "did you mean `open`?"),
-            (("GS499",), "did you mean `GS41"),
+            (("GS499",), "did you mean `GS4"),
             (("unverified-identty",), "did you mean `unverified-identity`?"),
             (("shop.yaml",), "nothing to explain: add --method M"),
             (("-",), "nothing to explain: add --method M"),
