@@ -23,7 +23,7 @@ from support.servers import Conversation, failure, greeting_of
 from support.services import PATIENCE
 
 from grpcsecure.server.grpcio import aio_server
-from grpcsecure.server.runtime import restarter
+from grpcsecure.server.runtime import listener_restarter
 
 #: Plaintext, engine grpc, engine bridge.
 LISTENERS = ("plain", "grpc-open", "open")
@@ -286,7 +286,7 @@ def test_running_calls_of_a_restarted_server_are_drained(tmp_path, ca, events):
 
 def test_listener_that_cannot_restart_is_reported(tmp_path, ca, events, monkeypatch):
     """If a listener cannot be bound again, `on_failure` runs and may call `stop`."""
-    monkeypatch.setattr(restarter, "_PAUSES", (0.0, 0.001))
+    monkeypatch.setattr(listener_restarter, "_PAUSES", (0.0, 0.001))
     folder = tmp_path / "s"
     folder.mkdir()
     on = {"plain": {"address": f"unix:{folder}/s.sock", "plaintext": True}}
