@@ -48,7 +48,8 @@ serve: certs
 		--client-command "$(BIN)/python examples/client.py {public} --ca certs/ca.pem"
 
 unit: $(VENV)/.made
-	$(BIN)/$(PYTEST) tests/test_architecture.py tests/test_words.py tests/unit
+	$(BIN)/$(PYTEST) -m "not properties" tests/test_architecture.py tests/test_words.py \
+		tests/unit
 
 # Tests with clients of other languages are skipped where these are not installed;
 # `make interop-tools` installs them.

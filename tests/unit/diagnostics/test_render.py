@@ -34,6 +34,7 @@ def _report(*findings, **more):
     return Report(subject="a.yaml", findings=findings, **more)
 
 
+@pytest.mark.properties
 @PATIENT
 @given(many=MANY_REPORTS, color=st.booleans())
 def test_any_report_can_be_shown_in_every_format(many, color):

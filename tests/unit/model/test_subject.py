@@ -147,6 +147,7 @@ def test_values_of_a_set_have_a_stable_order():
     assert parse_subject(f"{joined}+OU=#00").values("2.5.4.11") == (*"abcdefgh", b"\0")
 
 
+@pytest.mark.properties
 @given(st.lists(st.lists(st.tuples(_OIDS, _VALUES), min_size=1, unique=True)))
 def test_subjects_of_certificates_are_parsed(parts):
     """`cryptography`'s text of any certificate subject is parsed."""

@@ -336,6 +336,7 @@ MOMENTS = st.builds(
 )
 
 
+@pytest.mark.properties
 @given(st.lists(st.tuples(MOMENTS, st.sampled_from(PEERS)), max_size=8))
 def test_cached_verdict_is_that_of_a_new_check(questions):
     """However the clock moves, a cached verdict is equal to a new one."""
@@ -356,6 +357,7 @@ def test_verdict_is_cached_until_the_next_date():
     assert by.verdict(*ders_of(LEAF), first.until) is not first
 
 
+@pytest.mark.properties
 def test_cache_is_bounded():
     """A thousand other verdicts evict one, and that on a long chain is not cached."""
     by = rechecker(ROOT)

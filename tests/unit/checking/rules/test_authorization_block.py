@@ -426,14 +426,6 @@ class TestShadows:
         assert finding.label == "allows nothing"
         assert secondary(text, finding) == [("two", "comes first, and denies")]
 
-    def test_many_similar_rules_take_little_time(self):
-        """Comparing each rule with each other one would take minutes."""
-        lines = [
-            f"r{i}: {{allow: [ops], methods: ['*'], metadata: {{a: [v{i}]}}}}"
-            for i in range(3000)
-        ]
-        assert about("GS405", rules(*lines, identities=IDENTITIES))[0] == []
-
 
 class TestCallers:
     """GS413: callers of tests that are not exactly one certificate."""

@@ -6,6 +6,7 @@ import logging
 import pickle
 from datetime import datetime, timezone
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.findings import PATIENT
@@ -82,6 +83,7 @@ def test_names_cannot_forge_a_name():
     assert text.count("  decision=") == text.count("decision=deny") == 1
 
 
+@pytest.mark.properties
 @PATIENT
 @given(text=st.text(st.sampled_from(" a\0\n\u2028é"), min_size=1000, max_size=1100))
 def test_clipped_text_is_shown_like_the_whole(text):

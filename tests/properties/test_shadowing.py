@@ -8,7 +8,7 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.configs import FOLDER, underlined
-from support.policy_checks import check
+from support.policy_checks import check, rules
 
 from grpcsecure.config.load import parse_config
 from grpcsecure.config.source import Source
@@ -107,3 +107,13 @@ def test_shadowed_rule_never_decides(rules):
                 assert rule is None or rule.name not in shadowed
                 would_be = decision.shadow and decision.shadow.rule
                 assert would_be is None or would_be.name not in shadowed
+
+
+def test_many_similar_rules_take_little_time():
+    """Comparing each rule with each other one would take minutes."""
+    lines = [
+        f"r{i}: {{allow: [anyone], methods: ['*'], metadata: {{a: [v{i}]}}}}"
+        for i in range(3000)
+    ]
+    findings, _ = check(rules(*lines))
+    assert not [finding for finding in findings if finding.code == "GS405"]

@@ -343,7 +343,7 @@ def run_as_root(code, folder, **values):
         subprocess.run([*command, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no user namespaces here")
-    tests = str(Path(__file__).parents[2])
+    tests = str(Path(__file__).parents[1])
     code = (HEAD + code).format(tests=tests, folder=str(folder), **values)
     done = subprocess.run(
         [*command, sys.executable, "-c", code],
