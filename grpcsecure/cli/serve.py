@@ -142,21 +142,34 @@ def _load(name: str, profile: str | None) -> Server:
         ConfigError: the config has errors, or cannot be read.
         UsageError: no such profile.
     """
-    from grpcsecure.checking.pipeline import Phase, load_config, load_services
-    from grpcsecure.config.source import read_source
-    from grpcsecure.server.app import make_server
-
-    source = read_source(name)
-    if isinstance(source, Finding):
-        raise UnreadableConfigError(Report(subject=name, findings=(source,)))
     now = datetime.now(timezone.utc)
-    loaded = load_config(
-        source, profile=profile, environ=os.environ, now=now, last=Phase.FILES
-    )
-    # The libraries stay loaded as long as the process runs: exempt their objects from
-    # garbage collection. The user's own modules are imported after this line.
-    gc.freeze()
+    with _kept_from_collection():
+        from grpcsecure.checking.pipeline import Phase, load_config, load_services
+        from grpcsecure.config.source import read_source
+        from grpcsecure.server.app import make_server
+
+        source = read_source(name)
+        if isinstance(source, Finding):
+            raise UnreadableConfigError(Report(subject=name, findings=(source,)))
+        loaded = load_config(
+            source, profile=profile, environ=os.environ, now=now, last=Phase.FILES
+        )
     return make_server(load_services(loaded, now=now), environ=os.environ)
+
+
+@contextmanager
+def _kept_from_collection() -> Iterator[None]:
+    """Exempt from garbage collection what is loaded inside.
+
+    The libraries and the config stay as long as the process runs. The user's own
+    modules are imported later, and are collected as in any other process.
+    """
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 class _ServeRun:
