@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from grpcsecure.errors import CertificateError
 from grpcsecure.model.peer import Certificate, ClaimedPeer, VerifiedPeer
+from grpcsecure.tls.chain_verdict import ChainVerdict
 from grpcsecure.tls.digests import spell_digest
-from grpcsecure.tls.recheck import ChainVerdict
 
 if TYPE_CHECKING:
     from grpcsecure.model.peer import Peer

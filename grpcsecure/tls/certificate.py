@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
     from cryptography.x509 import Certificate as X509Certificate
     from cryptography.x509 import Name, NameAttribute, ObjectIdentifier
 
     from grpcsecure.tls.der import CertificateFields
 
 __all__ = [
+    "load_public_key",
     "load_x509",
     "name_text",
     "parse_certificate",
@@ -234,6 +236,19 @@ def subject_public_key_info(der: bytes) -> bytes:
         CertificateError: the bytes do not have the structure of a certificate.
     """
     return _fields(der).public_key
+
+
+def load_public_key(der: bytes) -> PublicKeyTypes:
+    """Load the public key of a certificate, even if the rest cannot be parsed.
+
+    Raises:
+        CertificateError: the bytes do not have the structure of a certificate.
+        ValueError: the key is malformed.
+        UnsupportedAlgorithm: `cryptography` does not know its type.
+    """
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    return load_der_public_key(subject_public_key_info(der))
 
 
 def _fields(der: bytes) -> CertificateFields:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
-from grpcsecure.tls.certificate import load_x509, name_text, reading
+from grpcsecure.tls.certificate import load_public_key, name_text, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +110,7 @@ def is_signed_by(crl: RevocationList, authority: Certificate) -> bool:
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
-        key = load_x509(authority.der).public_key()
+        key = load_public_key(authority.der)
         # Keys that cannot sign, such as X25519, raise a TypeError in there.
         return bool(_load(crl.der).is_signature_valid(key))  # type: ignore[arg-type]
     except (CertificateError, ValueError, TypeError, UnsupportedAlgorithm):

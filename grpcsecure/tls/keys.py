@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError, KeyMaterialError
-from grpcsecure.tls.certificate import load_x509
+from grpcsecure.tls.certificate import load_public_key
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -31,7 +31,7 @@ class PublicHalf:
     def fits(self, certificate: Certificate) -> bool:
         """Whether `certificate` has this public key."""
         try:
-            return bool(load_x509(certificate.der).public_key() == self._key)
+            return bool(load_public_key(certificate.der) == self._key)
         except (CertificateError, ValueError, TypeError, _unsupported()):
             return False
 

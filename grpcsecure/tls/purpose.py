@@ -10,7 +10,11 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
-from grpcsecure.tls.certificate import load_x509, subject_public_key_info
+from grpcsecure.tls.certificate import (
+    load_public_key,
+    load_x509,
+    subject_public_key_info,
+)
 from grpcsecure.tls.der import DerError, read_certificate
 from grpcsecure.tls.extensions import KeyUse, allows, has_purpose, is_authority
 
@@ -190,10 +194,9 @@ def describe_key(certificate: Certificate) -> str:
 def _public_key(certificate: Certificate) -> PublicKeyTypes | None:
     """Return the key, or None if `cryptography` does not support its type."""
     from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import load_der_public_key
 
     try:
-        return load_der_public_key(subject_public_key_info(certificate.der))
+        return load_public_key(certificate.der)
     except (ValueError, UnsupportedAlgorithm):
         return None
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from calendar import timegm
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
 from grpcsecure.tls.certificate import parse_pem_certificates, read_dates
+from grpcsecure.tls.chain_verdict import ChainVerdict
 from grpcsecure.tls.crl import parse_crl
 from grpcsecure.tls.handshake_result import NOT_CHECKED
 from grpcsecure.tls.openssl.settings import ContextMaterial
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from grpcsecure.tls.material import Material
     from grpcsecure.tls.openssl.chain_check import CertificateCheck
 
-__all__ = ["ChainVerdict", "Rechecker"]
+__all__ = ["Rechecker"]
 
 #: The most verdicts that are cached, and the bytes of the longest chain: a peer sends
 #: as much after its leaf as it likes.
@@ -40,21 +40,6 @@ _NOT_LOADED = "the client CA or a CRL does not load"
 _LATEST = datetime.max.replace(tzinfo=timezone.utc)
 _EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
 _SECOND = timedelta(seconds=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChainVerdict:
-    """The verdict on a chain, by the client CAs and CRLs of one generation.
-
-    `reason` is None if the chain is verified, otherwise OpenSSL's text for why not;
-    `code` is the X509_V_ERR number where there is one. The verdict is the same at every
-    moment from `since` until just before `until`.
-    """
-
-    reason: str | None
-    code: int | None = None
-    since: datetime
-    until: datetime
 
 
 _NO_AUTHORITY = ChainVerdict(reason=NOT_CHECKED, since=_EARLIEST, until=_LATEST)

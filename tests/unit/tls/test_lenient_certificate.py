@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 from cryptography import x509
-from support.bridge_certs import authority
-from support.resigned_certificates import KINDS, resigned_client
+from support.bridge_certs import authority, revocation_list
+from support.resigned_certificates import KINDS, SUBJECT, resigned, resigned_client
 
 from grpcsecure.errors import CertificateError
 from grpcsecure.model.peer import Certificate
 from grpcsecure.tls import purpose
 from grpcsecure.tls.certificate import parse_certificate
+from grpcsecure.tls.crl import is_signed_by, parse_crl
 from grpcsecure.tls.digests import spell_digest
 from grpcsecure.tls.lenient_certificate import read_leniently
 from grpcsecure.tls.pem import PemBlock, parse_pem
@@ -89,3 +90,12 @@ def test_damaged_certificates_raise_or_are_read(ca):
             assert isinstance(read_leniently(bytes(damaged)), Certificate)
         except CertificateError:
             continue
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+def test_key_of_such_a_ca_verifies_its_lists(kind):
+    """The key is loaded alone: no other part of the certificate stands in the way."""
+    pair = authority(SUBJECT)
+    ca = parse_certificate(resigned(pair, pair, kind).der)
+    assert is_signed_by(parse_crl(revocation_list(pair)), ca)
+    assert not is_signed_by(parse_crl(revocation_list(authority("other"))), ca)

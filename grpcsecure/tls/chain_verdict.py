@@ -1,0 +1,26 @@
+"""The verdict of client CAs and CRLs on a chain of certificates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+__all__ = ["ChainVerdict"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainVerdict:
+    """The verdict on a chain, by the client CAs and CRLs of one generation.
+
+    `reason` is None if the chain is verified, otherwise OpenSSL's text for why not;
+    `code` is the X509_V_ERR number where there is one. The verdict is the same at every
+    moment from `since` until just before `until`.
+    """
+
+    reason: str | None
+    code: int | None = None
+    since: datetime
+    until: datetime
