@@ -112,3 +112,17 @@ def test_such_a_ca_hides_no_other_ca(folder, kind):
             with connect(server.addresses[engine], ca, client) as channel:
                 request = HelloRequest(name="x")
                 assert GreeterStub(channel).SayHello(request, timeout=PATIENCE)
+
+
+def test_such_a_server_certificate_is_a_finding(folder):
+    """A green `validate` is a promise: the bridge could not serve it."""
+    path, ca = folder
+    pair = certificate(SUBJECT, issuer=ca)
+    odd = resigned(pair, ca, KINDS[0])
+    (path / "server.pem").write_bytes(odd.certificate_pem)
+    (path / "server.key").write_bytes(odd.key_pem)
+    config = config_of(path, resigned_client(ca, KINDS[0]))
+    found = run("validate", "--no-services", "--format", "concise", config)
+    assert found.returncode == 1, found
+    assert "error[GS206]" in found.stdout
+    assert "cannot be served" in found.stdout
