@@ -45,10 +45,11 @@ _VALUE = re.compile(
 _ESCAPE = re.compile(r'\\(?:([ "#+,;<=>\\])|((?:[0-9A-Fa-f]{2})(?:\\[0-9A-Fa-f]{2})*))')
 
 #: The ASN.1 string types by their tags: UTF8, Numeric, Printable, Teletex, IA5,
-#: Visible, Universal and BMP. Each is decoded as `cryptography` decodes it in a
-#: certificate.
+#: Visible, Universal and BMP. Each is decoded as in a certificate (`tls.der`), which is
+#: how BoringSSL does it.
 _ENCODINGS = {
-    **dict.fromkeys((0x0C, 0x12, 0x13, 0x14, 0x16, 0x1A), "utf-8"),
+    0x0C: "utf-8",
+    **dict.fromkeys((0x12, 0x13, 0x14, 0x16, 0x1A), "latin-1"),
     0x1C: "utf-32-be",
     0x1E: "utf-16-be",
 }

@@ -1,7 +1,9 @@
 """Parsing of a certificate into plain values: its names, dates and fingerprints.
 
-A client's certificate is hostile input. Invariant: for any bytes, `parse_certificate`
-either returns or raises `CertificateError`.
+By an own parser: TLS stacks serve certificates that `cryptography` refuses. Names that
+identities go by are read whole or not at all, since a name that is passed over could be
+one that a deny rule matches. A client's certificate is hostile input. Invariant: for
+any bytes, `parse_certificate` either returns or raises `CertificateError`.
 """
 
 from __future__ import annotations
@@ -10,14 +12,23 @@ import threading
 import warnings
 from contextlib import contextmanager
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
 from grpcsecure.model.peer import Certificate
-from grpcsecure.tls.der import DerError, read_certificate, read_date
+from grpcsecure.tls.der import (
+    SEQUENCE,
+    DerError,
+    decode_string,
+    dotted,
+    read_all,
+    read_certificate,
+    read_date,
+)
 from grpcsecure.tls.digests import spell_digest
 from grpcsecure.tls.extensions import may_issue
-from grpcsecure.tls.lenient_certificate import read_leniently
+from grpcsecure.tls.name_text import name_text
 from grpcsecure.tls.pem import PemBlock, parse_pem
 
 if TYPE_CHECKING:
@@ -26,14 +37,12 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
     from cryptography.x509 import Certificate as X509Certificate
-    from cryptography.x509 import Name, NameAttribute, ObjectIdentifier
 
-    from grpcsecure.tls.der import CertificateFields
+    from grpcsecure.tls.der import CertificateFields, Name
 
 __all__ = [
     "load_public_key",
     "load_x509",
-    "name_text",
     "parse_certificate",
     "parse_pem_certificates",
     "read_dates",
@@ -46,9 +55,13 @@ __all__ = [
 _CACHE_SIZE = 1024
 _MAX_CACHED = 8 * 1024
 
-#: DER (X.690): the tag of a bit string, and the flag of a length in several bytes.
-_BIT_STRING = b"\x03"
-_LONG_LENGTH = 0x80
+_COMMON_NAME = "2.5.4.3"
+_ORGANIZATIONAL_UNIT = "2.5.4.11"
+_SUBJECT_ALTERNATIVE_NAME = bytes.fromhex("551d11")
+
+#: Context tags of GeneralName (RFC 5280, section 4.2.1.6) that are identities.
+_EMAIL, _DNS, _URI, _IP = 0x81, 0x82, 0x86, 0x87
+_IP_LENGTHS = frozenset({4, 16})
 
 #: `warnings.catch_warnings` changes state of the whole process: one thread at a time.
 _QUIET = threading.Lock()
@@ -77,15 +90,13 @@ def parse_certificate(der: bytes) -> Certificate:
 
 def _parse(der: bytes) -> Certificate:
     try:
-        loaded = load_x509(der)
-        with reading("the certificate cannot be read"):
-            return _read(der, loaded)
-    except CertificateError as refused:
-        # TLS stacks serve some certificates that `cryptography` refuses.
-        try:
-            return read_leniently(der)
-        except CertificateError:
-            raise refused from None
+        fields = read_certificate(der)
+    except DerError:
+        raise CertificateError("it is not an X.509 certificate") from None
+    try:
+        return _read(der, fields)
+    except ValueError as error:  # a `DerError`, or a date that is missing
+        raise CertificateError(f"the certificate cannot be read: {error}") from None
 
 
 _cached_parse = lru_cache(maxsize=_CACHE_SIZE)(_parse)
@@ -140,77 +151,64 @@ def _odd_errors() -> tuple[type[Exception], ...]:
     )
 
 
-def _read(der: bytes, loaded: X509Certificate) -> Certificate:
-    from cryptography.x509 import NameOID
-
+def _read(der: bytes, fields: CertificateFields) -> Certificate:
+    not_before, not_after = map(read_date, fields.validity)
+    names: dict[int, list[str]] = {_EMAIL: [], _DNS: [], _URI: [], _IP: []}
+    for tag, name in _alternative_names(fields):
+        names[tag].append(name)
     return Certificate(
         der=der,
-        subject=name_text(loaded.subject),
-        issuer=name_text(loaded.issuer),
-        serial_number=loaded.serial_number,
-        not_before=loaded.not_valid_before_utc,
-        not_after=loaded.not_valid_after_utc,
+        subject=name_text(fields.subject),
+        issuer=name_text(fields.issuer),
+        serial_number=fields.serial_number,
+        not_before=not_before,
+        not_after=not_after,
         fingerprint=spell_digest(der),
-        public_key=spell_digest(subject_public_key_info(der)),
+        public_key=spell_digest(fields.public_key),
         # The first of several, as in gRPC.
-        common_name=next(_attributes(loaded, NameOID.COMMON_NAME), None),
-        organizational_units=tuple(
-            _attributes(loaded, NameOID.ORGANIZATIONAL_UNIT_NAME)
-        ),
-        is_readable=True,
-        may_issue=may_issue(_fields(der)),
-        **_alternative_names(loaded),
+        common_name=next(_values(fields.subject, _COMMON_NAME), None),
+        organizational_units=tuple(_values(fields.subject, _ORGANIZATIONAL_UNIT)),
+        dns=tuple(names[_DNS]),
+        uris=tuple(names[_URI]),
+        emails=tuple(names[_EMAIL]),
+        ips=tuple(names[_IP]),
+        may_issue=may_issue(fields),
     )
 
 
-def name_text(name: Name) -> str:
-    """Return a distinguished name as RFC 4514 has it.
-
-    `cryptography` writes the content of a bit string as hex, where section 2.4 wants
-    its whole encoding. Some bits would look like a string, and match a text.
-    """
-    if not any(isinstance(attribute.value, bytes) for attribute in name):
-        return name.rfc4514_string()
-    return ",".join(
-        "+".join(map(_attribute_text, part)) for part in reversed(name.rdns)
-    )
+def _values(name: Name, oid: str) -> Iterator[str]:
+    for group in name:
+        for kind, value in group:
+            if dotted(kind) == oid:
+                yield decode_string(value)
 
 
-def _attribute_text(attribute: NameAttribute[str | bytes]) -> str:
-    value = attribute.value
-    if isinstance(value, str):
-        return attribute.rfc4514_string()
-    size = len(value)
-    length = size.to_bytes((size.bit_length() + 7) // 8 or 1, "big")
-    if size >= _LONG_LENGTH:
-        length = bytes([_LONG_LENGTH | len(length)]) + length
-    encoded = _BIT_STRING + length + value
-    return f"{attribute.oid.dotted_string}=#{encoded.hex()}"
+def _alternative_names(fields: CertificateFields) -> Iterator[tuple[int, str]]:
+    """Yield the names of the types that gRPC knows; other types are not identities."""
+    extension = fields.extensions.get(_SUBJECT_ALTERNATIVE_NAME)
+    if extension is None:
+        return
+    names = [*read_all(extension)]
+    if [name.tag for name in names] != [SEQUENCE]:
+        raise DerError("alternative names that are not a sequence")
+    for name in read_all(names[0].value):
+        if name.tag == _IP:
+            yield _IP, _address(name.value)
+        elif name.tag in (_EMAIL, _DNS, _URI):
+            yield name.tag, _ascii(name.value)
 
 
-def _attributes(loaded: X509Certificate, oid: ObjectIdentifier) -> Iterator[str]:
-    for attribute in loaded.subject.get_attributes_for_oid(oid):
-        value = attribute.value
-        yield value if isinstance(value, str) else value.decode("latin-1")
+def _address(packed: bytes) -> str:
+    if len(packed) not in _IP_LENGTHS:
+        raise DerError("an IP address of another length")
+    return str(ip_address(packed))
 
 
-def _alternative_names(loaded: X509Certificate) -> dict[str, tuple[str, ...]]:
-    """Return the names of the types that gRPC knows; other types are not identities."""
-    from cryptography import x509
-
+def _ascii(value: bytes) -> str:
     try:
-        extension = loaded.extensions.get_extension_for_class(
-            x509.SubjectAlternativeName
-        )
-    except x509.ExtensionNotFound:
-        return {}
-    found = extension.value
-    return {
-        "dns": tuple(found.get_values_for_type(x509.DNSName)),
-        "uris": tuple(found.get_values_for_type(x509.UniformResourceIdentifier)),
-        "emails": tuple(found.get_values_for_type(x509.RFC822Name)),
-        "ips": tuple(str(ip) for ip in found.get_values_for_type(x509.IPAddress)),
-    }
+        return value.decode("ascii")
+    except UnicodeDecodeError:
+        raise DerError("an alternative name that is not ASCII") from None
 
 
 def read_dates(der: bytes) -> tuple[datetime, datetime]:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
-from grpcsecure.tls.certificate import load_public_key, name_text, reading
+from grpcsecure.tls.certificate import load_public_key, reading
+from grpcsecure.tls.der import read_crl_issuer
+from grpcsecure.tls.name_text import name_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +69,7 @@ def parse_crl(der: bytes) -> RevocationList:
     with reading("the revocation list cannot be read"):
         return RevocationList(
             der=der,
-            issuer=name_text(loaded.issuer),
+            issuer=name_text(read_crl_issuer(der)),
             this_update=loaded.last_update_utc,
             next_update=loaded.next_update_utc,
             limitation=next(_limitations(loaded), None),

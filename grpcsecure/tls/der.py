@@ -2,8 +2,9 @@
 
 TLS stacks serve certificates that `cryptography` refuses: a `@` or `_` in a
 PrintableString, Latin-1 in a T61String, an encoded default. One of them hides the
-whole certificate there. This parser reads the structure, and strings as BoringSSL reads
-them. Invariant: malformed input raises `DerError`.
+whole certificate there. This parser reads the structure, and strings as BoringSSL
+reads them; the tests compare it with `cryptography`. Invariant: malformed input raises
+`DerError`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = [
     "is_string",
     "read_all",
     "read_certificate",
+    "read_crl_issuer",
     "read_date",
 ]
 
@@ -76,13 +78,15 @@ Name = tuple[tuple[tuple[bytes, Element], ...], ...]
 class CertificateFields(NamedTuple):
     """The parts of a certificate.
 
-    `version` is 1 to 3. `validity` holds the elements of the two dates, `public_key` is
-    the whole SubjectPublicKeyInfo; `extensions` maps object identifiers (DER, without
-    tag and length) to values.
+    `version` is 1 to 3. `signature_algorithm` and `public_key` are a whole
+    AlgorithmIdentifier and SubjectPublicKeyInfo, `validity` holds the elements of the
+    two dates; `extensions` maps object identifiers (DER, without tag and length) to
+    values.
     """
 
     version: int
     serial_number: int
+    signature_algorithm: bytes
     issuer: Name
     validity: tuple[Element, ...]
     subject: Name
@@ -151,12 +155,29 @@ def read_certificate(der: bytes) -> CertificateFields:
     return CertificateFields(
         version=version,
         serial_number=int.from_bytes(body[0].value, "big", signed=True),
+        signature_algorithm=body[1].whole,
         issuer=_read_name(body[2].value),
         validity=tuple(read_all(body[3].value)),
         subject=_read_name(body[4].value),
         public_key=body[5].whole,
         extensions=extensions,
     )
+
+
+def read_crl_issuer(der: bytes) -> Name:
+    """Return the name of the CA that issued a revocation list (RFC 5280, 5.1).
+
+    Raises:
+        DerError: the bytes are not a revocation list.
+    """
+    fields = read_all(_expect(_expect(der, SEQUENCE), SEQUENCE))
+    first = next(fields, None)
+    if first is not None and first.tag == _INTEGER:  # the version is optional
+        first = next(fields, None)
+    issuer = next(fields, None)
+    if first is None or issuer is None:
+        raise DerError("a revocation list without an issuer")
+    return _read_name(issuer.value)
 
 
 def read_date(element: Element) -> datetime:

@@ -15,7 +15,7 @@ from grpcsecure.tls.certificate import (
     load_x509,
     subject_public_key_info,
 )
-from grpcsecure.tls.der import DerError, read_certificate
+from grpcsecure.tls.der import DerError, dotted, read_all, read_certificate
 from grpcsecure.tls.extensions import KeyUse, allows, has_purpose, is_authority
 
 if TYPE_CHECKING:
@@ -47,9 +47,14 @@ _SERVER_AUTH = bytes.fromhex("2b06010505070301")
 #: ("key too weak").
 _MIN_RSA_BITS = 2048
 
-#: Collisions are practical; OpenSSL refuses them ("CA signature digest algorithm too
-#: weak").
-_BROKEN_DIGESTS = frozenset({"md5", "sha1"})
+#: Signature algorithms whose digest has practical collisions, with RSA, DSA and ECDSA
+#: (RFC 3279, 2.2); OpenSSL refuses them ("CA signature digest algorithm too weak").
+_BROKEN_DIGESTS = {
+    "1.2.840.113549.1.1.4": "md5",
+    "1.2.840.113549.1.1.5": "sha1",
+    "1.2.840.10040.4.3": "sha1",
+    "1.2.840.10045.4.1": "sha1",
+}
 
 #: Object identifiers in DER, as at the beginning of a SubjectPublicKeyInfo.
 _RSASSA_PSS = bytes.fromhex("06092a864886f70d01010a")
@@ -145,15 +150,9 @@ def is_from_public_ca(certificate: Certificate) -> bool:
 
 def weak_digest(certificate: Certificate) -> str | None:
     """Return the broken digest that its signature uses, or None."""
-    from cryptography.exceptions import UnsupportedAlgorithm
-
-    try:
-        digest = load_x509(certificate.der).signature_hash_algorithm
-    except (UnsupportedAlgorithm, CertificateError):
-        return None
-    return (
-        digest.name if digest is not None and digest.name in _BROKEN_DIGESTS else None
-    )
+    algorithm = next(read_all(_fields(certificate).signature_algorithm), None)
+    kind = None if algorithm is None else next(read_all(algorithm.value), None)
+    return None if kind is None else _BROKEN_DIGESTS.get(dotted(kind.value))
 
 
 def key_support(certificate: Certificate) -> KeySupport:

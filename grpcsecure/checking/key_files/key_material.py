@@ -24,7 +24,6 @@ from grpcsecure.checking.key_files.revocation_lists import (
     check_revocation,
 )
 from grpcsecure.checking.key_files.server_certificate import (
-    check_loadable,
     check_server_certificate,
     check_strength,
 )
@@ -147,7 +146,6 @@ class _Inspection:
         chain = self._chains[use.path]
         known = [entry for entries in self._chains.values() for entry in entries]
         self.findings += [
-            *check_loadable(use, chain),
             *check_server_certificate(use, chain[0]),
             *check_chain(use, chain, known=known),
             *check_strength(use, chain),

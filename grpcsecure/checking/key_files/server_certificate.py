@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import file_kinds as kinds
-from grpcsecure.errors import CertificateError
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.model.peer import Certificate
 
-__all__ = ["check_loadable", "check_server_certificate", "check_strength"]
+__all__ = ["check_server_certificate", "check_strength"]
 
 
 def check_server_certificate(
@@ -52,26 +51,6 @@ def check_server_certificate(
             label="no CA signed it",
             help="have a CA sign it",
         )
-
-
-def check_loadable(use: FileUse, chain: Sequence[Certificate]) -> Iterator[Finding]:
-    """Find certificates that `cryptography` does not load: the bridge could not serve.
-
-    Those of clients and client CAs are accepted, since OpenSSL itself reads them.
-    """
-    from grpcsecure.tls.certificate import load_x509
-
-    for certificate in chain:
-        try:
-            load_x509(certificate.der)
-        except CertificateError:
-            yield use.report(
-                kinds.BROKEN_BLOCK,
-                f"{quote(certificate.subject)} in {use.shown} cannot be served",
-                label="not in the encoding that X.509 prescribes",
-                help="have it issued again",
-            )
-            return
 
 
 def check_strength(use: FileUse, chain: Sequence[Certificate]) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from OpenSSL import SSL, crypto
 from grpcsecure.name_lookup import PrivateNames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "NAMES",
@@ -27,6 +27,7 @@ __all__ = [
     "is_complete",
     "require",
     "set_groups",
+    "use_certificates",
     "use_verify_callback",
 ]
 
@@ -125,6 +126,13 @@ X509_STORE_set_purpose = _function("X509_STORE_set_purpose")
 # OpenSSL's own groups are in use. Goes when pyOpenSSL's `Context` has a `set_groups`.
 _SSL_CTX_set1_curves_list = getattr(_lib, "SSL_CTX_set1_curves_list", None)
 
+# A server's chain from DER. Go when pyOpenSSL's `use_certificate` and
+# `add_extra_chain_cert` take certificates that cryptography does not parse.
+d2i_X509_bio = _function("d2i_X509_bio")
+X509_free = _function("X509_free")
+_SSL_CTX_use_certificate = _function("SSL_CTX_use_certificate")
+_SSL_CTX_add_extra_chain_cert = _function("SSL_CTX_add_extra_chain_cert")
+
 # A revocation list from DER. Go when pyOpenSSL's `X509Store.add_crl` does not have
 # cryptography write the list anew.
 d2i_X509_CRL_bio = _function("d2i_X509_CRL_bio")
@@ -185,6 +193,31 @@ def use_verify_callback(
     callback = _make_callback("int (*)(int, X509_STORE_CTX *)", check)
     SSL_CTX_set_verify(_pointer_of(context), flags, callback)
     context._verify_callback = callback  # keeps it alive as long as the context
+
+
+def use_certificates(
+    context: SSL.Context, leaf: bytes, issuers: Iterable[bytes]
+) -> None:
+    """Make `context` present a certificate and those that follow it (DER).
+
+    Raises:
+        OpenSSL.crypto.Error: OpenSSL cannot load or use one of them.
+    """
+    pointer = _pointer_of(context)
+    loaded = free_with(_load_certificate(leaf), X509_free)
+    raise_unless(_SSL_CTX_use_certificate(pointer, loaded) == 1)
+    for issuer in issuers:
+        # The context owns it, if it takes it.
+        loaded = _load_certificate(issuer)
+        if _SSL_CTX_add_extra_chain_cert(pointer, loaded) != 1:
+            X509_free(loaded)
+            raise_unless(False)
+
+
+def _load_certificate(der: bytes) -> Any:  # noqa: ANN401 - a pointer
+    loaded = d2i_X509_bio(memory_with(der), NULL)
+    raise_unless(loaded != NULL)
+    return loaded
 
 
 def can_set_groups() -> bool:

@@ -93,7 +93,14 @@ def build_context(settings: ContextSettings, material: ContextMaterial) -> SSL.C
     _set_protocol(context, settings)
     try:
         _use_key_pair(context, material)
-    except (SSL.Error, ValueError, TypeError, UnsupportedAlgorithm):
+    except (
+        SSL.Error,
+        crypto.Error,
+        CertificateError,
+        ValueError,
+        TypeError,
+        UnsupportedAlgorithm,
+    ):
         # Not chained: OpenSSL's and cryptography's texts may quote their input.
         raise ContextError("the certificate or private key does not load") from None
     _trust_or_fail(context, settings.mode, material)
@@ -183,10 +190,8 @@ def _select_h2(connection: SSL.Connection, offered: list[bytes]) -> bytes:
 
 
 def _use_key_pair(context: SSL.Context, material: ContextMaterial) -> None:
-    leaf, *issuers = x509.load_pem_x509_certificates(material.certificate_chain)
-    context.use_certificate(leaf)
-    for issuer in issuers:
-        context.add_extra_chain_cert(issuer)
+    leaf, *issuers = parse_pem_certificates(material.certificate_chain)
+    openssl.use_certificates(context, leaf, issuers)
     # The annotation lists RSA, EC, Ed25519 and Ed448; OpenSSL refuses other keys.
     key = load_pem_private_key(material.private_key, password=None)
     context.use_privatekey(key)  # type: ignore[arg-type]

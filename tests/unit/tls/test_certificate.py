@@ -241,7 +241,9 @@ _SUBJECTS = st.lists(
 def test_all_spellings_of_a_subject_are_equal(subject, data):
     """Text, hex of any string type, and gRPC's own spelling: as the certificate's."""
     der = certificate(subject=subject)
-    wanted = parse_subject(parse_certificate(der).subject)
+    shown = parse_certificate(der).subject
+    assert shown == x509.load_der_x509_certificate(der).subject.rfc4514_string()
+    wanted = parse_subject(shown)
     name = fields_of.read_certificate(der).subject
     assert parse_subject(render_name(name).decode()) == wanted
     elements = [element for part in name for _, element in part]
