@@ -38,6 +38,7 @@ __all__ = ["Specimens"]
 
 _DAY = timedelta(days=1)
 _WEAK_RSA_BITS = 1024
+_MANY = 31
 
 
 class Specimens:
@@ -158,6 +159,8 @@ class Specimens:
         yield "ca-leaf.pem", pem_of(leaf)
         yield "ca-and-leaf.pem", text + pem_of(leaf)
         yield "ca-weak.pem", text + pem_of(weak_ca)
+        several = (issue(self._ca(f"CA {number}")) for number in range(_MANY))
+        yield "ca-many.pem", pem_of(*(each.certificate for each in several))
         yield "empty.pem", b""
         yield "text.pem", b"no PEM in here\n"
         yield "server.der", ca.public_bytes(serialization.Encoding.DER)
@@ -165,3 +168,6 @@ class Specimens:
         encrypted = self._issue(self._server("encrypted key"))
         yield "server-encrypted.pem", encrypted.certificate_pem
         yield "server-encrypted.key", encrypted.key_pem_with(password)
+        twice = self._issue(self._server("two keys"))
+        yield "server-two-keys.pem", twice.certificate_pem
+        yield "server-two-keys.key", twice.key_pem + encrypted.key_pem

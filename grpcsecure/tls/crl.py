@@ -7,7 +7,9 @@ skips such lists. Invariant: for any bytes, `parse_crl` either returns or raises
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.model.peer import Certificate
 
-__all__ = ["RevocationList", "is_signed_by", "parse_crl"]
+__all__ = ["CrlScope", "RevocationList", "is_signed_by", "parse_crl"]
 
 #: Critical extensions that OpenSSL knows: authorityKeyIdentifier and
 #: issuingDistributionPoint. If a list has any other, OpenSSL refuses every certificate
@@ -32,13 +34,35 @@ _KNOWN_CRITICAL = frozenset({"2.5.29.35", "2.5.29.28"})
 
 _DELTA = "2.5.29.27"
 
+#: The reason removeFromCRL of an entry (RFC 5280, 5.3.1), in DER. Searched for in the
+#: bytes: reading the entries of a long list one by one takes seconds.
+_REMOVAL = re.compile(
+    rb"\x06\x03\x55\x1d\x15(?:\x01\x01[\x00\xff])?\x04\x03\x0a\x01\x08"
+)
+
+
+class CrlScope(Enum):
+    """The certificates of its issuer that a list is for, as text for users."""
+
+    ALL = "all certificates"
+    CLIENTS = "end-entity certificates only"
+    AUTHORITIES = "CA certificates only"
+    ATTRIBUTES = "attribute certificates only"
+
+    @property
+    def has_clients(self) -> bool:
+        """Whether a list of this scope can vouch for the certificates of clients."""
+        return self in (CrlScope.ALL, CrlScope.CLIENTS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationList:
     """A parsed CRL; `issuer` is an RFC 4514 string, dates are aware and in UTC.
 
     `next_update` is None if the issuer announced no next list: it never expires.
-    `limitation` is the reason why the list cannot be used, or None.
+    `limitation` is the reason why the list cannot be used, or None. A list with
+    `points` is only for certificates that name one of these distribution points.
+    `removals` is the number of its entries that count as not revoked.
     """
 
     der: bytes = field(repr=False)
@@ -46,6 +70,9 @@ class RevocationList:
     this_update: datetime
     next_update: datetime | None
     limitation: str | None = None
+    scope: CrlScope = CrlScope.ALL
+    points: tuple[str, ...] = ()
+    removals: int = 0
 
     def why_not_in_force(self, now: datetime) -> str | None:
         """Return why the list is not valid at `now`, or None if it is.
@@ -67,12 +94,16 @@ def parse_crl(der: bytes) -> RevocationList:
     """
     loaded = _load(der)
     with reading("the revocation list cannot be read"):
+        distribution = _distribution(loaded)
         return RevocationList(
             der=der,
             issuer=name_text(read_crl_issuer(der)),
             this_update=loaded.last_update_utc,
             next_update=loaded.next_update_utc,
             limitation=next(_limitations(loaded), None),
+            scope=_scope(distribution),
+            points=tuple(_points(distribution)),
+            removals=len(_REMOVAL.findall(der)),
         )
 
 
@@ -103,8 +134,38 @@ def _limitations_of_scope(scope: x509.IssuingDistributionPoint) -> Iterator[str]
         yield "it lists certificates of other CAs as well (indirect CRL)"
     if scope.only_some_reasons:
         yield "it lists certificates revoked for some reasons only"
-    if scope.only_contains_attribute_certs:
-        yield "it is for attribute certificates only"
+
+
+def _distribution(
+    loaded: x509.CertificateRevocationList,
+) -> x509.IssuingDistributionPoint | None:
+    from cryptography.x509 import IssuingDistributionPoint
+
+    values = (extension.value for extension in loaded.extensions)
+    return next((v for v in values if isinstance(v, IssuingDistributionPoint)), None)
+
+
+def _scope(distribution: x509.IssuingDistributionPoint | None) -> CrlScope:
+    if distribution is None:
+        return CrlScope.ALL
+    if distribution.only_contains_attribute_certs:
+        return CrlScope.ATTRIBUTES
+    if distribution.only_contains_ca_certs:
+        return CrlScope.AUTHORITIES
+    return CrlScope.CLIENTS if distribution.only_contains_user_certs else CrlScope.ALL
+
+
+def _points(distribution: x509.IssuingDistributionPoint | None) -> Iterator[str]:
+    """Yield the names of the distribution point; relative and odd ones as text."""
+    if distribution is None:
+        return
+    from cryptography.x509 import Name
+
+    for each in distribution.full_name or ():
+        value = each.value
+        yield value.rfc4514_string() if isinstance(value, Name) else str(value)
+    if distribution.relative_name is not None:
+        yield ",".join(each.rfc4514_string() for each in distribution.relative_name)
 
 
 def is_signed_by(crl: RevocationList, authority: Certificate) -> bool:

@@ -84,6 +84,14 @@ class PemFile:
             blocks = (PemBlock(label=CRL_LABEL, line=1, der=self.der),)
         return _parse_all(blocks, {CRL_LABEL}, parse_crl)
 
+    def lists(self) -> tuple[PemBlock, ...]:
+        """Return the blocks of revocation lists in it, without parsing them."""
+        return tuple(
+            block
+            for block in self.blocks
+            if isinstance(block, PemBlock) and block.label == CRL_LABEL
+        )
+
     def key(self) -> PemBlock | None:
         """Return the block of the first private key in it, encrypted or not."""
         labels = {*KEY_LABELS, ENCRYPTED_KEY_LABEL}

@@ -89,6 +89,11 @@ def build_material(
     cas: tuple[Certificate, ...] = ()
     if tls.client_ca is not None:
         cas = _certificates(files, tls.client_ca)
+        if tls.client_ca not in tls.crl and _pem(files, tls.client_ca).lists():
+            # It would be ignored, although it seems to be in force.
+            raise KeyMaterialError(
+                f"`{tls.client_ca}` holds a revocation list that `crl` does not name"
+            )
     lists = tuple(crl for path in tls.crl for crl in _revocation_lists(files, path))
     return Material(
         generation=generation,

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 
 import pytest
-from cryptography.x509 import DNSName
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import DNSName, ReasonFlags, UniformResourceIdentifier
 from support.bridge import BridgedServer, material, settings, try_call
 from support.bridge_certs import Pair, authority, certificate, revocation_list
 from support.crl_server import PAST, Infrastructure, serving
-from support.crl_specimens import NOW, crl_with, endless_crl, large_crl, scope
+from support.crl_specimens import CURRENT, NOW, crl_with, endless_crl, large_crl, scope
 
 import grpcsecure
 from grpcsecure.cli.banner import banner_fields, render_banner
-from grpcsecure.devcerts import make_authority
+from grpcsecure.devcerts import make_authority, make_crl
 from grpcsecure.model.listener import Engine
 
 VERIFYING = ("require_and_verify", "request_and_verify")
@@ -176,16 +177,37 @@ def test_list_above_a_client_ca_only_revokes(is_revoked):
     [
         ("only_contains_user_certs", None),
         ("only_contains_ca_certs", "different CRL scope"),
+        ("only_contains_attribute_certs", "different CRL scope"),
+        ("full_name", "different CRL scope"),
     ],
 )
-def test_list_for_clients_only_is_enough_for_clients(limit, reason):
-    """A CRL limited to user certificates suffices for the clients of a root CA."""
+def test_list_vouches_for_certificates_in_its_scope(limit, reason):
+    """A CRL limited to user certificates suffices, any other scope does not."""
     credential = make_authority("root", now=NOW, days=30)
     root = Pair(certificate=credential.certificate, key=credential.key)
-    crl = crl_with(credential, (scope(**{limit: True}), True))
+    point = [UniformResourceIdentifier("http://ca.test/crl")]
+    limits = {limit: point if limit == "full_name" else True}
+    crl = crl_with(credential, (scope(**limits), True))
     client = certificate("client", issuer=root)
     found = reason_for(client, client_ca=[root], crls=[crl])
     assert (found and found.lower()) == (reason and reason.lower())
+
+
+def test_entry_that_takes_a_certificate_off_does_not_revoke_it():
+    """With the reason removeFromCRL, OpenSSL lets the client in: hence GS239."""
+    credential = make_authority("root", now=NOW, days=30)
+    root = Pair(certificate=credential.certificate, key=credential.key)
+    client = certificate("client", issuer=root)
+    reasons = {}
+    for reason in (ReasonFlags.remove_from_crl, ReasonFlags.superseded):
+        crl = make_crl(
+            credential, [client.certificate], validity=CURRENT, reason=reason
+        ).public_bytes(Encoding.DER)
+        reasons[reason] = reason_for(client, client_ca=[root], crls=[crl])
+    assert reasons == {
+        ReasonFlags.remove_from_crl: None,
+        ReasonFlags.superseded: "certificate revoked",
+    }
 
 
 def test_server_starts_with_the_largest_crls_that_validate_allows(tmp_path):

@@ -35,9 +35,13 @@ def check_chain(
         chain: its certificates, in file order.
         known: all certificates of the config, which may include the intermediate.
     """
+    from grpcsecure.tls.purpose import is_ca
+
     path, missing = _follow(chain)
     unused = [entry for entry in chain if entry not in path]
-    if missing and (unused or _is_signed_by_intermediate(path[-1], known)):
+    # A second server certificate does not show that a signer was expected in the file.
+    has_others = any(is_ca(entry) for entry in unused)
+    if missing and (has_others or _is_signed_by_intermediate(path[-1], known)):
         yield use.report(
             kinds.CHAIN_INCOMPLETE,
             f"{use.shown} lacks the certificate of {quote(path[-1].issuer)}",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import file_kinds as kinds
+from grpcsecure.diagnostics.catalog import trust_kinds
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from grpcsecure.model.peer import Certificate
 
 __all__ = ["check_client_ca"]
+
+#: Organizations rarely have as many; bundles of public CAs have 120 to 150.
+_MANY_ROOTS = 30
 
 
 def check_client_ca(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Finding]:
@@ -43,6 +47,21 @@ def check_client_ca(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Findin
             help="remove it from the file",
         )
     yield from _check_strength(use, cas)
+    yield from _check_number(use, cas)
+
+
+def _check_number(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Finding]:
+    from grpcsecure.tls.purpose import is_ca
+
+    # The names are enough: verifying a thousand signatures would take a while.
+    roots = {ca.fingerprint for ca in cas if ca.issuer == ca.subject and is_ca(ca)}
+    if len(roots) > _MANY_ROOTS:
+        yield use.report(
+            trust_kinds.MANY_CAS,
+            f"{use.shown} trusts {len(roots)} self-signed CAs",
+            label=f"more than {_MANY_ROOTS}: likely a bundle of public CAs",
+            help="name a file with only the CAs that sign your clients' certificates",
+        )
 
 
 def _check_strength(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Finding]:

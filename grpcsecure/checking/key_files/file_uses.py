@@ -79,7 +79,8 @@ class FileUses:
     """All files of a config by role, and the combinations of them.
 
     `pairs` are certificates with their private keys. `revocations` only has listeners
-    that request client certificates.
+    that request client certificates. `only_cas` are the `client_ca` files of listeners
+    that do not name the same file in `crl`.
     """
 
     certificates: tuple[FileUse, ...]
@@ -88,6 +89,7 @@ class FileUses:
     crls: tuple[FileUse, ...]
     pairs: tuple[tuple[FileUse, FileUse], ...]
     revocations: tuple[RevocationUse, ...]
+    only_cas: tuple[FileUse, ...]
 
     @property
     def paths(self) -> Iterator[Path]:
@@ -114,6 +116,7 @@ class _Gathered:
         self._keys: dict[str, dict[Path, list[KeyPath]]] = {key: {} for key in _ROLES}
         self._pairs: dict[tuple[Path, Path], list[str]] = {}
         self._revocations: dict[tuple[Path, tuple[Path, ...]], list[str]] = {}
+        self._only_cas: dict[Path, list[KeyPath]] = {}
 
     def add(self, name: str, tls: TlsSettings) -> None:
         """Record the files of a listener."""
@@ -130,6 +133,9 @@ class _Gathered:
         if tls.client_ca is not None and tls.crl and tls.client_certificate.asks:
             combined = (tls.client_ca, tls.crl)
             self._revocations.setdefault(combined, []).append(name)
+        if tls.client_ca is not None and tls.client_ca not in tls.crl:
+            place = _below(name, "client_ca")
+            self._only_cas.setdefault(tls.client_ca, []).append(place)
 
     def uses(self) -> FileUses:
         """Return all recorded files."""
@@ -153,6 +159,7 @@ class _Gathered:
                 self._revocation(*files, names)
                 for files, names in self._revocations.items()
             ),
+            only_cas=tuple(itertools.starmap(self._use, self._only_cas.items())),
         )
 
     def _revocation(

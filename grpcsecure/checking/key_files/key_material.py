@@ -16,12 +16,20 @@ from grpcsecure.checking.key_files.content import (
     check_key_file,
 )
 from grpcsecure.checking.key_files.file_uses import gather_uses
+from grpcsecure.checking.key_files.ignored_blocks import (
+    check_crl_in_client_ca,
+    check_ignored_blocks,
+)
 from grpcsecure.checking.key_files.key_pair import check_key, check_pair
 from grpcsecure.checking.key_files.revocation_lists import (
     check_crl_dates,
     check_crl_kind,
     check_crl_size,
     check_revocation,
+)
+from grpcsecure.checking.key_files.revocation_scope import (
+    check_crl_removals,
+    check_crl_scope,
 )
 from grpcsecure.checking.key_files.server_certificate import (
     check_server_certificate,
@@ -109,6 +117,9 @@ class _Inspection:
         for use in uses.crls:
             self._read_lists(use)
         self._check_revocations(uses)
+        self.findings += check_crl_in_client_ca(uses, files)
+        sound = {*self._chains, *self._keys, *self._lists}
+        self.findings += check_ignored_blocks(uses, files, sound)
 
     def _read_certificates(self, use: FileUse) -> bool:
         """Read certificates from a file; return whether all of them are intact."""
@@ -166,7 +177,7 @@ class _Inspection:
             entries = content.revocation_lists()
             lists = [entry for entry in entries if not isinstance(entry, BrokenBlock)]
             self._lists[use.path] = tuple(lists)
-            found = list(check_crl_kind(use, lists))
+            found = [*check_crl_kind(use, lists), *check_crl_removals(use, lists)]
         self.findings += found
 
     def _check_revocations(self, uses: FileUses) -> None:
@@ -178,3 +189,6 @@ class _Inspection:
             cas = self._chains.get(revocation.client_ca.path)
             if cas and all(use.path in self._lists for use in revocation.crls):
                 self.findings += check_revocation(revocation, cas, self._lists)
+                self.findings += check_crl_scope(
+                    revocation, cas, self._lists, self._now
+                )

@@ -15,6 +15,7 @@ from grpcsecure.diagnostics.catalog import (
     service_kinds,
     syntax_kinds,
     tool_kinds,
+    trust_kinds,
 )
 from grpcsecure.diagnostics.findings import Kind
 
@@ -27,6 +28,7 @@ __all__ = [
     "service_kinds",
     "syntax_kinds",
     "tool_kinds",
+    "trust_kinds",
 ]
 
 _KINDS = [
@@ -36,6 +38,7 @@ _KINDS = [
         syntax_kinds,
         file_kinds,
         revocation_kinds,
+        trust_kinds,
         listener_kinds,
         policy_kinds,
         service_kinds,

@@ -1,4 +1,4 @@
-"""GS228 to GS233: certificate revocation lists."""
+"""GS228 to GS233, GS237 to GS239: certificate revocation lists."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from grpcsecure.diagnostics.findings import Kind, Severity
 
 __all__ = [
     "CA_WITHOUT_CRL",
+    "CRL_DISTRIBUTION_POINT",
     "CRL_NOT_IN_FORCE",
+    "CRL_REMOVALS",
+    "CRL_SCOPE",
     "OVERSIZED_CRLS",
     "UNKNOWN_CRL_ISSUER",
     "UNSUPPORTED_CRL",
@@ -89,4 +92,43 @@ OVERSIZED_CRLS = Kind(
     severity=Severity.ERROR,
     what="The revocation lists of all listeners together are larger than 32 MiB.",
     why="The bridge keeps them in memory for its handshakes, and accepts no more.",
+)
+
+CRL_SCOPE = Kind(
+    code="GS237",
+    name="crl-scope",
+    severity=Severity.WARNING,
+    what="The revocation lists of a CA are not for the certificates that need one: they"
+    " are for CA or attribute certificates only, and vouch for no client; or for"
+    " end-entity certificates only, while clients send intermediate CAs.",
+    why="A list is used only for the certificates in its scope (RFC 5280, 5.2.5). The"
+    " clients of that CA are refused with `different CRL scope`.",
+    bad=_crl("ca-authorities.crl"),
+    good=_GOOD_CRL,
+)
+
+CRL_DISTRIBUTION_POINT = Kind(
+    code="GS238",
+    name="crl-distribution-point",
+    severity=Severity.WARNING,
+    what="The revocation lists of a CA are only for certificates that name a certain"
+    " distribution point.",
+    why="A list that names its distribution point (issuingDistributionPoint) is used"
+    " only for certificates that name it as well (cRLDistributionPoints). By default"
+    " step-ca writes the point into its lists and not into the certificates that it"
+    " issues: all clients are refused with `different CRL scope`. If all clients'"
+    " certificates have the point, ignore this finding.",
+    bad=_crl("ca-point.crl"),
+    good=_GOOD_CRL,
+)
+
+CRL_REMOVALS = Kind(
+    code="GS239",
+    name="crl-removals",
+    severity=Severity.WARNING,
+    what="A complete revocation list has entries with the reason `removeFromCRL`.",
+    why="That reason takes a certificate off an earlier list and belongs in delta lists"
+    " (RFC 5280, 5.3.1). OpenSSL does not count these certificates as revoked.",
+    bad=_crl("ca-removals.crl"),
+    good=_GOOD_CRL,
 )

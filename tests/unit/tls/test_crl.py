@@ -95,7 +95,7 @@ def test_list_without_next_update_never_expires():
             True,
             "some reasons only",
         ),
-        (scope(only_contains_attribute_certs=True), True, "attribute certificates"),
+        (scope(only_contains_attribute_certs=True), True, None),
         (x509.UnrecognizedExtension(UNKNOWN, b"\5\0"), True, UNKNOWN.dotted_string),
         (x509.UnrecognizedExtension(UNKNOWN, b"\5\0"), False, None),
         (x509.CRLNumber(7), False, None),
