@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from grpcsecure.diagnostics.findings import Report
+from grpcsecure.diagnostics.findings import Coverage, Report
 from grpcsecure.diagnostics.ignore import Draft
 
 if TYPE_CHECKING:
@@ -62,6 +62,9 @@ class Loaded:
     findings: tuple[Finding, ...]
     failed: Phase | None = None
     not_run: tuple[Phase, ...] = ()
+    #: The phases that ran, and those that the caller left out.
+    done: tuple[Phase, ...] = ()
+    left_out: tuple[Phase, ...] = ()
     document: Document | None = None
     materials: Mapping[str, Material] = field(default_factory=dict)
     pins: Pins | None = None
@@ -69,6 +72,8 @@ class Loaded:
     #: Of the files that the config depends on, from just before they were read.
     seen: Digest | None = None
     cases: tuple[Case, ...] = ()
+    #: The number of policy tests that need files which were not read.
+    tests_left_out: int = 0
     #: Lines of the source with servicers' arguments, which no excerpt shows.
     argument_lines: frozenset[int] = frozenset()
 
@@ -79,7 +84,7 @@ class Loaded:
 
     def servable(self) -> ServableConfig | None:
         """Return what a server needs, or None if a phase failed or did not run."""
-        if self.failed is not None or self.not_run:
+        if self.failed is not None or self.not_run or self.left_out:
             return None
         if self.document is None or self.pins is None or self.seen is None:
             return None
@@ -103,12 +108,29 @@ class Loaded:
             failed=None if self.failed is None else self.failed.value,
             profile=self.profile,
             cases=self.cases,
+            coverage=self._coverage(all_profiles=all_profiles),
         )
         return Draft(
             report=report,
             production=self.document is not None and self.document.config.production,
             complete=complete,
             all_profiles=all_profiles,
+        )
+
+    def _coverage(self, *, all_profiles: bool) -> Coverage | None:
+        """Return what was checked; None after an error."""
+        if self.document is None or self.failed is not None:
+            return None
+        from grpcsecure.config.profiles import profile_names
+
+        names = () if all_profiles else profile_names(self.document.tree)
+        authorization = self.document.config.authorization
+        return Coverage(
+            phases=tuple(one.value for one in self.done if one in _BEYOND_THE_CONFIG),
+            left_out=tuple(one.value for one in self.left_out),
+            profiles=tuple(name for name in names if name != self.profile),
+            tests_left_out=self.tests_left_out,
+            lacks_tests=authorization is not None and not authorization.tests,
         )
 
 
@@ -136,13 +158,14 @@ class ServableConfig:
         return self.loaded.source
 
 
-def load_config(
+def load_config(  # noqa: PLR0913 - the inputs, and the parts to check
     source: Source,
     *,
     profile: str | None,
     environ: Mapping[str, str],
     now: datetime,
     last: Phase = Phase.POLICY_TESTS,
+    files: bool = True,
 ) -> Loaded:
     """Check `source` up to the phase `last`.
 
@@ -152,6 +175,8 @@ def load_config(
         environ: where `${VAR}` is looked up.
         now: the moment as of which certificates are checked, aware.
         last: the last phase to run.
+        files: whether to read the files that the config names. Without them every other
+            phase runs, but for the policy tests that need one.
 
     Raises:
         UsageError: no such profile.
@@ -168,18 +193,23 @@ def load_config(
         failed=None if parsed.failed is None else Phase(parsed.failed),
     )
     phases = list(Phase)
-    done = phases.index(Phase.SCHEMA if loaded.failed is None else loaded.failed) + 1
-    return _run(loaded, phases[done : phases.index(last) + 1], now)
+    first = phases.index(Phase.SCHEMA if loaded.failed is None else loaded.failed) + 1
+    end = phases.index(last) + 1
+    left_out = [phase for phase in phases if phase is Phase.FILES and not files]
+    loaded = replace(loaded, left_out=tuple(dict.fromkeys(left_out + phases[end:])))
+    return _run(loaded, phases[first:end], now)
 
 
 def load_services(loaded: Loaded, *, now: datetime) -> Loaded:
     """Run the phases after the files, on a config that was loaded up to them."""
-    return _run(loaded, [Phase.SERVICES, Phase.POLICY_TESTS], now)
+    phases = [Phase.SERVICES, Phase.POLICY_TESTS]
+    return _run(replace(loaded, left_out=()), phases, now)
 
 
 def load_rest(loaded: Loaded, *, now: datetime) -> Loaded:
     """Run the phases after the cross-field one, on a config loaded up to it."""
-    return _run(loaded, [Phase.FILES, Phase.SERVICES, Phase.POLICY_TESTS], now)
+    phases = [Phase.FILES, Phase.SERVICES, Phase.POLICY_TESTS]
+    return _run(replace(loaded, left_out=()), phases, now)
 
 
 def _run(loaded: Loaded, phases: Iterable[Phase], now: datetime) -> Loaded:
@@ -187,9 +217,13 @@ def _run(loaded: Loaded, phases: Iterable[Phase], now: datetime) -> Loaded:
     for phase in phases:
         document = loaded.document
         if loaded.failed is not None or document is None:
-            loaded = replace(loaded, not_run=(*loaded.not_run, phase))
+            if phase not in loaded.left_out:
+                loaded = replace(loaded, not_run=(*loaded.not_run, phase))
+        elif phase in loaded.left_out:
+            loaded = _without_files(loaded, document)
         else:
             loaded = _PHASES[phase](loaded, document, now)
+            loaded = replace(loaded, done=(*loaded.done, phase))
     return loaded
 
 
@@ -248,6 +282,20 @@ def _files(loaded: Loaded, document: Document, now: datetime) -> Loaded:
     )
 
 
+def _without_files(loaded: Loaded, document: Document) -> Loaded:
+    """Take the place of the phase of the files; no file is read."""
+    from grpcsecure.checking.rules.audit_file import check_audit_conflict
+    from grpcsecure.checking.watch_set import pin_patterns, watch_set
+    from grpcsecure.tls.pins import Pins
+
+    watched = watch_set(document.source.name, document.config)
+    findings = check_audit_conflict(document, watched.files)
+    # Every pattern of registered certificates has to be there, or a deny rule would
+    # lose them in silence. Tests that they decide are left out.
+    pins = Pins(matches=dict.fromkeys(pin_patterns(document.config), ()))
+    return replace(_after(Phase.FILES, loaded, document, findings), pins=pins)
+
+
 def _services(loaded: Loaded, document: Document, _now: datetime) -> Loaded:
     from grpcsecure.server.services.checks import check_services
     from grpcsecure.server.services.loader import add_import_paths
@@ -280,9 +328,17 @@ def _policy_tests(loaded: Loaded, document: Document, now: datetime) -> Loaded:
     authorization = document.config.authorization
     if authorization is None or not authorization.tests or loaded.pins is None:
         return loaded
-    from grpcsecure.checking.rules.policy_tests import TestBench, run_policy_tests
+    from grpcsecure.checking.rules.policy_tests import (
+        TestBench,
+        needs_files,
+        run_policy_tests,
+    )
     from grpcsecure.server.services.inventory import served_services
 
+    has_files = Phase.FILES not in loaded.left_out
+    unread = [
+        test for test in authorization.tests if needs_files(test, document.config)
+    ]
     findings, cases = run_policy_tests(
         document,
         TestBench(
@@ -290,10 +346,18 @@ def _policy_tests(loaded: Loaded, document: Document, now: datetime) -> Loaded:
             materials=loaded.materials,
             services=served_services(document.config, loaded.services),
             now=now,
+            has_files=has_files,
         ),
     )
-    return replace(_after(Phase.POLICY_TESTS, loaded, document, findings), cases=cases)
+    return replace(
+        _after(Phase.POLICY_TESTS, loaded, document, findings),
+        cases=cases,
+        tests_left_out=0 if has_files else len(unread),
+    )
 
+
+#: The phases that read more than the config, and are worth a word when they ran.
+_BEYOND_THE_CONFIG = (Phase.FILES, Phase.SERVICES)
 
 #: The phases after the schema, in their order.
 _PHASES: dict[Phase, Callable[[Loaded, Document, datetime], Loaded]] = {

@@ -29,6 +29,7 @@ FORMATS = ("text", "json", "markdown", "html")
 One of --as, --cert and --anonymous names the caller. KIND is spiffe, uri, dns, email,
 ip, common_name, organizational_unit, subject, fingerprint or public_key. Several --as
 are names in one certificate, which counts as verified if the listener verifies.
+--cert and --as fingerprint:… read the certificates of CONFIG; nothing else does.
 
 \b
 Examples:
@@ -72,6 +73,11 @@ usage, a config with errors. --list and findings: 0, or 2.""",
     help="Do not import the servicers: assume that every method exists.",
 )
 @click.option(
+    "--no-files",
+    is_flag=True,
+    help="Refuse a question that needs certificates of the config.",
+)
+@click.option(
     "--format",
     "format_",
     type=click.Choice(FORMATS),
@@ -93,6 +99,7 @@ def explain(  # noqa: PLR0913 - the options of the command
     metadata: tuple[str, ...],
     list_: bool,
     no_services: bool,
+    no_files: bool,
     format_: str,
 ) -> ExitCode:
     """Show why CONFIG allows or denies a call, or who may call what."""
@@ -111,10 +118,17 @@ def explain(  # noqa: PLR0913 - the options of the command
         return _explain_finding(console, config, format_)
     else:
         options.check()
+    if no_files and options.needs_files:
+        needing = "--as fingerprint" if options.cert is None else "--cert"
+        raise UsageError(f"{needing} and --no-files exclude each other")
     now = datetime.now(timezone.utc)
     try:
         loaded = _load(
-            config_or_default(config), profile, now, services=not no_services
+            config_or_default(config),
+            profile,
+            now,
+            services=not no_services,
+            files=options.needs_files,
         )
     except ConfigError as error:
         from grpcsecure.diagnostics.render import render
@@ -133,7 +147,7 @@ def _check_format(format_: str, *, list_: bool) -> None:
 
 
 def _load(
-    name: str, profile: str | None, now: datetime, *, services: bool
+    name: str, profile: str | None, now: datetime, *, services: bool, files: bool
 ) -> LoadedConfig:
     """Load the config.
 
@@ -149,7 +163,12 @@ def _load(
         raise UnreadableConfigError(Report(subject=name, findings=(source,)))
     sys.dont_write_bytecode = True  # write nothing, not even for imported modules
     return load_for_explain(
-        source, profile=profile, environ=os.environ, now=now, with_services=services
+        source,
+        profile=profile,
+        environ=os.environ,
+        now=now,
+        with_services=services,
+        with_files=files,
     )
 
 

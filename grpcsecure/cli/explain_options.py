@@ -42,6 +42,16 @@ class CallOptions:
     listener: str | None = None
     metadata: tuple[str, ...] = ()
 
+    @property
+    def needs_files(self) -> bool:
+        """Whether the answer depends on certificates that the config names.
+
+        A certificate is verified by the CAs of a listener, and a fingerprint may be
+        that of a registered certificate.
+        """
+        pin = f"{MatcherKind.FINGERPRINT.value}:"
+        return self.cert is not None or any(one.startswith(pin) for one in self.names)
+
     def refuse(self, other: str) -> None:
         """Refuse to combine any of the options with `other`.
 

@@ -42,7 +42,7 @@ written: it is safe beside a running server.
 Examples:
   grpcsecure validate payments.yaml
   grpcsecure validate --all-profiles --strict configs/*.yaml
-  grpcsecure validate --syntax-only --format github payments.yaml
+  grpcsecure validate --no-files --format github payments.yaml
   grpcsecure validate --print-config --profile dev payments.yaml
 
 \b
@@ -73,6 +73,12 @@ Exit codes: 0 no errors, 1 errors, 2 usage or unreadable config.""",
     is_flag=True,
     help="Check only the config file, not the files and services that it names.",
 )
+@click.option(
+    "--no-files",
+    is_flag=True,
+    help="Read no certificates, keys or CRLs; check all else, rules and policy tests"
+    " included.",
+)
 @click.option("--no-services", is_flag=True, help="Do not import the servicers.")
 @click.option(
     "--previous",
@@ -98,6 +104,7 @@ def validate(  # noqa: PLR0913 - the options of the command
     strict: bool,
     ignore: tuple[str, ...],
     syntax_only: bool,
+    no_files: bool,
     no_services: bool,
     previous: tuple[Path, ...],
     print_config: bool,
@@ -109,12 +116,14 @@ def validate(  # noqa: PLR0913 - the options of the command
         profile = None
     if print_config and format_ != "full":
         raise UsageError(f"--print-config and --format {format_} exclude each other")
-    if previous and syntax_only:
-        raise UsageError("--previous and --syntax-only exclude each other")
+    for option, is_given in (("--syntax-only", syntax_only), ("--no-files", no_files)):
+        if previous and is_given:
+            raise UsageError(f"--previous and {option} exclude each other")
     run = _ValidateRun(
         profile=profile,
         all_profiles=all_profiles,
         last=_last_phase(syntax_only=syntax_only, no_services=no_services),
+        files=not no_files,
         previous=tuple(one for path in previous for one in _read_previous(path)),
     )
     sys.dont_write_bytecode = True  # write nothing, not even for imported modules
@@ -156,6 +165,7 @@ class _ValidateRun:
     profile: str | None
     all_profiles: bool
     last: Phase
+    files: bool = True
     previous: tuple[Certificate, ...] = ()
     drafts: list[Draft] = field(default_factory=list)
     documents: list[Document] = field(default_factory=list)
@@ -183,7 +193,12 @@ class _ValidateRun:
     def _check_profile(self, source: Source, profile: str | None) -> None:
         now = datetime.now(timezone.utc)
         loaded = load_config(
-            source, profile=profile, environ=os.environ, now=now, last=self.last
+            source,
+            profile=profile,
+            environ=os.environ,
+            now=now,
+            last=self.last,
+            files=self.files,
         )
         if self.previous and loaded.document is not None:
             from grpcsecure.checking.key_files.previous import check_previous
@@ -196,7 +211,7 @@ class _ValidateRun:
             self.documents.append(loaded.document)
         self.drafts.append(
             loaded.draft(
-                complete=self.last is Phase.POLICY_TESTS,
+                complete=self.last is Phase.POLICY_TESTS and self.files,
                 # A file without the word has no profiles that could be left unchecked.
                 all_profiles=self.all_profiles or "profiles" not in source.text,
             )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Case",
+    "Coverage",
     "Finding",
     "Kind",
     "Label",
@@ -133,13 +134,31 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """The parts of a config that a check covered, and those that it left out.
+
+    `phases` and `left_out` are phases that read more than the config itself: those that
+    ran without errors, and those left out on request. `profiles` are the profiles of
+    the file that no report of this run is about. `tests_left_out` counts the policy
+    tests that need a file; `lacks_tests` is whether the rules have no tests at all.
+    """
+
+    phases: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+    tests_left_out: int = 0
+    lacks_tests: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """The findings of one config, in the order of their places.
 
     `sources` has the text of each file by the name that spans use, and `argument_lines`
     the numbers of its lines that excerpts must not show. `not_run` names the
     phases that did not run because the phase `failed` found errors. `cases` are the
-    tests of the config that were run, in the order of the file.
+    tests of the config that were run, in the order of the file. `coverage` is None if
+    the check ended with an error.
     """
 
     subject: str
@@ -150,6 +169,7 @@ class Report:
     failed: str | None = None
     profile: str | None = None
     cases: tuple[Case, ...] = ()
+    coverage: Coverage | None = None
 
     @property
     def errors(self) -> int:

@@ -89,13 +89,14 @@ class LoadedConfig:
         return plain(node)
 
 
-def load_for_explain(
+def load_for_explain(  # noqa: PLR0913 - the inputs, and the parts to load
     source: Source,
     *,
     profile: str | None,
     environ: AbcMapping[str, str],
     now: datetime,
     with_services: bool,
+    with_files: bool = True,
 ) -> LoadedConfig:
     """Load and check a config, up to its services.
 
@@ -105,6 +106,8 @@ def load_for_explain(
         environ: where `${VAR}` is looked up.
         now: the time for checks of certificates, timezone-aware.
         with_services: whether to import the servicers and read their methods.
+        with_files: whether to read certificates, keys and CRLs. Without them, only
+            questions about synthetic callers without a fingerprint have an answer.
 
     Raises:
         ConfigError: the config has errors, so a server would refuse it.
@@ -116,6 +119,7 @@ def load_for_explain(
         environ=environ,
         now=now,
         last=Phase.SERVICES if with_services else Phase.FILES,
+        files=with_files,
     )
     if loaded.failed is not None or loaded.document is None:
         raise ConfigError(make_report(loaded.draft(complete=False)))

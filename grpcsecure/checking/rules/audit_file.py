@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.findings import Finding
 
-__all__ = ["check_audit_file"]
+__all__ = ["check_audit_conflict", "check_audit_file"]
 
 _KEY = ("authorization", "audit_file")
 
@@ -29,31 +29,44 @@ def check_audit_file(document: Document, files: Iterable[Path]) -> Iterator[Find
         document: the config that names the audit file.
         files: the config, and the files that it reads.
     """
-    authorization = document.config.authorization
-    if authorization is None or authorization.audit.file is None:
+    path = _audit_file(document)
+    if path is None:
         return
-    path = authorization.audit.file
-    if authorization.audit.level is AuditLevel.OFF:
-        return
-    shown = written_at(document, _KEY)
-    if any(_is_same(path, other) for other in files):
-        yield kinds.AUDIT_FILE_CONFLICT(
-            f"the audit file {shown} is a file that the server reads",
-            span=document.place(*_KEY),
-            label="audit events would be appended to it",
-            help="name a file for the audit alone",
-        )
-        return
-    reason = _why_unusable(path)
+    conflicts = list(check_audit_conflict(document, files))
+    yield from conflicts
+    reason = None if conflicts else _why_unusable(path)
     if reason is not None:
         yield kinds.UNUSABLE_AUDIT_FILE(
-            f"the audit file {shown} cannot be written: {reason}",
+            f"the audit file {written_at(document, _KEY)} cannot be written: {reason}",
             span=document.place(*_KEY),
             label="cannot be written",
             help="create the directory"
             if reason.endswith("does not exist")
             else "name a file in an existing directory",
         )
+
+
+def check_audit_conflict(
+    document: Document, files: Iterable[Path]
+) -> Iterator[Finding]:
+    """Find an audit file that is one of `files`, whether these exist or not."""
+    path = _audit_file(document)
+    if path is not None and any(_is_same(path, other) for other in files):
+        shown = written_at(document, _KEY)
+        yield kinds.AUDIT_FILE_CONFLICT(
+            f"the audit file {shown} is a file that the server reads",
+            span=document.place(*_KEY),
+            label="audit events would be appended to it",
+            help="name a file for the audit alone",
+        )
+
+
+def _audit_file(document: Document) -> Path | None:
+    """Return the file that audit events are appended to, if there is one."""
+    authorization = document.config.authorization
+    if authorization is None or authorization.audit.level is AuditLevel.OFF:
+        return None
+    return authorization.audit.file
 
 
 def _is_same(path: Path, other: Path) -> bool:

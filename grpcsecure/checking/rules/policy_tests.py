@@ -42,13 +42,14 @@ if TYPE_CHECKING:
     from grpcsecure.model.authorization import Criterion, Matcher, PolicyTest
     from grpcsecure.model.listener import Listener
     from grpcsecure.model.peer import Peer
+    from grpcsecure.model.server_config import ServerConfig
     from grpcsecure.policy.decision import Decision, Policy
     from grpcsecure.server.services.inventory import ServedService
     from grpcsecure.tls.material import Material
     from grpcsecure.tls.pins import Pins
     from grpcsecure.tls.recheck import Rechecker
 
-__all__ = ["TestBench", "check_callers", "run_policy_tests"]
+__all__ = ["TestBench", "check_callers", "needs_files", "run_policy_tests"]
 
 
 def check_callers(document: Document) -> Iterator[Finding]:
@@ -82,7 +83,7 @@ class TestBench:
     """The environment in which the tests of a config run.
 
     `services=None` means that the methods are not known: every method is assumed to
-    exist.
+    exist. With `has_files=False` no file was read: tests that need one are left out.
     """
 
     __test__ = False  # not a test class of pytest
@@ -91,12 +92,30 @@ class TestBench:
     materials: Mapping[str, Material]
     services: tuple[ServedService, ...] | None
     now: datetime
+    has_files: bool = True
+
+
+def needs_files(test: PolicyTest, config: ServerConfig) -> bool:
+    """Whether the result of a test depends on files that the config names.
+
+    Its caller is the certificate in a file, or it has a fingerprint, which may be that
+    of a registered certificate.
+    """
+    given = {one.kind for one in test.caller.criteria} if test.caller else set()
+    if MatcherKind.CERTIFICATES in given:
+        return True
+    return MatcherKind.FINGERPRINT in given and any(
+        criterion.kind is MatcherKind.CERTIFICATES
+        for identity in config.identities
+        for matcher in identity.matchers
+        for criterion in matcher.criteria
+    )
 
 
 def run_policy_tests(
     document: Document, bench: TestBench
 ) -> tuple[list[Finding], tuple[Case, ...]]:
-    """Run all tests; return the findings for failed tests, and a case for each test."""
+    """Run the tests; return the findings for failed ones, and a case for each."""
     authorization = document.config.authorization
     if authorization is None or not authorization.tests:
         return [], ()
@@ -107,6 +126,8 @@ def run_policy_tests(
     findings: list[Finding] = []
     cases: dict[Case, None] = {}
     for index, test in enumerate(authorization.tests):
+        if not bench.has_files and needs_files(test, document.config):
+            continue
         place = document.place("authorization", "tests", index, "expect")
         code = kinds.FAILED_POLICY_TEST.code
         case = Case(name=_title(document, index, test), span=place, code=code)

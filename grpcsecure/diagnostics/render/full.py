@@ -31,10 +31,10 @@ def render_finding(
 
 
 def render_verdict(report: Report) -> str:
-    """Return the summary line: counts of findings, and phases that did not run."""
+    """Return the summary line: counts of findings, and what was (not) checked."""
     text = f"{subject(report)}: {_counts(report)}"
     if not report.not_run:
-        return text
+        return text + "".join(_covered(report))
     which = "errors" if report.failed is None else f"{visible(report.failed)} errors"
     phases = ", ".join(map(visible, report.not_run))
     return f"{text}. Not checked yet: {phases} (fix the {which} first)."
@@ -42,11 +42,41 @@ def render_verdict(report: Report) -> str:
 
 def _counts(report: Report) -> str:
     counts = [
-        f"{count} {word}{'s' * (count != 1)}"
+        _count(count, word)
         for count, word in ((report.errors, "error"), (report.warnings, "warning"))
         if count
     ]
     return ", ".join(counts if report.errors else ["ok", *counts])
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s' * (number != 1)}"
+
+
+def _covered(report: Report) -> Iterator[str]:
+    """Yield what a check without errors covered, and what it left out."""
+    coverage = report.coverage
+    if coverage is None or report.errors:
+        return
+    checked = list(coverage.phases)
+    if report.cases:
+        checked.append(_count(len(report.cases), "policy test"))
+    if checked:
+        yield f". Checked: {', '.join(checked)}"
+        yield " (there are no policy tests)" if coverage.lacks_tests else ""
+    left_out = list(coverage.left_out)
+    if coverage.tests_left_out:
+        left_out.append(
+            f"{_count(coverage.tests_left_out, 'policy test')} on certificates in files"
+        )
+    if coverage.profiles:
+        names = ", ".join(f"`{visible(name)}`" for name in coverage.profiles)
+        word = "profile" if len(coverage.profiles) == 1 else "profiles"
+        left_out.append(f"{word} {names} (--all-profiles)")
+    if left_out:
+        yield f". Not checked: {', '.join(left_out)}"
+    if checked or left_out:
+        yield "."
 
 
 def _report(report: Report, style: Style) -> Iterator[str]:

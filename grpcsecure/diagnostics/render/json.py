@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from grpcsecure.diagnostics.findings import Finding, Report, Span
+    from grpcsecure.diagnostics.findings import Coverage, Finding, Report, Span
 
 __all__ = ["SCHEMA_VERSION", "dump", "render_json"]
 
@@ -62,7 +62,20 @@ def _report(report: Report) -> dict[str, object]:
         "warnings": report.warnings,
         "failed_phase": report.failed,
         "phases_not_run": list(report.not_run),
+        "coverage": _coverage(report.coverage, len(report.cases)),
         "findings": [_finding(finding) for finding in report.findings],
+    }
+
+
+def _coverage(coverage: Coverage | None, tests: int) -> dict[str, object] | None:
+    if coverage is None:
+        return None
+    return {
+        "phases": list(coverage.phases),
+        "phases_left_out": list(coverage.left_out),
+        "policy_tests": tests,
+        "policy_tests_left_out": coverage.tests_left_out,
+        "profiles_left_out": list(coverage.profiles),
     }
 
 

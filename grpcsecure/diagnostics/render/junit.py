@@ -21,7 +21,7 @@ from grpcsecure.diagnostics.render.sources import Sources
 from grpcsecure.diagnostics.render.text import Style, place, spell, subject, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from grpcsecure.diagnostics.findings import Finding, Report, Span
 
@@ -61,11 +61,22 @@ def _suite(report: Report) -> Element:
         _add_result(case, finding, report, sources)
     if not report.findings and not report.cases:
         SubElement(suite, "testcase", name="valid", classname=name)
-    for phase in report.not_run:
+    for phase, reason in _skipped(report):
         case = SubElement(suite, "testcase", name=visible(phase), classname=name)
-        SubElement(case, "skipped", message="not checked: fix the errors first")
+        SubElement(case, "skipped", message=f"not checked: {reason}")
     _count(suite)
     return suite
+
+
+def _skipped(report: Report) -> Iterator[tuple[str, str]]:
+    """Yield what was not checked, with the reason."""
+    for phase in report.not_run:
+        yield phase, "fix the errors first"
+    if report.coverage is not None:
+        for phase in report.coverage.left_out:
+            yield phase, "left out by an option"
+        if report.coverage.tests_left_out:
+            yield "policy tests on certificates in files", "no file is read"
 
 
 def _split(
