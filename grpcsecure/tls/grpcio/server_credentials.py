@@ -9,12 +9,15 @@ handshakes have passed the code in which a swap would be dangerous (`SwapBarrier
 from __future__ import annotations
 
 import time
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import grpc
 
 from grpcsecure.errors import KeyMaterialError
+from grpcsecure.tls.grpcio.ca_order import next_change, select_cas
 from grpcsecure.tls.grpcio.swap_barrier import SwapBarrier
+from grpcsecure.tls.pem import render_pem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,9 +55,9 @@ class NativeCredentials:
 
     def renew(self) -> None:
         """Create new `credentials`, for the next server of the listener."""
-        current = self._served = self._current
+        self._served = self._current.fresh()
         self.credentials = grpc.dynamic_ssl_server_credentials(
-            current.native,
+            self._served,
             self._fetch,  # type: ignore[arg-type] # the stubs forget the None
             self._mode.requires,
         )
@@ -96,9 +99,9 @@ class NativeCredentials:
         """
         new = None
         try:
-            if self._current is not self._served and self._may_swap():
-                self._served = self._current
-                new = self._served.native
+            current = self._current.fresh()
+            if current is not self._served and self._may_swap():
+                new = self._served = current
         finally:
             self._barrier.enter()
         return new
@@ -114,18 +117,37 @@ class NativeCredentials:
 
 
 class _Configuration:
-    """The configuration that gRPC gets for one generation."""
+    """The configuration that gRPC gets for one generation.
 
-    __slots__ = ("generation", "native")
+    It is built again when a client CA has to give way to another one of its name.
+    """
+
+    __slots__ = ("_material", "_native", "_until", "_verifies", "generation")
 
     def __init__(self, material: Material, mode: ClientCertificateMode) -> None:
         # gRPC accepts an empty CA text, and then refuses every client.
         if mode.verifies and not material.client_ca:
             raise KeyMaterialError(f"`{mode.value}` needs a client CA")
         self.generation = material.generation
-        self.native: grpc.ServerCertificateConfiguration = (
+        self._material = material
+        self._verifies = mode.verifies
+        self._build(datetime.now(timezone.utc))
+
+    def fresh(self) -> grpc.ServerCertificateConfiguration:
+        """Return the configuration for a handshake that begins now."""
+        now = datetime.now(timezone.utc)
+        if now >= self._until:
+            self._build(now)
+        return self._native
+
+    def _build(self, now: datetime) -> None:
+        material, client_ca = self._material, None
+        self._until = next_change(material.client_cas, now)
+        if self._verifies:
+            selected = select_cas(material.client_cas, now)
+            client_ca = render_pem("CERTIFICATE", (ca.der for ca in selected))
+        self._native: grpc.ServerCertificateConfiguration = (
             grpc.ssl_server_certificate_configuration(
-                [(material.private_key, material.certificate_chain)],
-                material.client_ca if mode.verifies else None,
+                [(material.private_key, material.certificate_chain)], client_ca
             )
         )
