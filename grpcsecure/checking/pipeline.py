@@ -298,7 +298,7 @@ def _without_files(loaded: Loaded, document: Document) -> Loaded:
 
 def _services(loaded: Loaded, document: Document, _now: datetime) -> Loaded:
     from grpcsecure.server.services.checks import check_services
-    from grpcsecure.server.services.loader import add_import_paths
+    from grpcsecure.server.services.import_paths import add_import_paths
 
     add_import_paths(document.config.server.import_paths)
     services, findings = check_services(document)
@@ -311,8 +311,12 @@ def _services(loaded: Loaded, document: Document, _now: datetime) -> Loaded:
 def _check_methods(
     document: Document, services: tuple[LoadedService, ...]
 ) -> Iterable[Finding]:
-    """Check the methods that rules name, if the methods of all services are known."""
-    if document.config.authorization is None:
+    """Check the methods that rules name, if the methods of all services are known.
+
+    A servicer that cannot be loaded has a finding; rules about it are no mistake.
+    """
+    is_complete = len(services) == len(document.config.services)
+    if document.config.authorization is None or not is_complete:
         return ()
     from grpcsecure.checking.rules.methods import check_methods
     from grpcsecure.policy.scopes import find_scopes

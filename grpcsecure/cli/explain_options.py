@@ -91,16 +91,22 @@ class CallOptions:
         )
 
     def question(self, loaded: LoadedConfig) -> Question:
-        """Return the question; parse the values and look up the listener.
+        """Return the question; parse the values, look up listener and method.
 
         Raises:
-            UsageError: the listener is unknown, or a value cannot be parsed.
+            UsageError: the listener is unknown, no listener serves the method, or a
+                value cannot be parsed.
         """
-        from grpcsecure.explain.calls import Question
+        from grpcsecure.explain.calls import Question, describe_unknown_method
 
+        method = self.method or ""
+        unknown = describe_unknown_method(loaded, method)
+        if unknown is not None:
+            # A typo: a server would deny the call, which is not what was asked.
+            raise UsageError(unknown)
         return Question(
             subject=self._subject(),
-            method=self.method or "",
+            method=method,
             listener=_find_listener(self.listener, loaded),
             metadata=tuple(_parse_metadata(self.metadata)),
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from grpcsecure.checking.rules.methods import service_of
 from grpcsecure.diagnostics.suggest import nearest
 from grpcsecure.explain.listener_facts import listener_facts
 from grpcsecure.explain.query_subject import see
@@ -17,6 +18,7 @@ from grpcsecure.explain.table import Change
 from grpcsecure.model.authorization import Effect
 from grpcsecure.model.metadata_keys import RESERVED_KEYS, as_delivered
 from grpcsecure.policy.decision import Call
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +37,7 @@ __all__ = [
     "Explanation",
     "Question",
     "StepFacts",
+    "describe_unknown_method",
     "explain_call",
 ]
 
@@ -144,10 +147,33 @@ def explain_call(
     )
 
 
+def describe_unknown_method(loaded: LoadedConfig, method: str) -> str | None:
+    """Describe a method that no listener serves, with the nearest one; or None."""
+    if any(loaded.exists(method, one.name) for one in loaded.config.listeners):
+        return None
+    message = f"no listener serves {quote(method)}"
+    meant = _similar(loaded, method)
+    if meant is not None:
+        return f"{message}; did you mean {quote(meant)}?"
+    if method.startswith(_REFLECTION) and not loaded.config.server.reflection:
+        return f"{message}: `server.reflection` is off"
+    served = {service_of(one) for every in loaded.methods.values() for one in every}
+    named = ", ".join(map(quote, sorted(served)[:_MAX_NAMED]))
+    return f"{message}; the services are {named}"
+
+
+#: Number of services that a message names.
+_MAX_NAMED = 5
+
+_REFLECTION = "/grpc.reflection."
+
+
 def _similar(loaded: LoadedConfig, method: str) -> str | None:
     every = sorted({one for served in loaded.methods.values() for one in served})
-    name = method.rpartition("/")[2]
-    same_name = [one for one in every if one.rpartition("/")[2] == name]
+    last = method.strip("/").replace("/", ".").rpartition(".")[2]
+    # A service of gRPC's own is not meant by the name of a method alone.
+    own = [one for one in every if not one.startswith("/grpc.")]
+    same_name = [one for one in own if one.rpartition("/")[2] == last]
     return nearest(method, every) or (same_name[0] if len(same_name) == 1 else None)
 
 

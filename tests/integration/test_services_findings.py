@@ -75,6 +75,26 @@ def only(servicer, more="", config=CONFIG):
 GREETER = "from helloworld.greeter import Greeter\n"
 
 
+RULES = """\
+authorization:
+  rules:
+    all: {allow: [anyone], methods: ["/helloworld.Greeter/*"]}
+  tests: [{as: anonymous, call: /helloworld.Greeter/SayHello, expect: allow}]
+"""
+
+
+def test_rules_about_a_servicer_that_cannot_be_loaded_are_no_mistake():
+    """One mistake has one finding, not one for each rule and test about the service."""
+    (finding,) = [
+        finding
+        for finding in load(
+            CONFIG.format("no_such_module:Greeter", "") + RULES
+        ).findings
+        if finding.is_error
+    ]
+    assert finding.code == "GS501"
+
+
 class TestImport:
     """GS501 and GS502: the module, and the attribute in it."""
 
@@ -83,7 +103,12 @@ class TestImport:
         assert found("no_such_module:Greeter") == [
             ("3:16 GS501 no module named `no_such_module`", "'no_such_module:Greeter'")
         ]
-        assert only("no_such_module:Greeter").notes == ()
+        assert "Traceback" not in str(only("no_such_module:Greeter").notes)
+
+    def test_similar_module(self):
+        """The nearest module of the package is suggested."""
+        finding = only("helloworld.greter:Greeter")
+        assert finding.label == "did you mean `helloworld.greeter`?"
 
     def test_missing_submodule(self):
         """The missing part of a dotted module name is named."""
@@ -273,10 +298,7 @@ class TestCreation:
         """A misspelt argument is reported at `with`; the nearest one is suggested."""
         finding = only("helloworld.greeter:Greeter", ", with: {greting: Hi}")
         assert brief([finding]) == [
-            (
-                "3:46 GS507 `helloworld.greeter:Greeter` cannot be called with these"
-                " arguments: got an unexpected keyword argument 'greting'"
-            )
+            ("3:46 GS507 `helloworld.greeter:Greeter` takes no argument `greting`")
         ]
         assert finding.label == "did you mean `greeting`?"
 
@@ -292,10 +314,7 @@ class TestCreation:
         )
         assert found(f"{name}:Needy") == [
             (
-                (
-                    f"3:16 GS507 `{name}:Needy` cannot be called with these arguments:"
-                    " missing a required argument: 'url'"
-                ),
+                (f"3:16 GS507 `{name}:Needy` needs the argument `url`"),
                 f"'{name}:Needy'",
             )
         ]

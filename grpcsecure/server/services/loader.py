@@ -8,7 +8,6 @@ names the config key, and `checks` looks up its position.
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -17,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from grpcsecure.diagnostics.catalog import service_kinds as kinds
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.errors import StartupError
+from grpcsecure.server.services.arguments import describe_misfit
+from grpcsecure.server.services.import_paths import describe_search, similar_module
 from grpcsecure.server.services.recorder import Method, record
 from grpcsecure.server.services.user_code import CreationError, user_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from grpcsecure.diagnostics.findings import Kind
     from grpcsecure.model.server_config import ImportPath, ServiceEntry
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = [
     "LoadedService",
     "ServiceProblem",
-    "add_import_paths",
     "find_register_functions",
     "load_service",
     "record_created",
@@ -136,24 +135,6 @@ def record_created(
     return tuple(methods)
 
 
-#: The entries of `sys.path` that come from configs.
-_added: set[str] = set()
-
-
-def add_import_paths(paths: Iterable[Path]) -> None:
-    """Make `paths`, then the current directory, importable after all of `sys.path`.
-
-    Before it, a `secrets.py` of the user would take the place of the module that the
-    standard library, or a package that this one imports later, means by that name.
-    """
-    wanted = [*map(str, paths), os.getcwd()]  # noqa: PTH109 - a string, as sys.path has
-    own = [path for path in sys.path if path not in _added]
-    new = [path for path in dict.fromkeys(wanted) if path not in own]
-    old = [path for path in sys.path if path in _added and path not in new]
-    _added.update(new)
-    sys.path[:] = [*own, *new, *old]
-
-
 def load_service(
     entry: ServiceEntry,
 ) -> tuple[LoadedService | None, list[ServiceProblem]]:
@@ -221,7 +202,8 @@ def _import_error(path: ImportPath, error: BaseException, *, key: str) -> _Servi
             kinds.IMPORT_FAILED,
             key,
             f"no module named `{missing}`",
-            label="cannot be imported",
+            label=similar_module(missing) or "cannot be imported",
+            notes=tuple(filter(None, [describe_search()])),
             help="add its folder to `server.import_paths`, or install it",
         )
     return _ServiceError(
@@ -310,23 +292,20 @@ def _check_arguments(entry: ServiceEntry, target: Any) -> None:
             )
         return
     try:
-        inspect.signature(target).bind(**entry.arguments)
-    except TypeError as error:
-        # The error names parameters only, never their values.
-        raise _ServiceError(
-            kinds.WRONG_ARGUMENTS,
-            "with" if entry.arguments else "servicer",
-            f"`{entry.servicer}` cannot be called with these arguments: {error}",
-            label=_argument_hint(entry, target),
-        ) from error
-    except ValueError:  # a built-in or extension type without a signature
+        signature = inspect.signature(target)
+    except (TypeError, ValueError):  # an extension type without a signature
         return
-
-
-def _argument_hint(entry: ServiceEntry, target: Any) -> str:
-    known = list(inspect.signature(target).parameters)
-    unknown = next((name for name in entry.arguments if name not in known), None)
-    return did_you_mean(unknown, known) if unknown else ""
+    problem = describe_misfit(f"`{entry.servicer}`", signature, entry.arguments)
+    if problem is not None:
+        message, label, advice = problem
+        name = getattr(target, "__name__", "")
+        if name.startswith("add_") and name.endswith("_to_server"):
+            label = "a register function, not a servicer"
+            advice = "name your class that derives from the generated `…Servicer`"
+        key = "with" if entry.arguments else "servicer"
+        raise _ServiceError(
+            kinds.WRONG_ARGUMENTS, key, message, label=label, help=advice
+        )
 
 
 def _methods(

@@ -147,6 +147,10 @@ class TestWrongUsage:
                 ("shop.yaml", *CALL, *SHOP, "--listener", "x"),
                 "no listener `x`, there are `public`",
             ),
+            (
+                ("shop.yaml", "--method", "/helloworld.Greeter/SayHelo", *SHOP),
+                "no listener serves `/helloworld.Greeter/SayHelo`; did you mean",
+            ),
             (("shop.yaml", *CALL, "--as", "dsn:a"), "did you mean `dns`?"),
             (("shop.yaml", *CALL, "--as", "shop"), "expected KIND:VALUE, KIND one of"),
             (("shop.yaml", *CALL, "--as", "dns:"), "expected KIND:VALUE"),

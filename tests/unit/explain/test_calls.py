@@ -9,7 +9,7 @@ import pytest
 from support.certificates import CLIENT
 from support.explaining import ANONYMOUS, CONFIG, HELLO, ask, caller, tls
 
-from grpcsecure.explain.calls import Basis
+from grpcsecure.explain.calls import Basis, describe_unknown_method
 from grpcsecure.explain.query_subject import QuerySubject
 from grpcsecure.explain.render.call_text import render_call_text
 from grpcsecure.explain.render.explain_json import render_call_json
@@ -163,6 +163,23 @@ class TestListeners:
         """A bare method name is completed, if only one service has it."""
         explanation = ask(load_config(WHOLE), ANONYMOUS, "Chat")
         assert explanation.similar == "/helloworld.Greeter/Chat"
+
+    @pytest.mark.parametrize(
+        ("method", "end"),
+        [
+            ("/helloworld.Greeter/SayHelo", f"; did you mean `{HELLO}`?"),
+            ("helloworld.Greeter.Chat", "; did you mean `/helloworld.Greeter/Chat`?"),
+            (
+                "Check",
+                "; the services are `grpc.health.v1.Health`, `helloworld.Greeter`",
+            ),
+            ("/grpc.reflection.v1.X/Y", ": `server.reflection` is off"),
+        ],
+    )
+    def test_description_of_an_unknown_method(self, load_config, method, end):
+        """It names the nearest method, or else the services."""
+        description = describe_unknown_method(load_config(WHOLE), method)
+        assert description == f"no listener serves `{method}`{end}"
 
     def test_no_services(self, load_config):
         """If the services are not imported, every method is assumed to exist."""
