@@ -314,11 +314,13 @@ class BlockedHandler(logging.Handler):
 
     def __init__(self):
         super().__init__()
+        self.entered = threading.Event()
         self.free = threading.Event()
         self.seen = []
 
     def emit(self, record):
         """Wait, then keep the record."""
+        self.entered.set()
         assert self.free.wait(PATIENCE)
         self.seen.append(record)
 
@@ -341,7 +343,8 @@ def test_calls_do_not_wait_for_the_audit(runtime, tmp_path, monkeypatch):
             call = channel.unary_unary(UNARY)
             for _ in range(10):
                 with pytest.raises(grpc.RpcError, match="not authenticated"):
-                    call(b"", timeout=5)
+                    call(b"", timeout=PATIENCE)
+            assert stuck.entered.wait(PATIENCE)
             auditor = world.server._auditor
             snapshot = world.server._in_force.snapshot
             resolved = snapshot.resolvers["plain"].resolve(None)
@@ -350,7 +353,7 @@ def test_calls_do_not_wait_for_the_audit(runtime, tmp_path, monkeypatch):
                 auditor.record(snapshot, resolved, "", UNARY, decision)
             for _ in range(7):
                 with pytest.raises(grpc.RpcError, match="not authenticated"):
-                    call(b"", timeout=5)
+                    call(b"", timeout=PATIENCE)
         stuck.free.set()
         eventually(auditor._waiting.empty)
     [record] = [r for r in stuck.seen if r.getMessage() == "audit.left_out"]

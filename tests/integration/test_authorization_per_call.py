@@ -49,7 +49,7 @@ def world(request, tmp_path_factory):
         yield world
 
 
-def soon(seconds=3):
+def soon(seconds=5):
     """Return a time `seconds` ahead, in whole seconds as in certificates."""
     now = datetime.now(timezone.utc).replace(microsecond=0)
     return now + timedelta(seconds=seconds)
@@ -94,80 +94,119 @@ def same(names, status):
 VERIFYING = ("grpc-mutual", "mutual", "lenient-ca")
 
 
-def test_certificate_expires_on_an_open_connection(world):
+PINNING = ("lenient-ca", "required")
+NAMED = {"named": {"common_name": "brief"}}
+
+
+def pinned(pair):
+    """Return the identity "device" of a certificate."""
+    return {"device": {"fingerprint": fingerprint(pair)}}
+
+
+class Brief:
+    """Connections that were opened when their certificates were valid, and no more are.
+
+    All of them wait for the same moment. One certificate becomes valid then.
+    """
+
+    def __init__(self, world, stack):
+        end = soon()
+        # First, while it is not yet valid.
+        self.early_pair = certificate("early", start=end)
+        self.early = self._open(world, stack, self.early_pair, ("required",))
+        world.enforce(rules("allow", "device"), pinned(self.early_pair))
+        [(code, _)] = self.early().values()
+        assert code is grpc.StatusCode.UNAUTHENTICATED
+        named = certificate("brief", issuer=world.ca, end=end)
+        self.named = self._open(world, stack, named, VERIFYING)
+        world.enforce(rules("allow", "named"), NAMED)
+        assert self.named() == same(VERIFYING, OK)
+        cache = session_cache.ssl_session_cache_lru(1)
+        cached = ("grpc.ssl_session_cache", cache)
+        self.connect = lambda *options: world.channel("grpc-mutual", named, *options)
+        self.connect_again = lambda: self.connect(cached)
+        with self.connect_again() as channel:
+            assert status_of_call(channel) == OK
+        world.enforce(rules("deny", "named"), NAMED)
+        assert self.named() == same(VERIFYING, forbidden("named"))
+        middle = authority("middle", issuer=world.ca, end=end)
+        below = certificate("c", issuer=middle, send=(middle.certificate,))
+        self.below = self._open(world, stack, below, VERIFYING)
+        world.enforce(rules("allow", "verified"))
+        assert self.below() == same(VERIFYING, OK)
+        self.device_pair = certificate("brief", end=end)
+        self.device = self._open(world, stack, self.device_pair, PINNING)
+        world.enforce(rules("allow", "device"), pinned(self.device_pair))
+        assert self.device() == same(PINNING, OK)
+        # OpenSSL compares whole seconds: within the last one, a chain is still valid.
+        over = end + timedelta(seconds=1)
+        eventually(lambda: datetime.now(timezone.utc) > over, what="the expiry")
+
+    @staticmethod
+    def _open(world, stack, client, names):
+        connections, ask = statuses(world, client, names)
+        stack.enter_context(connections)
+        return ask
+
+
+@pytest.fixture(scope="module")
+def brief(world):
+    """Connections of expired certificates."""
+    with ExitStack() as stack:
+        yield Brief(world, stack)
+
+
+def forbidden(name):
+    """Return the status of a client that a rule denies by its name."""
+    reason = f"rule `it` denies it (known as {name})"
+    return grpc.StatusCode.PERMISSION_DENIED, f"not authorized: {reason}"
+
+
+def codes(answers):
+    """Return the status codes of some answers."""
+    return {code for code, _ in answers.values()}
+
+
+def test_certificate_expires_on_an_open_connection(world, brief):
     """A certificate that the handshake verified stops counting when it expires."""
-    world.enforce(rules("allow", "named"), {"named": {"common_name": "brief"}})
-    brief = certificate("brief", issuer=world.ca, end=soon())
-    stack, ask = statuses(world, brief, VERIFYING)
-    with stack:
-        assert ask() == same(VERIFYING, OK)
-        eventually(lambda: OK not in ask().values())
-        assert ask() == same(VERIFYING, EXPIRED)
+    world.enforce(rules("allow", "named"), NAMED)
+    assert brief.named() == same(VERIFYING, EXPIRED)
 
 
-def test_expired_name_still_denies(world):
+def test_expired_name_still_denies(world, brief):
     """Letting a certificate expire does not get its client around a deny rule."""
-    world.enforce(rules("deny", "named"), {"named": {"common_name": "brief"}})
-    brief = certificate("brief", issuer=world.ca, end=soon())
-    stack, ask = statuses(world, brief, VERIFYING)
-    with stack:
-        reason = "rule `it` denies it (known as named)"
-        forbidden = (grpc.StatusCode.PERMISSION_DENIED, f"not authorized: {reason}")
-        assert ask() == same(VERIFYING, forbidden)
-        eventually(lambda: forbidden not in ask().values())
-        # A verifying listener refuses before the rules: its handshake would now fail.
-        unknown = "not authenticated: rule `it` denies it ("
-        unknown += "certificate not trusted: certificate has expired, CN=brief)"
-        assert ask() == {
-            **same(VERIFYING, EXPIRED),
-            "lenient-ca": (grpc.StatusCode.UNAUTHENTICATED, unknown),
-        }
+    world.enforce(rules("deny", "named"), NAMED)
+    # A verifying listener refuses before the rules: its handshake would now fail.
+    unknown = "not authenticated: rule `it` denies it ("
+    unknown += "certificate not trusted: certificate has expired, CN=brief)"
+    assert brief.named() == {
+        **same(VERIFYING, EXPIRED),
+        "lenient-ca": (grpc.StatusCode.UNAUTHENTICATED, unknown),
+    }
 
 
-def test_intermediate_expires_on_an_open_connection(world):
+def test_intermediate_expires_on_an_open_connection(world, brief):
     """Every certificate of the chain has to be valid at the time of the call."""
     world.enforce(rules("allow", "verified"))
-    middle = authority("middle", issuer=world.ca, end=soon())
-    client = certificate("c", issuer=middle, send=(middle.certificate,))
-    stack, ask = statuses(world, client, VERIFYING)
-    with stack:
-        assert ask() == same(VERIFYING, OK)
-        eventually(lambda: OK not in ask().values())
-        reason = "certificate not trusted: certificate has expired, CN=c"
-        unknown = (
-            grpc.StatusCode.UNAUTHENTICATED,
-            f"not authenticated: {reason}",
-        )
-        assert ask() == same(VERIFYING, unknown)
+    reason = "certificate not trusted: certificate has expired, CN=c"
+    unknown = (grpc.StatusCode.UNAUTHENTICATED, f"not authenticated: {reason}")
+    assert brief.below() == same(VERIFYING, unknown)
 
 
-def test_registered_certificate_expires(world):
+def test_registered_certificate_expires(world, brief):
     """Of a pinned certificate only the dates are checked, and they are."""
-    brief = certificate("brief", end=soon())
-    names = ("lenient-ca", "required")
-    world.enforce(
-        rules("allow", "device"), {"device": {"fingerprint": fingerprint(brief)}}
-    )
-    stack, ask = statuses(world, brief, names)
-    with stack:
-        assert ask() == same(names, OK)
-        eventually(lambda: OK not in ask().values())
-        assert {code for code, _ in ask().values()} == {grpc.StatusCode.UNAUTHENTICATED}
+    world.enforce(rules("allow", "device"), pinned(brief.device_pair))
+    assert codes(brief.device()) == {grpc.StatusCode.UNAUTHENTICATED}
     # A new connection does not help.
-    stack, ask = statuses(world, brief, names)
+    stack, ask = statuses(world, brief.device_pair, PINNING)
     with stack:
-        assert {code for code, _ in ask().values()} == {grpc.StatusCode.UNAUTHENTICATED}
+        assert codes(ask()) == {grpc.StatusCode.UNAUTHENTICATED}
 
 
-def test_registered_certificate_that_is_not_yet_valid(world):
+def test_registered_certificate_that_is_not_yet_valid(world, brief):
     """The certificate is accepted from its notBefore on, also on an open connection."""
-    early = certificate("early", start=soon(2))
-    world.enforce(
-        rules("allow", "device"), {"device": {"fingerprint": fingerprint(early)}}
-    )
-    with world.channel("required", early) as channel:
-        assert status_of_call(channel)[0] is grpc.StatusCode.UNAUTHENTICATED
-        eventually(lambda: status_of_call(channel) == OK)
+    world.enforce(rules("allow", "device"), pinned(brief.early_pair))
+    assert brief.early() == {"required": OK}
 
 
 def test_registered_certificate_that_has_expired(world):
@@ -195,26 +234,21 @@ def key_pin(pair):
     return f"sha256:{hashlib.sha256(spki).hexdigest()}"
 
 
-def test_resumed_session_of_an_expired_certificate(world):
+def test_resumed_session_of_an_expired_certificate(world, brief):
     """A ticket resumes the session of an expired certificate, but calls are denied.
 
     Without the ticket the handshake itself fails, which shows that the session was
     resumed.
     """
-    world.enforce(rules("allow", "named"), {"named": {"common_name": "brief"}})
-    brief = certificate("brief", issuer=world.ca, end=soon())
-    cached = ("grpc.ssl_session_cache", session_cache.ssl_session_cache_lru(1))
-    with world.channel("grpc-mutual", brief, cached) as channel:
-        assert status_of_call(channel) == OK
-        eventually(lambda: status_of_call(channel) == EXPIRED)
+    world.enforce(rules("allow", "named"), NAMED)
 
     def is_refused():
-        with world.channel("grpc-mutual", brief) as channel:
+        with brief.connect() as channel:
             return status_of_call(channel)[0] is grpc.StatusCode.UNAVAILABLE
 
     # gRPC's clock is behind Python's by up to one tick of the kernel.
     eventually(is_refused)
-    with world.channel("grpc-mutual", brief, cached) as channel:
+    with brief.connect_again() as channel:
         assert status_of_call(channel) == EXPIRED
 
 

@@ -213,6 +213,7 @@ def test_parameters_of_the_connection_are_reported(servers, tmp_path):
     """The TLS version, group and SNI host name are those of the handshake."""
     context = tls_context(servers.ca, version=ssl.TLSVersion.TLSv1_2)
     context.set_ecdh_curve("prime256v1")
+    eventually(lambda: not servers.bridged.bridge.peers, what="no other connection")
     with tls_connect(servers.bridged.port("open"), context):
         eventually(lambda: len(servers.bridged.bridge.peers))
         [(_, result)] = servers.bridged.bridge.peers.connections()

@@ -16,7 +16,6 @@ from cryptography import x509
 from support.bridge import (
     PATIENCE,
     BridgedServer,
-    bridged,
     call,
     channel,
     eventually,
@@ -237,9 +236,7 @@ def test_handshake_that_stalls_is_ended(server, ca, part):
     hello = client_hello(ca)
     with connect(server, "impatient") as connection:
         connection.sendall(hello[: int(len(hello) * part)])
-        began = time.monotonic()
-        read_to_end(connection)
-        assert time.monotonic() - began < PATIENCE
+        read_to_end(connection)  # which fails after `PATIENCE` seconds
     refusal = server.observer.refusal(kind=RefusalKind.TIMEOUT)
     assert refusal.reason.endswith("after 0.3s")
 
@@ -347,6 +344,7 @@ def test_refusals_are_counted_when_they_are_too_many(server):
     """Many refusals are reported as a few events with counts, which add up."""
     while not server.observer.has_no_refusals():
         pass
+    began = time.monotonic()
     for _ in range(60):
         with connect(server, "open") as connection:
             connection.sendall(b"SSH-2.0-x\r\n")
@@ -358,7 +356,8 @@ def test_refusals_are_counted_when_they_are_too_many(server):
         events += 1
         counted += 1 + refusal.left_out
     assert counted == 60
-    assert events < 40
+    # Ten a second and a sum for each second.
+    assert events <= 11 * (time.monotonic() - began + 1)
 
 
 def test_each_bad_input_is_one_refusal(pair, ca, client):
@@ -373,10 +372,16 @@ def test_each_bad_input_is_one_refusal(pair, ca, client):
         hello[:40] + bytes(len(hello)): RefusalKind.PROTOCOL,
         b"": RefusalKind.TIMEOUT,
     }
-    with bridged(pair, ca, timeout=0.3) as server:
+    mode, trusted = "require_and_verify", material(pair, client_ca=[ca])
+    listeners = {
+        "public": (settings(mode, timeout=PATIENCE), trusted),
+        "impatient": (settings(mode, timeout=0.3), trusted),
+    }
+    with BridgedServer(listeners) as server:
         refusals = server.observer.refusals
         for data, kind in inputs.items():
-            with connect(server, "public") as connection, suppress(ConnectionError):
+            name = "impatient" if kind is RefusalKind.TIMEOUT else "public"
+            with connect(server, name) as connection, suppress(ConnectionError):
                 connection.sendall(data)
                 read_to_end(connection)
             assert refusals.get(timeout=PATIENCE).kind is kind, data[:20]

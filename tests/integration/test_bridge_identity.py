@@ -21,7 +21,7 @@ from support.bridge import (
     tls_connect,
     tls_context,
 )
-from support.fake_bridge import FakeBridge, fake_bridge
+from support.fake_bridge import FakeBridge, bridged_names, fake_bridge
 
 pytestmark = pytest.mark.skipif(
     os.uname().sysname != "Linux", reason="abstract names are Linux's"
@@ -70,7 +70,10 @@ def test_name_of_an_ended_connection_is_useless(server, ca, client):
         [(name, _)] = server.bridge.peers.connections()
     eventually(lambda: not server.bridge.peers)
     assert server.bridge.peers.lookup(name) is None
-    freed = "\0" + name.removeprefix("unix-abstract:")
+    text = name.removeprefix("unix-abstract:")
+    # The registry forgets a connection before it closes the socket with the name.
+    eventually(lambda: text not in bridged_names(), what="a free name")
+    freed = f"\0{text}"
     with fake_bridge(server.upstream_paths["public"], freed) as fake:
         assert status(fake.target) is grpc.StatusCode.UNAUTHENTICATED
 

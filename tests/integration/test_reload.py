@@ -25,6 +25,7 @@ from support.reloading import (
 
 from grpcsecure.server.reload import reloader
 from grpcsecure.tls.bridge.parent import control_client
+from grpcsecure.watch import debounce
 
 #: A PEM block that cannot be parsed.
 BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -38,6 +39,22 @@ HEALTH = ["/grpc.health.v1.Health/*"]
 def _engine(request):
     """The name of an engine."""
     return request.param
+
+
+#: Seconds for which a reload waits for the other file of a pair. LONG: longer than the
+#: test, so that a reload that is applied was not the last attempt. SHORT: a rejection
+#: comes soon; that it comes after 5 s is tested by `test_pair_that_never_fits`.
+LONG, SHORT = 3600.0, 0.5
+
+
+@pytest.fixture(name="wait_for_pairs")
+def _wait_for_pairs(monkeypatch):
+    """A function that sets the seconds for which reloads wait from now on."""
+
+    def set_seconds(seconds):
+        monkeypatch.setattr(debounce, "INCOMPLETE_FOR", seconds)
+
+    return set_seconds
 
 
 def pause(seconds):
@@ -117,8 +134,9 @@ class TestSwaps:
                 running.applied()
             running.expect_nothing_more()
 
-    def test_written_in_pieces(self, tmp_path):
+    def test_written_in_pieces(self, wait_for_pairs, tmp_path):
         """A file that is written slowly is not read before it is complete."""
+        wait_for_pairs(LONG)
         site = Site(tmp_path, "grpc")
         own = client("dns:ada.test", site.ca)
         with serving(site) as running:
@@ -136,16 +154,16 @@ class TestSwaps:
             assert serial_of(site, running.address, own) == serial(new)
             running.expect_nothing_more()
 
-    def test_second_half_follows(self, tmp_path):
+    def test_second_half_follows(self, wait_for_pairs, tmp_path):
         """A reload waits for the second file of a pair and applies once both match."""
+        wait_for_pairs(LONG)
         site = Site(tmp_path, "grpc")
         with serving(site) as running:
             new = site.new_pair()
             site.put("server.pem", new.certificate_pem.decode())
-            pause(1.5)
+            pause(0.7)
             site.put("server.key", new.key_pem.decode())
-            completed = time.monotonic()
-            assert running.applied()["at"] - completed < 2
+            running.applied()
             running.expect_nothing_more()
 
     def test_pair_that_never_fits(self, engine, tmp_path):
@@ -162,7 +180,7 @@ class TestSwaps:
             other = site.new_pair()
             site.put("server.pem", other.certificate_pem.decode())
             line = running.rejected()
-            assert 4.5 < line["at"] - began < 9
+            assert line["at"] - began > 4.5  # not much longer: test_debounce.py
             assert line["generation"] == "1 kept"
             assert "server.pem" in line["findings"]
             assert line["certificate_in_force"].startswith("CN=server, lives 23 hours")
@@ -174,8 +192,9 @@ class TestSwaps:
             assert serial_of(site, running.address, own) == serial(new)
             running.expect_nothing_more()
 
-    def test_bad_then_good(self, tmp_path):
+    def test_bad_then_good(self, wait_for_pairs, tmp_path):
         """A broken file that is replaced soon by a good one is not reported."""
+        wait_for_pairs(LONG)
         site = Site(tmp_path, "grpc")
         own = client("dns:ada.test", site.ca)
         with serving(site) as running:
@@ -189,18 +208,21 @@ class TestSwaps:
     @pytest.mark.parametrize(
         ("name", "finding"), [("server.key", "GS201"), ("server.yaml", "GS001")]
     )
-    def test_missing_file_comes_back(self, name, finding, tmp_path):
+    def test_missing_file_comes_back(self, wait_for_pairs, name, finding, tmp_path):
         """A short absence of a file is ignored, a longer one rejected; calls go on."""
+        wait_for_pairs(LONG)
         site = Site(tmp_path, "grpc")
         own = client("dns:ada.test", site.ca)
         with serving(site) as running, channel(site, running.address, own) as greeter:
             path = site.folder / name
             away = path.rename(tmp_path / "away")
-            pause(0.5)
+            pause(1)  # enough for an attempt, on a busy machine too
             away.rename(path)
             running.unchanged()
+            wait_for_pairs(SHORT)
             path.rename(away)
             assert running.rejected()["findings"].startswith(finding)
+            wait_for_pairs(LONG)
             greet(greeter)
             away.rename(path)
             running.unchanged()
@@ -228,14 +250,16 @@ class TestSwaps:
             running.applied()
             assert serial_of(site, running.address, own) == serial(pair)
 
-    def test_files_of_a_rejected_config_are_watched(self, tmp_path):
+    def test_files_of_a_rejected_config_are_watched(self, wait_for_pairs, tmp_path):
         """Files that a rejected config names are watched beside those in force."""
+        wait_for_pairs(SHORT)
         site = Site(tmp_path, "grpc")
         own = client("dns:ada.test", site.ca)
         with serving(site) as running:
             site.tls.update(certificate="new.pem", private_key="new.key")
             site.write()
             assert "new.pem" in running.rejected()["findings"]
+            wait_for_pairs(LONG)
             pair = site.new_pair()
             site.put("new.pem", pair.certificate_pem.decode())
             site.put("new.key", pair.key_pem.decode())
@@ -243,8 +267,11 @@ class TestSwaps:
             assert serial_of(site, running.address, own) == serial(pair)
 
     @pytest.mark.parametrize("pattern", ["pinned", "pinned/*.pem"])
-    def test_directory_of_registered_certificates(self, pattern, tmp_path):
+    def test_directory_of_registered_certificates(
+        self, wait_for_pairs, pattern, tmp_path
+    ):
         """Adding or removing a file registers or unregisters its certificate."""
+        wait_for_pairs(SHORT)
         site = Site(tmp_path, "bridge")
         site.tls["client_certificate"] = "require_but_dont_verify"
         del site.tls["client_ca"]
@@ -325,8 +352,9 @@ class TestWithoutEvents:
 class TestRejected:
     """A rejected reload leaves everything as it was."""
 
-    def test_whole_snapshot_stays(self, engine, tmp_path):
+    def test_whole_snapshot_stays(self, wait_for_pairs, engine, tmp_path):
         """With a bad CA file, neither a good new rule nor certificate is applied."""
+        wait_for_pairs(SHORT)
         site = Site(tmp_path, engine)
         site.allow(all={"allow": ["verified"], "methods": ["*"]})
         site.write()
@@ -334,8 +362,8 @@ class TestRejected:
         with serving(site) as running, channel(site, running.address, own) as greeter:
             greet(greeter)
             before, pair = running.server._in_force.snapshot, site.pair
+            site.put("ca.pem", BROKEN)  # first, so that no attempt can be applied
             site.rotate()
-            site.put("ca.pem", BROKEN)
             site.allow(health={"allow": ["verified"], "methods": HEALTH})
             site.write()
             assert "ca.pem" in running.rejected()["findings"]
@@ -406,8 +434,11 @@ class TestRejected:
             site.rotate()
             running.applied()
 
-    def test_change_while_it_is_read_is_not_lost(self, monkeypatch, tmp_path):
+    def test_change_while_it_is_read_is_not_lost(
+        self, wait_for_pairs, monkeypatch, tmp_path
+    ):
         """A change between reading and rejecting a file leads to another attempt."""
+        wait_for_pairs(LONG)
         site = Site(tmp_path, "grpc")
         load = reloader.load_rest
         good = text_of(site.ca, authority("further"))
@@ -421,11 +452,9 @@ class TestRejected:
         only_once = threading.Semaphore(1)
         monkeypatch.setattr(reloader, "load_rest", load_and_change)
         with serving(site) as running:
-            began = time.monotonic()
             site.put("ca.pem", BROKEN)
             line = running.applied()
             assert line["changed"] == "public: client CAs (+ CN=further)"
-            assert line["at"] - began < 4
 
     def test_rejection_is_repeated_when_little_is_left(self, tmp_path):
         """An old rejection is logged again before the certificate in force expires.
@@ -433,8 +462,8 @@ class TestRejected:
         That is when a third of its life is left, here in a moment.
         """
         site = Site(tmp_path, "grpc")
-        # Of a life of 15 s, 7 s are left: the last third begins in 2 s.
-        site.rotate(since=8, seconds=7)
+        # Of a life of 36 s, 16 s are left: the last third begins in 4 s.
+        site.rotate(since=20, seconds=16)
         with serving(site) as running:
             site.put(site.path.name, "version: 1\n")
             line = running.rejected()
