@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-import time
 from contextlib import suppress
-from statistics import median
 from threading import Thread
 
 import pytest
@@ -97,14 +95,14 @@ def test_renegotiation_is_refused_and_the_connection_goes_on(server, control):
         assert is_served(client)
 
 
-def hellos(client, *, count=40_000):
+def hellos(client, *, count=20_000):
     """Return many attempts to begin a renegotiation."""
     return b"".join(hello(client) for _ in range(count))
 
 
 def key_updates(client):
     """Return many KeyUpdates, each of which requires an answer."""
-    return b"".join(client.key_update() for _ in range(40_000))
+    return b"".join(client.key_update() for _ in range(10_000))
 
 
 def updates_and_data(client):
@@ -112,7 +110,7 @@ def updates_and_data(client):
     return b"".join(
         b"".join(client.key_update() for _ in range(1800))
         + b"".join(client.seal(APPLICATION_DATA, UNKNOWN) for _ in range(4))
-        for _ in range(25)
+        for _ in range(8)
     )
 
 
@@ -134,14 +132,17 @@ def tiny_records(client):
     ],
 )
 def test_flood_delays_other_clients_only_a_little(server, control, flood, version):
-    """A client that keeps OpenSSL busy gets only its share of the time."""
-    undisturbed = median(latency(control) for _ in range(20))
+    """A client that keeps OpenSSL busy gets only its share of the time.
+
+    Calls of another client are counted, which holds on a busy machine too: a bridge
+    that worked off the flood first would answer them when it is over, one or two.
+    """
     with HandmadeClient(server.port("open"), version=version) as client:
         client.send(PREFACE)
         data = memoryview(flood(client))
         reader = Thread(target=read_to_end, args=[client.socket], daemon=True)
         reader.start()
-        latencies = []
+        answered = 0
         while reader.is_alive():
             if data:
                 with suppress(BlockingIOError):
@@ -149,17 +150,10 @@ def test_flood_delays_other_clients_only_a_little(server, control, flood, versio
                     data = data[sent:]
                     if not data:
                         client.socket.shutdown(socket.SHUT_WR)
-            latencies.append(latency(control))
+            call(control)
+            answered += 1
         assert not data
-    # Relative to an undisturbed call, which takes longer on a busy machine.
-    assert median(latencies) < max(0.02, 10 * undisturbed)
-
-
-def latency(connection):
-    """Return the duration of a call in seconds."""
-    began = time.monotonic()
-    call(connection)
-    return time.monotonic() - began
+    assert answered >= 8
 
 
 def test_flood_of_a_client_that_never_reads_stops(server, control):
