@@ -17,14 +17,14 @@ PYTEST := pytest -n auto --maxprocesses 8 --dist worksteal
 help:
 	@echo "make serve    the example server over TLS, with development certificates"
 	@echo "make unit     the unit tests, within a minute"
-	@echo "make test     all tests, on all cores"
+	@echo "make test     all tests but those of make interop, on all cores"
 	@echo "make coverage all tests, with branch coverage"
 	@echo "make oldest   tests of TLS and serving with the oldest libraries allowed"
 	@echo "make newest   the same tests with the newest, release candidates included"
 	@echo "make check    ruff (docstrings too), mypy --strict"
 	@echo "make docs     docs/ as a site, in build/docs; a dead link is an error"
 	@echo "make wheel    the package as a user installs it, tried on every config"
-	@echo "make interop  the tests with clients of other languages (needs Go, Node, openssl)"
+	@echo "make interop  the tests with clients that it installs (needs Go, Node, openssl)"
 
 # One environment, in two steps: to serve, the package alone is enough; tests and checks
 # add their tools. Each step runs again when the project file changes.
@@ -51,10 +51,11 @@ unit: $(VENV)/.made
 	$(BIN)/$(PYTEST) -m "not properties" tests/test_architecture.py tests/test_words.py \
 		tests/unit
 
-# Tests with clients of other languages are skipped where these are not installed;
-# `make interop-tools` installs them.
+# Tests with clients that `make interop-tools` installs are those of `make interop`.
+# Others with Go or openssl are skipped where these are not installed, or fail with
+# `INTEROP=required`.
 test: $(VENV)/.made
-	$(BIN)/$(PYTEST)
+	$(BIN)/$(PYTEST) -m "not interop"
 
 coverage: $(VENV)/.made
 	$(BIN)/coverage erase
@@ -115,7 +116,8 @@ GRPCURL := github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 interop-tools: .tools/bin/grpcurl .tools/node/.made .tools/grpc_go.made
 
 interop: $(VENV)/.made interop-tools
-	INTEROP=required $(BIN)/$(PYTEST) tests/interop tests/integration/test_modes_matrix.py
+	INTEROP=required $(BIN)/$(PYTEST) -m interop \
+		tests/interop tests/integration/test_modes_matrix.py
 
 check: $(VENV)/.made
 	$(BIN)/ruff check .

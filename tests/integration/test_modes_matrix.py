@@ -169,7 +169,11 @@ def _cells() -> Iterator[Case]:
             yield Case(runtime, listener, row, version, column)
 
 
-CASES = [*_cells()]
+def _marks(case: Case) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.interop] if case.column == "grpc-go" else []
+
+
+CASES = [pytest.param(case, marks=_marks(case)) for case in _cells()]
 
 
 def test_table_and_certificates_have_the_same_rows(world):

@@ -13,8 +13,6 @@ import re
 import pytest
 from support.interop_programs import find_program, run
 
-pytestmark = pytest.mark.interop
-
 _VERSIONS = {"-tls1_3": "TLSv1.3", "-tls1_2": "TLSv1.2"}
 
 #: Length, type 4, no flags, stream 0 (RFC 9113, section 6.5).
