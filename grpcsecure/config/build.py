@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.config.build_policy import build_authorization, build_identities
 from grpcsecure.config.parts import Part, Reader, items_of, texts_of, value_of
-from grpcsecure.config.tree import plain
+from grpcsecure.config.tree import Mapping, plain
 from grpcsecure.model.listener import (
     Engine,
     Listener,
     TlsSettings,
     TlsVersion,
+    TrustDomains,
     parse_address,
 )
 from grpcsecure.model.modes import ClientCertificateMode
@@ -33,7 +34,7 @@ from grpcsecure.model.units import parse_duration
 if TYPE_CHECKING:
     import pathlib
 
-    from grpcsecure.config.tree import Mapping, Node
+    from grpcsecure.config.tree import Node
     from grpcsecure.diagnostics.findings import Finding
 
 __all__ = ["MAX_DURATION", "build_config"]
@@ -149,13 +150,23 @@ def _tls(reader: Reader, part: Part) -> TlsSettings:
             certificate=reader.path,
             private_key=reader.path,
             client_certificate=ClientCertificateMode.parse,
-            client_ca=reader.path,
             min_version=TlsVersion,
             engine=Engine,
             handshake_timeout=_parse_bounded_duration,
         ),
+        client_ca=_client_ca(reader, part),
         crl=reader.paths(part.node("crl")),
     )
+
+
+def _client_ca(reader: Reader, part: Part) -> pathlib.Path | TrustDomains | None:
+    node = part.node("client_ca")
+    if isinstance(node, Mapping):
+        files = Part(node, (*part.path, "client_ca")).items()
+        return TrustDomains(
+            tuple((name, reader.path(str(value_of(file)))) for name, file in files)
+        )
+    return None if node is None else reader.path(str(value_of(node)))
 
 
 def _parse_bounded_duration(text: str) -> float:

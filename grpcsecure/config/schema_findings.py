@@ -46,7 +46,11 @@ def explain_error(error: SchemaError, root: Mapping) -> Iterator[Finding]:
 
 def _is_name(error: SchemaError, root: Mapping, path: Path) -> bool:
     """Whether an error is about the name of a key: its path is that of a mapping."""
-    return values.is_mapping(root, path) and error.validator in ("pattern", "not")
+    return values.is_mapping(root, path) and error.validator in (
+        "pattern",
+        "maxLength",
+        "not",
+    )
 
 
 def _explain_unknown_keys(

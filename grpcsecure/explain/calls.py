@@ -49,6 +49,9 @@ class Basis(Enum):
     DEFAULT = "default"
     #: The handshake refuses the client, so it cannot make a call.
     HANDSHAKE = "handshake"
+    #: The handshake lets the client in; its calls are refused, since no CA of its trust
+    #: domain vouches for its certificate.
+    CERTIFICATE = "certificate"
     #: The config has no `authorization`.
     NO_RULES = "no rules"
 
@@ -182,14 +185,14 @@ def _verdict(
 ) -> CallVerdict:
     seen = see(loaded, question.subject, listener, now=now)
     exists = loaded.exists(question.method, listener.name)
-    if not seen.gets_in:
+    if not seen.gets_in or seen.is_unvouched:
         return CallVerdict(
             listener=listener_facts(loaded, listener),
             effect=Effect.DENY,
-            basis=Basis.HANDSHAKE,
+            basis=Basis.CERTIFICATE if seen.gets_in else Basis.HANDSHAKE,
             rule=None,
             place=loaded.place_of_mode(listener.name),
-            status=None,
+            status="UNAUTHENTICATED" if seen.gets_in else None,
             caller=seen.facts,
             exists=exists,
         )

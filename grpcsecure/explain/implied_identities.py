@@ -52,10 +52,15 @@ def principal_of(
 
 
 def is_only_claimed(loaded: LoadedConfig, listener: Listener, name: str) -> bool:
-    """Whether a name can only be claimed on a listener, and some deny rule names it."""
+    """Whether a name can only be claimed on a listener, and some deny rule names it.
+
+    A mode that verifies refuses a client that cannot prove the name.
+    """
     identities = loaded.config.identities
+    tls = listener.tls
     return (
-        not can_have(name, Effect.ALLOW, listener, identities)
+        not (tls is not None and tls.client_certificate.verifies)
+        and not can_have(name, Effect.ALLOW, listener, identities)
         and can_have(name, Effect.DENY, listener, identities)
         and any(
             rule.effect is Effect.DENY

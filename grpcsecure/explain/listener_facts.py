@@ -24,6 +24,7 @@ __all__ = [
     "callers_of",
     "client_ca_of",
     "listener_facts",
+    "trust_domains_of",
 ]
 
 PLAINTEXT = "plaintext"
@@ -39,6 +40,8 @@ class ListenerFacts:
     mode: str
     engine: str | None
     client_ca: str | None
+    #: The file with the CAs of each trust domain, if these are tied to their CAs.
+    trust_domains: dict[str, str]
     place: Span
     #: Which clients the handshake accepts.
     lets_in: str
@@ -52,15 +55,17 @@ def listener_facts(loaded: LoadedConfig, listener: Listener) -> ListenerFacts:
     """Return the facts of a listener."""
     tls = listener.tls
     ca = client_ca_of(loaded, listener)
+    domains = trust_domains_of(loaded, listener)
     return ListenerFacts(
         name=listener.name,
         address=_address(loaded, listener),
         mode=PLAINTEXT if tls is None else tls.client_certificate.value,
         engine=None if tls is None else tls.engine_in_use.value,
         client_ca=ca,
+        trust_domains=domains,
         place=loaded.document.key("listeners", listener.name),
         lets_in=_lets_in(listener, ca),
-        names=_names(listener, ca),
+        names=_names(listener, ca) + (_TIED if domains else ""),
         clients=tuple(_clients(listener)),
     )
 
@@ -71,13 +76,30 @@ def _address(loaded: LoadedConfig, listener: Listener) -> str:
 
 
 def client_ca_of(loaded: LoadedConfig, listener: Listener) -> str | None:
-    """Return the path of the client CAs that a listener uses, as written in the config.
+    """Return the paths of the client CAs that a listener uses, as in the config.
 
-    Not the absolute path, so that the output is the same on every machine.
+    Not absolute paths, so that the output is the same on every machine.
     """
     if listener.tls is None or listener.tls.client_ca is None or not listener.asks:
         return None
+    domains = trust_domains_of(loaded, listener)
+    if domains:
+        return " or ".join(dict.fromkeys(domains.values()))
     return str(loaded.written("listeners", listener.name, "tls", "client_ca"))
+
+
+def trust_domains_of(loaded: LoadedConfig, listener: Listener) -> dict[str, str]:
+    """Return the file of each trust domain that is tied to its CAs, as written."""
+    if listener.tls is None or listener.tls.trust_domains is None or not listener.asks:
+        return {}
+    written = loaded.written("listeners", listener.name, "tls", "client_ca")
+    if not isinstance(written, dict):
+        return {}
+    return {str(name): str(path) for name, path in written.items()}
+
+
+#: Added where each trust domain has CAs of its own.
+_TIED = "; a SPIFFE id only by a CA of its own trust domain"
 
 
 def _lets_in(listener: Listener, ca: str | None) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from grpcsecure.explain.listener_facts import client_ca_of
+from grpcsecure.explain.listener_facts import client_ca_of, trust_domains_of
 from grpcsecure.model.authorization import Criterion, Matcher
 from grpcsecure.model.peer import PeerState
 from grpcsecure.policy.certificate_facts import needed_fact
@@ -74,11 +74,13 @@ class CallerFacts:
 class SeenCaller:
     """A caller as a listener sees it; `principal` is None if it does not get in.
 
-    Without a policy there is no principal either; `gets_in` says which it is.
+    Without a policy there is no principal either; `gets_in` says which it is. If
+    `is_unvouched`, it gets in and each of its calls is refused: its mode verifies.
     """
 
     facts: CallerFacts
     gets_in: bool
+    is_unvouched: bool = False
     peer: Peer | None = None
     principal: Principal | None = None
 
@@ -108,7 +110,14 @@ def see(
     policy = scene.snapshot.policy
     # A synthetic certificate is in force at any time.
     principal = None if policy is None else policy.identify(peer, in_force=True)
-    return _seen(_synthetic_words(subject, peer, listener), peer, principal)
+    # On a listener that verifies, no other synthetic certificate is unverified.
+    is_unvouched = peer.state is PeerState.CLAIMED and _verifies(listener)
+    words = _synthetic_words(subject, peer, listener)
+    return _seen(words, peer, principal, is_unvouched=is_unvouched)
+
+
+def _verifies(listener: Listener) -> bool:
+    return listener.tls is not None and listener.tls.client_certificate.verifies
 
 
 def _see_certificate(
@@ -127,7 +136,13 @@ def _see_certificate(
     resolved = scene.snapshot.resolvers[listener.name].resolve(connection)
     peer = resolved.peer("")
     words = f"certificate {subject.file}: {_certificate_words(scene, peer, listener)}"
-    return _seen(words, peer, resolved.principal, expiry=_expiry(leaf, now))
+    return _seen(
+        words,
+        peer,
+        resolved.principal,
+        is_unvouched=_verifies(listener) and resolved.fails_verification,
+        expiry=_expiry(leaf, now),
+    )
 
 
 def _refused(words: str, listener: Listener, leaf: Certificate | None) -> SeenCaller:
@@ -138,7 +153,12 @@ def _refused(words: str, listener: Listener, leaf: Certificate | None) -> SeenCa
 
 
 def _seen(
-    words: str, peer: Peer, principal: Principal | None, *, expiry: str = ""
+    words: str,
+    peer: Peer,
+    principal: Principal | None,
+    *,
+    is_unvouched: bool,
+    expiry: str = "",
 ) -> SeenCaller:
     names: frozenset[str] = frozenset()
     claimed: frozenset[str] = frozenset()
@@ -153,7 +173,13 @@ def _seen(
         identities=tuple(sorted(names)),
         claimed=tuple(sorted(claimed)),
     )
-    return SeenCaller(facts=facts, gets_in=True, peer=peer, principal=principal)
+    return SeenCaller(
+        facts=facts,
+        gets_in=True,
+        is_unvouched=is_unvouched,
+        peer=peer,
+        principal=principal,
+    )
 
 
 def _mode(listener: Listener) -> str:
@@ -182,8 +208,13 @@ def _certificate_words(scene: LoadedConfig, peer: Peer, listener: Listener) -> s
     if peer.certificate is None:
         return f"not asked for ({_mode(listener)}), so anonymous"
     if peer.state is not PeerState.VERIFIED:
-        return f"not verified ({peer.unverified_reason}), let in by {_mode(listener)}"
-    ca = client_ca_of(scene, listener)
+        words = f"not verified ({peer.unverified_reason})"
+        if _verifies(listener):
+            return f"{words}: {_mode(listener)} refuses its calls"
+        return f"{words}, let in by {_mode(listener)}"
+    files = trust_domains_of(scene, listener)
+    own = [files[name] for name in peer.certificate.trust_domains if name in files]
+    ca = " and ".join(own) or client_ca_of(scene, listener)
     return "verified" if ca is None else f"verified by {ca}"
 
 

@@ -61,6 +61,9 @@ _PINS = frozenset(
 )
 
 
+_URIS = frozenset({MatcherKind.SPIFFE, MatcherKind.URI})
+
+
 @dataclass(frozen=True, slots=True)
 class Criterion:
     """One key of a matcher; the value is as written (`certificates`: absolute path)."""
@@ -74,6 +77,15 @@ class Matcher:
     """One or more criteria that must all match."""
 
     criteria: tuple[Criterion, ...]
+
+    @property
+    def trust_domains(self) -> frozenset[str]:
+        """The SPIFFE trust domains that it names, in `spiffe` or as `uri`."""
+        from grpcsecure.model.name_patterns import trust_domain_of
+
+        uris = (one.value for one in self.criteria if one.kind in _URIS)
+        found = map(trust_domain_of, uris)
+        return frozenset(name for name in found if name is not None)
 
 
 @dataclass(frozen=True, slots=True)

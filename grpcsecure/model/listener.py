@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
     from pathlib import Path
 
     from grpcsecure.model.modes import ClientCertificateMode
@@ -23,8 +23,10 @@ __all__ = [
     "TcpAddress",
     "TlsSettings",
     "TlsVersion",
+    "TrustDomains",
     "UnixAddress",
     "parse_address",
+    "why_unvouched",
 ]
 
 #: Size of `sun_path` on Linux without the final NUL; grpcio has the same limit.
@@ -96,6 +98,20 @@ class UnixAddress:
 Address = TcpAddress | UnixAddress
 
 
+def why_unvouched(name: str, known: Container[str]) -> str:
+    """Return why no certificate may name a trust domain, or not by another's CA.
+
+    Args:
+        name: the trust domain; empty if a SPIFFE id names none that is valid.
+        known: the trust domains that have CAs of their own.
+    """
+    if not name:
+        return "its SPIFFE id names no valid trust domain"
+    if name not in known:
+        return f"no client CA is given for trust domain {name}"
+    return f"trust domain {name} is not vouched for by its CA"
+
+
 def parse_address(text: str, *, relative_to: Path) -> Address:
     """Parse an address: `host:port`, `[v6]:port` or `unix:/path`.
 
@@ -130,6 +146,18 @@ def _parse_host(host: str) -> str:
     return host
 
 
+@dataclass(frozen=True, slots=True)
+class TrustDomains:
+    """The files with the CAs of SPIFFE trust domains: pairs of name and path."""
+
+    files: tuple[tuple[str, Path], ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the trust domains."""
+        return frozenset(name for name, _ in self.files)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsSettings:
     """The `tls` block of a listener; paths are absolute, durations in seconds."""
@@ -137,11 +165,27 @@ class TlsSettings:
     certificate: Path
     private_key: Path
     client_certificate: ClientCertificateMode
-    client_ca: Path | None = None
+    client_ca: Path | TrustDomains | None = None
     crl: tuple[Path, ...] = ()
     min_version: TlsVersion = TlsVersion.TLS_1_2
     engine: Engine = Engine.AUTO
     handshake_timeout: float = 10.0
+
+    @property
+    def client_ca_files(self) -> tuple[tuple[str | None, Path], ...]:
+        """The files with client CAs, each with its trust domain; None is any."""
+        if self.client_ca is None:
+            return ()
+        if isinstance(self.client_ca, TrustDomains):
+            return self.client_ca.files
+        return ((None, self.client_ca),)
+
+    @property
+    def trust_domains(self) -> frozenset[str] | None:
+        """The trust domains with CAs of their own; None if any CA vouches for any."""
+        if isinstance(self.client_ca, TrustDomains):
+            return self.client_ca.names
+        return None
 
     @property
     def bridge_keys(self) -> tuple[str, ...]:

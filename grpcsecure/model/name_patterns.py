@@ -35,10 +35,12 @@ __all__ = [
     "parse_spiffe_pattern",
     "parse_subject",
     "parse_uri_pattern",
+    "trust_domain_of",
 ]
 
 #: Limits and characters of the SPIFFE-ID specification, sections 2.1 to 2.3.
-_SPIFFE_SCHEME = "spiffe://"
+_SPIFFE_PREFIX = "spiffe:"
+_SPIFFE_SCHEME = f"{_SPIFFE_PREFIX}//"
 _MAX_SPIFFE = 2048
 _MAX_TRUST_DOMAIN = 255
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]+")
@@ -106,6 +108,20 @@ def fold_spiffe(text: str) -> str | None:
     return f"{_SPIFFE_SCHEME}{_lower(trust_domain)}{slash}{path}"
 
 
+def trust_domain_of(uri: str) -> str | None:
+    """Return the trust domain of a `spiffe:` URI, or None for another scheme.
+
+    It is empty where the URI has none that the specification allows.
+    """
+    if _lower(uri[: len(_SPIFFE_PREFIX)]) != _SPIFFE_PREFIX:
+        return None
+    folded = fold_spiffe(uri)
+    if folded is None:
+        return ""
+    name = folded.removeprefix(_SPIFFE_SCHEME).partition("/")[0]
+    return name if _is_trust_domain(name) else ""
+
+
 def is_spiffe_id(folded: str) -> bool:
     """Whether a result of `fold_spiffe` is a SPIFFE id by the specification."""
     return _spiffe_problem(folded) is None
@@ -116,9 +132,7 @@ def _spiffe_problem(folded: str) -> str | None:
     if len(folded) > _MAX_SPIFFE:
         return f"at most {_MAX_SPIFFE} bytes in a SPIFFE id"
     trust_domain, slash, path = folded.removeprefix(_SPIFFE_SCHEME).partition("/")
-    if len(trust_domain) > _MAX_TRUST_DOMAIN or not _TRUST_DOMAIN.fullmatch(
-        trust_domain
-    ):
+    if not _is_trust_domain(trust_domain):
         return f"a trust domain of letters, digits, `.`, `-` and `_`, {_SPIFFE_EXAMPLE}"
     if not slash:
         return None
@@ -128,6 +142,10 @@ def _spiffe_problem(folded: str) -> str | None:
         if not _SEGMENT.fullmatch(segment):
             return "letters, digits, `.`, `-` and `_` between the `/` of a SPIFFE id"
     return None
+
+
+def _is_trust_domain(name: str) -> bool:
+    return len(name) <= _MAX_TRUST_DOMAIN and _TRUST_DOMAIN.fullmatch(name) is not None
 
 
 def _split_star(text: str) -> tuple[str, bool]:

@@ -73,6 +73,15 @@ class Certificate:
         is_only = len(self.uris) == 1 and self.uris[0].startswith("spiffe://")
         return self.uris[0] if is_only and not self.may_issue else None
 
+    @property
+    def trust_domains(self) -> tuple[str, ...]:
+        """The trust domain of each `spiffe:` URI; empty text if the URI names none."""
+        # Only a server with CAs per trust domain needs it before its first call.
+        from grpcsecure.model.name_patterns import trust_domain_of
+
+        found = (trust_domain_of(uri) for uri in self.uris)
+        return tuple(dict.fromkeys(name for name in found if name is not None))
+
     def alternative_names(self) -> Iterator[tuple[str, str]]:
         """Yield each subject alternative name with its key in `identities`."""
         for uri in self.uris:

@@ -6,7 +6,8 @@ The need of an identity, and the listeners that can meet it:
     NOTHING          exists
     NO_CERTIFICATE   does not require a certificate
     CERTIFICATE      requests a certificate
-    VERIFIED         requests a certificate, and verifies or has a `client_ca`
+    VERIFIED         requests a certificate, and verifies or has a `client_ca`; if
+                     trust domains are tied to their CAs, has those of the identity's
 """
 
 from __future__ import annotations
@@ -35,10 +36,14 @@ class Need(Enum):
 
 
 class Requirement(NamedTuple):
-    """The need of one identity, and the kinds of criteria that cause it."""
+    """The need of one identity, and the kinds of criteria that cause it.
+
+    `trust_domains` are those that each matcher names, of a need to be verified.
+    """
 
     need: Need
     kinds: tuple[str, ...] = ()
+    trust_domains: tuple[frozenset[str], ...] = ()
 
 
 _MEETS: dict[Need, Callable[[Listener], bool]] = {
@@ -67,12 +72,17 @@ def can_have(
         listener: the listener that the client calls.
         identities: the identities of the config.
     """
-    return is_met(requirements(identities, effect)[name].need, listener)
+    return is_met(requirements(identities, effect)[name], listener)
 
 
-def is_met(need: Need, listener: Listener) -> bool:
-    """Whether some client of `listener` can meet a need."""
-    return _MEETS[need](listener)
+def is_met(requirement: Requirement, listener: Listener) -> bool:
+    """Whether some client of `listener` can meet a requirement."""
+    if not _MEETS[requirement.need](listener):
+        return False
+    known = None if listener.tls is None else listener.tls.trust_domains
+    if known is None or not requirement.trust_domains:
+        return True
+    return any(named <= known for named in requirement.trust_domains)
 
 
 def requirements(
@@ -97,4 +107,8 @@ def _requirement(identity: Identity, effect: Effect) -> Requirement:
     if effect is Effect.DENY or not all(names):
         return Requirement(Need.CERTIFICATE, tuple(every))
     some = dict.fromkeys(kind for matcher in names for kind in matcher)
-    return Requirement(Need.VERIFIED, tuple(some))
+    return Requirement(
+        Need.VERIFIED,
+        tuple(some),
+        tuple(matcher.trust_domains for matcher in identity.matchers),
+    )

@@ -6,6 +6,8 @@ Its result is assumed as follows:
     the listener                                a caller with a certificate is
     requests no certificate, or is plaintext    anonymous
     requests one, verifies or has `client_ca`   verified
+    ties trust domains to CAs, and has none     claimed
+      for the domain of its SPIFFE id
     requests one, and cannot verify             claimed
 """
 
@@ -16,6 +18,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from grpcsecure.model.authorization import MatcherKind
+from grpcsecure.model.listener import why_unvouched
 from grpcsecure.model.peer import (
     AnonymousPeer,
     Certificate,
@@ -60,8 +63,18 @@ def synthetic_peer(caller: Matcher | None, listener: Listener) -> Peer:
     The certificate has exactly the names and pins that `caller` lists.
     """
     certificate = None if caller is None else synthetic_certificate(caller)
-    reason = None if listener.can_verify else UNVERIFIABLE
+    reason = _why_unverified(certificate, listener)
     return peer_with(certificate, listener, reason=reason)
+
+
+def _why_unverified(certificate: Certificate | None, listener: Listener) -> str | None:
+    if not listener.can_verify:
+        return UNVERIFIABLE
+    domains = None if listener.tls is None else listener.tls.trust_domains
+    if certificate is None or domains is None:
+        return None
+    unknown = (name for name in certificate.trust_domains if name not in domains)
+    return next((why_unvouched(name, domains) for name in unknown), None)
 
 
 def peer_with(

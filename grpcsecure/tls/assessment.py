@@ -70,7 +70,9 @@ class PeerAssessment:
 
     `reason` is None for a verified peer, otherwise why it is not verified; `code` is
     OpenSSL's X509_V_ERR number for it, where there is one. `has_lapsed` is whether the
-    handshake verified a chain that would not be verified any more. `in_force` is
+    handshake verified a chain that would not be verified any more; `is_unvouched` is
+    whether it still would, but not by the CAs of the trust domain that its SPIFFE id
+    names, which no handshake asks. `in_force` is
     whether the dates of the certificate itself include that time: a registered
     certificate needs no more.
     """
@@ -80,6 +82,7 @@ class PeerAssessment:
     reason: str | None
     code: int | None
     has_lapsed: bool
+    is_unvouched: bool
     in_force: bool
     since: datetime
     until: datetime
@@ -126,11 +129,12 @@ def assess(
     certificate = presented.certificate
     since, until = _stretch(certificate, now)
     lapsed: str | None = None
+    is_unvouched = False
     reason, code = presented.problem, result.unverified_code
     if result.verified:
         verdict = _NO_CA if rechecks is None else _ask(rechecks, result, presented, now)
         since, until = max(since, verdict.since), min(until, verdict.until)
-        lapsed = verdict.reason
+        lapsed, is_unvouched = verdict.reason, verdict.is_unvouched
         if lapsed is not None:
             reason, code = lapsed, verdict.code
     else:
@@ -140,7 +144,8 @@ def assess(
         chain=result.chain,
         reason=reason,
         code=code,
-        has_lapsed=lapsed is not None,
+        has_lapsed=lapsed is not None and not is_unvouched,
+        is_unvouched=is_unvouched,
         in_force=certificate.why_not_in_force(now) is None,
         since=since,
         until=until,

@@ -17,10 +17,12 @@ class ChainVerdict:
 
     `reason` is None if the chain is verified, otherwise OpenSSL's text for why not;
     `code` is the X509_V_ERR number where there is one. The verdict is the same at every
-    moment from `since` until just before `until`.
+    moment from `since` until just before `until`. `is_unvouched` is whether the chain
+    is good, but not by the CAs of the trust domain that its SPIFFE id names.
     """
 
     reason: str | None
     code: int | None = None
+    is_unvouched: bool = False
     since: datetime
     until: datetime

@@ -32,7 +32,9 @@ class Material:
 
     `certificate_chain`, `private_key` and `client_ca` are PEM for gRPC and OpenSSL,
     `crls` are DER; `chain`, `client_cas` and `revocation_lists` are the parsed
-    equivalents, the chain leaf first. `generation` increases with each reload.
+    equivalents, the chain leaf first. `client_ca` has all client CAs; `trust_domains`
+    has those of each SPIFFE trust domain, and is None where any CA vouches for any of
+    them. `generation` increases with each reload.
     """
 
     generation: int
@@ -42,6 +44,7 @@ class Material:
     crls: tuple[bytes, ...] = field(default=(), repr=False)
     chain: tuple[Certificate, ...]
     client_cas: tuple[Certificate, ...] = ()
+    trust_domains: Mapping[str, tuple[Certificate, ...]] | None = None
     revocation_lists: tuple[RevocationList, ...] = ()
 
 
@@ -49,8 +52,8 @@ def material_paths(tls: TlsSettings) -> Iterator[Path]:
     """Yield the paths of the files that `tls` refers to."""
     yield tls.certificate
     yield tls.private_key
-    if tls.client_ca is not None:
-        yield tls.client_ca
+    for _, path in tls.client_ca_files:
+        yield path
     yield from tls.crl
 
 
@@ -86,14 +89,12 @@ def build_material(
             f"the key `{tls.private_key}` does not fit"
             f" the certificate `{tls.certificate}`"
         )
-    cas: tuple[Certificate, ...] = ()
-    if tls.client_ca is not None:
-        cas = _certificates(files, tls.client_ca)
-        if tls.client_ca not in tls.crl and _pem(files, tls.client_ca).lists():
-            # It would be ignored, although it seems to be in force.
-            raise KeyMaterialError(
-                f"`{tls.client_ca}` holds a revocation list that `crl` does not name"
-            )
+    by_domain = [
+        (domain, _client_cas(files, tls, path)) for domain, path in tls.client_ca_files
+    ]
+    cas = tuple(ca for _, found in by_domain for ca in found)
+    if len(by_domain) > 1:  # a CA of several trust domains is one anchor
+        cas = tuple(dict.fromkeys(cas))
     lists = tuple(crl for path in tls.crl for crl in _revocation_lists(files, path))
     return Material(
         generation=generation,
@@ -103,6 +104,9 @@ def build_material(
         crls=tuple(crl.der for crl in lists),
         chain=chain,
         client_cas=cas,
+        trust_domains={str(domain): found for domain, found in by_domain}
+        if tls.trust_domains is not None
+        else None,
         revocation_lists=lists,
     )
 
@@ -125,6 +129,21 @@ def _certificates(
     if not good:
         raise KeyMaterialError(f"`{path}` holds no certificate")
     return good
+
+
+def _client_cas(
+    files: Mapping[Path, FileContent], tls: TlsSettings, path: Path
+) -> tuple[Certificate, ...]:
+    """Return the CAs of a file, which holds no list that would be ignored.
+
+    Such a list would seem to be in force.
+    """
+    cas = _certificates(files, path)
+    if path not in tls.crl and _pem(files, path).lists():
+        raise KeyMaterialError(
+            f"`{path}` holds a revocation list that `crl` does not name"
+        )
+    return cas
 
 
 def _revocation_lists(

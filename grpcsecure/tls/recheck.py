@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from calendar import timegm
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -20,10 +21,13 @@ from grpcsecure.tls.chain_verdict import ChainVerdict
 from grpcsecure.tls.crl import parse_crl
 from grpcsecure.tls.handshake_result import NOT_CHECKED
 from grpcsecure.tls.openssl.settings import ContextMaterial
+from grpcsecure.tls.pem import render_pem
+from grpcsecure.tls.trust_domains import restrict_to_trust_domains, trust_domains_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from grpcsecure.model.peer import Certificate
     from grpcsecure.tls.material import Material
     from grpcsecure.tls.openssl.chain_check import CertificateCheck
 
@@ -52,18 +56,23 @@ class Rechecker:
     has checked both, and the engines differ in the latter.
     """
 
-    __slots__ = ("_basis", "_known", "_lock", "_material")
+    __slots__ = ("_bases", "_domains", "_known", "_lock", "_material")
 
     def __init__(self, material: Material) -> None:
         self._material = ContextMaterial.of(material)
-        self._basis: _LoadedMaterial | None = None
+        #: The material with the CAs of each trust domain only; None if any CA vouches
+        #: for any of them.
+        self._domains = _by_domain(self._material, material.trust_domains)
+        #: By trust domain; that of None has all client CAs.
+        self._bases: dict[str | None, _LoadedMaterial] = {}
         self._known: dict[tuple[bytes, tuple[bytes, ...]], ChainVerdict] = {}
         self._lock = Lock()
 
     def prepare(self) -> None:
         """Load what the first verdict needs, so that no call waits for it."""
         if self._material.client_ca is not None:
-            self._load()
+            for domain in (None, *(self._domains or ())):
+                self._load(domain)
 
     def verdict(
         self, leaf: bytes, chain: tuple[bytes, ...], now: datetime
@@ -85,18 +94,33 @@ class Rechecker:
     ) -> ChainVerdict:
         if self._material.client_ca is None:
             return _NO_AUTHORITY
-        verdict = self._load().verdict(leaf, chain, now)
+        verdict = self._load(None).verdict(leaf, chain, now)
+        if self._domains is not None:
+            verdict = restrict_to_trust_domains(
+                verdict,
+                trust_domains_of(leaf),
+                known=self._domains,
+                find_own=lambda name: self._load(name).verdict(leaf, chain, now),
+            )
         is_small = len(leaf) + sum(map(len, chain)) <= _MAX_KEPT
         if is_small and verdict.since < verdict.until:
             self._keep((leaf, chain), verdict)
         return verdict
 
-    def _load(self) -> _LoadedMaterial:
-        if self._basis is None:
+    def _load(self, domain: str | None) -> _LoadedMaterial:
+        found = self._bases.get(domain)
+        if found is None:
             with self._lock:
-                if self._basis is None:
-                    self._basis = _LoadedMaterial(self._material)
-        return self._basis
+                found = self._bases.get(domain)
+                if found is None:
+                    found = _LoadedMaterial(self._material_of(domain))
+                    self._bases[domain] = found
+        return found
+
+    def _material_of(self, domain: str | None) -> ContextMaterial:
+        if domain is None or self._domains is None:
+            return self._material
+        return self._domains[domain]
 
     def _keep(
         self, key: tuple[bytes, tuple[bytes, ...]], verdict: ChainVerdict
@@ -105,6 +129,19 @@ class Rechecker:
             if key not in self._known and len(self._known) >= _MOST_KEPT:
                 del self._known[next(iter(self._known))]
             self._known[key] = verdict
+
+
+def _by_domain(
+    material: ContextMaterial, domains: Mapping[str, tuple[Certificate, ...]] | None
+) -> dict[str, ContextMaterial] | None:
+    if domains is None:
+        return None
+    return {
+        domain: replace(
+            material, client_ca=render_pem("CERTIFICATE", [ca.der for ca in cas])
+        )
+        for domain, cas in domains.items()
+    }
 
 
 class _LoadedMaterial:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from datetime import datetime, timezone
 
@@ -65,6 +66,7 @@ def _folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("catalogue")
     (folder / "greeter.py").write_text(GREETER)
     make_specimens(folder / "certs")
+    shutil.copy(folder / "certs/ca.pem", folder / "certs/partner-ca.pem")
     return folder
 
 

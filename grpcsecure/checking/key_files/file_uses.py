@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from grpcsecure.diagnostics.findings import Finding, Kind, Span
     from grpcsecure.model.listener import TlsSettings
 
+    _ClientCas = tuple[tuple[str | None, Path], ...]
+    _Combination = tuple[_ClientCas, tuple[Path, ...]]
+
 __all__ = ["FileUse", "FileUses", "RevocationUse", "gather_uses", "written_at"]
 
 #: The keys of a `tls` block that name files.
@@ -65,10 +68,11 @@ class FileUse:
 class RevocationUse:
     """A combination of `client_ca` and `crl` files, as used by one or more listeners.
 
-    `keys` are the places of `crl` in these listeners, `listeners` is their number.
+    Several files of client CAs are those of trust domains. `keys` are the places of
+    `crl` in these listeners, `listeners` is their number.
     """
 
-    client_ca: FileUse
+    client_cas: tuple[FileUse, ...]
     crls: tuple[FileUse, ...]
     keys: tuple[Span, ...]
     listeners: int
@@ -115,7 +119,7 @@ class _Gathered:
         self._document = document
         self._keys: dict[str, dict[Path, list[KeyPath]]] = {key: {} for key in _ROLES}
         self._pairs: dict[tuple[Path, Path], list[str]] = {}
-        self._revocations: dict[tuple[Path, tuple[Path, ...]], list[str]] = {}
+        self._revocations: dict[_Combination, list[str]] = {}
         self._only_cas: dict[Path, list[KeyPath]] = {}
 
     def add(self, name: str, tls: TlsSettings) -> None:
@@ -123,19 +127,20 @@ class _Gathered:
         named: list[tuple[Path | None, KeyPath]] = [
             (tls.certificate, ("certificate",)),
             (tls.private_key, ("private_key",)),
-            (tls.client_ca, ("client_ca",)),
+            *((path, _client_ca_key(domain)) for domain, path in tls.client_ca_files),
             *((path, ("crl", index)) for index, path in enumerate(tls.crl)),
         ]
         for path, key in named:
             if path is not None:
                 self._keys[str(key[0])].setdefault(path, []).append(_below(name, *key))
         self._pairs.setdefault((tls.certificate, tls.private_key), []).append(name)
-        if tls.client_ca is not None and tls.crl and tls.client_certificate.asks:
-            combined = (tls.client_ca, tls.crl)
+        if tls.client_ca_files and tls.crl and tls.client_certificate.asks:
+            combined = (tls.client_ca_files, tls.crl)
             self._revocations.setdefault(combined, []).append(name)
-        if tls.client_ca is not None and tls.client_ca not in tls.crl:
-            place = _below(name, "client_ca")
-            self._only_cas.setdefault(tls.client_ca, []).append(place)
+        for domain, path in tls.client_ca_files:
+            if path not in tls.crl:
+                place = _below(name, *_client_ca_key(domain))
+                self._only_cas.setdefault(path, []).append(place)
 
     def uses(self) -> FileUses:
         """Return all recorded files."""
@@ -163,11 +168,16 @@ class _Gathered:
         )
 
     def _revocation(
-        self, client_ca: Path, crls: tuple[Path, ...], names: list[str]
+        self, client_cas: _ClientCas, crls: tuple[Path, ...], names: list[str]
     ) -> RevocationUse:
         keys = (self._document.key(*_below(name, "crl")) for name in names)
         return RevocationUse(
-            client_ca=self._use(client_ca, [_below(n, "client_ca") for n in names]),
+            client_cas=tuple(
+                self._use(
+                    path, [_below(name, *_client_ca_key(domain)) for name in names]
+                )
+                for domain, path in client_cas
+            ),
             crls=tuple(
                 self._use(path, [_below(name, "crl", index) for name in names])
                 for index, path in enumerate(crls)
@@ -184,6 +194,11 @@ class _Gathered:
             # Places that are shared by a YAML alias count once.
             places=tuple(dict.fromkeys(spans)),
         )
+
+
+def _client_ca_key(domain: str | None) -> KeyPath:
+    """Return the key of a file with client CAs; None is the only one of a listener."""
+    return ("client_ca",) if domain is None else ("client_ca", domain)
 
 
 def _below(listener: str, *key: str | int) -> KeyPath:

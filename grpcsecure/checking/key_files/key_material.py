@@ -186,8 +186,13 @@ class _Inspection:
             uses.crls, uses.revocations, self._lists, self._now
         )
         for revocation in uses.revocations:
-            cas = self._chains.get(revocation.client_ca.path)
-            if cas and all(use.path in self._lists for use in revocation.crls):
+            are_intact = all(use.path in self._chains for use in revocation.client_cas)
+            if are_intact and all(use.path in self._lists for use in revocation.crls):
+                cas = {
+                    ca: use
+                    for use in revocation.client_cas
+                    for ca in self._chains[use.path]
+                }
                 self.findings += check_revocation(revocation, cas, self._lists)
                 self.findings += check_crl_scope(
                     revocation, cas, self._lists, self._now

@@ -120,13 +120,13 @@ def _not_current(use: FileUse, crl: RevocationList, now: datetime) -> Finding:
 
 
 def check_revocation(
-    revocation: RevocationUse, cas: Sequence[Certificate], lists: Lists
+    revocation: RevocationUse, cas: Mapping[Certificate, FileUse], lists: Lists
 ) -> Iterator[Finding]:
     """Find lists that no client CA issued, and CAs without a list.
 
     Args:
-        revocation: a `client_ca` file and the files of its lists.
-        cas: the certificates in the `client_ca` file.
+        revocation: the files of client CAs and those of their lists.
+        cas: the client CAs, each with its file.
         lists: the lists of each file.
     """
     untrusted: list[RevocationList] = []
@@ -138,15 +138,15 @@ def check_revocation(
                 unknown.append(crl)
             elif not any(_has_signed(ca, crl) for ca in named):
                 untrusted.append(crl)
-                yield _untrusted(use, revocation.client_ca, named, crl)
+                yield _untrusted(use, cas[named[0]], named, crl)
         if unknown:
-            yield _unknown(use, revocation.client_ca, unknown)
+            yield _unknown(use, revocation.client_cas, unknown)
     present = _all_of(revocation, lists)
     # CAs with an untrusted list have been reported already.
     names = {crl.issuer for crl in untrusted}
     without = [ca for ca in cas if ca.subject not in names and _lacks_one(ca, present)]
     if without:
-        yield _report_without(revocation, without)
+        yield _report_without(revocation, cas[without[0]], without)
 
 
 def _has_signed(ca: Certificate, crl: RevocationList) -> bool:
@@ -189,22 +189,27 @@ def _untrusted(
 
 
 def _unknown(
-    use: FileUse, client_ca: FileUse, unknown: list[RevocationList]
+    use: FileUse, client_cas: tuple[FileUse, ...], unknown: list[RevocationList]
 ) -> Finding:
     more = f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""
     return use.report(
         kinds.UNKNOWN_CRL_ISSUER,
         f"the issuer of the revocation list in {use.shown} is not a client CA{more}",
         label=f"issued by {quote(unknown[0].issuer)}",
-        secondary=[Label(span=client_ca.places[0], text="does not contain that CA")],
+        secondary=[
+            Label(span=client_ca.places[0], text="does not contain that CA")
+            for client_ca in client_cas
+        ],
         notes=["it is only used for clients that send the certificate of that CA"],
         help="remove it, or add that CA to `client_ca`",
     )
 
 
-def _report_without(revocation: RevocationUse, cas: list[Certificate]) -> Finding:
+def _report_without(
+    revocation: RevocationUse, client_ca: FileUse, cas: list[Certificate]
+) -> Finding:
     more = f", and {len(cas) - 1} more" if len(cas) > 1 else ""
-    trusted = Label(span=revocation.client_ca.places[0], text="trusts that CA")
+    trusted = Label(span=client_ca.places[0], text="trusts that CA")
     others = [Label(span=key, text="also missing here") for key in revocation.keys[1:]]
     return kinds.CA_WITHOUT_CRL(
         f"there is no revocation list of the client CA {quote(cas[0].subject)}{more}",

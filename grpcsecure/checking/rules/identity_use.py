@@ -8,11 +8,13 @@ from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.diagnostics.findings import Label
 from grpcsecure.model.authorization import BuiltIn, Effect
 from grpcsecure.policy.feasibility import Need, Requirement, is_met, requirements
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from grpcsecure.config.document import Document
+    from grpcsecure.config.tree import Path
     from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.model.listener import Listener
     from grpcsecure.policy.scopes import Scope
@@ -64,11 +66,15 @@ def check_identity_use(
         for index, name in enumerate(rule.identities):
             requirement = by_effect[rule.effect].get(name)
             if requirement is None or any(
-                is_met(requirement.need, one) for one in scope.serving
+                is_met(requirement, one) for one in scope.serving
             ):
                 continue
             need = requirement.need
             path = ("authorization", "rules", rule.name, rule.effect.value, index)
+            verifying = [one for one in scope.serving if one.can_verify]
+            if need is Need.VERIFIED and verifying:
+                yield _unlisted(document, path, requirement, verifying)
+                continue
             yield kinds.UNVERIFIED_IDENTITY(
                 f"rule `{rule.name}` {_WORDS[need].problem}",
                 span=document.place(*path),
@@ -76,6 +82,32 @@ def check_identity_use(
                 secondary=[_describe(document, one, need) for one in scope.serving],
                 help=_WORDS[need].help,
             )
+
+
+def _unlisted(
+    document: Document,
+    path: Path,
+    requirement: Requirement,
+    verifying: Iterable[Listener],
+) -> Finding:
+    """Return the finding for an identity of trust domains without CAs of their own.
+
+    A warning, so that a reload may take the CAs of a trust domain away at once.
+    """
+    names = sorted(frozenset().union(*requirement.trust_domains))
+    return kinds.UNLISTED_TRUST_DOMAIN(
+        f"rule `{path[2]}` matches on an identity of a trust domain without CAs",
+        span=document.place(*path),
+        label=f"of {' and '.join(map(quote, names))}",
+        secondary=[
+            Label(
+                span=document.key("listeners", one.name, "tls", "client_ca"),
+                text="does not list it",
+            )
+            for one in verifying
+        ],
+        help="add its trust domain to `client_ca`, with the file of its CAs",
+    )
 
 
 def _label(name: str, requirement: Requirement) -> str:

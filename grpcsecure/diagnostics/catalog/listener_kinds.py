@@ -13,6 +13,7 @@ __all__ = [
     "MODE_NOT_VERIFYING",
     "PLAINTEXT_EXPOSED",
     "REFLECTION_OPEN",
+    "UNTIED_TRUST_DOMAINS",
     "UNUSED_CLIENT_CA",
     "UNUSED_CRL",
 ]
@@ -131,4 +132,30 @@ MODE_NOT_VERIFYING = Kind(
     bad="listeners: {public: {tls: {client_certificate: dont_request}}}",
     good="listeners: {public: {tls:"
     " {client_certificate: require_and_verify, client_ca: certs/ca.pem}}}",
+)
+
+UNTIED_TRUST_DOMAINS = Kind(
+    code="GS314",
+    name="untied-trust-domains",
+    severity=Severity.WARNING,
+    what="Rules of a listener name SPIFFE ids of several trust domains, and any of its"
+    " client CAs may vouch for each of them.",
+    why="The CA of a partner can sign a SPIFFE id of your own trust domain. A"
+    " `client_ca` that maps each trust domain to the file of its CAs prevents it.",
+    bad="""\
+listeners: {public: {tls:
+  {client_certificate: require_and_verify, client_ca: certs/ca.pem}}}
+identities:
+  billing: {spiffe: "spiffe://corp.example/billing"}
+  orders: {spiffe: "spiffe://partner.example/orders"}
+authorization: {rules: {all: {allow: [billing, orders], methods: ["*"]}}}
+""",
+    good="""\
+listeners: {public: {tls: {client_certificate: require_and_verify, client_ca:
+  {corp.example: certs/ca.pem, partner.example: certs/partner-ca.pem}}}}
+identities:
+  billing: {spiffe: "spiffe://corp.example/billing"}
+  orders: {spiffe: "spiffe://partner.example/orders"}
+authorization: {rules: {all: {allow: [billing, orders], methods: ["*"]}}}
+""",
 )

@@ -19,6 +19,7 @@ __all__ = [
     "UNDEFINED_IDENTITY",
     "UNKNOWN_LISTENER",
     "UNKNOWN_METHOD",
+    "UNLISTED_TRUST_DOMAIN",
     "UNREACHABLE_METHOD",
     "UNUSABLE_AUDIT_FILE",
     "UNUSABLE_PIN",
@@ -39,6 +40,12 @@ _ALL = (
 )
 
 _RULES = f"{_VERIFYING}authorization:\n  rules:\n{_ALL}"
+
+_TIED = (
+    "listeners: {public: {tls: {client_certificate: require_and_verify,"
+    " client_ca: {corp.example: certs/ca.pem}}}}\n"
+    f"authorization:\n  rules:\n{_ALL}"
+)
 
 _OPS = "identities: {ops: {dns: ops.corp.example}}\n"
 
@@ -66,6 +73,20 @@ UNVERIFIED_IDENTITY = Kind(
     good="listeners: {public: {tls: {client_certificate: require_but_dont_verify,"
     " client_ca: certs/ca.pem}}}\n"
     f"{_OPS}authorization: {{rules: {{ops: {{allow: [ops], methods: ['*']}}}}}}",
+)
+
+UNLISTED_TRUST_DOMAIN = Kind(
+    code="GS422",
+    name="unlisted-trust-domain",
+    severity=Severity.WARNING,
+    what="A rule names an identity of a SPIFFE trust domain that is not in the"
+    " `client_ca` of the rule's listeners.",
+    why="Where `client_ca` maps trust domains to their CAs, a SPIFFE id of another"
+    " domain is never verified: the rule allows nothing for that identity.",
+    bad=f"{_TIED}    ops: {{allow: [ops], methods: ['*']}}\n"
+    'identities: {ops: {spiffe: "spiffe://partner.example/ops"}}',
+    good=f"{_TIED}    ops: {{allow: [ops], methods: ['*']}}\n"
+    'identities: {ops: {spiffe: "spiffe://corp.example/ops"}}',
 )
 
 UNUSED_IDENTITY = Kind(

@@ -59,6 +59,8 @@ def _basis(one: CallVerdict) -> str:
             return "default"
         case Basis.HANDSHAKE:
             return "handshake"
+        case Basis.CERTIFICATE:
+            return "certificate"
         case Basis.NO_RULES:
             return "no authorization"
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from grpcsecure.server.snapshot import Snapshot
     from grpcsecure.tls.material import Material
 
+    _TrustDomains = Mapping[str, tuple[Certificate, ...]] | None
+
 __all__ = ["describe_changes"]
 
 _SERIAL_ENDS = 4
@@ -47,6 +49,8 @@ def _material(old: Material, new: Material) -> Iterator[str]:
         yield "private key"
     if old.client_cas != new.client_cas:
         yield f"client CAs ({_difference(old.client_cas, new.client_cas)})"
+    if old.trust_domains != new.trust_domains:
+        yield f"trust domains ({_domains(old.trust_domains, new.trust_domains)})"
     if old.crls != new.crls:
         yield "revocation lists"
 
@@ -63,6 +67,20 @@ def _difference(old: Iterable[Certificate], new: Iterable[Certificate]) -> str:
     parts = [f"+ {ca.subject}" for ca in after if ca not in before]
     parts += [f"- {ca.subject}" for ca in before if ca not in after]
     return ", ".join(parts) or "in another order"
+
+
+def _domains(old: _TrustDomains, new: _TrustDomains) -> str:
+    """List the trust domains that were added (+), removed (-), or got other CAs (~)."""
+    if new is None:
+        return "none any more: any client CA vouches for any of them"
+    before = old or {}
+    parts = [f"- {name}" for name in before if name not in new]
+    for name, cas in new.items():
+        if name not in before:
+            parts.append(f"+ {name}")
+        elif before[name] != cas:
+            parts.append(f"~ {name}")
+    return ", ".join(parts)
 
 
 def _policy(old: Snapshot, new: Snapshot) -> Iterator[str]:

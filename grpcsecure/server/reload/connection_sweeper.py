@@ -43,7 +43,8 @@ class _Ending:
 
 
 def _reason(assessment: PeerAssessment) -> str:
-    if assessment.has_lapsed and assessment.reason is not None:
+    lapsed = assessment.has_lapsed or assessment.is_unvouched
+    if lapsed and assessment.reason is not None:
         return assessment.reason
     if not assessment.in_force:
         return "certificate has expired"
@@ -155,9 +156,12 @@ def _may_stay(resolved: ResolvedPeer, view: BridgedView, *, has_counted: bool) -
     """Whether a connection's certificate is valid now, or never was.
 
     A registered certificate does not excuse a lapsed one where the mode verifies.
-    Without rules, no certificate has to be registered.
+    Without rules, no certificate has to be registered. Where the mode does not verify,
+    a certificate that no CA of its trust domain vouches for may come as any other.
     """
-    if resolved.has_lapsed and (view.verifies or not resolved.is_known):
+    if view.verifies and resolved.fails_verification:
+        return False
+    if resolved.has_lapsed and not resolved.is_known:
         return False
     return not has_counted or resolved.principal is None or resolved.is_known
 

@@ -100,18 +100,18 @@ class Authorizer:
     ) -> Refusal | None:
         """Resolve the peer, then decide the call.
 
-        mode verifies  certificate   rules  call
-        yes            has lapsed    any    refused, as a handshake would be
-        yes            any other     yes    the rules decide
-        no             any           yes    the rules decide
-        any            any other     no     allowed
+        mode verifies  certificate           rules  call
+        yes            lapsed, or unvouched  any    refused, as a handshake would be
+        yes            any other             yes    the rules decide
+        no             any                   yes    the rules decide
+        any            any other             no     allowed
         """
         snapshot, view = self._in_force.snapshot, self.view
         policy = snapshot.policy
         if policy is None and not view.verifies:
             return None
         resolved = snapshot.resolvers[view.name].resolve(view.connection(caller))
-        if view.verifies and resolved.has_lapsed:
+        if view.verifies and resolved.fails_verification:
             decision = UNVERIFIED
         elif policy is None:
             return None

@@ -52,6 +52,15 @@ class ResolvedPeer(NamedTuple):
         return self.assessment is not None and self.assessment.has_lapsed
 
     @property
+    def fails_verification(self) -> bool:
+        """Whether a mode that verifies refuses the calls, though its handshake did not.
+
+        That is where the chain has lapsed, or no CA of its trust domain vouches for it.
+        """
+        one = self.assessment
+        return one is not None and (one.has_lapsed or one.is_unvouched)
+
+    @property
     def is_known(self) -> bool:
         """Whether the peer proved to have an identity, by rules that there are."""
         return self.principal is not None and self.principal.is_known

@@ -40,6 +40,7 @@ class Verdict(NamedTuple):
     code: int | None = None
     since: datetime = EARLIEST
     until: datetime = LATEST
+    is_unvouched: bool = False
 
 
 class Material:

@@ -35,6 +35,7 @@ def test_caller_without_an_identity_is_known_by_its_certificate(names, known_as)
         reason=None,
         code=None,
         has_lapsed=False,
+        is_unvouched=False,
         in_force=True,
         since=shown.not_before,
         until=shown.not_after,
