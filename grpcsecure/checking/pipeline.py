@@ -109,6 +109,7 @@ class Loaded:
             profile=self.profile,
             cases=self.cases,
             coverage=self._coverage(all_profiles=all_profiles),
+            is_development=self.document is not None and self.document.is_development,
         )
         return Draft(
             report=report,

@@ -9,6 +9,7 @@ from grpcsecure.diagnostics.catalog import listener_kinds as kinds
 from grpcsecure.diagnostics.catalog import policy_kinds as policy
 from grpcsecure.model.authorization import Effect
 from grpcsecure.model.server_config import ErrorDetail
+from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +37,7 @@ def check_production(document: Document, scopes: Sequence[Scope]) -> Iterator[Fi
             "refused callers get the reason of the refusal",
             span=document.place("server", "error_detail"),
             label="reveals identities and rules to every caller",
-            help="remove it, or keep it to a development profile",
+            help=_help_with_detail(document),
         )
     for listener in config.listeners:
         path = ("listeners", listener.name)
@@ -73,6 +74,15 @@ def _check_authorization(document: Document) -> Iterator[Finding]:
             label="also opens methods that no rule mentions",
             help="use `default: deny`, and rules that allow",
         )
+
+
+def _help_with_detail(document: Document) -> str:
+    if document.is_development:
+        return "leave it to development: with `production: true` it is an error"
+    if document.profile is None or document.config.production:
+        return "remove it, or move it to a profile that says `production: false`"
+    name = quote(document.profile)
+    return f"remove it, or write `production: false` in the profile {name}"
 
 
 def _who_reflects(document: Document, scopes: Sequence[Scope]) -> str:

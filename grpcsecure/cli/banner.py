@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from grpcsecure import __version__
-from grpcsecure.diagnostics.render.text import visible
+from grpcsecure.diagnostics.render.text import describe_development, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +37,7 @@ def banner_fields(server: Server, *, elapsed: float) -> dict[str, object]:
         "policy": server.policy_summary,
         "addresses": server.addresses,
         "warnings": [f"{f.code} {f.message}" for f in server.report.findings],
+        "development": server.report.is_development,
         "ready_ms": round(elapsed * 1000),
     }
 
@@ -88,6 +89,8 @@ def _lines(server: Server, fields: dict[str, object], now: datetime) -> Iterator
     yield f"reload    {server.watched}"
     for finding in server.report.findings:
         yield f"!         {finding.code} {finding.message}"
+    if server.report.is_development:
+        yield f"!         {describe_development(server.report)}"
     addresses = ", ".join(server.addresses.values())
     elapsed = fields["ready_ms"]
     yield (

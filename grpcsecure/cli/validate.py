@@ -61,7 +61,12 @@ Exit codes: 0 no errors, 1 errors, 2 usage or unreadable config.""",
     show_default=True,
     help="How findings are printed.",
 )
-@click.option("--strict", is_flag=True, help="Count warnings as errors.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Count warnings as errors; but a profile that says `production: false` itself"
+    " may have those that production turns into errors.",
+)
 @click.option(
     "--ignore",
     multiple=True,

@@ -21,12 +21,14 @@ class Document:
     """A config without errors, with the place in the file of each value.
 
     `tree` is the effective config: variables replaced, the profile applied.
+    `is_development` is whether the profile itself has `production: false`.
     """
 
     source: Source
     tree: Mapping
     config: ServerConfig
     profile: str | None
+    is_development: bool = False
 
     def place(self, *path: str | int) -> Span:
         """Return the place of the value at `path`, or of the nearest parent."""

@@ -19,6 +19,7 @@ from grpcsecure.config.profiles import (
     find_profile,
     merge_patch,
     profile_names,
+    sets_production,
 )
 from grpcsecure.config.schema_check import check_schema
 from grpcsecure.config.tree import Entry, Mapping, Node
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.config.source import Source
     from grpcsecure.diagnostics.findings import Finding
+    from grpcsecure.model.server_config import ServerConfig
 
 __all__ = ["Parsed", "parse_config", "read_profile_names"]
 
@@ -100,7 +102,13 @@ def _parse(
     config, findings = build_config(tree, directory=source.directory)
     if config is None:
         return _failed("schema", findings, source, hidden)
-    document = Document(source=source, tree=tree, config=config, profile=profile)
+    document = Document(
+        source=source,
+        tree=tree,
+        config=config,
+        profile=profile,
+        is_development=_is_development(root, profile, config),
+    )
     return Parsed(findings=(), document=document, argument_lines=hidden)
 
 
@@ -108,6 +116,19 @@ def read_profile_names(source: Source) -> tuple[str, ...]:
     """Return the names of the profiles in `source`; none if it cannot be parsed."""
     root, _ = parse_yaml(source)
     return profile_names(root) if root is not None else ()
+
+
+def _is_development(
+    root: Mapping | None, profile: str | None, config: ServerConfig
+) -> bool:
+    """Whether the profile itself says `production: false`.
+
+    A file that says so, or says nothing, does not count: its profiles inherit it, and
+    one of them may be meant for production.
+    """
+    if root is None or profile is None or config.production:
+        return False
+    return sets_production(find_profile(root, profile))
 
 
 def _apply(

@@ -19,10 +19,19 @@ if TYPE_CHECKING:
 
     from grpcsecure.diagnostics.findings import Finding
 
-__all__ = ["check_patch", "find_profile", "merge_patch", "profile_names"]
+__all__ = [
+    "check_patch",
+    "find_profile",
+    "merge_patch",
+    "profile_names",
+    "sets_production",
+]
 
 #: Keys that a profile cannot change: they are read before any profile is applied.
 _FIXED = ("version", "profiles")
+
+#: Keys that no profile may remove: without them, a server is open or does not serve.
+_KEPT = ("authorization", "listeners", "production")
 
 
 def profile_names(root: Mapping) -> tuple[str, ...]:
@@ -74,6 +83,23 @@ def check_patch(name: str, profile: Entry) -> Iterator[Finding]:
                 label="a profile cannot change this key",
                 help=f"remove `{key}` from the profile",
             )
+    for key in _KEPT:
+        if key in patch.entries and _is_null(patch.entries[key].value):
+            yield kinds.REMOVED_KEY(
+                f"the profile {quote(name)} removes `{key}`",
+                span=patch.entries[key].key,
+                label="an empty value is null, which removes the key",
+                help=f"write the value of `{key}`, or remove the line",
+            )
+
+
+def sets_production(profile: Entry) -> bool:
+    """Whether a profile has a value for `production` of its own."""
+    return isinstance(profile.value, Mapping) and "production" in profile.value.entries
+
+
+def _is_null(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.value is None
 
 
 def merge_patch(target: Node | None, patch: Node) -> Node:
@@ -87,7 +113,7 @@ def merge_patch(target: Node | None, patch: Node) -> Node:
     is_mapping = isinstance(target, Mapping)
     entries = dict(target.entries) if isinstance(target, Mapping) else {}
     for key, entry in patch.entries.items():
-        if isinstance(entry.value, Scalar) and entry.value.value is None:
+        if _is_null(entry.value):
             entries.pop(key, None)
             continue
         old = entries.get(key)

@@ -158,7 +158,8 @@ class Report:
     the numbers of its lines that excerpts must not show. `not_run` names the
     phases that did not run because the phase `failed` found errors. `cases` are the
     tests of the config that were run, in the order of the file. `coverage` is None if
-    the check ended with an error.
+    the check ended with an error. `is_development` is whether the profile itself says
+    `production: false`.
     """
 
     subject: str
@@ -170,6 +171,7 @@ class Report:
     profile: str | None = None
     cases: tuple[Case, ...] = ()
     coverage: Coverage | None = None
+    is_development: bool = False
 
     @property
     def errors(self) -> int:
@@ -180,3 +182,8 @@ class Report:
     def warnings(self) -> int:
         """The number of warnings."""
         return len(self.findings) - self.errors
+
+    @property
+    def tolerated(self) -> int:
+        """The number of warnings that are errors with `production: true`."""
+        return sum(f.kind.production and not f.is_error for f in self.findings)

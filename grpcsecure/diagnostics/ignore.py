@@ -2,7 +2,8 @@
 
 Production comes first, then ignores (of warnings only), then `--strict`: an ignored
 warning is not an error in strict mode, and a warning that production turns into an
-error cannot be ignored.
+error cannot be ignored. A profile that itself says `production: false` keeps the
+warnings that production turns into errors, in strict mode too: they are its purpose.
 """
 
 from __future__ import annotations
@@ -131,10 +132,14 @@ class _Filter:
         ]
         kept = self._kept + [f for f in about if not self._requests_for(f)]
         if strict:
-            kept = [finding.as_error() for finding in kept]
+            kept = [self._strict(finding) for finding in kept]
         subject = self._draft.report.subject
         kept.sort(key=lambda finding: _place(finding, subject))
         return replace(self._draft.report, findings=tuple(kept))
+
+    def _strict(self, finding: Finding) -> Finding:
+        is_tolerated = self._draft.report.is_development and finding.kind.production
+        return finding if is_tolerated else finding.as_error()
 
     def _read_comments(self) -> Iterator[Finding]:
         """Fill the table of ignore comments; yield findings about invalid ones."""

@@ -25,6 +25,7 @@ __all__ = [
     "OVERSIZED_CONFIG",
     "PASTED_KEY",
     "RECURSIVE_ALIAS",
+    "REMOVED_KEY",
     "RESERVED_OPTION",
     "SCHEMA_MISMATCH",
     "SEVERAL_DOCUMENTS",
@@ -365,4 +366,15 @@ EFFECT_CONFLICT = Kind(
     "authorization: {rules: {\n"
     "  a: {deny: [ci], methods: ['/helloworld.Greeter/*']},\n"
     "  b: {allow: [shop], methods: ['/helloworld.Greeter/*']}}}",
+)
+
+REMOVED_KEY = Kind(
+    code="GS134",
+    name="removed-key",
+    severity=Severity.ERROR,
+    what="A profile sets `authorization`, `listeners` or `production` to null.",
+    why="Null removes a key, and a key without a value is null. Without `authorization`"
+    " every call is allowed, so a block that was left empty would open the server.",
+    bad="authorization:",
+    good="authorization: {default: deny}",
 )

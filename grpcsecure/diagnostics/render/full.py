@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.render.excerpt import gutter_width, render_excerpt
 from grpcsecure.diagnostics.render.sources import Sources
-from grpcsecure.diagnostics.render.text import Style, subject, visible, visible_lines
+from grpcsecure.diagnostics.render.text import (
+    Style,
+    count,
+    describe_development,
+    subject,
+    visible,
+    visible_lines,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from grpcsecure.diagnostics.findings import Finding, Report
+    from grpcsecure.diagnostics.findings import Coverage, Finding, Report
 
-__all__ = ["render_finding", "render_full", "render_verdict"]
+__all__ = ["describe_development", "render_finding", "render_full", "render_verdict"]
 
 
 def render_full(reports: Sequence[Report], *, color: bool = False) -> str:
@@ -32,51 +39,48 @@ def render_finding(
 
 def render_verdict(report: Report) -> str:
     """Return the summary line: counts of findings, and what was (not) checked."""
-    text = f"{subject(report)}: {_counts(report)}"
-    if not report.not_run:
-        return text + "".join(_covered(report))
-    which = "errors" if report.failed is None else f"{visible(report.failed)} errors"
-    phases = ", ".join(map(visible, report.not_run))
-    return f"{text}. Not checked yet: {phases} (fix the {which} first)."
+    sentences = [f"{subject(report)}: {_counts(report)}", *_remarks(report)]
+    return ". ".join(sentences) + "." * (len(sentences) > 1)
 
 
 def _counts(report: Report) -> str:
     counts = [
-        _count(count, word)
-        for count, word in ((report.errors, "error"), (report.warnings, "warning"))
-        if count
+        count(number, word)
+        for number, word in ((report.errors, "error"), (report.warnings, "warning"))
+        if number
     ]
     return ", ".join(counts if report.errors else ["ok", *counts])
 
 
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'s' * (number != 1)}"
+def _remarks(report: Report) -> Iterator[str]:
+    if report.not_run:
+        failed = report.failed
+        which = "errors" if failed is None else f"{visible(failed)} errors"
+        phases = ", ".join(map(visible, report.not_run))
+        yield f"Not checked yet: {phases} (fix the {which} first)"
+    elif report.coverage is not None and not report.errors:
+        yield from _covered(report.coverage, len(report.cases))
+    if report.is_development:
+        text = describe_development(report)
+        yield text[:1].upper() + text[1:]
 
 
-def _covered(report: Report) -> Iterator[str]:
+def _covered(coverage: Coverage, tests: int) -> Iterator[str]:
     """Yield what a check without errors covered, and what it left out."""
-    coverage = report.coverage
-    if coverage is None or report.errors:
-        return
-    checked = list(coverage.phases)
-    if report.cases:
-        checked.append(_count(len(report.cases), "policy test"))
+    checked = [*coverage.phases, *([count(tests, "policy test")] if tests else [])]
     if checked:
-        yield f". Checked: {', '.join(checked)}"
-        yield " (there are no policy tests)" if coverage.lacks_tests else ""
+        lacking = " (there are no policy tests)" if coverage.lacks_tests else ""
+        yield f"Checked: {', '.join(checked)}{lacking}"
     left_out = list(coverage.left_out)
     if coverage.tests_left_out:
-        left_out.append(
-            f"{_count(coverage.tests_left_out, 'policy test')} on certificates in files"
-        )
+        number = count(coverage.tests_left_out, "policy test")
+        left_out.append(f"{number} on certificates in files")
     if coverage.profiles:
         names = ", ".join(f"`{visible(name)}`" for name in coverage.profiles)
         word = "profile" if len(coverage.profiles) == 1 else "profiles"
         left_out.append(f"{word} {names} (--all-profiles)")
     if left_out:
-        yield f". Not checked: {', '.join(left_out)}"
-    if checked or left_out:
-        yield "."
+        yield f"Not checked: {', '.join(left_out)}"
 
 
 def _report(report: Report, style: Style) -> Iterator[str]:

@@ -58,6 +58,7 @@ def _report(report: Report) -> dict[str, object]:
     return {
         "subject": report.subject,
         "profile": report.profile,
+        "development": report.is_development,
         "errors": report.errors,
         "warnings": report.warnings,
         "failed_phase": report.failed,

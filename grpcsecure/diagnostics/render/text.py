@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Style",
+    "count",
+    "describe_development",
     "place",
     "profile_suffix",
     "spell",
@@ -74,6 +76,23 @@ def subject(report: Report) -> str:
     """Return the name of the checked config, with its profile."""
     profile = "" if report.profile is None else f" (profile {visible(report.profile)})"
     return visible(report.subject) + profile
+
+
+def count(number: int, word: str) -> str:
+    """Return a number with a word, in the plural if necessary."""
+    return f"{number} {word}{'s' * (number != 1)}"
+
+
+def describe_development(report: Report) -> str:
+    """Return the effect on findings of a profile that says `production: false`."""
+    name = visible(report.profile or "")
+    text = f"profile `{name}` says `production: false`"
+    if not report.tolerated:
+        return text
+    errors = "an error" if report.tolerated == 1 else "errors"
+    return (
+        f"{text}: {count(report.tolerated, 'warning')} would be {errors} in production"
+    )
 
 
 def profile_suffix(report: Report, reports: Sequence[Report]) -> str:

@@ -84,6 +84,36 @@ def test_same_findings_but_errors_in_production(policy, expected, production):
 
 
 @pytest.mark.parametrize(
+    ("profile", "production", "advice"),
+    [
+        (None, "", "remove it, or move it to a profile that says `production: false`"),
+        ("it", "", "remove it, or write `production: false` in the profile `it`"),
+        (
+            "it",
+            "production: true",
+            "remove it, or move it to a profile that says `production: false`",
+        ),
+        (
+            "it",
+            "production: false",
+            "leave it to development: with `production: true` it is an error",
+        ),
+    ],
+)
+def test_help_about_error_detail_fits_the_profile(profile, production, advice):
+    """The advice of GS409 can be followed where the finding is."""
+    loaded = load_config(
+        source(f"{CONFIG}profiles: {{it: {{{production}}}}}"),
+        profile=profile,
+        environ={},
+        now=datetime.now(timezone.utc),
+        last=Phase.CROSS_FIELD,
+    )
+    [finding] = [finding for finding in loaded.findings if finding.code == "GS409"]
+    assert finding.help == advice
+
+
+@pytest.mark.parametrize(
     ("policy", "label"),
     [
         ("", "any client can list the services"),

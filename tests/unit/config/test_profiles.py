@@ -153,13 +153,47 @@ def test_unknown_profile_is_a_usage_error(profiles, message):
         ("dev: {server: {treads: 1}}",
          ["11:27 GS102 unknown key `treads` in `server`"]),
         ("dev: {listeners: null}",
-         ["1:1 GS104 missing key `listeners` at the top level"]),
+         ["11:18 GS134 the profile `dev` removes `listeners`"]),
+        ("dev: {authorization: , production: ~}",
+         ["11:18 GS134 the profile `dev` removes `authorization`",
+          "11:35 GS134 the profile `dev` removes `production`"]),
+        ("dev: {server: {threads: null}}", []),
     ],
 )  # fmt: skip
 def test_mistake_in_a_profile_is_found_in_the_profile(profiles, expected):
     """The finding has the line and column inside the profile."""
     parsed = parse(f"{GOOD}profiles: {{{profiles}}}", profile="dev")
     assert brief(parsed.findings) == expected
+
+
+def test_empty_authorization_of_the_file_is_an_error():
+    """A block without a value is not the same as no block."""
+    assert brief(parse(f"{GOOD}authorization:\n").findings) == [
+        "11:1 GS105 `authorization` is empty; a mapping is expected"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "profile", "expected"),
+    [
+        ("", "production: false", True),
+        ("production: true", "production: false", True),
+        ("", "production: ${NO:-false}", True),
+        ("production: false", "", False),
+        ("", "", False),
+        ("", "production: true", False),
+        ("production: false", "production: true", False),
+    ],
+)
+def test_profile_for_development_says_so_itself(file, profile, expected):
+    """Only `production: false` in the profile counts, not what it inherits."""
+    text = f"{GOOD}{file}\nprofiles:\n  dev:\n    {profile or '{}'}\n"
+    document = parse(text, profile="dev").document
+    assert document is not None
+    assert document.is_development is expected
+    whole = parse(text).document
+    assert whole is not None
+    assert not whole.is_development
 
 
 def test_other_profiles_are_not_checked():

@@ -18,14 +18,15 @@ REFLECTION = listener_kinds.REFLECTION_OPEN
 UNUSED = tool_kinds.UNUSED_IGNORE.code
 
 
-def draft(text, *findings, file=FILE, not_run=(), profile=None, **more):
-    """Return the draft of a report on `text`."""
+def draft(text, *findings, file=FILE, not_run=(), profile=None, dev=False, **more):
+    """Return the draft of a report on `text`; `dev`: its profile is for development."""
     report = Report(
         subject=file,
         findings=findings,
         sources={file: text},
         not_run=not_run,
         profile=profile,
+        is_development=dev,
     )
     return Draft(report=report, **more)
 
@@ -149,6 +150,16 @@ def test_strict_comes_after_ignores():
     (report,) = make_reports(drafts, strict=True)
     assert codes(report) == ["GS311!"]
     assert report.findings[0].span.line == 2
+
+
+@pytest.mark.parametrize("kind_", CATALOG.values(), ids=lambda kind_: kind_.code)
+def test_development_keeps_the_warnings_that_production_makes_errors(kind_):
+    """In strict mode, a profile for development has these warnings, and no others."""
+    (report,) = make_reports([draft("", kind_("text"), dev=True)], strict=True)
+    assert report.tolerated == kind_.production
+    assert codes(report) == [kind_.code + "!" * (not kind_.production)]
+    (report,) = make_reports([draft("", kind_("text"))], strict=True)
+    assert codes(report) == [f"{kind_.code}!"]
 
 
 def test_unused_ignore_is_an_error_in_strict_mode():
