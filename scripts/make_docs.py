@@ -85,6 +85,8 @@ def _finding(kind: Kind) -> Iterator[str]:
         severity += ", an error with `production: true`"
     yield from ("", f"### {kind.code} {kind.name}", "", f"*{severity}.* {kind.what}")
     yield from ("", kind.why)
+    if kind.applies_on_reload:
+        yield from ("", "A reload with this finding is applied, and warns.")
     for title, example in (("Wrong", kind.bad), ("Right", kind.good)):
         if example:
             yield from ("", f"{title}:", "", "```yaml", example.rstrip(), "```")

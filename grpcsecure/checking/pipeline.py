@@ -54,7 +54,7 @@ class Loaded:
 
     `failed` is the phase that found errors; `document`, `materials`, `pins` and
     `services` are complete only when it is None. `cases` are the policy tests that
-    were run.
+    were run. `reloading` is whether it is to replace the config of a running server.
     """
 
     source: Source
@@ -76,6 +76,7 @@ class Loaded:
     tests_left_out: int = 0
     #: Lines of the source with servicers' arguments, which no excerpt shows.
     argument_lines: frozenset[int] = frozenset()
+    reloading: bool = False
 
     @property
     def fingerprints(self) -> dict[str, frozenset[str]]:
@@ -114,6 +115,7 @@ class Loaded:
         return Draft(
             report=report,
             production=self.document is not None and self.document.config.production,
+            reloading=self.reloading,
             complete=complete,
             all_profiles=all_profiles,
         )
@@ -208,9 +210,13 @@ def load_services(loaded: Loaded, *, now: datetime) -> Loaded:
 
 
 def load_rest(loaded: Loaded, *, now: datetime) -> Loaded:
-    """Run the phases after the cross-field one, on a config loaded up to it."""
+    """Run the phases after the cross-field one, on a config loaded up to it.
+
+    The config is to replace that of a running server: findings that apply on a reload
+    are warnings.
+    """
     phases = [Phase.FILES, Phase.SERVICES, Phase.POLICY_TESTS]
-    return _run(replace(loaded, left_out=()), phases, now)
+    return _run(replace(loaded, left_out=(), reloading=True), phases, now)
 
 
 def _run(loaded: Loaded, phases: Iterable[Phase], now: datetime) -> Loaded:
@@ -233,7 +239,10 @@ def _after(
 ) -> Loaded:
     """Return what was loaded, with the findings of a phase added."""
     production = document.config.production
-    found = [finding.judged(production=production) for finding in findings]
+    found = [
+        finding.judged(production=production, reloading=loaded.reloading)
+        for finding in findings
+    ]
     return replace(
         loaded,
         findings=(*loaded.findings, *found),

@@ -57,7 +57,10 @@ class Kind:
 
     `what` states the mistake, `why` its consequence. `bad` and `good` are YAML
     fragments, which tests of the catalogue merge over a working config. If `production`
-    is true, the warning becomes an error in a config with `production: true`.
+    is true, the warning becomes an error in a config with `production: true`. A reload
+    with a finding that `applies_on_reload` is applied and warns, also in production: a
+    CA, list or registered certificate that lets no client in must not keep its
+    predecessor in force.
     """
 
     code: str
@@ -68,6 +71,7 @@ class Kind:
     bad: str = ""
     good: str = ""
     production: bool = False
+    applies_on_reload: bool = False
 
     def __call__(  # noqa: PLR0913 - the parts of a finding, all but one optional
         self,
@@ -115,8 +119,10 @@ class Finding:
         """Whether `serve` would refuse the config."""
         return self.severity is Severity.ERROR
 
-    def judged(self, *, production: bool) -> Finding:
-        """Return the finding with the severity that it has in production or not."""
+    def judged(self, *, production: bool, reloading: bool = False) -> Finding:
+        """Return the finding with the severity that it has in this case."""
+        if reloading and self.kind.applies_on_reload:
+            return replace(self, severity=Severity.WARNING)
         return self.as_error() if production and self.kind.production else self
 
     def as_error(self) -> Finding:

@@ -44,12 +44,14 @@ class Draft:
     Args:
         report: all findings, in any order.
         production: the config has `production: true`.
+        reloading: the config is to replace that of a running server.
         complete: no phase was skipped on request (`--syntax-only`).
         all_profiles: this run checks every profile of the file.
     """
 
     report: Report
     production: bool = False
+    reloading: bool = False
     complete: bool = True
     all_profiles: bool = True
 
@@ -105,7 +107,9 @@ class _Filter:
         #: Ignores that matched an error, which cannot be ignored.
         self._refused: dict[_IgnoreRequest, Finding] = {}
         for finding in draft.report.findings:
-            self._add(finding.judged(production=draft.production))
+            self._add(
+                finding.judged(production=draft.production, reloading=draft.reloading)
+            )
 
     @property
     def requests(self) -> tuple[_IgnoreRequest, ...]:

@@ -34,7 +34,8 @@ def check_client_ca(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Findin
     if len(leaves) == len(cas):
         yield use.report(
             kinds.NO_CA,
-            f"{use.shown} contains no CA",
+            f"{use.shown} contains no CA, so only the clients with the very"
+            f" certificates in it get in{use.on_engines}",
             label=f"{quote(leaves[0].subject)} may not sign other certificates",
             help=f"name the file of the CA that signed it: {quote(leaves[0].issuer)}",
         )

@@ -36,11 +36,21 @@ _ROLES = ("certificate", "private_key", "client_ca", "crl")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileUse:
-    """A file in one role; `shown` is its path as written, in backticks."""
+    """A file in one role; `shown` is its path as written, in backticks.
+
+    `engines` are those of the listeners that use it for clients, by name.
+    """
 
     path: Path
     shown: str
     places: tuple[Span, ...]
+    engines: tuple[str, ...] = ()
+
+    @property
+    def on_engines(self) -> str:
+        """The end of a message about clients: " on engine `grpc`", or nothing."""
+        names = " and ".join(f"`{name}`" for name in self.engines)
+        return f" on engine {names}" if names else ""
 
     def report(  # noqa: PLR0913 - the parts of a finding
         self,
@@ -117,6 +127,8 @@ class _Gathered:
 
     def __init__(self, document: Document) -> None:
         self._document = document
+        #: The engine of each listener, or "" if it requests no client certificates.
+        self._engines: dict[str, str] = {}
         self._keys: dict[str, dict[Path, list[KeyPath]]] = {key: {} for key in _ROLES}
         self._pairs: dict[tuple[Path, Path], list[str]] = {}
         self._revocations: dict[_Combination, list[str]] = {}
@@ -124,6 +136,8 @@ class _Gathered:
 
     def add(self, name: str, tls: TlsSettings) -> None:
         """Record the files of a listener."""
+        asks = tls.client_certificate.asks
+        self._engines[name] = tls.engine_in_use.value if asks else ""
         named: list[tuple[Path | None, KeyPath]] = [
             (tls.certificate, ("certificate",)),
             (tls.private_key, ("private_key",)),
@@ -188,11 +202,13 @@ class _Gathered:
 
     def _use(self, path: Path, keys: list[KeyPath]) -> FileUse:
         spans = (self._document.place(*key) for key in keys)
+        used = {str(key[1]) for key in keys}
         return FileUse(
             path=path,
             shown=written_at(self._document, keys[0]),
             # Places that are shared by a YAML alias count once.
             places=tuple(dict.fromkeys(spans)),
+            engines=tuple(sorted({self._engines[name] for name in used} - {""})),
         )
 
 

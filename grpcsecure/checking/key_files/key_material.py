@@ -63,7 +63,8 @@ def check_files(
 ) -> tuple[list[Finding], dict[str, Material]]:
     """Return the findings about the files, and the material of each TLS listener.
 
-    If one of the findings is an error, there is no material at all.
+    If the files cannot be loaded, there is no material at all. A file that lets no
+    client in can be loaded, even if that is an error at a start.
 
     Args:
         document: the config that names the files.
@@ -73,7 +74,9 @@ def check_files(
     uses = gather_uses(document)
     files = read_files(uses.paths)
     findings = sorted(_Inspection(uses, files, now).findings, key=_place)
-    if any(finding.is_error for finding in findings):
+    if any(
+        finding.is_error and not finding.kind.applies_on_reload for finding in findings
+    ):
         return findings, {}
     materials = {
         listener.name: build_material(listener.tls, files, generation=generation)

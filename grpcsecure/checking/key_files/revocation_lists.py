@@ -30,6 +30,8 @@ __all__ = ["check_crl_dates", "check_crl_kind", "check_crl_size", "check_revocat
 #: All lists of all listeners are sent to the bridge in one frame of limited size.
 _MAX_MIB = 32
 
+_SHUT_OUT = "no client of that CA gets in"
+
 
 def check_crl_kind(use: FileUse, lists: Iterable[RevocationList]) -> Iterator[Finding]:
     """Find lists of an unsupported kind, which do not show all revoked certificates."""
@@ -106,14 +108,16 @@ def _not_current(use: FileUse, crl: RevocationList, now: datetime) -> Finding:
     if now < crl.this_update:
         return use.report(
             kinds.CRL_NOT_IN_FORCE,
-            f"{name} is not valid before {crl.this_update:%Y-%m-%d %H:%M} UTC",
+            f"{name} is not valid before {crl.this_update:%Y-%m-%d %H:%M} UTC;"
+            f" {_SHUT_OUT}{use.on_engines}",
             label=f"valid in {spell_span(crl.this_update - now)}",
             help="wait, or check the clock of this machine and of the CA",
         )
     assert crl.next_update is not None  # noqa: S101 - it would be in force
     return use.report(
         kinds.CRL_NOT_IN_FORCE,
-        f"{name} expired on {crl.next_update:%Y-%m-%d %H:%M} UTC",
+        f"{name} expired on {crl.next_update:%Y-%m-%d %H:%M} UTC;"
+        f" {_SHUT_OUT}{use.on_engines}",
         label=f"expired {spell_span(now - crl.next_update)} ago",
         help="fetch the current list of that CA; find out why it was not updated",
     )
@@ -174,14 +178,14 @@ def _untrusted(
     if any(is_signed_by(crl, ca) for ca in named):
         return use.report(
             kinds.UNTRUSTED_CRL,
-            f"{quote(crl.issuer)} may not sign {name}",
+            f"{quote(crl.issuer)} may not sign {name}; {_SHUT_OUT}{use.on_engines}",
             label="the keyUsage of its issuer lacks cRLSign",
             secondary=[place],
             help="have the CA issued again with cRLSign",
         )
     return use.report(
         kinds.UNTRUSTED_CRL,
-        f"{quote(crl.issuer)} did not sign {name}",
+        f"{quote(crl.issuer)} did not sign {name}; {_SHUT_OUT}{use.on_engines}",
         label="has its name, but a signature by another key",
         secondary=[place],
         help="fetch the list from that CA again",
@@ -212,7 +216,8 @@ def _report_without(
     trusted = Label(span=client_ca.places[0], text="trusts that CA")
     others = [Label(span=key, text="also missing here") for key in revocation.keys[1:]]
     return kinds.CA_WITHOUT_CRL(
-        f"there is no revocation list of the client CA {quote(cas[0].subject)}{more}",
+        f"there is no revocation list of the client CA {quote(cas[0].subject)}{more};"
+        f" {_SHUT_OUT}{client_ca.on_engines}",
         span=revocation.keys[0],
         label="certificates of that CA cannot be verified",
         secondary=[trusted, *others],

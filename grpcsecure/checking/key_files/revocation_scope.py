@@ -89,7 +89,7 @@ def _no_clients(use: FileUse, crl: RevocationList) -> Finding:
     return use.report(
         kinds.CRL_SCOPE,
         f"the revocation list of {quote(crl.issuer)} in {use.shown} vouches for no"
-        " client",
+        f" client{use.on_engines}",
         label=f"it is for {crl.scope.value}",
         help="add a list of that CA for the certificates of clients",
     )
@@ -99,7 +99,7 @@ def _no_intermediates(use: FileUse, crl: RevocationList) -> Finding:
     return use.report(
         kinds.CRL_SCOPE,
         f"the revocation list of {quote(crl.issuer)} in {use.shown} vouches for no"
-        " intermediate CA",
+        f" intermediate CA{use.on_engines}",
         label=f"it is for {crl.scope.value}",
         notes=["`crl` has lists of intermediate CAs, whose clients are refused"],
         help="add a list of that CA for CA certificates too",

@@ -9,7 +9,7 @@ from grpcsecure.diagnostics.catalog import file_kinds as kinds
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from grpcsecure.checking.key_files.file_uses import FileUse
@@ -74,24 +74,45 @@ def check_ca_expiry(
     """Find client CAs that are not valid now, some or all, or that expire soon."""
     late = [ca for ca in cas if ca.why_not_in_force(now) is not None]
     if len(late) == len(cas):
+        more = f" or {len(late) - 1} more" if len(late) > 1 else ""
         yield use.report(
             kinds.NO_CA_IN_FORCE,
-            f"no CA in {use.shown} is valid now",
+            f"no CA in {use.shown} is valid now, so no client of"
+            f" {quote(late[0].subject)}{more} gets in{use.on_engines}",
             label=_why_late(late[0], now),
             help="add the CA that signs client certificates today",
         )
         return
+    last = _last_days(cas, now)
+    # A CA that was renewed verifies its clients by the other certificate.
+    late = [ca for ca in late if (ca.subject, ca.public_key) not in last]
     if late:
-        more = f", and {len(late) - 1} more" if len(late) > 1 else ""
+        more = f" or {len(late) - 1} more" if len(late) > 1 else ""
         yield use.report(
             kinds.CA_NOT_IN_FORCE,
-            f"the CA {quote(late[0].subject)} in {use.shown} is not valid now{more}",
+            f"the CA {quote(late[0].subject)} in {use.shown} is not valid now, so no"
+            f" client of it{more} gets in{use.on_engines}",
             label=_why_late(late[0], now),
             help="remove it if no client needs it, or replace it by its successor",
         )
     for ca in cas:
-        if ca not in late:
+        if last.get((ca.subject, ca.public_key)) == ca.not_after:
             yield from _check_soon(use, ca, now)
+
+
+def _last_days(
+    cas: Iterable[Certificate], now: datetime
+) -> dict[tuple[str, str], datetime]:
+    """Return the end of each CA in force, by name and key, with its renewals.
+
+    A renewal that is not valid yet counts if it will be before its predecessor ends.
+    """
+    last: dict[tuple[str, str], datetime] = {}
+    for ca in sorted(cas, key=lambda ca: ca.not_before):
+        same = (ca.subject, ca.public_key)
+        if now <= ca.not_after and ca.not_before <= last.get(same, now):
+            last[same] = max(ca.not_after, last.get(same, ca.not_after))
+    return last
 
 
 def _why_late(certificate: Certificate, now: datetime) -> str:

@@ -249,6 +249,8 @@ EXPIRED_PIN = Kind(
     code="GS416",
     name="expired-pin",
     severity=Severity.WARNING,
+    production=True,
+    applies_on_reload=True,
     what="A registered certificate is not valid now.",
     why="An expired or not yet valid certificate does not match, so its client does not"
     " have the identity.",

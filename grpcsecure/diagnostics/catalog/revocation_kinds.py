@@ -43,7 +43,9 @@ UNSUPPORTED_CRL = Kind(
 UNTRUSTED_CRL = Kind(
     code="GS229",
     name="untrusted-crl",
-    severity=Severity.ERROR,
+    severity=Severity.WARNING,
+    production=True,
+    applies_on_reload=True,
     what="A revocation list names a client CA as its issuer, but that CA did not sign"
     " it or may not sign CRLs.",
     why="No certificate of that CA could be verified: `CRL signature failure`.",
@@ -66,6 +68,8 @@ CRL_NOT_IN_FORCE = Kind(
     code="GS231",
     name="crl-not-in-force",
     severity=Severity.WARNING,
+    production=True,
+    applies_on_reload=True,
     what="A revocation list has expired or is not valid yet.",
     why="Certificates that were revoked later are not on the list. So no certificate of"
     " that CA is verified until there is a current list: modes that verify refuse its"
@@ -78,6 +82,8 @@ CA_WITHOUT_CRL = Kind(
     code="GS232",
     name="ca-without-crl",
     severity=Severity.WARNING,
+    production=True,
+    applies_on_reload=True,
     what="The listener has revocation lists, but one of its client CAs has none.",
     why="It is not known which certificates that CA has revoked. So no certificate that"
     " it signed is verified, except for those that are client CAs themselves: modes"
@@ -98,6 +104,8 @@ CRL_SCOPE = Kind(
     code="GS237",
     name="crl-scope",
     severity=Severity.WARNING,
+    production=True,
+    applies_on_reload=True,
     what="The revocation lists of a CA are not for the certificates that need one: they"
     " are for CA or attribute certificates only, and vouch for no client; or for"
     " end-entity certificates only, while clients send intermediate CAs.",

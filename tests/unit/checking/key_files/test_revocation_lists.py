@@ -181,7 +181,7 @@ CASES = {
         ["certs/broken/ca-forged.crl"],
         "certs/ca.pem",
         (
-            *("GS229", True, "certs/broken/ca-forged.crl"),
+            *("GS229", False, "certs/broken/ca-forged.crl"),
             *("`CN=grpcsecure .*` did not sign the", "a signature by another key"),
         ),
     ),
@@ -189,7 +189,7 @@ CASES = {
         ["mute.crl"],
         "mute.pem",
         (
-            *("GS229", True, "mute.crl"),
+            *("GS229", False, "mute.crl"),
             *("`CN=mute` may not sign the .* `mute.crl`", "lacks cRLSign"),
         ),
     ),
@@ -232,7 +232,7 @@ CASES = {
         "two.pem",
         (
             *("GS232", False, None),
-            *("no revocation list of the client CA `CN=other`$", "cannot be verified"),
+            *("no revocation list of the client CA `CN=other`;", "cannot be verified"),
         ),
     ),
     "two CAs without a list": (
