@@ -9,16 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.config import value_findings as values
-from grpcsecure.config.schema_file import dereference, home_of
+from grpcsecure.config.schema_file import dereference, load_schema
 from grpcsecure.config.tree import find
+from grpcsecure.config.type_advice import choices
+from grpcsecure.config.unknown_keys import (
+    explain_unknown_keys,
+    is_any_misspelled,
+    is_misspelled,
+)
 from grpcsecure.config.wording import at, dotted, key_place
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
 from grpcsecure.diagnostics.findings import Label
-from grpcsecure.diagnostics.suggest import did_you_mean, nearest
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
     from grpcsecure.config.tree import Mapping, Path
@@ -28,9 +33,6 @@ if TYPE_CHECKING:
     Explain: TypeAlias = Callable[["SchemaError", Mapping, Path], Iterator[Finding]]
 
 __all__ = ["explain_error"]
-
-#: Number of valid keys that the help lists if the label already has a suggestion.
-_FEW = 5
 
 
 def explain_error(error: SchemaError, root: Mapping) -> Iterator[Finding]:
@@ -53,39 +55,6 @@ def _is_name(error: SchemaError, root: Mapping, path: Path) -> bool:
     )
 
 
-def _explain_unknown_keys(
-    error: SchemaError, root: Mapping, path: Path
-) -> Iterator[Finding]:
-    properties = error.schema.get("properties", {})
-    known = sorted(properties)
-    missing = [name for name in known if name not in error.instance]
-    for key in error.instance:
-        if key in properties:
-            continue
-        home = home_of(key)
-        guess = did_you_mean(key, missing) or did_you_mean(key, known)
-        if home is not None:
-            guess = f"belongs {at(_spell_home(home, path))}"
-        listed = known
-        if guess and len(known) > _FEW + 1:
-            listed = [*known[:_FEW], "…"]
-        span, _ = find(root, (*path, key))
-        yield kinds.UNKNOWN_KEY(
-            f"unknown key {quote(key)} {at(path)}",
-            span=span,
-            label=guess or "not a valid key here",
-            help=f"valid keys: {', '.join(listed)}",
-        )
-
-
-def _spell_home(home: tuple[str, ...], path: Path) -> Path:
-    """Return the path where a key belongs; `<name>` is filled in from its own path."""
-    return tuple(
-        path[i] if step == "<name>" and home[:i] == path[:i] and i < len(path) else step
-        for i, step in enumerate(home)
-    )
-
-
 def _explain_missing_keys(
     error: SchemaError, root: Mapping, path: Path
 ) -> Iterator[Finding]:
@@ -93,7 +62,7 @@ def _explain_missing_keys(
     # only. So each error reports all missing keys; duplicates are dropped later.
     properties = error.schema.get("properties", {})
     for key in error.validator_value:
-        if key in error.instance or _is_misspelled(key, error.instance, properties):
+        if key in error.instance or is_misspelled(key, error.instance, error.schema):
             continue
         yield kinds.MISSING_KEY(
             f"missing key `{key}` {at(path)}",
@@ -103,22 +72,11 @@ def _explain_missing_keys(
         )
 
 
-def _is_misspelled(key: str, given: Iterable[str], known: Iterable[str]) -> bool:
-    """Whether the key is present but misspelled, which is reported as unknown key."""
-    unknown = [name for name in given if name not in known]
-    return any(nearest(name, [key]) is not None for name in unknown)
-
-
-def _is_any_misspelled(keys: Collection[str], given: Iterable[str]) -> bool:
-    """Whether one of the mutually exclusive `keys` is present but misspelled."""
-    return any(_is_misspelled(key, given, keys) for key in keys)
-
-
 def _advise_adding(key: str, properties: dict[str, Any]) -> str:
     part = dereference(properties.get(key, {}))
-    choices = values.choices(part)
-    if choices:
-        return f"add `{key}` with one of {', '.join(choices)}"
+    valid = choices(part)
+    if valid:
+        return f"add `{key}` with one of {', '.join(valid)}"
     example = next(iter(part.get("examples", ())), None)
     if isinstance(example, str | int):
         return f"add `{key}`, such as `{key}: {example}`"
@@ -150,6 +108,11 @@ def _explain_not(error: SchemaError, root: Mapping, path: Path) -> Iterator[Find
     )
 
 
+def _part(name: str) -> dict[str, Any]:
+    part: dict[str, Any] = load_schema()["$defs"][name]
+    return part
+
+
 def _explain_transport(
     error: SchemaError, root: Mapping, path: Path
 ) -> Iterator[Finding]:
@@ -163,7 +126,7 @@ def _explain_transport(
             help="remove one of the two",
         )
     elif not (
-        _is_any_misspelled(("tls", "plaintext"), error.instance)
+        is_any_misspelled(("tls", "plaintext"), error.instance, _part("listener"))
         or not isinstance(error.instance.get("plaintext", False), bool)
     ):
         yield kinds.TRANSPORT_CONFLICT(
@@ -186,7 +149,7 @@ def _explain_effect(error: SchemaError, root: Mapping, path: Path) -> Iterator[F
             ],
             help="keep one of the two; write a rule of its own for the other",
         )
-    elif not _is_any_misspelled(("allow", "deny"), error.instance):
+    elif not is_any_misspelled(("allow", "deny"), error.instance, _part("rule")):
         yield kinds.MISSING_KEY(
             f"the rule {name} has neither `allow` nor `deny`",
             span=key_place(root, path),
@@ -212,7 +175,7 @@ _RULES: dict[str, Explain] = {
 
 #: The keyword of JSON Schema that failed, and the function that explains the error.
 _EXPLAIN: dict[str, Explain] = {
-    "additionalProperties": _explain_unknown_keys,
+    "additionalProperties": explain_unknown_keys,
     "required": _explain_missing_keys,
     "not": _explain_not,
     "type": values.explain_type,

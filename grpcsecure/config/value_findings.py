@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from grpcsecure.config.scalars import resolve
+from grpcsecure.config.other_tools import find_mode
 from grpcsecure.config.tree import Mapping, Node, Scalar, Sequence, find
+from grpcsecure.config.type_advice import TYPES, advise_type, choices
 from grpcsecure.config.wording import (
     dotted,
     first_place,
@@ -27,12 +28,10 @@ from grpcsecure.quoting import quote
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from grpcsecure.config.schema_file import Schema
     from grpcsecure.config.tree import Path
     from grpcsecure.diagnostics.findings import Finding, Span
 
 __all__ = [
-    "choices",
     "explain_choice",
     "explain_empty",
     "explain_pattern",
@@ -41,22 +40,6 @@ __all__ = [
     "explain_type",
     "is_mapping",
 ]
-
-_TYPES = {
-    "string": "text",
-    "integer": "a whole number",
-    "boolean": "`true` or `false`",
-    "object": "a mapping",
-    "array": "a list",
-}
-
-_COLLECTIONS = {
-    "array": "write a list: `[…]`, or one `- …` a line",
-    "object": "write `key: value` under it",
-}
-
-#: Characters of a value that a help repeats at most.
-_MAX_REPEATED = 40
 
 
 class SchemaError(Protocol):
@@ -74,18 +57,12 @@ def is_mapping(root: Mapping, path: Path) -> bool:
     return isinstance(node_at(root, path), Mapping)
 
 
-def choices(part: Schema) -> list[str]:
-    """Return the values of an `enum` without its `x-aliases`."""
-    aliases = part.get("x-aliases", ())
-    return [str(value) for value in part.get("enum", ()) if value not in aliases]
-
-
 def explain_type(error: SchemaError, root: Mapping, path: Path) -> Iterator[Finding]:
     """Explain `type`: a value of the wrong type, such as text in place of a number."""
     node = node_at(root, path)
     wanted = error.validator_value
     types = [wanted] if isinstance(wanted, str) else list(wanted)
-    expected = " or ".join(_TYPES.get(name, name) for name in types)
+    expected = " or ".join(TYPES.get(name, name) for name in types)
     if types == ["string"]:
         expected = error.schema.get("x-expected", expected)
     is_written = isinstance(node, Scalar) and bool(node.text)
@@ -94,7 +71,7 @@ def explain_type(error: SchemaError, root: Mapping, path: Path) -> Iterator[Find
         f"{quote(dotted(path))} is {_describe(node)}; {expected} is expected",
         span=_value_place(root, path, node) if is_written else key_place(root, path),
         label=remark(node, f"{text} is {_describe(node)} here" if text else ""),
-        help=_advise_type(node, types, error.schema),
+        help=advise_type(node, types, error.schema),
     )
 
 
@@ -119,43 +96,6 @@ def _describe(node: Node | None) -> str:
     return "text" if isinstance(value, str) else "a number"
 
 
-def _advise_type(node: Node | None, types: list[str], part: Schema) -> str | None:
-    if isinstance(node, Scalar) and node.value is None:
-        return "give it a value, or remove the key"
-    for name, advice in _COLLECTIONS.items():
-        if name in types:
-            return advice
-    if not isinstance(node, Scalar):
-        return "write a single value"
-    if isinstance(node.value, str):
-        return _advise_unquoting(node, types)
-    return _advise_quoting(node, part) if "string" in types else _advise_writing(types)
-
-
-def _advise_writing(types: list[str]) -> str | None:
-    known = (_TYPES[name] for name in ("boolean", "integer") if name in types)
-    return next((f"write {expected}" for expected in known), None)
-
-
-def _advise_unquoting(node: Scalar, types: list[str]) -> str | None:
-    value = resolve(node.text)
-    is_boolean = isinstance(value, bool)
-    is_integer = isinstance(value, int) and not is_boolean
-    fits = ("boolean" in types and is_boolean) or ("integer" in types and is_integer)
-    return "remove the quotes" if fits else _advise_writing(types)
-
-
-def _advise_quoting(node: Scalar, part: Schema) -> str:
-    import re
-
-    valid = choices(part)
-    if valid:
-        return f"valid values: {', '.join(valid)}"
-    if not re.search(part.get("pattern", ""), node.text):
-        return f"write {part.get('x-expected', 'text')}"
-    return f'quote it: "{"…" if node.from_variable else node.text[:_MAX_REPEATED]}"'
-
-
 def explain_choice(error: SchemaError, root: Mapping, path: Path) -> Iterator[Finding]:
     """Explain `enum` and `const`: a value that is not one of the valid ones."""
     node = node_at(root, path)
@@ -165,12 +105,49 @@ def explain_choice(error: SchemaError, root: Mapping, path: Path) -> Iterator[Fi
     text = shown(node)
     guess = ""
     if text is not None and isinstance(node, Scalar):
-        guess = did_you_mean(node.text, [*valid, *error.schema.get("x-aliases", ())])
+        known = [*valid, *error.schema.get("x-aliases", ())]
+        guess = did_you_mean(node.text, known) or _other_word(path, node.text)
+    advice = f"write {expected}" if expected else f"valid values: {', '.join(valid)}"
+    if path[-1] == "as" and isinstance(node, Scalar):
+        guess, advice = _caller_by_identity(root, node) or (guess, advice)
     yield kinds.UNKNOWN_VALUE(
         f"unknown value {text or ''}".rstrip() + f" for {quote(dotted(path))}",
         span=_value_place(root, path, node),
         label=remark(node, guess or f"not a value of `{path[-1]}`"),
-        help=f"write {expected}" if expected else f"valid values: {', '.join(valid)}",
+        help=advice,
+    )
+
+
+def _other_word(path: Path, text: str) -> str:
+    """Return a label for a mode in another tool's word, or for a file; or ""."""
+    if path[-1] != "client_certificate":
+        return ""
+    mode = find_mode(text)
+    if mode is not None:
+        return f"`{mode}` here"
+    return "the mode, not a file" if "/" in text or text.endswith(_ENDINGS) else ""
+
+
+#: Endings of the names of certificate files.
+_ENDINGS = (".pem", ".crt", ".cer", ".key")
+
+
+def _caller_by_identity(root: Mapping, node: Scalar) -> tuple[str, str] | None:
+    """Return label and help for a test that names an identity as its caller."""
+    identity = node_at(root, ("identities", node.text))
+    if identity is None:
+        return None
+    first = identity.items[0] if isinstance(identity, Sequence) else identity
+    entries = first.entries if isinstance(first, Mapping) else {}
+    values = {key: entry.value for key, entry in entries.items()}
+    named = ", ".join(
+        f"{key}: {value.text if shown(value) == f'`{value.text}`' else '…'}"
+        for key, value in values.items()
+        if isinstance(value, Scalar)
+    )
+    return (
+        "an identity; a test names what is in a certificate",
+        f"write `as: {{{named}}}`",
     )
 
 

@@ -254,6 +254,13 @@ class _Composer:
             self._findings.append(wrong.duplicate_key(key, entries[key.value]))
         else:
             entries[key.value] = Entry(key.span, value)
+            self._explain_by_key(key.value, value)
+
+    def _explain_by_key(self, key: str, value: Node) -> None:
+        """Let the last finding, if it is about this value, say what the key takes."""
+        last = self._findings[-1] if self._findings else None
+        if last is not None and last.span == value.span and isinstance(value, Scalar):
+            self._findings[-1] = wrong.with_key(last, key, value.text)
 
     def _span(self, event: Event) -> Span:
         start, end = event.start_mark, event.end_mark

@@ -5,8 +5,10 @@ Knows texts and places, but neither the parser nor the rules of composing a tree
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from grpcsecure.config.other_tools import find_mode
 from grpcsecure.config.tree import Mapping, Scalar
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
 from grpcsecure.diagnostics.findings import Label, Span
@@ -31,6 +33,7 @@ __all__ = [
     "too_many_values",
     "unknown_alias",
     "unusable_number",
+    "with_key",
     "wrong_root",
 ]
 
@@ -162,6 +165,25 @@ def ambiguous_scalar(text: str, value: object, legacy: str, span: Span) -> Findi
         label=f"{legacy} in YAML 1.1, {now} in YAML 1.2",
         help=advice,
     )
+
+
+def with_key(finding: Finding, key: str, text: str) -> Finding:
+    """Return an ambiguous boolean with the help for the key whose value it is."""
+    if not finding.label.startswith("a boolean"):
+        return finding
+    meant = str(text.lower() in ("yes", "on")).lower()
+    if key in _BOOLEANS:
+        return replace(finding, help=f"write `{meant}`")
+    mode = find_mode(text) if key == "client_certificate" else None
+    if mode is not None:
+        return replace(finding, help=f"write `{mode}`, or another mode")
+    return finding
+
+
+#: Keys whose values are booleans.
+_BOOLEANS = frozenset(
+    {"production", "plaintext", "reflection", "health", "enforce", "events"}
+)
 
 
 def non_text_key(key: Node) -> Finding:
