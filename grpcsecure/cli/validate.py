@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["validate"]
 
+#: The formats that code hosts read: their paths start at the top of the repository.
+_WITH_REPOSITORY_PATHS = ("github", "sarif")
+
 
 @click.command(
     epilog="""\b
@@ -139,6 +142,10 @@ def validate(  # noqa: PLR0913 - the options of the command
     if print_config:
         _print_config(console, run.documents, reports)
     else:
+        if format_ in _WITH_REPOSITORY_PATHS:
+            from grpcsecure.cli.repository_paths import relative_to_repository
+
+            reports = tuple(relative_to_repository(one, os.environ) for one in reports)
         console.result(render(format_, reports, color=console.color_stdout))
     return ExitCode.CANNOT if run.is_unreadable else _exit_code(reports)
 
