@@ -191,7 +191,9 @@ def _verdict(
             effect=Effect.DENY,
             basis=Basis.CERTIFICATE if seen.gets_in else Basis.HANDSHAKE,
             rule=None,
-            place=loaded.place_of_mode(listener.name),
+            place=loaded.place_of_tls(
+                listener.name, "client_ca" if seen.gets_in else "client_certificate"
+            ),
             status="UNAUTHENTICATED" if seen.gets_in else None,
             caller=seen.facts,
             exists=exists,

@@ -75,9 +75,9 @@ class LoadedConfig:
             return self.document.tree.span
         return self.document.key("authorization", "default")
 
-    def place_of_mode(self, listener: str) -> Span:
-        """Return the position of a listener's `client_certificate` in the config."""
-        return self.document.key("listeners", listener, "tls", "client_certificate")
+    def place_of_tls(self, listener: str, key: str) -> Span:
+        """Return the position of a key of a listener's `tls` block in the config."""
+        return self.document.key("listeners", listener, "tls", key)
 
     def written(self, *path: str) -> object:
         """Return the value at a path of the config, as plain Python; None if absent."""
