@@ -132,7 +132,9 @@ def start_bridge(folder, directory):
         private_key=folder / "server.key",
         client_certificate=ClientCertificateMode.REQUIRE_AND_VERIFY,
     )
-    listener = BridgeListener("public", sock, directory.socket_path(0), tls, material)
+    listener = BridgeListener(
+        "public", (sock,), directory.socket_path(0), tls, material
+    )
     bridge = Bridge([listener], Observer(), make_peer=lambda _name, result: result)
     bridge.start()
     return bridge, sock.getsockname()[1]

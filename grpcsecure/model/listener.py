@@ -5,9 +5,10 @@ Values as configured; whether files exist or addresses are free is checked elsew
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -135,15 +136,40 @@ def parse_address(text: str, *, relative_to: Path) -> Address:
 
 def _parse_host(host: str) -> str:
     if host.startswith("[") and host.endswith("]"):
-        inner = host[1:-1]
-        if ip_address(inner.partition("%")[0]).version != 6:  # noqa: PLR2004
-            raise ValueError("expected an IPv6 address between the brackets")
-        return inner
+        return _parse_ipv6(host[1:-1])
     if ":" in host:
         raise ValueError("expected an IPv6 address in brackets, as in `[::1]:8443`")
     if any(character.isspace() or character in "/@[]" for character in host):
         raise ValueError("expected a host name or an IP address before the colon")
-    return host
+    return _parse_ipv4(host)
+
+
+def _parse_ipv6(host: str) -> str:
+    """Return an IPv6 address; for one that stands for an IPv4 address, that one.
+
+    gRPC listens on the IPv4 address for both. An interface (`::1%lo`) only means
+    something in a link-local address; otherwise the kernel ignores it, and the resolver
+    refuses it.
+    """
+    address, _, _ = host.partition("%")
+    try:
+        ip = IPv6Address(address)
+    except ValueError:
+        raise ValueError("expected an IPv6 address between the brackets") from None
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return host if ip.is_link_local else address
+
+
+def _parse_ipv4(host: str) -> str:
+    """Return the usual spelling of an IPv4 address (`127.1`); of a name, the name.
+
+    The resolver takes the other spellings (inet_aton(3)), and gRPC does not.
+    """
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return host
 
 
 @dataclass(frozen=True, slots=True)

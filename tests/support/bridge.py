@@ -216,7 +216,7 @@ class BridgedServer:
         for number, (name, (tls, first)) in enumerate(listeners.items()):
             path = self.directory.socket_path(number)
             self.server.add_insecure_port(f"unix:{path}")
-            served.append(BridgeListener(name, self.sockets[name], path, tls, first))
+            served.append(BridgeListener(name, (self.sockets[name],), path, tls, first))
         self.upstream_paths = {each.name: each.upstream_path for each in served}
         self.bridge = Bridge(
             served,

@@ -1,8 +1,9 @@
 """Binds a listener's address; on failure finds out the reason.
 
 grpcio reports every failure as `Failed to bind to address`, be it a taken port or TLS
-material that it rejects. Trying the same address with a plain socket distinguishes the
-two.
+material that it rejects. Trying the same address with a plain socket, and with gRPC
+without TLS, distinguishes the two. It reports nothing if it listens on a part of the
+addresses only, so the sockets are compared with what was asked for.
 """
 
 from __future__ import annotations
@@ -10,15 +11,23 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from functools import partial
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import BindError
 from grpcsecure.model.listener import TcpAddress, UnixAddress
+from grpcsecure.server.runtime.listening_addresses import (
+    ListeningSockets,
+    describe_error,
+    find_missing,
+    resolve,
+    try_all,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from grpcsecure.model.listener import Address, Listener
+    from grpcsecure.model.listener import Listener
 
 __all__ = ["bind", "refuse_live_socket"]
 
@@ -27,27 +36,70 @@ def bind(listener: Listener, add_port: Callable[[str], int]) -> int:
     """Bind the listener's address with `add_port`; return the port.
 
     Raises:
-        BindError: the address is taken, not permitted or not one of this machine, or
-            gRPC refused the TLS material; the message says which.
+        BindError: the address, or a part of it, is taken, not permitted or not one of
+            this machine, or gRPC refused the TLS material; the message says which.
     """
     address = listener.address
-    if isinstance(address, UnixAddress):
-        refuse_live_socket(listener, address)
+    if isinstance(address, TcpAddress):
+        return _bind_tcp(listener, address, add_port)
+    refuse_live_socket(listener, address)
+    # `unix:` is a URI in gRPC's notation, so % is escaped.
+    target = str(address).replace("%", "%25")
+    return _add(listener, target, add_port, partial(_try_folder, address))
+
+
+def _bind_tcp(
+    listener: Listener, address: TcpAddress, add_port: Callable[[str], int]
+) -> int:
+    """Bind every address of the host, all with the same port.
+
+    They are resolved here and not by gRPC, so that both engines have the same ones.
+    """
     try:
-        return add_port(_target(address))
+        endpoints = resolve(address)
+        port = address.port
+        if port == 0 and len(endpoints) > 1:
+            port = try_all(endpoints, 0)
+    except OSError as error:
+        raise _error(listener, describe_error(error, address)) from error
+    # gRPC serves both families on a socket of the second.
+    served = endpoints[-1:] if address.is_wildcard else endpoints
+    before = ListeningSockets()
+    for endpoint in served:
+        target = f"{endpoint}:{port}"
+        attempted = endpoints if address.is_wildcard else (endpoint,)
+        port = _add(listener, target, add_port, partial(try_all, attempted, port))
+    missing = find_missing(endpoints, port, before.added(port))
+    if missing is not None:
+        raise _error(listener, missing)
+    return port
+
+
+def _add(
+    listener: Listener,
+    target: str,
+    add_port: Callable[[str], int],
+    attempt: Callable[[], object],
+) -> int:
+    """Bind one address; if that fails, find the reason with `attempt`, without gRPC."""
+    try:
+        return add_port(target)
     except RuntimeError as error:
-        reason = _why_not(address)
-        if reason is None and listener.tls is not None:
-            reason = "the address is free, but gRPC refused the TLS settings"
-        raise BindError(
-            f"listener `{listener.name}` cannot listen on {address}: {reason or error}"
-        ) from error
+        reason = str(error)
+        try:
+            attempt()
+        except OSError as obstacle:
+            reason = describe_error(obstacle, listener.address)
+        else:
+            if listener.tls is not None and _can_bind(target):
+                reason = "the address is free, but gRPC refused the TLS settings"
+        raise _error(listener, reason) from error
 
 
-def _target(address: Address) -> str:
-    """Return the address in gRPC's notation: `unix:` is a URI, so % is escaped."""
-    text = str(address)
-    return text.replace("%", "%25") if isinstance(address, UnixAddress) else text
+def _error(listener: Listener, reason: str) -> BindError:
+    return BindError(
+        f"listener `{listener.name}` cannot listen on {listener.address}: {reason}"
+    )
 
 
 def refuse_live_socket(listener: Listener, address: UnixAddress) -> None:
@@ -67,7 +119,7 @@ def refuse_live_socket(listener: Listener, address: UnixAddress) -> None:
         reason = "another process listens there"
     else:
         return  # the socket of a dead process: gRPC replaces it
-    raise BindError(f"listener `{listener.name}` cannot listen on {address}: {reason}")
+    raise _error(listener, reason)
 
 
 def _answers(path: str) -> bool:
@@ -82,26 +134,22 @@ def _answers(path: str) -> bool:
         return True
 
 
-def _why_not(address: Address) -> str | None:
-    """Bind the address with a plain socket; return the error, None on success."""
+def _can_bind(target: str) -> bool:
+    """Whether gRPC can bind the address without TLS."""
+    # Imported late: only needed after a failure.
+    from concurrent.futures import ThreadPoolExecutor
+
+    import grpc
+
+    server = grpc.server(ThreadPoolExecutor(1), options=[("grpc.so_reuseport", 0)])
     try:
-        if isinstance(address, TcpAddress):
-            _try_tcp(address)
-        else:
-            _try_folder(address)
-    except OSError as error:
-        return (error.strerror or str(error)).lower()
-    return None
-
-
-def _try_tcp(address: TcpAddress) -> None:
-    for family, kind, protocol, _, target in socket.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    ):
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(target)
-            probe.listen(1)  # with SO_REUSEADDR two may bind, but only one may listen
+        server.add_insecure_port(target)
+    except RuntimeError:
+        return False
+    finally:
+        server.start()  # gRPC frees the ports only of a server that was started
+        server.stop(0).wait()
+    return True
 
 
 def _try_folder(address: UnixAddress) -> None:

@@ -18,6 +18,11 @@ from grpcsecure.errors import BindError, StartupError
 from grpcsecure.model.listener import TcpAddress, UnixAddress
 from grpcsecure.server.rpc.bridged_caller import BridgedConnection
 from grpcsecure.server.runtime.bind import bind, refuse_live_socket
+from grpcsecure.server.runtime.listening_addresses import (
+    describe_error,
+    open_all,
+    resolve,
+)
 from grpcsecure.tls.bridge.parent.supervisor import Bridge, BridgeError, BridgeListener
 from grpcsecure.tls.bridge.parent.upstream_directory import UpstreamDirectory
 
@@ -77,7 +82,7 @@ class BridgeListeners:
         )
         self.views.append(view)
         if isinstance(listener.address, TcpAddress):
-            return str(TcpAddress(listener.address.host, outer.getsockname()[1]))
+            return str(TcpAddress(listener.address.host, outer[0].getsockname()[1]))
         return str(listener.address)
 
     def rebind(
@@ -93,19 +98,20 @@ class BridgeListeners:
         )
         _bind_upstream(listener, upstream, add_insecure_port)
 
-    def _open(self, listener: Listener) -> socket.socket:
+    def _open(self, listener: Listener) -> tuple[socket.socket, ...]:
         try:
             if isinstance(listener.address, TcpAddress):
-                return _open_tcp(listener.address)
+                return open_all(
+                    resolve(listener.address), listener.address.port, backlog=_BACKLOG
+                )
             refuse_live_socket(listener, listener.address)
             path = os.fspath(listener.address.path)
-            opened = _open_unix(path)
+            opened = (_open_unix(path),)
             self._socket_files.append(path)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
             raise BindError(
                 f"listener `{listener.name}` cannot listen on {listener.address}:"
-                f" {reason}"
+                f" {describe_error(error, listener.address)}"
             ) from error
         return opened
 
@@ -161,7 +167,8 @@ class BridgeListeners:
         self._socket_files.clear()
         # An open socket would keep clients waiting in the kernel's queue for nothing.
         for listener in self._listeners:
-            listener.sock.close()
+            for sock in listener.sockets:
+                sock.close()
 
     # Callbacks of the bridge's supervisor, which calls them on its own thread.
 
@@ -204,23 +211,6 @@ def _bind_upstream(
 ) -> None:
     inside = replace(listener, address=UnixAddress(Path(path)), tls=None)
     bind(inside, add_insecure_port)
-
-
-def _open_tcp(address: TcpAddress) -> socket.socket:
-    """Open a TCP socket as gRPC does: a wildcard accepts both IPv4 and IPv6."""
-    if address.is_wildcard and socket.has_dualstack_ipv6():
-        return socket.create_server(
-            ("::", address.port),
-            family=socket.AF_INET6,
-            backlog=_BACKLOG,
-            dualstack_ipv6=True,
-        )
-    found = socket.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    # If a name such as `localhost` has both, the IPv4 address: most clients try that.
-    family, _, _, _, target = min(found, key=lambda each: each[0] != socket.AF_INET)
-    return socket.create_server(target, family=family, backlog=_BACKLOG)
 
 
 def _open_unix(path: str) -> socket.socket:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from grpcsecure.model.listener import Listener
+    from grpcsecure.model.modes import ClientCertificateMode
     from grpcsecure.server.rpc.bridged_caller import BridgedView
     from grpcsecure.server.runtime.assembly import Assembly
     from grpcsecure.server.runtime.bridge_listeners import BridgeListeners
@@ -41,7 +42,7 @@ class Ports:
     def __init__(self, assembly: Assembly) -> None:
         self._materials = assembly.in_force.snapshot.materials
         self._bound: dict[str, Listener] = {}
-        self._native: dict[str, NativeCredentials] = {}
+        self._native: dict[str, _NativeListener] = {}
         self._front: BridgeListeners | None = None
         if any(listener.is_bridged for listener in assembly.config.listeners):
             self._front = _make_front(assembly.on_failure)
@@ -57,7 +58,7 @@ class Ports:
             return self._front.bind(listener, material, view, server.add_insecure_port)
         if listener.tls is not None:
             material = self._materials[listener.name]
-            native = NativeCredentials(material, listener.tls.client_certificate)
+            native = _NativeListener(material, listener.tls.client_certificate)
             self._native[listener.name] = native
         port = self._bind(server, listener)
         address = listener.address
@@ -70,9 +71,7 @@ class Ports:
         native = self._native.get(listener.name)
         if native is None:
             return bind(listener, server.add_insecure_port)
-        return bind(
-            listener, lambda target: server.add_secure_port(target, native.credentials)
-        )
+        return bind(listener, native.binder(server))
 
     def rebind(self, server: Any, listener: Listener) -> None:
         """Bind a new server in place of the one of `listener`, which has ended.
@@ -85,8 +84,6 @@ class Ports:
         if self._front is not None and listener.is_bridged:
             self._front.rebind(listener, server.add_insecure_port)
             return
-        if listener.name in self._native:
-            self._native[listener.name].renew()
         self._bind(server, self._bound[listener.name])
 
     def prepare(self, materials: Mapping[str, Material]) -> Callable[[], None]:
@@ -138,6 +135,46 @@ class Ports:
         """End the bridge. May be called twice."""
         if self._front is not None:
             self._front.stop()
+
+
+class _NativeListener:
+    """The credentials of one listener: gRPC needs separate ones for each address."""
+
+    def __init__(self, material: Material, mode: ClientCertificateMode) -> None:
+        self._material = material
+        self._mode = mode
+        self._credentials: list[NativeCredentials] = []
+
+    def binder(self, server: Any) -> Callable[[str], int]:
+        """Return a function that binds an address of a new server."""
+        free = iter([*self._credentials])
+
+        def add_port(target: str) -> int:
+            native = next(free, None)
+            if native is None:
+                native = NativeCredentials(self._material, self._mode)
+                self._credentials.append(native)
+            else:
+                native.renew()
+            port: int = server.add_secure_port(target, native.credentials)
+            return port
+
+        return add_port
+
+    def prepare(self, material: Material) -> Callable[[], None]:
+        """Return a function that makes later handshakes use `material`.
+
+        Raises:
+            KeyMaterialError: the mode verifies, and the material has no client CA.
+        """
+        commits = [native.prepare(material) for native in self._credentials]
+
+        def commit() -> None:
+            self._material = material
+            for each in commits:
+                each()
+
+        return commit
 
 
 def _make_front(on_failure: Callable[[str], None]) -> BridgeListeners:

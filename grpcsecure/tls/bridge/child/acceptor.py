@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import resource
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from grpcsecure.tls.bridge.child.reactor import IN, Deadlines
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from grpcsecure.tls.bridge.child.reactor import Reactor
     from grpcsecure.tls.bridge.child.served_listener import (
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Acceptor", "AcceptorOwner"]
 
-#: Connections accepted per listener and turn.
+#: Connections accepted per socket and turn.
 _ACCEPTS = 16
 
 #: Descriptors that are kept for other purposes than clients, and those that one client
@@ -72,17 +73,18 @@ class Acceptor:
     def start(self, listener: ServedListener) -> None:
         """Accept on a listener, whose first material is in force."""
         self._listeners.append(listener)
-        self._reactor.watch(
-            listener.sock.fileno(),
-            0 if self._paused else IN,
-            lambda _: self._accept(listener),
-        )
+        for sock in listener.sockets:
+            self._reactor.watch(
+                sock.fileno(),
+                0 if self._paused else IN,
+                partial(self._accept, listener, sock),
+            )
 
     def stop(self) -> None:
         """Accept no more; the listening sockets are about to be closed."""
         self._stopped = True
-        for listener in self._listeners:
-            self._reactor.forget(listener.sock.fileno())
+        for sock in self._sockets():
+            self._reactor.forget(sock.fileno())
         self._listeners.clear()
 
     def resume(self) -> None:
@@ -91,7 +93,9 @@ class Acceptor:
             self._paused = False
             self._set(IN)
 
-    def _accept(self, listener: ServedListener) -> None:
+    def _accept(
+        self, listener: ServedListener, sock: socket.socket, _mask: int
+    ) -> None:
         ready = listener.ready
         for _ in range(_ACCEPTS):
             full = self._owner.client_count >= self._capacity
@@ -99,7 +103,7 @@ class Acceptor:
                 self._pause()
                 return
             try:
-                client, address = listener.accept()
+                client, address = listener.accept(sock)
             except OSError as error:
                 # Otherwise no client waits, or it disconnected before `accept`.
                 if error.errno in _OUT_OF_RESOURCES:
@@ -117,5 +121,9 @@ class Acceptor:
         self._retries.add(self.resume)
 
     def _set(self, mask: int) -> None:
+        for sock in self._sockets():
+            self._reactor.change(sock.fileno(), mask)
+
+    def _sockets(self) -> Iterator[socket.socket]:
         for listener in self._listeners:
-            self._reactor.change(listener.sock.fileno(), mask)
+            yield from listener.sockets

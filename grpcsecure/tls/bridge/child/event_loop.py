@@ -169,8 +169,11 @@ class BridgeLoop:
             raise ProtocolError("a listener without its socket")
         sock = socket.socket(fileno=descriptor)
         sock.setblocking(False)
-        listener = ServedListener(order, sock, self._reactor, self._trials)
-        self._listeners[order.listener] = listener
+        listener = self._listeners.get(order.listener)
+        if listener is None:
+            listener = ServedListener(order, self._reactor, self._trials)
+            self._listeners[order.listener] = listener
+        listener.sockets.append(sock)
 
     def _prepare(self, frame: Frame) -> None:
         """Build all contexts, which are then assigned together, or none of them."""
@@ -197,7 +200,7 @@ class BridgeLoop:
         self._draining = True
         self._acceptor.stop()
         for listener in self._listeners.values():
-            listener.sock.close()
+            listener.close()
 
     @property
     def client_count(self) -> int:
@@ -351,6 +354,6 @@ class BridgeLoop:
         self._upstream_connect.close()
         self._lingering_closes.close()
         for listener in self._listeners.values():
-            listener.sock.close()
+            listener.close()
         self._reactor.close()
         self._control.close()

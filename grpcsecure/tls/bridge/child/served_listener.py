@@ -1,4 +1,4 @@
-"""A listener inside the bridge: its socket and the context for the next handshake."""
+"""A listener inside the bridge: its sockets and the context for the next handshake."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ReadyMaterial:
 
 
 class ServedListener:
-    """A listening socket with its settings and its current context."""
+    """Listening sockets with their settings and their current context."""
 
     __slots__ = (
         "_ready",
@@ -57,21 +57,20 @@ class ServedListener:
         "deadlines",
         "name",
         "settings",
-        "sock",
+        "sockets",
         "upstream_path",
     )
 
     def __init__(
         self,
         order: ListenOrder,
-        sock: socket.socket,
         reactor: Reactor,
         trials: HandshakeTrials,
     ) -> None:
         self.name = order.listener
         self.settings = order.settings
         self.upstream_path = order.upstream_path
-        self.sock = sock
+        self.sockets: list[socket.socket] = []
         self.deadlines: Deadlines[Expiring] = Deadlines(
             reactor,
             order.settings.handshake_timeout,
@@ -80,14 +79,15 @@ class ServedListener:
         self._trials = trials
         self._ready: ReadyMaterial | None = None
 
-    def accept(self) -> tuple[socket.socket, object]:
+    @staticmethod
+    def accept(sock: socket.socket) -> tuple[socket.socket, object]:
         """Accept a connection; return its non-blocking socket and its address.
 
         Raises:
             OSError: of `accept`, including `BlockingIOError`, or because the client has
                 already disconnected.
         """
-        client, address = self.sock.accept()
+        client, address = sock.accept()
         try:
             client.setblocking(False)
             if client.family != socket.AF_UNIX:
@@ -100,6 +100,11 @@ class ServedListener:
             client.close()
             raise
         return client, address
+
+    def close(self) -> None:
+        """Close the listening sockets."""
+        for sock in self.sockets:
+            sock.close()
 
     def build(self, material: ContextMaterial) -> ReadyMaterial:
         """Build the context of `material`, for `use`, and try it in memory.

@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 
 class ListenOrder(NamedTuple):
-    """Order to serve a listener; the frame carries the listening socket."""
+    """Order to serve a listener on one more socket, which the frame carries."""
 
     listener: str
     settings: ContextSettings
@@ -73,7 +73,7 @@ def check_hello(frame: Frame) -> None:
 
 
 def write_listen(order: ListenOrder) -> Frame:
-    """Write an order to serve a listener; to be sent with the listening socket."""
+    """Write an order to serve a listener; to be sent with one of its sockets."""
     return Frame(
         FrameKind.LISTEN,
         {

@@ -96,7 +96,8 @@ class ControlClient:
                 ContextSettings.of(listener.tls),
                 listener.upstream_path,
             )
-            self.send(messages.write_listen(listen), listener.sock.fileno())
+            for sock in listener.sockets:
+                self.send(messages.write_listen(listen), sock.fileno())
         order = self.new_order()
         self.send(messages.write_material(order, materials))
         self.send(messages.write_commit(order))

@@ -21,14 +21,14 @@ class BridgeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BridgeListener:
-    """One listener to serve: the listening socket for clients, and the server's socket.
+    """One listener to serve: the listening sockets for clients, the server's socket.
 
     `upstream_path` is the unix socket on which the grpcio server of this listener
     accepts, in a private directory (`upstream_directory.UpstreamDirectory`).
     """
 
     name: str
-    sock: socket.socket
+    sockets: tuple[socket.socket, ...]
     upstream_path: str
     tls: TlsSettings
     material: Material = field(repr=False)
