@@ -14,7 +14,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "grpcsecure"
 
 #: Modules that every part may import.
-COMMON = {"errors", "name_lookup", "quoting"}
+COMMON = {"descriptor_reserve", "errors", "name_lookup", "quoting"}
 
 #: What each part of the package may import of the others, besides `COMMON`.
 MAY_IMPORT = {
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "grpcsecure": {"errors", "model", "server"},  # the public names
     "name_lookup": {"errors"},
     "quoting": set(),
+    "descriptor_reserve": set(),
     "errors": {"diagnostics"},
     "model": set(),
     "diagnostics": set(),

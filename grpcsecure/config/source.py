@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grpcsecure.descriptor_reserve import RESERVE
 from grpcsecure.diagnostics.catalog import syntax_kinds as syntax
 from grpcsecure.diagnostics.catalog import tool_kinds as tool
 from grpcsecure.diagnostics.findings import Finding, Span
@@ -96,7 +97,8 @@ def _read_stdin(stdin: Callable[[int], bytes] | bytes | None) -> bytes:
 
 def _read_file(name: str) -> bytes:
     # Without O_NONBLOCK, opening a FIFO waits for a writer, perhaps for ever.
-    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = RESERVE.call(lambda: os.open(name, flags))
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISREG(mode):

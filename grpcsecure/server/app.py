@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpcsecure.checking.pipeline import load_config
 from grpcsecure.config.source import read_source
+from grpcsecure.descriptor_reserve import RESERVE
 from grpcsecure.diagnostics.findings import Finding, Report
 from grpcsecure.diagnostics.ignore import make_report
 from grpcsecure.errors import (
@@ -267,9 +268,9 @@ class Server:
         return f"{files} file{'s' * (files != 1)}, {how}every {interval}"
 
     def _begin_maintenance(self, ports: Ports) -> None:
-        # Imported late: the server does not need this module until it is ready.
-        from grpcsecure.server.reload.maintenance import start_maintenance
-
+        # Imported late: the server does not need this module until it is ready. Its
+        # clients may have taken all descriptors by then.
+        start_maintenance = RESERVE.call(_import_maintenance)
         self._maintenance = start_maintenance(
             self._servable, self._in_force, ports, environ=self._environ
         )
@@ -377,6 +378,12 @@ class Server:
             on_failure=self._failed,
         )
         return assembly, pick_runtime(self.config.server, self._services)
+
+
+def _import_maintenance() -> Callable[..., Maintenance]:
+    from grpcsecure.server.reload.maintenance import start_maintenance
+
+    return start_maintenance
 
 
 def _set_switch_interval(config: ServerConfig) -> float:

@@ -12,6 +12,7 @@ from enum import Enum, auto
 
 __all__ = [
     "INCOMPLETE_FOR",
+    "POSTPONED_FOR",
     "SETTLE",
     "SETTLE_AT_MOST",
     "AttemptOutcome",
@@ -27,12 +28,19 @@ SETTLE_AT_MOST = 1.0
 #: Seconds to wait for the other file of a key and certificate pair.
 INCOMPLETE_FOR = 5.0
 
+#: Seconds until files are checked again that cannot be read for lack of descriptors.
+POSTPONED_FOR = 1.0
+
 
 class AttemptOutcome(Enum):
-    """The result of a try: final, or a key and a certificate do not match yet."""
+    """The result of a try.
+
+    Final, a key and a certificate do not match yet, or the files cannot be read now.
+    """
 
     SETTLED = auto()
     INCOMPLETE = auto()
+    POSTPONED = auto()
 
 
 class DebounceStep(Enum):
@@ -71,10 +79,15 @@ class Debounce:
         self._triggered = False
         self._step = DebounceStep.NOTHING
         self._final_at: float | None = None
+        self._not_before = now
 
     @property
     def due(self) -> float:
         """The time of the next check. The first one is due immediately."""
+        return max(self._due, self._not_before)
+
+    @property
+    def _due(self) -> float:
         if self._triggered:
             return self._checked
         due = self._checked + self._pause
@@ -96,6 +109,13 @@ class Debounce:
     def trigger(self) -> None:
         """Make a check due now, and make it lead to a try even without a change."""
         self._triggered = True
+
+    def postpone(self, now: float) -> None:
+        """Check again later: the contents could not be read.
+
+        A hint or a trigger is not lost, and neither is the step of the last check.
+        """
+        self._not_before = now + POSTPONED_FOR
 
     def advance(self, now: float, content: object) -> DebounceStep:
         """Return the next step, given the contents that were read after time `now`."""

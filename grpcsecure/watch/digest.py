@@ -14,6 +14,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grpcsecure.descriptor_reserve import RESERVE
+from grpcsecure.watch.glob_walk import GlobWalk
 from grpcsecure.watch.raw_file import UnreadableFile, read_raw
 
 if TYPE_CHECKING:
@@ -110,9 +112,9 @@ def expand(pattern: str) -> tuple[Path, ...]:
         return (Path(pattern),)
     if "\0" in pattern:
         return ()
-    found = glob.glob(pattern, recursive=False)
-    files = (Path(path) for path in found if not os.path.isdir(path))
-    return tuple(sorted({*files, *_unlisted(pattern)}))
+    walk = GlobWalk(pattern)
+    files = (Path(path) for path in walk.found if not os.path.isdir(path))
+    return tuple(sorted({*files, *map(Path, walk.unlisted)}))
 
 
 def listed(pattern: str) -> Iterator[tuple[str, bool]]:
@@ -120,28 +122,7 @@ def listed(pattern: str) -> Iterator[tuple[str, bool]]:
     if os.path.isdir(pattern):
         yield pattern, True
     elif is_glob(pattern) and "\0" not in pattern:
-        parts = pattern.split("/")
-        for length in range(1, len(parts)):
-            if glob.has_magic(parts[length]):
-                parent = "/".join(parts[:length]) or "/"
-                is_last = length == len(parts) - 1
-                for directory in glob.glob(parent) or [parent]:
-                    yield directory, is_last
-
-
-def _unlisted(pattern: str) -> Iterator[Path]:
-    """Yield the directories a glob cannot list, which `glob` silently skips."""
-    for directory, _ in listed(pattern):
-        try:
-            os.scandir(directory).close()
-        except NotADirectoryError:
-            continue
-        except FileNotFoundError:
-            # A directory that wildcards found may be a dangling link: skip that.
-            if pattern.startswith(f"{directory}/") and not is_glob(directory):
-                yield Path(directory)
-        except OSError:
-            yield Path(directory)
+        yield from GlobWalk(pattern).listed
 
 
 def is_glob(pattern: str) -> bool:
@@ -151,11 +132,14 @@ def is_glob(pattern: str) -> bool:
 
 def _certificates_in(directory: str) -> tuple[Path, ...]:
     try:
-        with os.scandir(directory) as entries:
-            found = [entry for entry in entries if _is_certificate(entry)]
+        return RESERVE.call(lambda: _scan(directory))
     except OSError:
         return (Path(directory),)
-    return tuple(sorted(Path(entry.path) for entry in found))
+
+
+def _scan(directory: str) -> tuple[Path, ...]:
+    with os.scandir(directory) as entries:
+        return tuple(sorted(Path(e.path) for e in entries if _is_certificate(e)))
 
 
 def _is_certificate(entry: os.DirEntry[str]) -> bool:

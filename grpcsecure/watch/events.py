@@ -10,11 +10,13 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from watchdog import events
 from watchdog.observers import Observer
 
+from grpcsecure.descriptor_reserve import RESERVE, is_shortage
 from grpcsecure.watch.mounts import eventless
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ _OF_CONTENTS: tuple[type[FileSystemEvent], ...] = (
     getattr(events, "FileAttribEvent", events.FileModifiedEvent),
     events.FileClosedEvent,
 )
+
+#: Descriptors that watchdog opens for one directory, and one that it may have lost.
+_PER_WATCH = 4
 
 
 class DirectoryEvents:
@@ -127,17 +132,33 @@ class DirectoryEvents:
 
     def _add(self, identity: tuple[int, int], path: Path, interest: Interest) -> bool:
         handler = _Handler(str(path), interest.names, self._hint)
-        of_contents = _OF_CONTENTS if interest.contents else ()
         try:
-            handle = self._observer.schedule(
-                handler, str(path), event_filter=[*_OF_NAMES, *of_contents]
-            )
+            handle = self._schedule(handler, path, interest)
         except (FileNotFoundError, NotADirectoryError):
             return False  # deleted meanwhile: its parent sends an event
         self._watched[identity] = _Watched(
             path=path, contents=interest.contents, handler=handler, handle=handle
         )
         return True
+
+    def _schedule(
+        self, handler: _Handler, path: Path, interest: Interest
+    ) -> ObservedWatch:
+        of_contents = _OF_CONTENTS if interest.contents else ()
+        schedule = partial(
+            self._observer.schedule,
+            handler,
+            str(path),
+            event_filter=[*_OF_NAMES, *of_contents],
+        )
+        try:
+            return schedule()
+        except OSError as error:
+            # inotify reports its own limit of instances by the same number.
+            if not is_shortage(error):
+                raise
+        with RESERVE.lent(_PER_WATCH):
+            return schedule()
 
 
 def _by_identity(wanted: Mapping[Path, Interest]) -> _Found:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from grpcsecure.descriptor_reserve import RESERVE
+
 __all__ = ["eventless", "parse_mounts"]
 
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -34,7 +36,7 @@ def eventless(device: int) -> str | None:
     None means that it sends events, or that its type is unknown.
     """
     try:
-        text = _MOUNTS.read_text(errors="surrogateescape")
+        text = RESERVE.call(lambda: _MOUNTS.read_text(errors="surrogateescape"))
     except OSError:
         return None
     kind = parse_mounts(text).get(f"{os.major(device)}:{os.minor(device)}", "")

@@ -8,6 +8,8 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from grpcsecure.descriptor_reserve import RESERVE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -39,7 +41,8 @@ def read_raw(path: Path) -> RawFile | UnreadableFile:
     """Read a regular file whole, unless it is larger than `MAX_BYTES`."""
     try:
         # Without O_NONBLOCK, opening a FIFO waits for a writer, perhaps for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = RESERVE.call(lambda: os.open(path, flags))
         try:
             return _read_open(descriptor)
         finally:

@@ -6,13 +6,16 @@ no error while watching or trying ends the thread; it goes on polling.
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import threading
 import time
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from grpcsecure.descriptor_reserve import RESERVE
 from grpcsecure.watch.debounce import SETTLE, AttemptOutcome, Debounce, DebounceStep
 from grpcsecure.watch.digest import digest
 from grpcsecure.watch.directories import directories
@@ -32,6 +35,9 @@ _MAX_PLANS = 3
 
 #: Seconds that `stop` waits for a running attempt.
 _STOP_TIMEOUT = 5.0
+
+#: The reason why files cannot be read now.
+_SHORTAGE = os.strerror(errno.EMFILE).lower()
 
 
 class AttemptResult(NamedTuple):
@@ -97,6 +103,7 @@ class Watcher:
         self._hinted_at: float | None = None
         self._triggered = False
         self._stopping = False
+        self._is_postponed = False
         self._thread = threading.Thread(
             target=self._run, name="grpcsecure-reload", daemon=True
         )
@@ -164,19 +171,38 @@ class Watcher:
 
     def _check(self, now: float) -> None:
         # Watch first, then read: a later change then causes an event.
+        shortages = RESERVE.shortages
         self._watch_directories()
-        step = self._debounce.advance(now, digest(self._watch))
+        seen = digest(self._watch)
+        if RESERVE.shortages != shortages:
+            # Files that cannot be read now are not known to have changed.
+            self._postpone(now)
+            return
+        step = self._debounce.advance(now, seen)
         if step is DebounceStep.NOTHING or self._stopping:
+            self._is_postponed = False
             return
         result = AttemptResult(AttemptOutcome.SETTLED)
         try:
             result = self._attempt(last=step is DebounceStep.LAST_TRY)
         except Exception:
             _LOGGER.exception("reload.crashed")
+        if result.outcome is AttemptOutcome.POSTPONED:
+            self._postpone(time.monotonic())
+            return
+        self._is_postponed = False
         self._debounce.tried(time.monotonic(), result.outcome)
         if result.watch is not None:
             self._watch = result.watch.watch
             self._debounce.replace(time.monotonic(), result.watch)
+
+    def _postpone(self, now: float) -> None:
+        """Check again in a while; log that, once."""
+        self._debounce.postpone(now)
+        if not self._is_postponed:
+            self._is_postponed = True
+            with suppress(Exception):  # a filter or handler of the program's logging
+                _LOGGER.error("reload.postponed", extra={"reason": _SHORTAGE})
 
     def _open_events(self) -> None:
         try:
@@ -189,9 +215,13 @@ class Watcher:
     def _watch_directories(self) -> None:
         if self._events is None:
             return
+        shortages = RESERVE.shortages
         try:
             for _ in range(_MAX_PLANS):
-                if not self._events.watch(directories(self._watch)):
+                wanted = directories(self._watch)
+                if RESERVE.shortages != shortages:
+                    return  # some are missing; the others must stay watched
+                if not self._events.watch(wanted):
                     break
         except Exception as error:  # noqa: BLE001 - polling works without any events
             self._fall_back(error)

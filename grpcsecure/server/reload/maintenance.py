@@ -13,6 +13,7 @@ import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from grpcsecure.descriptor_reserve import RESERVE
 from grpcsecure.server.reload.connection_sweeper import ConnectionSweeper
 from grpcsecure.server.reload.expiry import render_rest, stage
 from grpcsecure.server.reload.reloader import Reloader
@@ -134,6 +135,7 @@ class Maintenance:
     def _run(self) -> None:
         while not self._is_stopped:
             try:
+                RESERVE.fill()
                 self._expiry.check(datetime.now(timezone.utc))
                 self._sweep()
             except Exception:

@@ -1,19 +1,25 @@
 """Reload attempts: read everything again, check it as at start-up, swap it whole.
 
 Invariants: a snapshot is applied as a whole or not at all; an attempt logs exactly one
-line, unless it waits for the rest of a change; a rejected one changes nothing.
+line, unless it waits for the rest of a change or for descriptors; a rejected one
+changes nothing.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING
 
 from grpcsecure.checking.pipeline import Phase, load_config, load_rest
 from grpcsecure.checking.watch_set import watch_set
 from grpcsecure.config.source import STDIN, read_source
+from grpcsecure.descriptor_reserve import RESERVE, is_shortage
 from grpcsecure.diagnostics.catalog import tool_kinds as kinds
 from grpcsecure.diagnostics.findings import Finding
 from grpcsecure.diagnostics.ignore import make_report
@@ -27,7 +33,7 @@ from grpcsecure.watch.digest import digest
 from grpcsecure.watch.watcher import AttemptResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from grpcsecure.checking.pipeline import Loaded, ServableConfig
     from grpcsecure.config.document import Document
@@ -39,6 +45,21 @@ if TYPE_CHECKING:
 __all__ = ["Reloader"]
 
 _LOGGER = logging.getLogger("grpcsecure.reload")
+
+
+@contextmanager
+def _all_readable() -> Iterator[None]:
+    """Refuse what was read in the block if a descriptor was missing.
+
+    A file that cannot be opened now is neither missing nor changed.
+
+    Raises:
+        OSError: a descriptor was missing.
+    """
+    before = RESERVE.shortages
+    yield
+    if RESERVE.shortages != before:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 class Reloader:
@@ -79,8 +100,11 @@ class Reloader:
         """
         now = datetime.now(timezone.utc)
         try:
-            return self._attempt(now, last=last)
+            # Besides files, an attempt opens modules that are imported late.
+            return RESERVE.call(partial(self._attempt, now, last=last))
         except Exception as error:
+            if is_shortage(error):
+                return AttemptResult(AttemptOutcome.POSTPONED)
             # A bug in grpcsecure, or a config that fails in a way no check foresees.
             # The attempt still logs its line, and the snapshot in force stays.
             _LOGGER.debug("reload.failed", exc_info=True)
@@ -89,7 +113,8 @@ class Reloader:
 
     def _attempt(self, now: datetime, *, last: bool) -> AttemptResult:
         known = self._servable.source
-        source = known if known.name == STDIN else read_source(known.name)
+        with _all_readable():
+            source = known if known.name == STDIN else read_source(known.name)
         if isinstance(source, Finding):
             return self._reject([source], now, last=last, may_be_incomplete=True)
         loaded = load_config(
@@ -116,8 +141,9 @@ class Reloader:
         # new config, and those of the old one in case the user reverts to it. As
         # always, the digest is taken before the files are read.
         name, old = loaded.source.name, self._in_force.snapshot.config
-        either = digest(watch_set(name, old).joined(watch_set(name, new)))
-        loaded = load_rest(loaded, now=now)
+        with _all_readable():
+            either = digest(watch_set(name, old).joined(watch_set(name, new)))
+            loaded = load_rest(loaded, now=now)
         servable = loaded.servable()
         if servable is not None:
             self._swap(servable, now)

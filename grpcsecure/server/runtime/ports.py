@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from grpcsecure.descriptor_reserve import RESERVE
 from grpcsecure.errors import KeyMaterialError, StartupError
 from grpcsecure.model.listener import TcpAddress
 from grpcsecure.server.runtime.bind import bind
@@ -44,6 +45,7 @@ class Ports:
         self._bound: dict[str, Listener] = {}
         self._native: dict[str, _NativeListener] = {}
         self._front: BridgeListeners | None = None
+        self._has_reserve = False
         if any(listener.is_bridged for listener in assembly.config.listeners):
             self._front = _make_front(assembly.on_failure)
 
@@ -53,6 +55,10 @@ class Ports:
         Raises:
             BindError: the address cannot be listened on; the message says why.
         """
+        if not self._has_reserve:
+            # From the first client on: they could leave no descriptor for a reload.
+            self._has_reserve = True
+            RESERVE.open()
         if self._front is not None and listener.is_bridged:
             material = self._materials[listener.name]
             return self._front.bind(listener, material, view, server.add_insecure_port)
@@ -133,6 +139,9 @@ class Ports:
 
     def close(self) -> None:
         """End the bridge. May be called twice."""
+        if self._has_reserve:
+            self._has_reserve = False
+            RESERVE.close()
         if self._front is not None:
             self._front.stop()
 

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from support.fake_files import HINT, TRIGGER, FakeFiles, Try, Write
 from support.findings import PATIENT
 
+from grpcsecure.watch.debounce import POSTPONED_FOR, Debounce, DebounceStep
+
 #: Tolerance for rounding when times are added up.
 EPSILON = 1e-6
 
@@ -219,3 +221,23 @@ def test_incomplete_is_final_within_five_seconds(gaps):
             first = None
         elif first is None:
             first = each.at
+
+
+@pytest.mark.parametrize("happens", ["change", "trigger", "hint"])
+def test_postponed_contents_are_checked_again(happens):
+    """What could not be read now is not lost, and is not tried all the time."""
+    debounce = Debounce("a", now=0.0, interval=60.0)
+    assert debounce.advance(0.0, "a") is DebounceStep.NOTHING
+    if happens == "trigger":
+        debounce.trigger()
+    else:
+        debounce.hint(10.0)
+    if happens == "change":
+        assert debounce.advance(10.0, "b") is DebounceStep.NOTHING
+        assert debounce.advance(10.2, "b") is DebounceStep.TRY
+    debounce.postpone(10.2)
+    assert debounce.due == at(10.2 + POSTPONED_FOR)
+    expected = DebounceStep.NOTHING if happens == "hint" else DebounceStep.TRY
+    assert debounce.advance(debounce.due, "b" if happens == "change" else "a") is (
+        expected
+    )

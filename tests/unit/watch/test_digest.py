@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from support.mounted_files import Volume, rename_over
 
 from grpcsecure.watch.digest import WatchSet, digest, expand
 from grpcsecure.watch.directories import directories
+from grpcsecure.watch.glob_walk import GlobWalk
 from grpcsecure.watch.raw_file import MAX_BYTES
 
 
@@ -230,3 +233,26 @@ def test_digest_shows_no_contents(tmp_path):
     (state,) = states(path).states.values()
     assert "secret" not in state
     assert state not in repr(states(path))
+
+
+@pytest.fixture(scope="module", name="tree")
+def _tree(tmp_path_factory):
+    """A folder with files of short names on three levels, some of them hidden."""
+    tree = tmp_path_factory.mktemp("tree")
+    for folder in ("a", "b", "a/b", "a/b/a", "b/.a", "ab"):
+        (tree / folder).mkdir()
+        for name in ("a.a", ".b", "b-", "ab"):
+            (tree / folder / name).touch()
+    (tree / "a" / "lost").symlink_to("nowhere")
+    return tree
+
+
+@PATIENT
+@given(text=st.text(st.sampled_from("*?[]ab./-"), max_size=12))
+def test_glob_matches_what_the_standard_library_does(tree, text):
+    """If every directory can be listed, the files are those that `glob` finds."""
+    pattern = f"{tree}/*{text}".rstrip("/")
+    names = glob.glob(pattern)  # noqa: PTH207 - the behaviour to compare with
+    found = [path for path in map(Path, names) if not path.is_dir()]
+    walk = GlobWalk(pattern)
+    assert {*expand(pattern)} - {*map(Path, walk.unlisted)} == {*found}
