@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
-from grpcsecure.checking.pipeline import Phase, load_config
+from grpcsecure.checking.pipeline import Phase
+from grpcsecure.cli.config_checks import CheckOptions, ConfigChecks
 from grpcsecure.cli.options import config_or_default, profile_option
 from grpcsecure.config.source import read_source
 from grpcsecure.diagnostics.findings import Finding, Report
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from grpcsecure.cli.console import Console
-    from grpcsecure.config.document import Document
     from grpcsecure.config.source import Source
     from grpcsecure.model.peer import Certificate
 
@@ -127,20 +126,22 @@ def validate(  # noqa: PLR0913 - the options of the command
     for option, is_given in (("--syntax-only", syntax_only), ("--no-files", no_files)):
         if previous and is_given:
             raise UsageError(f"--previous and {option} exclude each other")
-    run = _ValidateRun(
-        profile=profile,
-        all_profiles=all_profiles,
-        last=_last_phase(syntax_only=syntax_only, no_services=no_services),
-        files=not no_files,
-        previous=tuple(one for path in previous for one in _read_previous(path)),
-    )
     sys.dont_write_bytecode = True  # write nothing, not even for imported modules
     ignores = Ignores(ignore)
-    for name in configs or (config_or_default(None),):
+    names = configs or (config_or_default(None),)
+    options = CheckOptions(
+        last=_last_phase(syntax_only=syntax_only, no_services=no_services),
+        files=not no_files,
+        all_profiles=all_profiles,
+        print_config=print_config,
+        previous=tuple(one for path in previous for one in _read_previous(path)),
+    )
+    run = _ValidateRun(ConfigChecks(options, several=len(names) > 1), profile)
+    for name in names:
         run.check(name)
     reports = make_reports(run.drafts, ignores=ignores, strict=strict)
     if print_config:
-        _print_config(console, run.documents, reports)
+        _print_config(console, run.effective, reports)
     else:
         if format_ in _WITH_REPOSITORY_PATHS:
             from grpcsecure.cli.repository_paths import relative_to_repository
@@ -170,17 +171,15 @@ def _read_previous(path: Path) -> tuple[Certificate, ...]:
         raise UsageError(f"--previous: {error}") from None
 
 
-@dataclass(kw_only=True)
+@dataclass
 class _ValidateRun:
     """The checks of one command, and their results."""
 
+    checks: ConfigChecks
     profile: str | None
-    all_profiles: bool
-    last: Phase
-    files: bool = True
-    previous: tuple[Certificate, ...] = ()
     drafts: list[Draft] = field(default_factory=list)
-    documents: list[Document] = field(default_factory=list)
+    #: The effective configs, with --print-config.
+    effective: list[str] = field(default_factory=list)
     #: Whether one of the configs could not be read as text.
     is_unreadable: bool = False
 
@@ -193,53 +192,25 @@ class _ValidateRun:
             self.drafts.append(Draft(report=report, complete=False))
             return
         for profile in self._profiles(source):
-            self._check_profile(source, profile)
+            checked = self.checks.check(source, profile)
+            self.drafts.append(checked.draft)
+            if checked.effective is not None:
+                self.effective.append(checked.effective)
 
     def _profiles(self, source: Source) -> Iterator[str | None]:
         yield self.profile
-        if self.all_profiles:
+        if self.checks.options.all_profiles:
             from grpcsecure.config.load import read_profile_names
 
             yield from read_profile_names(source)
 
-    def _check_profile(self, source: Source, profile: str | None) -> None:
-        now = datetime.now(timezone.utc)
-        loaded = load_config(
-            source,
-            profile=profile,
-            environ=os.environ,
-            now=now,
-            last=self.last,
-            files=self.files,
-        )
-        if self.previous and loaded.document is not None:
-            from grpcsecure.checking.key_files.previous import check_previous
-
-            found = check_previous(
-                loaded.document, loaded.materials, self.previous, now
-            )
-            loaded = replace(loaded, findings=(*loaded.findings, *found))
-        if loaded.document is not None:
-            self.documents.append(loaded.document)
-        self.drafts.append(
-            loaded.draft(
-                complete=self.last is Phase.POLICY_TESTS and self.files,
-                # A file without the word has no profiles that could be left unchecked.
-                all_profiles=self.all_profiles or "profiles" not in source.text,
-            )
-        )
-
 
 def _print_config(
-    console: Console, documents: Sequence[Document], reports: Sequence[Report]
+    console: Console, configs: Sequence[str], reports: Sequence[Report]
 ) -> None:
     """Print the configs to stdout, and their findings to stderr."""
-    from grpcsecure.config.effective import render_effective
-
-    if documents:
-        console.result(
-            "---\n".join(render_effective(document) for document in documents)
-        )
+    if configs:
+        console.result("---\n".join(configs))
     if any(report.findings for report in reports):
         console.error(render("full", reports, color=console.color_stderr))
 
