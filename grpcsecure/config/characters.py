@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from grpcsecure.config.source import Source
     from grpcsecure.diagnostics.findings import Finding
 
-__all__ = ["find_unseen"]
+__all__ = ["ODD_SPACE", "find_odd_space", "find_unseen"]
 
 #: Enough to see the pattern; a binary file has thousands.
 _MAX_FINDINGS = 5
@@ -30,6 +30,9 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
     "\ufeff\ud800-\udfff\ufffe\uffff]"
 )
+#: Characters that look like a space, or like nothing, and are text in YAML.
+ODD_SPACE = "[\u00a0\u1680\u2000-\u200b\u202f\u205f\u2060\u3000]"
+
 _LINE_BREAK = re.compile("\r\n|\r|\n")
 
 
@@ -49,3 +52,11 @@ def find_unseen(source: Source) -> Iterator[Finding]:
             label="this character is invisible",
             help="remove it, or write it as an escape in double quotes",
         )
+
+
+def find_odd_space(text: str) -> re.Match[str] | None:
+    """Find such a character where an ordinary space would begin or end a value.
+
+    Inside text it may be meant: French has a no-break space before `!`.
+    """
+    return re.search(f"^{ODD_SPACE}|{ODD_SPACE}$|:{ODD_SPACE}", text)

@@ -42,8 +42,8 @@ class Parsed:
     """The result of parsing a source: a document, or the failed phase with findings.
 
     `failed` is `YAML` (which includes variables and profiles) or `schema`; if it is
-    None, `document` is set. `findings` are in the order of their places.
-    `argument_lines` are the lines of the source that no excerpt shows.
+    None, `document` is set, and the findings are warnings. They are in the order of
+    their places. `argument_lines` are the lines of the source that no excerpt shows.
     """
 
     findings: tuple[Finding, ...]
@@ -94,14 +94,14 @@ def _parse(
         tree, found = _apply(root, source=source, profile=profile, environ=environ)
         findings += found
     hidden = find_argument_lines(source.text, root)
-    if findings or tree is None:
+    if any(finding.is_error for finding in findings) or tree is None:
         return _failed("YAML", findings, source, hidden)
-    findings = check_schema(tree)
-    if findings:
-        return _failed("schema", findings, source, hidden)
-    config, findings = build_config(tree, directory=source.directory)
+    found = check_schema(tree)
+    if found:
+        return _failed("schema", [*findings, *found], source, hidden)
+    config, found = build_config(tree, directory=source.directory)
     if config is None:
-        return _failed("schema", findings, source, hidden)
+        return _failed("schema", [*findings, *found], source, hidden)
     document = Document(
         source=source,
         tree=tree,
@@ -109,7 +109,8 @@ def _parse(
         profile=profile,
         is_development=_is_development(root, profile, config),
     )
-    return Parsed(findings=(), document=document, argument_lines=hidden)
+    warnings = tuple(hide_arguments(findings, source.text, hidden))
+    return Parsed(findings=warnings, document=document, argument_lines=hidden)
 
 
 def read_profile_names(source: Source) -> tuple[str, ...]:
@@ -158,7 +159,8 @@ def _apply(
     )
     expanded, found = expand_variables(joined, source=source, environ=environ)
     findings += found
-    if findings or not isinstance(expanded, Mapping):
+    is_bad = any(finding.is_error for finding in findings)
+    if is_bad or not isinstance(expanded, Mapping):
         return None, findings
     tree: Node | None = None
     for entry in expanded.entries.values():

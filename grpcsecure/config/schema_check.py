@@ -11,6 +11,7 @@ import functools
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from grpcsecure.config.indentation import repair_indentation
 from grpcsecure.config.schema_file import load_schema, schema_text
 from grpcsecure.config.schema_findings import explain_error
 from grpcsecure.config.tree import plain
@@ -39,9 +40,10 @@ def check_schema(root: Mapping) -> list[Finding]:
     instance = plain(root)
     if is_valid(instance):
         return []
-    findings = [
+    root, findings = repair_indentation(root)
+    findings += [
         finding
-        for error in find_errors(instance)
+        for error in find_errors(plain(root))
         for finding in explain_error(error, root)
     ]
     return _distinct(findings or [_mismatch(root)])

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.config.other_tools import find_mode
 from grpcsecure.config.scalars import resolve
-from grpcsecure.config.tree import Scalar, Sequence
+from grpcsecure.config.schema_file import dereference
+from grpcsecure.config.tree import Mapping, Scalar, Sequence
 from grpcsecure.config.wording import shown
 
 if TYPE_CHECKING:
@@ -43,9 +44,11 @@ def advise_type(node: Node | None, types: list[str], part: Schema) -> str | None
         part: the schema of the value.
     """
     if isinstance(node, Scalar) and node.value is None:
-        return "give it a value, or remove the key"
+        absent = part.get("x-absent")
+        remove = f"without the key, {absent}" if absent else "or remove the key"
+        return f"give it a value{';' if absent else ','} {remove}"
     if "array" in types:
-        return _advise_list(node)
+        return _advise_list(node, part)
     if "object" in types:
         return _advise_mapping(node, part)
     if not isinstance(node, Scalar):
@@ -82,8 +85,13 @@ def _advise_quoting(node: Scalar, part: Schema) -> str:
     return f'quote it: "{"…" if node.from_variable else node.text[:_MAX_REPEATED]}"'
 
 
-def _advise_list(node: Node | None) -> str:
+def _advise_list(node: Node | None, part: Schema) -> str:
     text = _repeated(node)
+    if dereference(part.get("items", {})).get("title") == "Service":
+        if isinstance(node, Mapping):
+            return "write `- ` before the first key of each service"
+        if text is not None:
+            return f"write `- servicer: {text}` under it"
     if text is not None:
         return f"write a list: `[{text}]`"
     return "write a list: `[…]`, or one `- …` a line"

@@ -163,12 +163,21 @@ def explain_pattern(error: SchemaError, root: Mapping, path: Path) -> Iterator[F
             help="save the text in a file, and write its path",
         )
         return
+    label = ""
+    advice = f"write {error.schema.get('x-expected', 'it in another form')}"
+    if isinstance(node, Scalar) and node.text[:1] in _TYPOGRAPHIC:
+        label = "begins with a typographic quote"
+        advice = "write ordinary quotes"
     yield kinds.INVALID_VALUE(
         invalid_value(node, path),
         span=_value_place(root, path, node),
-        label=remark(node),
-        help=f"write {error.schema.get('x-expected', 'it in another form')}",
+        label=remark(node, label),
+        help=advice,
     )
+
+
+#: What word processors make of `"` and `'`.
+_TYPOGRAPHIC = ("\u201c", "\u201d", "\u201e", "\u2018", "\u2019", "\u00ab")
 
 
 def explain_empty(error: SchemaError, root: Mapping, path: Path) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from grpcsecure.config.foreign_variables import find_foreign
 from grpcsecure.config.scalars import (
     Value,
     describe_legacy,
@@ -39,6 +40,8 @@ MAX_FINDINGS = 1000
 
 #: `$$`, or `${` up to its `}` if it has one.
 _REFERENCE = re.compile(r"\$\$|\$\{([^}]*)(\}?)")
+#: A value without any of these has no variable, in no spelling.
+_FIRST = re.compile(r"[${%]")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::([-?])(.*))?", re.DOTALL)
 
 
@@ -58,6 +61,8 @@ class _Expander:
 
     def __init__(self, source: Source, environ: AbcMapping[str, str]) -> None:
         self.findings: list[Finding] = []
+        #: Whether the nodes are arguments of a servicer.
+        self._is_argument = False
         self._environ = environ
         self._source = source
         self._lines: list[str] | None = None
@@ -70,7 +75,7 @@ class _Expander:
 
     def expand(self, node: Node) -> Node:
         """Return `node` with its variables replaced."""
-        if isinstance(node, Scalar) and "$" not in node.text:
+        if isinstance(node, Scalar) and not _FIRST.search(node.text):
             return node
         known = self._done.get(id(node))
         if known is not None:
@@ -94,7 +99,12 @@ class _Expander:
     def _expand_mapping(self, node: Mapping) -> Mapping:
         changed: dict[str, Entry] = {}
         for key, entry in node.entries.items():
+            around, self._is_argument = (
+                self._is_argument,
+                self._is_argument or (key == "with"),
+            )
             value = self.expand(entry.value)
+            self._is_argument = around
             if value is not entry.value:
                 changed[key] = Entry(entry.key, value)
         if not changed:
@@ -102,6 +112,9 @@ class _Expander:
         return Mapping(entries={**node.entries, **changed}, span=node.span)
 
     def _expand_scalar(self, node: Scalar) -> Scalar:
+        foreign = find_foreign(node.text, node.span, is_argument=self._is_argument)
+        if foreign is not None and len(self.findings) < MAX_FINDINGS:
+            self.findings.append(foreign)
         parts: list[str] = []
         end = 0
         before = len(self.findings)
@@ -234,6 +247,8 @@ class _Expander:
             label = "`}` is missing"
         elif "${" in inner:
             label = "variables cannot be nested"
+        elif inner.startswith("{"):
+            label = "an expression of GitHub Actions, which only its own files have"
         elif re.match(r"[A-Za-z_][A-Za-z0-9_]*[-?=+]", inner):
             label = "a `:` is missing after the name"
         else:

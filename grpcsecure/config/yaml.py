@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from grpcsecure.config import yaml_findings as wrong
-from grpcsecure.config.characters import find_unseen
+from grpcsecure.config.characters import find_odd_space, find_unseen
 from grpcsecure.config.scalars import describe_legacy, is_usable_number, resolve
 from grpcsecure.config.tree import Entry, Mapping, Node, Scalar, Sequence
 from grpcsecure.config.yaml_errors import explain_syntax
 from grpcsecure.diagnostics.findings import Span
+from grpcsecure.diagnostics.lines import split_lines
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -64,14 +65,15 @@ def parse_yaml(
             # Newer libyaml scans ahead and stops at its own depth limit, which is far
             # above MAX_DEPTH. The pure Python parser reaches our check first.
             return parse_yaml(source, loader=yaml.SafeLoader)
-        findings.append(
-            explain_syntax(
-                source,
-                problem=f"{error.problem or ''} {error.context or ''}",
-                place=_position(error.problem_mark),
-                opened=_position(error.context_mark),
-            )
+        finding = explain_syntax(
+            source,
+            problem=f"{error.problem or ''} {error.context or ''}",
+            place=_position(error.problem_mark),
+            opened=_position(error.context_mark),
         )
+        # A template that follows `{{ … }}` with more text is found twice.
+        if finding.message not in {one.message for one in findings}:
+            findings.append(finding)
     except yaml.YAMLError as error:
         findings.append(explain_syntax(source, problem=str(error)))
     return None, findings
@@ -89,6 +91,7 @@ class _Composer:
     """Builds nodes from events and collects findings."""
 
     def __init__(self, source: Source, loader: Loader, findings: list[Finding]) -> None:
+        self._source = source
         self._file = source.name
         self._parser = loader(source.text)
         self._next = self._parser.get_event
@@ -187,6 +190,10 @@ class _Composer:
         value = resolve(text)
         if value is not text:
             self._check_number(value, text, span)
+        if not text.isascii():
+            odd = find_odd_space(text)
+            if odd is not None:
+                self._findings.append(wrong.odd_space(text, odd, span))
         legacy = describe_legacy(text)
         if legacy is not None:
             self._findings.append(wrong.ambiguous_scalar(text, value, legacy, span))
@@ -246,7 +253,9 @@ class _Composer:
         return Mapping(entries=entries, span=self._enclosing(start, event, end))
 
     def _add_entry(self, entries: dict[str, Entry], key: Node, value: Node) -> None:
-        if not isinstance(key, Scalar) or not isinstance(key.value, str):
+        if isinstance(key, Mapping) and self._is_template(key):
+            self._findings.append(wrong.template(key.span))
+        elif not isinstance(key, Scalar) or not isinstance(key.value, str):
             self._findings.append(wrong.non_text_key(key))
         elif key.is_plain and key.value == "<<":
             self._findings.append(wrong.merge_key(key.span))
@@ -255,6 +264,11 @@ class _Composer:
         else:
             entries[key.value] = Entry(key.span, value)
             self._explain_by_key(key.value, value)
+
+    def _is_template(self, key: Mapping) -> bool:
+        """Whether a mapping as key is the inner one of `{{ … }}`."""
+        line = split_lines(self._source.text)[key.span.line - 1]
+        return line[key.span.column - 2 : key.span.column] == "{{"
 
     def _explain_by_key(self, key: str, value: Node) -> None:
         """Let the last finding, if it is about this value, say what the key takes."""

@@ -7,8 +7,10 @@ of the file, since the line may be part of a private key.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from grpcsecure.config.characters import ODD_SPACE
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
 from grpcsecure.diagnostics.findings import Label, Span
 from grpcsecure.diagnostics.lines import split_lines
@@ -27,6 +29,7 @@ _QUOTE_STARTS = (
     "quote values that begin with `[`, `{`, `*`, `&`, `!`, `%`, `@` or `` ` ``"
 )
 _QUOTE_VARIABLE = "quote `${…}` inside `{…}` and `[…]`"
+_UNCLOSED_QUOTE = "a quote is never closed"
 _INDENT = "indent it like the keys that belong with it"
 
 
@@ -57,8 +60,10 @@ def explain_syntax(
             notes=["if it is a private key that others may have seen, replace it"],
             help="save the text in a file, and write its path",
         )
-    message, label, advice, where = _diagnose(
-        problem, lines, place, opened, at_end=at_end
+    message, label, advice, where = (
+        _find_tab(problem, lines, place)
+        or _find_slip(lines, place, opened)
+        or _diagnose(problem, lines, place, opened, at_end=at_end)
     )
     brackets = [opened] if opened and "',' or" in problem and where != opened else []
     return kinds.INVALID_YAML(
@@ -101,6 +106,20 @@ def _clip(lines: list[str], place: Position) -> tuple[Position, bool]:
     return (line, column), False
 
 
+def _find_tab(problem: str, lines: list[str], place: Position) -> Diagnosis | None:
+    line, column = place
+    if "\t" in lines[line][:1] + lines[line][column : column + 1] or (
+        "tab character" in problem
+    ):
+        return (
+            "a tab is used for indentation",
+            "YAML allows spaces only",
+            "indent with spaces",
+            place,
+        )
+    return None
+
+
 def _diagnose(
     problem: str,
     lines: list[str],
@@ -111,14 +130,6 @@ def _diagnose(
 ) -> Diagnosis:
     line, column = place
     character = lines[line][column : column + 1]
-    before = lines[line][:column]
-    if "\t" in before[:1] + character or "tab character" in problem:
-        return (
-            "a tab is used for indentation",
-            "YAML allows spaces only",
-            "indent with spaces",
-            place,
-        )
     if "cannot start any token" in problem:
         return (
             f"a value cannot begin with {_show(character)}",
@@ -129,10 +140,71 @@ def _diagnose(
     if "alphabetic or numeric" in problem:
         return _diagnose_name(lines, place, opened)
     if "mapping values are not allowed" in problem:
-        return _diagnose_colon(before, place)
+        return _diagnose_colon(lines, place)
     if "',' or" in problem or "node content" in problem:
         return _diagnose_flow(lines, place, opened, at_end=at_end)
     return _diagnose_rest(problem, lines, place, opened)
+
+
+#: Slips that make a line something else than the key or item that it looks like: the
+#: pattern, with a group at the place, then message and help.
+_SLIPS = (
+    (
+        re.compile(r"(?=.*(\{\{)).*\{\{[-% ]?.*\}\}"),
+        "a template `{{ … }}` is not rendered",
+        "render the file first, or write a variable: `${VAR}`",
+    ),
+    (
+        re.compile(r"\s*(\{%)"),
+        "a template `{% … %}` is not rendered",
+        "render the file first",
+    ),
+    (
+        re.compile(rf"[ ]*({ODD_SPACE})|.*?[:\-]({ODD_SPACE})"),
+        "a space that is not U+0020 is used as one",
+        "write an ordinary space; it may come from a web page or a word processor",
+    ),
+    (
+        re.compile(r"[ ]*(?:- +)*[A-Za-z_][\w-]*(:)[^\s/:]"),
+        "a space is missing after a `:`",
+        "write a space between the `:` and the value",
+    ),
+    (
+        re.compile(r"\s*(//)"),
+        "a comment begins with `//`",
+        "begin comments with `#`",
+    ),
+    (
+        re.compile(r"[ ]*(-)[A-Za-z_]+: "),
+        "a space is missing after a `-`",
+        "write a space between the `-` and the key",
+    ),
+    (
+        re.compile(r"[ ]*[A-Za-z_][\w-]* *(=) *[^=\s]"),
+        "a `=` in place of a `:`",
+        "write `key: value`",
+    ),
+)
+
+
+def _find_slip(
+    lines: list[str], place: Position, opened: Position | None
+) -> Diagnosis | None:
+    """Return the diagnosis of a line that is not what it looks like, or None.
+
+    The parser fails at it, or at the line after it, or at the end of what it began.
+    """
+    before = [number for number in range(place[0]) if lines[number].strip()][-1:]
+    numbers = dict.fromkeys([*before, place[0], *([opened[0]] if opened else [])])
+    for number in numbers:
+        for pattern, message, advice in _SLIPS:
+            match = pattern.match(lines[number])
+            if match is not None:
+                column = max(
+                    match.start(group) for group in range(1, pattern.groups + 1)
+                )
+                return message, "", advice, (number, column)
+    return None
 
 
 def _diagnose_name(
@@ -150,13 +222,22 @@ def _diagnose_name(
     )
 
 
-def _diagnose_colon(before: str, place: Position) -> Diagnosis:
+def _diagnose_colon(lines: list[str], place: Position) -> Diagnosis:
+    before = lines[place[0]][: place[1]]
     if ": " in before or before.lstrip().startswith("---"):
         return (
             "a second `: ` in one line",
             "a value cannot be a mapping here",
             "quote the value if the `:` is part of it",
             place,
+        )
+    above = [line for line in lines[: place[0]] if line.strip()][-1:]
+    if above and ": " in above[0] and _indent(above[0]) < _indent(before):
+        return (
+            "a key is indented further than the one above, which has a value",
+            "",
+            "indent it like the line above",
+            (place[0], _indent(before)),
         )
     return (
         "a key begins before the value above it ends",
@@ -166,7 +247,24 @@ def _diagnose_colon(before: str, place: Position) -> Diagnosis:
     )
 
 
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
 _CLOSING = {"[": "]", "{": "}"}
+
+
+def _find_unquoted(lines: list[str], place: Position) -> Diagnosis | None:
+    """Return the diagnosis of a value that needs quotes because of its bracket."""
+    line, column = place
+    before, character = lines[line][:column], lines[line][column : column + 1]
+    if character == "{" and before.endswith("$"):
+        start = (line, column - 1)
+        return "a `${` without quotes inside brackets", "", _QUOTE_VARIABLE, start
+    if character == ":" and before.rstrip().endswith("["):
+        advice = 'quote the value, as in "[::]:8443"'
+        return "a value that begins with `[` is a list", "", advice, place
+    return None
 
 
 def _diagnose_flow(
@@ -174,12 +272,16 @@ def _diagnose_flow(
 ) -> Diagnosis:
     line, column = place
     character = lines[line][column : column + 1]
-    if character == "{" and lines[line][:column].endswith("$"):
-        start = (line, column - 1)
-        return "a `${` without quotes inside brackets", "", _QUOTE_VARIABLE, start
-    if character == ":" and lines[line][:column].rstrip().endswith("["):
-        advice = 'quote the value, as in "[::]:8443"'
-        return "a value that begins with `[` is a list", "", advice, place
+    unquoted = _find_unquoted(lines, place)
+    if unquoted is not None:
+        return unquoted
+    if opened is not None and opened[0] < line:
+        if lines[opened[0]].count('"') % 2:
+            where = (opened[0], lines[opened[0]].rindex('"'))
+            return _UNCLOSED_QUOTE, "", "close the quote", where
+        # A key that is not further to the right belongs to the block around.
+        is_outside = _indent(lines[line]) <= _indent(lines[opened[0]])
+        at_end = at_end or (character == ":" and is_outside)
     bracket = lines[opened[0]][opened[1] : opened[1] + 1] if opened else ""
     closing = _CLOSING.get(bracket)
     if closing is None or opened is None:
@@ -207,7 +309,7 @@ _PROBLEMS = (
     ),
     (
         ("end of stream", "document separator", "document indicator"),
-        "a quote is never closed",
+        _UNCLOSED_QUOTE,
         "close the quote",
         True,
     ),

@@ -15,6 +15,8 @@ from grpcsecure.diagnostics.findings import Label, Span
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
+    import re
+
     from grpcsecure.config.tree import Entry, Node
     from grpcsecure.diagnostics.findings import Finding
 
@@ -28,8 +30,10 @@ __all__ = [
     "merge_key",
     "nesting_too_deep",
     "non_text_key",
+    "odd_space",
     "recursive_alias",
     "several_documents",
+    "template",
     "too_many_values",
     "unknown_alias",
     "unusable_number",
@@ -205,6 +209,28 @@ def non_text_key(key: Node) -> Finding:
         span=key.span,
         label="without quotes, this is a number, a boolean or null",
         help=f'quote it: "{key.text[:_MAX_REPEATED]}"',
+    )
+
+
+def odd_space(text: str, match: re.Match[str], span: Span) -> Finding:
+    """Report a character that looks like a space, at the edge of a value."""
+    place = match.end() - 1 if match[0].startswith(":") else match.start()
+    column = span.column + place if span.line == span.end_line else span.column
+    return kinds.CONTROL_CHARACTER(
+        f"the character U+{ord(text[place]):04X} is in place of a space",
+        span=Span(span.file, span.line, column, span.line, column + 1),
+        label="not an ordinary space",
+        help="write an ordinary space, or quote the value if it is part of it",
+    )
+
+
+def template(span: Span) -> Finding:
+    """Report `{{ … }}` without quotes, which YAML reads as a mapping in a mapping."""
+    place = Span(span.file, span.line, span.column - 1, span.line, span.column + 1)
+    return kinds.INVALID_YAML(
+        "a template `{{ … }}` is not rendered",
+        span=place,
+        help="render the file first, or write a variable: `${VAR}`",
     )
 
 

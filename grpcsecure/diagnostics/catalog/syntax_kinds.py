@@ -35,6 +35,7 @@ __all__ = [
     "UNKNOWN_KEY",
     "UNKNOWN_VALUE",
     "UNPATCHABLE_KEY",
+    "UNREPLACED_VARIABLE",
     "UNSET_VARIABLE",
     "UNUSABLE_NUMBER",
     "UNUSABLE_VARIABLE",
@@ -139,9 +140,11 @@ MALFORMED_VARIABLE = Kind(
     code="GS110",
     name="malformed-variable",
     severity=Severity.ERROR,
-    what="A `${` does not begin one of `${VAR}`, `${VAR:-default}`, `${VAR:?message}`.",
-    why="If it were kept, the server would get the text with the `${` in it. A literal"
-    " dollar sign is written `$$`.",
+    what="A variable is not written as `${VAR}`, `${VAR:-default}` or"
+    " `${VAR:?message}`.",
+    why="If it were kept, the server would get the text with the `${` in it. The"
+    " spellings of other tools (`$VAR`, `$(VAR)`, `%VAR%`, `{{ … }}`) are not replaced"
+    " either. A literal dollar sign is written `$$`.",
     bad="server: {shutdown_grace: '${GRACE-30s}'}",
     good="server: {shutdown_grace: '${GRACE:-30s}'}",
 )
@@ -377,4 +380,15 @@ REMOVED_KEY = Kind(
     " every call is allowed, so a block that was left empty would open the server.",
     bad="authorization:",
     good="authorization: {default: deny}",
+)
+
+UNREPLACED_VARIABLE = Kind(
+    code="GS134",
+    name="unreplaced-variable",
+    severity=Severity.WARNING,
+    what="An argument of a servicer has `$VAR` in it, which is not replaced.",
+    why="A variable needs braces, `${VAR}`. An argument may be any text, so this is an"
+    " error only elsewhere (GS110); `$$` is a dollar sign.",
+    bad="services: [{servicer: 'greeter:Greeter', with: {greeting: $GREETING}}]",
+    good="services: [{servicer: 'greeter:Greeter', with: {greeting: '$$GREETING'}}]",
 )

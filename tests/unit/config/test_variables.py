@@ -7,7 +7,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.configs import YAMLISH, brief, source, underlined
+from support.configs import YAMLISH, brief, patched, source, underlined
 
 from grpcsecure.config import variables
 from grpcsecure.config.tree import Mapping, Node, Scalar, find, plain
@@ -60,7 +60,7 @@ def value(scalar: str) -> object:
         ("${EMPTY}", ""), ("${NOTHING}", "null"), ("${NO:-null}", "null"),
         ("${TREE}", "{a: 1}"), ("${LINES}", "a: 1\nb: [2]"), ("${DOLLAR}", "${PORT}"),
         ("$$", "$"), ("$${PORT}", "${PORT}"), ("$$$$", "$$"), ("$$${PORT}", "$8443"),
-        ("$", "$"), ("$PORT", "$PORT"), ("a$b", "a$b"), ("^x$", "^x$"),
+        ("$", "$"), ("$$PORT", "$PORT"), ("a$b", "a$b"), ("^x$", "^x$"),
     ],
 )  # fmt: skip
 def test_value_is_replaced(written, expected):
@@ -269,3 +269,37 @@ def _shape(value: object) -> object:
     if isinstance(value, list):
         return [_shape(inner) for inner in value]
     return value is None
+
+
+FOREIGN = [
+    ("$PORT", "`$PORT` is not replaced", "write `${PORT}`; `$$PORT` is that text"),
+    ("a/$PORT/b", "`$PORT` is not replaced", "write `${PORT}`"),
+    ("$(PORT)", "`$(PORT)` is not replaced", "write `${PORT}`; `$$(PORT)` is"),
+    ("'%PORT%'", "`%PORT%` is not replaced", "write `${PORT}`"),
+    ("'{PORT}/a'", "`{PORT}` is not replaced", "write `${PORT}`"),
+    ("'a/{{ .Port }}'", "a template `{{ … }}` is not rendered", "render the file"),
+]
+
+
+@pytest.mark.parametrize(("written", "message", "advice"), FOREIGN)
+def test_variable_in_another_spelling_is_an_error(written, message, advice):
+    """It is not replaced; it would be looked for as it is written."""
+    (finding,) = patched(f"server: {{import_paths: [{written}]}}").findings
+    assert (finding.code, finding.message) == ("GS110", message)
+    assert finding.help is not None
+    assert finding.help.startswith(advice)
+
+
+@pytest.mark.parametrize("written", ["$PORT", "$(PORT)"])
+def test_variable_in_another_spelling_is_a_warning_in_an_argument(written):
+    """An argument may be any text."""
+    parsed = patched(f"services: [{{servicer: a:B, with: {{url: '{written}'}}}}]")
+    assert parsed.document is not None
+    assert [finding.code for finding in parsed.findings] == ["GS134"]
+
+
+@pytest.mark.parametrize("written", ["pa$word", "a {{b}}", "100%b%", "$$PORT", "{A}"])
+def test_argument_with_such_signs_is_text(written):
+    """A password or a template for the servicer itself is no mistake."""
+    parsed = patched(f"services: [{{servicer: a:B, with: {{url: '{written}'}}}}]")
+    assert parsed.findings == ()
