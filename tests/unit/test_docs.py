@@ -64,8 +64,8 @@ def yaml_blocks():
         for number, block in enumerate(
             re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
         ):
-            # Of Kubernetes and of pre-commit.
-            if not re.search(r"(?m)^(volumes|repos):", block):
+            # Of Kubernetes, pre-commit, GitHub Actions and GitLab.
+            if not re.search(r"(?m)^(volumes|repos|jobs|  script):", block):
                 yield pytest.param(block, id=f"{path.name}-{number}")
 
 
