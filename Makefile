@@ -24,7 +24,8 @@ help:
 	@echo "make check    ruff (docstrings too), mypy --strict"
 	@echo "make docs     docs/ as a site, in build/docs; a dead link is an error"
 	@echo "make wheel    the package as a user installs it, tried on every config"
-	@echo "make interop  the tests with clients that it installs (needs Go, Node, openssl)"
+	@echo "make interop  the tests with clients that it installs (needs Go, Node, openssl;"
+	@echo "              with a JDK and Maven, also grpc-java)"
 
 # One environment, in two steps: to serve, the package alone is enough; tests and checks
 # add their tools. Each step runs again when the project file changes.
@@ -113,7 +114,25 @@ GRPCURL := github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 	cd tests/interop/grpc_go && go mod download
 	@touch $@
 
-interop-tools: .tools/bin/grpcurl .tools/node/.made .tools/grpc_go.made
+# Few machines have a JDK and Maven, or reach its repository: without grpc-java, the tests
+# with it are skipped, and a message says so. `SHA256SUMS` pins every file.
+GRPC_JAVA := tests/interop/grpc_java
+.tools/grpc_java.made: $(GRPC_JAVA)/pom.xml $(GRPC_JAVA)/SHA256SUMS
+	rm -rf .tools/grpc_java .tools/grpc_java.new
+	@if command -v javac > /dev/null && command -v mvn > /dev/null && \
+		mvn --batch-mode --quiet --file $(GRPC_JAVA)/pom.xml \
+			dependency:copy-dependencies \
+			-DoutputDirectory=$(CURDIR)/.tools/grpc_java.new; then \
+		(cd .tools/grpc_java.new && \
+			sha256sum --check --strict --quiet ../../$(GRPC_JAVA)/SHA256SUMS) && \
+		mv .tools/grpc_java.new .tools/grpc_java && touch $@; \
+	else \
+		rm -rf .tools/grpc_java.new; \
+		echo "interop: without grpc-java, which needs a JDK and Maven" >&2; \
+	fi
+
+interop-tools: .tools/bin/grpcurl .tools/node/.made .tools/grpc_go.made \
+	.tools/grpc_java.made
 
 interop: $(VENV)/.made interop-tools
 	INTEROP=required $(BIN)/$(PYTEST) -m interop \

@@ -165,7 +165,8 @@ def _modes_matrix() -> Iterator[str]:
     yield ""
     yield "Measured on gRPC core; TLS 1.2 and 1.3 agree. The tests check both engines"
     yield "against this table, with clients on three TLS libraries: BoringSSL, OpenSSL"
-    yield "and Go's. [Client-certificate modes](modes.md) explains which mode to use."
+    yield "and Go's, and with grpc-go and grpc-java and their ordinary credentials."
+    yield "[Client-certificate modes](modes.md) explains which mode to use."
     yield "EKU is the extended key usage, the CA file is the listener's `client_ca`."
     yield ""
     modes = [f"`{mode.value}`" for mode in ClientCertificateMode]

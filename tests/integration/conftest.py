@@ -6,7 +6,13 @@ import pytest
 from cryptography import x509
 from support.bridge import HOSTS, RawPair
 from support.bridge_certs import CLIENT_AUTH, authority, certificate
-from support.mode_clients import GoClient, GrpcGoClient, GrpcioClient, OpensslClient
+from support.mode_clients import (
+    GoClient,
+    GrpcGoClient,
+    GrpcioClient,
+    GrpcJavaClient,
+    OpensslClient,
+)
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +58,7 @@ def clients(tmp_path_factory):
         "openssl": lambda: OpensslClient(folder),
         "go": lambda: GoClient(folder),
         "grpc-go": lambda: GrpcGoClient(folder),
+        "grpc-java": GrpcJavaClient,
     }
     made = {}
 

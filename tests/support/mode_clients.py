@@ -1,4 +1,4 @@
-"""Clients with three TLS libraries: grpcio (BoringSSL), openssl, and Go.
+"""Clients with the TLS libraries of grpcio (BoringSSL), openssl, Go and Java.
 
 Each makes a call, as far as it can, and returns a `ClientResult`.
 """
@@ -13,9 +13,10 @@ from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
+import pytest
 from helloworld.helloworld_pb2 import HelloReply, HelloRequest
 from helloworld.helloworld_pb2_grpc import GreeterStub
-from support.interop_programs import ROOT, find_program, missing
+from support.interop_programs import ROOT, TOOLS, find_program, missing
 from support.matrix_certs import mismatched_key_pem
 from support.services import PATIENCE
 
@@ -28,6 +29,7 @@ __all__ = [
     "ClientResult",
     "GoClient",
     "GrpcGoClient",
+    "GrpcJavaClient",
     "GrpcioClient",
     "OpensslClient",
     "Order",
@@ -182,9 +184,9 @@ def _go_build(source: str, program: Path) -> subprocess.CompletedProcess[str]:
 class _LineProcess:
     """A process that answers each line of JSON with one."""
 
-    def __init__(self, program: Path) -> None:
+    def __init__(self, *command: str | Path) -> None:
         self._process = subprocess.Popen(
-            [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def ask(self, asked: dict[str, object]) -> dict[str, Any]:
@@ -273,6 +275,42 @@ class GrpcGoClient:
         return ClientResult(
             is_served=not answer["Error"],
             alert=alert and _BY_WORDS[alert[1]],
+            text=answer["Error"],
+            message=_message_of(answer),
+        )
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.close()
+
+
+class GrpcJavaClient:
+    """Makes calls with grpc-java, its netty transport and its ordinary credentials.
+
+    One process makes all calls. It withholds its certificate if the server's list of
+    acceptable CAs has no issuer of it.
+    """
+
+    def __init__(self) -> None:
+        libraries = TOOLS / "grpc_java"
+        if not libraries.is_dir():
+            # Also with `INTEROP=required`: few machines have a JDK and Maven.
+            pytest.skip("`make interop-tools` did not install grpc-java")
+        source = ROOT / "tests/interop/grpc_java/Client.java"
+        quick = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+        self._process = _LineProcess(
+            find_program("java"), *quick, "-cp", f"{libraries}/*", source
+        )
+
+    def call(self, order: Order) -> ClientResult:
+        """Make the call."""
+        answer = self._process.ask(_go_call(order))
+        # BoringSSL's reason for the alert NUMBER of its peer is 1000 + NUMBER.
+        code = re.search(r"error:10000([0-9a-f]{3}):SSL routines", answer["Error"])
+        number = int(code[1], 16) - 1000 if code else 0
+        return ClientResult(
+            is_served=not answer["Error"],
+            alert=_BY_NUMBER[number] if number > 0 else None,
             text=answer["Error"],
             message=_message_of(answer),
         )
