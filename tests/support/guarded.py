@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from ipaddress import ip_address
 from queue import SimpleQueue
@@ -30,6 +30,8 @@ from grpcsecure.server.snapshot import build_snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from grpcsecure.checking.pipeline import Loaded
 
 __all__ = [
     "CLIENTS",
@@ -295,13 +297,16 @@ def make_call(channel, method, *messages: bytes, ends=True, metadata=None, **opt
 class GuardedServer:
     """A running server, the CA of its clients, and the clients."""
 
-    def __init__(self, server, folder, ca, clients):
+    def __init__(self, server, folder, ca, clients, kept: ExitStack):
         self.server = server
         self.folder = folder
         self.ca = ca
         self.clients = clients
         self._config = json.loads((folder / "config.yaml").read_text())
         self._generation = 1
+        self._kept = kept
+        self._channels: dict[tuple[str, str], grpc.Channel] = {}
+        self._loaded: dict[tuple[str, bytes], Loaded] = {}
 
     @contextmanager
     def channel(self, listener, client="anonymous", *options):
@@ -324,17 +329,27 @@ class GuardedServer:
             yield opened
 
     def make_call(self, listener, client, method, *messages, **options):
-        """Make one call over a separate connection."""
-        with self.channel(listener, client) as channel:
-            return make_call(channel, method, *messages or (b"",), **options)
+        """Make one call; each client has one connection to a listener, kept open.
+
+        A credential instead of the name of a client gets a separate connection.
+        """
+        messages = messages or (b"",)
+        if not isinstance(client, str):
+            with self.channel(listener, client) as channel:
+                return make_call(channel, method, *messages, **options)
+        if (listener, client) not in self._channels:
+            opened = self._kept.enter_context(self.channel(listener, client))
+            self._channels[listener, client] = opened
+        channel = self._channels[listener, client]
+        return make_call(channel, method, *messages, **options)
 
     def enforce(
         self, authorization=None, identities=None, *, may_be_odd=False, **settings
     ):
         """Put other rules, and settings of `server`, into force; return the snapshot.
 
-        They are loaded and checked as for a server; with `may_be_odd` they are used
-        even if there are errors.
+        They are loaded and checked as for a server, the same ones once; with
+        `may_be_odd` they are used even if there are errors.
         """
         config = {**self._config, "server": {**self._config["server"], **settings}}
         for key, value in (
@@ -344,12 +359,15 @@ class GuardedServer:
             config.pop(key, None)
             if value is not None:
                 config[key] = value
-        loaded = load_config(
-            Source("config.yaml", self.folder, json.dumps(config)),
-            profile=None,
-            environ={},
-            now=datetime.now(timezone.utc),
-        )
+        key = json.dumps(config), (self.folder / "ca.pem").read_bytes()
+        if key not in self._loaded:
+            self._loaded[key] = load_config(
+                Source("config.yaml", self.folder, key[0]),
+                profile=None,
+                environ={},
+                now=datetime.now(timezone.utc),
+            )
+        loaded = self._loaded[key]
         assert loaded.failed is None or may_be_odd, loaded.findings
         self._generation += 1
         snapshot = build_snapshot(
@@ -410,8 +428,7 @@ def serve(
     # `begin` and not `start`: no reloads or closed connections, since the tests put
     # snapshots into force themselves.
     server.begin()
-    try:
+    with ExitStack() as kept:
+        kept.callback(server.stop)
         entered()
-        yield GuardedServer(server, folder, ca, make_clients(ca))
-    finally:
-        server.stop()
+        yield GuardedServer(server, folder, ca, make_clients(ca), kept)
