@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.effort import repeats
 
 ROOT = Path(__file__).parent.parent
 
 # A busy machine must not fail a property test, so these tests have no deadline.
 settings.register_profile(
-    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "patient",
+    deadline=None,
+    max_examples=repeats(40, 100),
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("patient")
 

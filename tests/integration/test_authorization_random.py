@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.bridge_certs import authority
+from support.effort import repeats
 from support.guarded import (
     CLIENTS,
     GREETER,
@@ -160,7 +161,10 @@ def channels(world):
         }
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=repeats(20, 60),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(authorization=AUTHORIZATIONS, calls=CALLS)
 def test_server_decides_as_the_policy(world, channels, authorization, calls):
     """For random rules, callers and calls the server's status is the policy's."""

@@ -7,9 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from support.crashes import CrashLoop
+from support.effort import repeats
 
 #: How often the server is killed; `scripts/crash_reload.py` takes any number.
-KILLS = 15
+KILLS = repeats(6, 15)
 
 
 def test_killed_while_it_reloads(record_property):

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 from support.bridge import eventually
+from support.effort import repeats
 from support.guarded import GREETER, KINDS, entered, listeners, make_call, serve
 from support.raw_http2 import (
     Answer,
@@ -295,7 +296,7 @@ class TestDrain:
 
 def test_many_calls_on_few_threads(world, listener):
     """Calls of every kind are answered beside silent and cancelled calls."""
-    count = 40
+    count = repeats(12, 40)
 
     def some(_):
         with world.channel(listener, "billing") as channel:

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.effort import repeats
 from support.explaining import ANONYMOUS, CONFIG, HELLO, ask, load, tls
 
 from grpcsecure.explain.calls import Basis
@@ -150,7 +151,10 @@ def _policy(case):
     )
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=repeats(30, 80),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(case=CASES)
 def test_authorizer_and_explanation_agree(folder, auditor, case):
     """The status that `explain` predicts is the one that the authorizer gives."""

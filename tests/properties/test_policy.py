@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.effort import repeats
 from support.naive_policy import CERTIFICATE_VALUES, CRITERIA, PINS, NaivePolicy
 from support.policies import allow, anonymous, certificate
 
@@ -173,7 +174,7 @@ class Scene(NamedTuple):
 SCENES = st.builds(Scene, identities(), PEERS, CALLS, DATES)
 
 
-@settings(max_examples=500)
+@settings(max_examples=repeats(100, 500))
 @given(SCENES)
 def test_identities_agree_with_a_linear_search(scene):
     """The index of identities finds the same names as matching each in turn."""
@@ -246,7 +247,7 @@ def test_shadow_rules_decide_nothing(authorization, scene):
     assert decision == scene.decide(replace(authorization, rules=enforced))
 
 
-@settings(max_examples=500)
+@settings(max_examples=repeats(100, 500))
 @given(POLICIES, SCENES)
 def test_index_and_trace_agree_with_a_linear_search(authorization, scene):
     """The compiled policy and its trace name the rule that a simple search finds."""

@@ -8,6 +8,7 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.configs import FOLDER, underlined
+from support.effort import repeats
 from support.policy_checks import check, rules
 
 from grpcsecure.config.load import parse_config
@@ -78,7 +79,11 @@ SENT = [
 ]
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=150)
+@settings(
+    suppress_health_check=[HealthCheck.too_slow],
+    deadline=None,
+    max_examples=repeats(50, 150),
+)
 @given(st.lists(RULE, min_size=2, max_size=4))
 def test_shadowed_rule_never_decides(rules):
     """No caller, method, listener and metadata make a shadowed rule decide."""

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.configs import GOOD, JSON, brief, parse, source
+from support.effort import repeats
 
 from grpcsecure.config import schema_check as schema
 from grpcsecure.config import schema_file
@@ -272,7 +273,11 @@ def instances(draw) -> object:
 PATHS = [tuple(path.strip(".").split(".")) for path, _ in PARTS]
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=300)
+@settings(
+    suppress_health_check=[HealthCheck.too_slow],
+    deadline=None,
+    max_examples=repeats(60, 300),
+)
 @given(instances() | JSON)
 @example({"version": True, "services": [], "listeners": {}})
 @example({**_GOOD, "version": 1.0})  # type: ignore[dict-item]

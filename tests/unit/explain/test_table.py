@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.effort import repeats
 from support.explaining import ANONYMOUS, CONFIG, HELLO, ask, caller, load, tls
 
 from grpcsecure.explain.query_subject import QuerySubject
@@ -356,7 +357,10 @@ SAYS = {
 }
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=repeats(20, 60),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     rules=st.lists(RULE, max_size=6),
     default=st.sampled_from(["allow", "deny"]),

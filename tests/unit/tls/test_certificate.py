@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.bridge_certs import certificate as bridge_certificate
 from support.bridge_certs import key_usage
+from support.effort import repeats
 
 from grpcsecure.errors import CertificateError
 from grpcsecure.model.peer import Certificate
@@ -162,7 +163,9 @@ GOOD = certificate(
 
 @pytest.mark.properties
 @settings(
-    max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=repeats(400, 2000),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 @given(st.integers(0, len(GOOD) - 1), st.binary(min_size=1, max_size=4))
 def test_damaged_certificate_is_read_or_refused(position, damage):
@@ -236,7 +239,7 @@ _SUBJECTS = st.lists(
 
 
 @pytest.mark.filterwarnings("ignore:Attribute's length must be")
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=repeats(40, 100))
 @given(_SUBJECTS, st.data())
 def test_all_spellings_of_a_subject_are_equal(subject, data):
     """Text, hex of any string type, and gRPC's own spelling: as the certificate's."""
