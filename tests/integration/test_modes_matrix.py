@@ -391,21 +391,30 @@ def test_client_that_chooses_by_the_list_gets_the_outcome_of_its_certificate(
     assert (result.alert, peers) in [(outcome, []), (None, [outcome])], result.text
 
 
+@pytest.fixture(scope="module")
+def modern(folder):
+    """The addresses of a server with TLS 1.3 only, by mode."""
+    listeners = {
+        mode.value: Listener("auto", mode).config(min_version="TLSv1.3")
+        for mode in ClientCertificateMode
+    }
+    with serve(folder, listeners) as server:
+        yield server.addresses
+
+
 @pytest.mark.parametrize("column", ["openssl", "go"])
 @pytest.mark.parametrize("mode", ClientCertificateMode, ids=lambda mode: mode.value)
 def test_min_version_refuses_older_clients_in_every_mode(
-    folder, certificates, clients, mode, column
+    modern, certificates, clients, mode, column
 ):
     """With `min_version: TLSv1.3` TLS 1.2 clients are refused, TLS 1.3 ones served."""
-    listener = Listener("auto", mode)
-    with serve(folder, {"public": listener.config(min_version="TLSv1.3")}) as server:
-        order = Order(
-            address=server.addresses["public"],
-            ca=certificates.ca.certificate_pem,
-            name="version",
-            credential=certificates.clients["trusted"],
-        )
-        refused = clients(column).call(order._replace(version="TLSv1.2"))
-        assert (refused.is_served, refused.alert) == (False, "protocol_version")
-        assert clients(column).call(order).is_served
+    order = Order(
+        address=modern[mode.value],
+        ca=certificates.ca.certificate_pem,
+        name="version",
+        credential=certificates.clients["trusted"],
+    )
+    refused = clients(column).call(order._replace(version="TLSv1.2"))
+    assert (refused.is_served, refused.alert) == (False, "protocol_version")
+    assert clients(column).call(order).is_served
     recorded_peers("version")

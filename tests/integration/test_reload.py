@@ -401,7 +401,9 @@ class TestRejected:
             assert serial_of(site, other) == serial(new)
             assert serial_of(site, running.address, own) == serial(new)
 
-    def test_restarted_bridge_has_the_certificates_in_force(self, tmp_path):
+    def test_restarted_bridge_has_the_certificates_in_force(
+        self, wait_for_pairs, tmp_path
+    ):
         """A restarted bridge has the certificate applied last, never a rejected one."""
         site = Site(tmp_path, "bridge")
         own = client("dns:ada.test", site.ca)
@@ -412,6 +414,7 @@ class TestRejected:
             os.kill(bridge.pid, signal.SIGKILL)
             running.log.wait("bridge.restarted")
             assert serial_of(site, running.address, own) == serial(new)
+            wait_for_pairs(SHORT)
             site.put("server.key", site.new_pair().key_pem.decode())
             running.rejected()
             os.kill(bridge.pid, signal.SIGKILL)

@@ -186,6 +186,10 @@ class Conversation:
         self._words.put(word)
         return next(self._replies).message
 
+    def wait_for_end(self):
+        """Wait, without a further request, until the server ends the call."""
+        return next(self._replies)
+
     def end(self):
         """Half-close the call; return the remaining replies."""
         self._words.put(None)
