@@ -13,6 +13,7 @@ from support.recording_peers import recorded_peers
 from support.reloading import (
     PATIENCE,
     Site,
+    authority,
     channel,
     greet,
     open_channel,
@@ -258,3 +259,21 @@ def test_connection_of_a_mode_that_does_not_verify_stays(tmp_path, cas, clients)
             "bridge"
         ]
     recorded_peers("Ada")
+
+
+@pytest.mark.parametrize("engine", ["grpc", "bridge"])
+def test_trust_domains_whose_cas_have_the_same_name(tmp_path, engine):
+    """As SPIRE's do by default: CAs are told apart by their keys."""
+    site = Site(tmp_path, engine, client_certificate="require_and_verify")
+    cas = {name: authority("O=SPIRE") for name in ("corp", "partner")}
+    site.tls["client_ca"] = write_bundles(site, cas)
+    site.config["identities"] = IDENTITIES
+    site.allow(hello={"allow": ["corp", "partner"], "methods": [HELLO]})
+    site.write()
+    outcomes = {}
+    with serving(site) as running:
+        for name in ("corp", "partner", "corp by the partner"):
+            own = make_client(cas, CLIENTS[name])
+            with channel(site, running.address, own) as greeter:
+                outcomes[name] = refusal(greeter) in REFUSED
+    assert outcomes == {"corp": False, "partner": False, "corp by the partner": True}
