@@ -136,6 +136,23 @@ class TestReady:
         ]
         assert draining.startswith("server.draining")
 
+    def test_profile_for_development_is_a_warning(self, tmp_path):
+        """A `!` line says that the profile has `production: false`."""
+        config = write_config(tmp_path / "server.yaml", GREETER, reflection=True)
+        text = json.loads(config.read_text())
+        text["profiles"] = {"dev": {"production": False}}
+        config.write_text(json.dumps(text))
+        with serving(config, "--profile", "dev", before=["-q"]) as server:
+            facts = json.loads(server.ready_file.read_text())
+            server.signal()
+            assert server.wait() == 0
+            *_, last, _draining = server.stderr.splitlines()
+        assert facts["development"] is True
+        assert last == (
+            "!         profile `dev` says `production: false`:"
+            " 2 warnings would be errors in production"
+        )
+
     def test_banner_shows_no_control_characters(self, tmp_path):
         """Names in a certificate cannot move the cursor or forge a line."""
         now = datetime.now(timezone.utc)
