@@ -20,6 +20,7 @@ __all__ = ["find_foreign"]
 #: A dollar within a word, as in `pa$word`, is text.
 _NAME = "[A-Za-z_][A-Za-z0-9_]*"
 _SHELL = re.compile(rf"(?<![\w$])\$(?:({_NAME})|\(({_NAME})\))")
+_TEMPLATE = re.compile(r"(?<!\$)\{\{")
 _WINDOWS = re.compile(rf"%({_NAME})%")
 _BRACES = re.compile(r"(?<![${])\{([A-Z_][A-Z0-9_]*)\}")
 
@@ -41,7 +42,7 @@ def find_foreign(text: str, span: Span, *, is_argument: bool) -> Finding | None:
             return _report(match, span, is_argument=is_argument)
     if is_argument:
         return None
-    if "{{" in text:
+    if _TEMPLATE.search(text):
         return kinds.MALFORMED_VARIABLE(
             "a template `{{ … }}` is not rendered",
             span=span,
@@ -59,7 +60,9 @@ def _report(match: re.Match[str], span: Span, *, is_argument: bool) -> Finding:
     kind = kinds.UNREPLACED_VARIABLE if is_argument else kinds.MALFORMED_VARIABLE
     text = f"; `${match[0][:41]}` is that text itself" if match[0][0] == "$" else ""
     return kind(
-        f"{quote(match[0])} is not replaced",
+        "an argument has a variable without braces, which is not replaced"
+        if is_argument
+        else f"{quote(match[0])} is not replaced",
         span=span,
         label="a variable is written with `${` and `}`",
         help=f"write `${{{name}}}`{text}",

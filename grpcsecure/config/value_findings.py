@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from grpcsecure.config.address_advice import describe_address
 from grpcsecure.config.other_tools import find_mode
 from grpcsecure.config.tree import Mapping, Node, Scalar, Sequence, find
 from grpcsecure.config.type_advice import TYPES, advise_type, choices
@@ -67,11 +68,15 @@ def explain_type(error: SchemaError, root: Mapping, path: Path) -> Iterator[Find
         expected = error.schema.get("x-expected", expected)
     is_written = isinstance(node, Scalar) and bool(node.text)
     text = shown(node) if is_written else None
+    label = f"{text} is {_describe(node)} here" if text else ""
+    advice = advise_type(node, types, error.schema)
+    if path[-1:] == ("address",):
+        label, advice = _advise_address(node) or (label, advice)
     yield kinds.WRONG_TYPE(
         f"{quote(dotted(path))} is {_describe(node)}; {expected} is expected",
         span=_value_place(root, path, node) if is_written else key_place(root, path),
-        label=remark(node, f"{text} is {_describe(node)} here" if text else ""),
-        help=advise_type(node, types, error.schema),
+        label=remark(node, label),
+        help=advice,
     )
 
 
@@ -168,12 +173,21 @@ def explain_pattern(error: SchemaError, root: Mapping, path: Path) -> Iterator[F
     if isinstance(node, Scalar) and node.text[:1] in _TYPOGRAPHIC:
         label = "begins with a typographic quote"
         advice = "write ordinary quotes"
+    elif path[-1] == "address":
+        label, advice = _advise_address(node) or (label, advice)
     yield kinds.INVALID_VALUE(
         invalid_value(node, path),
         span=_value_place(root, path, node),
         label=remark(node, label),
         help=advice,
     )
+
+
+def _advise_address(node: Node | None) -> tuple[str, str] | None:
+    # Like a message, a help repeats no value of a variable.
+    if not isinstance(node, Scalar) or shown(node) != f"`{node.text}`":
+        return None
+    return describe_address(node.text)
 
 
 #: What word processors make of `"` and `'`.

@@ -6,6 +6,7 @@ files and PEM; `checking` decides whether the contents are usable.
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
@@ -42,6 +43,7 @@ _T = TypeVar("_T")
 #: The tag of a SEQUENCE. Certificates, keys, revocation lists and PKCS #12 files in DER
 #: begin with it.
 _DER_SEQUENCE = b"\x30"
+_JKS = b"\xfe\xed\xfe\xed"
 
 
 class FileForm(Enum):
@@ -50,6 +52,10 @@ class FileForm(Enum):
     PEM = "PEM"
     DER = "DER"
     EMPTY = "empty"
+    #: Java's own format.
+    JKS = "JKS"
+    #: The inside of a PEM block, without its BEGIN and END lines.
+    BASE64 = "base64"
     OTHER = "other"
 
 
@@ -146,6 +152,10 @@ def _parse_file(raw: RawFile) -> PemFile:
         form = FileForm.EMPTY
     elif data.startswith(_DER_SEQUENCE):
         form = FileForm.DER
+    elif data.startswith(_JKS):
+        form = FileForm.JKS
+    elif _is_base64(data):
+        form = FileForm.BASE64
     else:
         form = FileForm.OTHER
     der = data if form is FileForm.DER else b""
@@ -156,3 +166,12 @@ def _parse_file(raw: RawFile) -> PemFile:
         blocks=blocks,
         der=der,
     )
+
+
+def _is_base64(data: bytes) -> bool:
+    """Whether the bytes are base64 of DER, as between BEGIN and END."""
+    try:
+        der = base64.b64decode(b"".join(data.split()), validate=True)
+    except ValueError:
+        return False
+    return der.startswith(_DER_SEQUENCE)

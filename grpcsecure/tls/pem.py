@@ -19,7 +19,10 @@ __all__ = [
     "CERTIFICATE_LABELS",
     "CRL_LABEL",
     "ENCRYPTED_KEY_LABEL",
+    "ESCAPED",
+    "JOINED",
     "KEY_LABELS",
+    "ONE_LINE",
     "PARAMETER_LABELS",
     "BrokenBlock",
     "PemBlock",
@@ -39,6 +42,11 @@ ENCRYPTED_KEY_LABEL = "ENCRYPTED PRIVATE KEY"
 #: `openssl ecparam -genkey` writes such a block before a key, which repeats its
 #: content.
 PARAMETER_LABELS = frozenset({"EC PARAMETERS", "DH PARAMETERS"})
+
+#: Problems of blocks that are intact but for their line breaks.
+JOINED = "the next BEGIN follows its END without a newline"
+ONE_LINE = "it is all in one line"
+ESCAPED = "it has `\\n` as text in place of newlines"
 
 _BEGIN = b"-----BEGIN "
 _END = b"-----END "
@@ -80,15 +88,29 @@ def parse_pem(data: bytes) -> Iterator[PemBlock | BrokenBlock]:
             label = _label(line, _BEGIN)
             opened = _OpenBlock(label, number) if label is not None else None
             if label is None:
-                yield BrokenBlock(line=number, problem="its BEGIN line is damaged")
+                yield BrokenBlock(line=number, problem=_describe_damage(line))
         elif line.startswith(_END[:-1]):
+            _, joined, label_after = line.partition(_DASHES + _BEGIN)
             if opened is not None:
-                yield opened.close(_label(line, _END))
+                yield (
+                    opened.broken(JOINED)
+                    if joined
+                    else opened.close(_label(line, _END))
+                )
             opened = None
+            if joined:  # `cat` of files of which the first has no newline at its end
+                after = _label(_BEGIN + label_after, _BEGIN)
+                opened = None if after is None else _OpenBlock(after, number)
         elif opened is not None:
             opened.lines.append(line)
     if opened is not None:
         yield opened.broken("it has no END line")
+
+
+def _describe_damage(line: bytes) -> str:
+    if rb"\n" in line:
+        return ESCAPED
+    return ONE_LINE if _END in line else "its BEGIN line is damaged"
 
 
 def _label(line: bytes, start: bytes) -> str | None:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grpcsecure.checking.key_files.der_content import describe_der
+from grpcsecure.checking.key_files.missing_file import report_missing
 from grpcsecure.diagnostics.catalog import file_kinds as kinds
-from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.tls.files import FileForm, PemFile
 from grpcsecure.tls.pem import (
     CERTIFICATE_LABELS,
     CRL_LABEL,
     ENCRYPTED_KEY_LABEL,
+    ESCAPED,
+    JOINED,
     KEY_LABELS,
+    ONE_LINE,
     BrokenBlock,
     PemBlock,
 )
 from grpcsecure.watch.raw_file import UnreadableFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from grpcsecure.checking.key_files.file_uses import FileUse
     from grpcsecure.diagnostics.findings import Finding
@@ -66,7 +69,7 @@ _REMEDIES = {
 def check_certificate_file(use: FileUse, content: FileContent) -> Iterator[Finding]:
     """Find problems that prevent reading a file as certificates."""
     if isinstance(content, UnreadableFile):
-        yield _unreadable(use, content)
+        yield _unreadable(use, content, PemFile.certificates)
     elif content.form is not FileForm.PEM:
         yield _no_pem(use, content, "certificate", "x509")
     else:
@@ -81,7 +84,7 @@ def check_certificate_file(use: FileUse, content: FileContent) -> Iterator[Findi
 def check_key_file(use: FileUse, content: FileContent) -> Iterator[Finding]:
     """Find problems that prevent reading a file as a private key."""
     if isinstance(content, UnreadableFile):
-        yield _unreadable(use, content)
+        yield _unreadable(use, content, PemFile.key)
     elif content.form is not FileForm.PEM:
         yield _no_pem(use, content, "private key", "pkey")
     else:
@@ -95,7 +98,7 @@ def check_key_file(use: FileUse, content: FileContent) -> Iterator[Finding]:
 def check_crl_file(use: FileUse, content: FileContent) -> Iterator[Finding]:
     """Find problems that prevent reading a file as revocation lists, PEM or DER."""
     if isinstance(content, UnreadableFile):
-        yield _unreadable(use, content)
+        yield _unreadable(use, content, PemFile.revocation_lists)
     elif content.form is FileForm.EMPTY:
         yield _empty(use, "revocation list")
     else:
@@ -117,7 +120,9 @@ def _no_revocation_list(use: FileUse, content: PemFile) -> Finding:
     )
 
 
-def _unreadable(use: FileUse, content: UnreadableFile) -> Finding:
+def _unreadable(
+    use: FileUse, content: UnreadableFile, is_wanted: Callable[[PemFile], object]
+) -> Finding:
     if not content.is_missing:
         return use.report(
             kinds.UNREADABLE_FILE,
@@ -125,34 +130,36 @@ def _unreadable(use: FileUse, content: UnreadableFile) -> Finding:
             label="cannot be read",
             help="name a file that the server's user may read",
         )
-    folder = use.path.parent
-    return use.report(
-        kinds.MISSING_FILE,
-        f"{use.shown} does not exist",
-        label=_nearby(use.path) or "no such file",
-        help=f"relative paths start at {folder}; `grpcsecure certs dev` makes"
-        " certificates for development",
-    )
-
-
-def _nearby(path: Path) -> str:
-    """Return "did you mean …?" for a similar file name in the directory, or ""."""
-    try:
-        return did_you_mean(path.name, sorted(x.name for x in path.parent.iterdir()))
-    except (OSError, ValueError):
-        return ""
+    return report_missing(use, is_wanted)
 
 
 def _no_pem(use: FileUse, content: PemFile, wanted: str, tool: str) -> Finding:
     if content.form is FileForm.EMPTY:
         return _empty(use, wanted)
+    expected = f"expected a {wanted} as PEM text"
     if content.form is FileForm.DER:
+        kind = describe_der(content.der) or "binary (DER)"
         return use.report(
             kinds.WRONG_CONTENT,
-            f"{use.shown} is binary (DER), not PEM",
-            label=f"expected a {wanted} as PEM text",
-            help=f"convert it with `openssl {tool} -inform der`, or from PKCS #12 with"
-            " `openssl pkcs12`",
+            f"{use.shown} is {kind}{'' if '(' in kind else ' in DER'}, not PEM",
+            label=expected,
+            help=_advise_der(kind, wanted, tool),
+        )
+    if content.form is FileForm.JKS:
+        return use.report(
+            kinds.WRONG_CONTENT,
+            f"{use.shown} is a Java keystore, not PEM",
+            label=expected,
+            help="convert it with `keytool -importkeystore -deststoretype PKCS12`, then"
+            f" {_FROM_PKCS12[wanted]}",
+        )
+    if content.form is FileForm.BASE64:
+        return use.report(
+            kinds.WRONG_CONTENT,
+            f"{use.shown} is base64 without BEGIN and END lines",
+            label=expected,
+            help=f"write `-----BEGIN {_LABELS[wanted]}-----` before it and a line"
+            " with END after it",
         )
     return use.report(
         kinds.WRONG_CONTENT,
@@ -160,6 +167,25 @@ def _no_pem(use: FileUse, content: PemFile, wanted: str, tool: str) -> Finding:
         label=f"expected a {wanted}, beginning with `-----BEGIN`",
         help=f"name the file of the {wanted}",
     )
+
+
+_LABELS = {"certificate": "CERTIFICATE", "private key": "PRIVATE KEY"}
+
+_FROM_PKCS12 = {
+    "certificate": "take it out with `openssl pkcs12 -in FILE -nokeys -out NEW`",
+    "private key": "take it out with `openssl pkcs12 -in FILE -nocerts -nodes -out"
+    " NEW`",
+}
+
+
+def _advise_der(kind: str, wanted: str, tool: str) -> str:
+    if kind == "a PKCS #12 bundle":
+        return _FROM_PKCS12[wanted]
+    if kind == f"a {wanted}" or "(" in kind:
+        return f"convert it with `openssl {tool} -inform der -in FILE -out NEW`"
+    if kind == "an encrypted key" and wanted == "private key":
+        return "decrypt it with `openssl pkcs8 -inform der -in FILE -out NEW`"
+    return f"name the file of the {wanted}"
 
 
 def _empty(use: FileUse, wanted: str) -> Finding:
@@ -187,6 +213,15 @@ def describe_block(block: PemBlock | BrokenBlock) -> str:
     return _WORDS.get(block.label or "", "something else")
 
 
+_NEWLINES = "store it with its newlines, as it came from the CA"
+
+_REPAIRS = {
+    JOINED: "begin a new line before the second `-----BEGIN`",
+    ONE_LINE: _NEWLINES,
+    ESCAPED: _NEWLINES,
+}
+
+
 def _broken(
     use: FileUse,
     broken: list[BrokenBlock],
@@ -202,5 +237,7 @@ def _broken(
         f" {first.problem}{more}",
         label=f"broken at line {first.line} of the file",
         notes=[ignored] if after else [],
-        help="copy the block again from its source, or remove it",
+        help=_REPAIRS.get(
+            first.problem, "copy the block again from its source, or remove it"
+        ),
     )

@@ -38,13 +38,15 @@ _ROLES = ("certificate", "private_key", "client_ca", "crl")
 class FileUse:
     """A file in one role; `shown` is its path as written, in backticks.
 
-    `engines` are those of the listeners that use it for clients, by name.
+    Relative paths start at `base`. `engines` are those of the listeners that use it for
+    clients, by name.
     """
 
     path: Path
     shown: str
     places: tuple[Span, ...]
     engines: tuple[str, ...] = ()
+    base: Path | None = None
 
     @property
     def on_engines(self) -> str:
@@ -206,6 +208,7 @@ class _Gathered:
         return FileUse(
             path=path,
             shown=written_at(self._document, keys[0]),
+            base=self._document.source.directory,
             # Places that are shared by a YAML alias count once.
             places=tuple(dict.fromkeys(spans)),
             engines=tuple(sorted({self._engines[name] for name in used} - {""})),

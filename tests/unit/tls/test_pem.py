@@ -45,7 +45,7 @@ def test_line_endings_and_indentation_do_not_matter(ending, indent):
         (BLOCK.replace("MIGH", "M!GH"), "its base64 is damaged"),
         (BLOCK.replace("MIGH", "MIG"), "its base64 is damaged"),
         (BLOCK.replace(SECRET, ""), "it is empty"),
-        (BLOCK.replace("\n", ""), "its BEGIN line is damaged"),
+        (BLOCK.replace("\n", ""), "it is all in one line"),
         (BLOCK.replace("KEY-----\nM", "KEY---\nM"), "its BEGIN line is damaged"),
         (BLOCK.replace("PRIVATE", "private"), "its BEGIN line is damaged"),
     ],

@@ -53,7 +53,13 @@ def test_plaintext_has_no_material(folder):
 MISTAKES = {
     "missing": (
         {C: "certs/sever.pem"},
-        ("GS201", True, C, "`certs/sever.pem` does not exist", "did you mean `server"),
+        (
+            "GS201",
+            True,
+            C,
+            "`certs/sever.pem` does not exist",
+            "did you mean `certs/server",
+        ),
     ),
     "missing without a near name": (
         {K: "nowhere/x.key"},
@@ -96,7 +102,7 @@ MISTAKES = {
     ),
     "DER": (
         {C: "certs/broken/server.der"},
-        ("GS204", True, C, r"is binary \(DER\), not PEM", "as PEM text"),
+        ("GS204", True, C, "is a certificate in DER, not PEM", "as PEM text"),
     ),
     "text": (
         {A: "certs/broken/text.pem"},
