@@ -94,7 +94,8 @@ PROCESSES = {
     "tls.bridge.ipc": {"server", "tls.bridge.parent", "tls.bridge.child"},
     "tls.bridge.parent": {"server", "tls.bridge.child"},
     "server": {"tls.bridge.child"},
-    "tls.openssl": {"tls.bridge", "tls.grpcio"},
+    "tls.openssl": {"tls.bridge", "tls.grpcio", "tls.boringssl"},
+    "tls.boringssl": {"tls.bridge", "tls.grpcio", "tls.openssl"},
     "tls.grpcio": {"tls.bridge", "tls.openssl"},
 }
 PROCESS_EXCEPTIONS = {("tls/bridge/parent/hosts.py", "tls.bridge.child.event_loop")}

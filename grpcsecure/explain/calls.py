@@ -87,7 +87,8 @@ class CallVerdict:
 
     `status` is the one that the client receives; None if the handshake fails. `steps`
     are the rules in order of evaluation, up to the one that decided; `left` counts the
-    rules after it, which were not evaluated.
+    rules after it, which were not evaluated. `tls_versions` are those in which this is
+    the result, if they differ.
     """
 
     listener: ListenerFacts
@@ -102,11 +103,15 @@ class CallVerdict:
     left: int = 0
     shadow: Change | None = None
     shadow_place: Span | None = None
+    tls_versions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """The answer to a question: a verdict for each listener in question."""
+    """The answer to a question: a verdict for each listener in question.
+
+    A listener where TLS versions differ has several, the newest version first.
+    """
 
     subject: str
     profile: str | None
@@ -139,8 +144,9 @@ def explain_call(
         profile=loaded.document.profile,
         method=method,
         verdicts=tuple(
-            _verdict(loaded, question, listener, now)
+            _verdict(loaded, question, listener, seen)
             for listener in serving or listeners
+            for seen in see(loaded, question.subject, listener, now=now)
         ),
         knows_methods=loaded.knows_methods,
         similar=similar,
@@ -181,9 +187,8 @@ def _similar(loaded: LoadedConfig, method: str) -> str | None:
 
 
 def _verdict(
-    loaded: LoadedConfig, question: Question, listener: Listener, now: datetime
+    loaded: LoadedConfig, question: Question, listener: Listener, seen: SeenCaller
 ) -> CallVerdict:
-    seen = see(loaded, question.subject, listener, now=now)
     exists = loaded.exists(question.method, listener.name)
     if not seen.gets_in or seen.is_unvouched:
         return CallVerdict(
@@ -197,6 +202,7 @@ def _verdict(
             status="UNAUTHENTICATED" if seen.gets_in else None,
             caller=seen.facts,
             exists=exists,
+            tls_versions=seen.versions,
         )
     metadata = as_delivered(question.metadata)
     call = Call(question.method, listener.name, metadata, exists)
@@ -218,6 +224,7 @@ def _decided(
             status=_status(is_allowed=True, is_known=True, exists=call.exists),
             caller=seen.facts,
             exists=call.exists,
+            tls_versions=seen.versions,
         )
     decision = policy.decide(principal, call)
     shadow = decision.shadow
@@ -239,6 +246,7 @@ def _decided(
         left=loaded.rule_count - len(steps),
         shadow=None if shadow is None else Change(shadow.effect, shadow.rule),
         shadow_place=None if shadow is None else loaded.place_of(shadow.rule),
+        tls_versions=seen.versions,
     )
 
 

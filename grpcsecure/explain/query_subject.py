@@ -5,7 +5,7 @@ The code of real handshakes and calls decides; this module only describes the an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from grpcsecure.model.peer import PeerState
 from grpcsecure.policy.certificate_facts import needed_fact
 from grpcsecure.policy.synthetic_peers import is_concrete, synthetic_peer
 from grpcsecure.server.rpc.peer_cache import Connection
-from grpcsecure.tls.simulated_handshake import simulate_handshake
+from grpcsecure.tls.simulated_handshake import simulate_handshakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from grpcsecure.model.listener import Listener
     from grpcsecure.model.peer import Certificate, Peer
     from grpcsecure.policy.decision import Principal
+    from grpcsecure.tls.simulated_handshake import SimulatedHandshake
 
 __all__ = [
     "CallerFacts",
@@ -76,6 +77,7 @@ class SeenCaller:
 
     Without a policy there is no principal either; `gets_in` says which it is. If
     `is_unvouched`, it gets in and each of its calls is refused: its mode verifies.
+    `versions` are the TLS versions in which this is so, if they differ.
     """
 
     facts: CallerFacts
@@ -83,6 +85,7 @@ class SeenCaller:
     is_unvouched: bool = False
     peer: Peer | None = None
     principal: Principal | None = None
+    versions: tuple[str, ...] = ()
 
 
 def synthetic_name(kind: MatcherKind, value: str) -> Criterion:
@@ -100,20 +103,25 @@ def synthetic_name(kind: MatcherKind, value: str) -> Criterion:
 
 def see(
     scene: LoadedConfig, subject: QuerySubject, listener: Listener, *, now: datetime
-) -> SeenCaller:
-    """Return how a listener sees a caller."""
+) -> tuple[SeenCaller, ...]:
+    """Return how a listener sees a caller: once, or for each TLS version that differs.
+
+    The newest version is the first.
+    """
     if subject.certificate is not None:
-        return _see_certificate(scene, subject, subject.certificate, listener, now)
+        return tuple(
+            _see_certificate(scene, subject, subject.certificate, listener, now)
+        )
     peer = synthetic_peer(subject.names, listener)
     if peer.state is PeerState.ANONYMOUS and listener.requires:
-        return _refused("no certificate: refused in the handshake", listener, None)
+        return (_refused("no certificate: refused in the handshake", listener, None),)
     policy = scene.snapshot.policy
     # A synthetic certificate is in force at any time.
     principal = None if policy is None else policy.identify(peer, in_force=True)
     # On a listener that verifies, no other synthetic certificate is unverified.
     is_unvouched = peer.state is PeerState.CLAIMED and _verifies(listener)
     words = _synthetic_words(subject, peer, listener)
-    return _seen(words, peer, principal, is_unvouched=is_unvouched)
+    return (_seen(words, peer, principal, is_unvouched=is_unvouched),)
 
 
 def _verifies(listener: Listener) -> bool:
@@ -126,16 +134,39 @@ def _see_certificate(
     leaf: Certificate,
     listener: Listener,
     now: datetime,
-) -> SeenCaller:
+) -> Iterator[SeenCaller]:
     material = scene.snapshot.materials.get(listener.name)
-    handshake = simulate_handshake(listener, material, leaf.der, subject.chain, now=now)
+    handshakes = simulate_handshakes(
+        listener, material, leaf.der, subject.chain, now=now
+    )
+    for handshake in handshakes:
+        versions: tuple[str, ...] = ()
+        if len(handshakes) > 1:
+            versions = tuple(each.value for each in handshake.versions)
+        seen = _see_handshake(scene, subject, leaf, listener, handshake, now=now)
+        yield replace(seen, versions=versions)
+
+
+def _see_handshake(  # noqa: PLR0913 - the parts of the question
+    scene: LoadedConfig,
+    subject: QuerySubject,
+    leaf: Certificate,
+    listener: Listener,
+    handshake: SimulatedHandshake,
+    *,
+    now: datetime,
+) -> SeenCaller:
     if handshake.refusal is not None:
         words = f"refused in the handshake: {handshake.refusal}"
         return _refused(f"certificate {subject.file}: {words}", listener, leaf)
     connection = None if handshake.result is None else Connection(handshake.result)
     resolved = scene.snapshot.resolvers[listener.name].resolve(connection)
     peer = resolved.peer("")
-    words = f"certificate {subject.file}: {_certificate_words(scene, peer, listener)}"
+    if handshake.withheld is None:
+        words = _certificate_words(scene, peer, listener)
+    else:
+        words = f"not presented, so anonymous: {handshake.withheld}"
+    words = f"certificate {subject.file}: {words}"
     return _seen(
         words,
         peer,

@@ -273,6 +273,11 @@ class Listener:
         return self.services is None or service in self.services
 
     @property
+    def engine_in_use(self) -> Engine:
+        """The engine that terminates TLS; grpcio itself in plaintext."""
+        return Engine.GRPC if self.tls is None else self.tls.engine_in_use
+
+    @property
     def is_bridged(self) -> bool:
         """Whether the bridge terminates TLS for this listener."""
-        return self.tls is not None and self.tls.engine_in_use is Engine.BRIDGE
+        return self.engine_in_use is Engine.BRIDGE

@@ -14,6 +14,7 @@ from grpcsecure.server.rpc.peer_cache import PeerResolver
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from grpcsecure.model.listener import Listener
     from grpcsecure.model.server_config import ServerConfig
     from grpcsecure.policy.decision import Policy
     from grpcsecure.tls.material import Material
@@ -78,7 +79,7 @@ def build_snapshot(
         resolvers={
             listener.name: PeerResolver(
                 listener.name,
-                rechecks=_rechecks(materials.get(listener.name)),
+                rechecks=_rechecks(materials.get(listener.name), listener),
                 policy=policy,
             )
             for listener in config.listeners
@@ -94,9 +95,9 @@ def _compile(config: ServerConfig, pins: Mapping[str, frozenset[str]]) -> Policy
     return compile_policy(config.authorization, config.identities, pins=pins)
 
 
-def _rechecks(material: Material | None) -> Rechecker | None:
-    if material is None or not material.client_cas:
+def _rechecks(material: Material | None, listener: Listener) -> Rechecker | None:
+    if listener.tls is None or material is None or not material.client_cas:
         return None
     from grpcsecure.tls.recheck import Rechecker
 
-    return Rechecker(material)
+    return Rechecker(material, listener.tls.engine_in_use)

@@ -1,14 +1,30 @@
-"""The verdict of client CAs and CRLs on a chain of certificates."""
+"""The result of verifying a chain, and the verdict of client CAs and CRLs on it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-__all__ = ["ChainVerdict"]
+__all__ = ["ChainCheck", "ChainVerdict", "CheckResult"]
+
+
+class CheckResult(NamedTuple):
+    """The result of one check; `reason` is None if the check was incomplete."""
+
+    verified: bool
+    reason: str | None = None
+    code: int | None = None
+
+
+class ChainCheck(Protocol):
+    """Verifies clients as the handshakes of an engine do."""
+
+    def run(self, leaf: bytes, chain: Sequence[bytes], *, at: int) -> CheckResult:
+        """Return the result for a leaf and its chain (DER), `at` seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ __all__ = [
     "read_certificate",
     "read_crl_issuer",
     "read_date",
+    "read_public_key",
 ]
 
 SEQUENCE = 0x30
@@ -128,16 +129,33 @@ def _expect(data: bytes, tag: int) -> bytes:
     return element.value
 
 
+def read_public_key(der: bytes) -> bytes:
+    """Return the SubjectPublicKeyInfo of a certificate, whatever else is in it.
+
+    Raises:
+        DerError: the bytes are not a certificate.
+    """
+    body = _read_body(der)
+    index = 6 if body and body[0].tag == _VERSION else 5
+    if len(body) <= index:
+        raise DerError("a certificate without all of its fields")
+    return body[index].whole
+
+
+def _read_body(der: bytes) -> list[Element]:
+    certificate, end = _read(der, 0)
+    if certificate.tag != SEQUENCE or end != len(der):
+        raise DerError("not one sequence")
+    return [*read_all(_expect(certificate.value, SEQUENCE))]
+
+
 def read_certificate(der: bytes) -> CertificateFields:
     """Return the parts of a certificate (RFC 5280, section 4.1).
 
     Raises:
         DerError: the bytes are not a certificate.
     """
-    certificate, end = _read(der, 0)
-    if certificate.tag != SEQUENCE or end != len(der):
-        raise DerError("not one sequence")
-    body = [*read_all(_expect(certificate.value, SEQUENCE))]
+    body = _read_body(der)
     version = 1
     if body and body[0].tag == _VERSION:
         version += int.from_bytes(_expect(body.pop(0).value, _INTEGER), "big")

@@ -1,8 +1,9 @@
 """Verifies a client's chain again at a call, by the client CAs and CRLs in force.
 
-The code is that of the handshake, with the material and the time of now. A verdict is
-cached until it may change: up to the next date of any certificate or list that it may
-rest on. Invariant: a chain that could not be checked is not verified.
+The check is that of the engine's handshakes, with the material and the time of now: a
+client that its engine verified is not refused for a rule of the other engine. A verdict
+is cached until it may change: up to the next date of any certificate or list that it
+may rest on. Invariant: a chain that could not be checked is not verified.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
+from grpcsecure.model.listener import Engine
 from grpcsecure.tls.certificate import parse_pem_certificates, read_dates
 from grpcsecure.tls.chain_verdict import ChainVerdict
 from grpcsecure.tls.crl import parse_crl
@@ -28,10 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from grpcsecure.model.peer import Certificate
+    from grpcsecure.tls.chain_verdict import ChainCheck
     from grpcsecure.tls.material import Material
-    from grpcsecure.tls.openssl.chain_check import CertificateCheck
 
-__all__ = ["Rechecker"]
+__all__ = ["Rechecker", "load_check"]
 
 #: The most verdicts that are cached, and the bytes of the longest chain: a peer sends
 #: as much after its leaf as it likes.
@@ -53,13 +55,18 @@ class Rechecker:
     """Verifies chains by the material of one generation of one listener.
 
     It checks neither the possession of the key nor the strength of keys: the handshake
-    has checked both, and the engines differ in the latter.
+    has checked both.
+
+    Args:
+        material: with the client CAs and CRLs.
+        engine: of the listener.
     """
 
-    __slots__ = ("_bases", "_domains", "_known", "_lock", "_material")
+    __slots__ = ("_bases", "_domains", "_engine", "_known", "_lock", "_material")
 
-    def __init__(self, material: Material) -> None:
+    def __init__(self, material: Material, engine: Engine = Engine.BRIDGE) -> None:
         self._material = ContextMaterial.of(material)
+        self._engine = engine
         #: The material with the CAs of each trust domain only; None if any CA vouches
         #: for any of them.
         self._domains = _by_domain(self._material, material.trust_domains)
@@ -113,7 +120,7 @@ class Rechecker:
             with self._lock:
                 found = self._bases.get(domain)
                 if found is None:
-                    found = _LoadedMaterial(self._material_of(domain))
+                    found = _LoadedMaterial(self._material_of(domain), self._engine)
                     self._bases[domain] = found
         return found
 
@@ -145,23 +152,19 @@ def _by_domain(
 
 
 class _LoadedMaterial:
-    """The material as OpenSSL loads it, with its dates in order.
+    """The material as the engine loads it, with its dates in order.
 
     Without a `check`, no chain can be verified.
     """
 
     __slots__ = ("_check", "_turns")
 
-    def __init__(self, material: ContextMaterial) -> None:
-        # pyOpenSSL takes time to import, and not every server comes to need it.
-        from grpcsecure.tls.openssl.chain_check import CertificateCheck
-        from grpcsecure.tls.openssl.context import ContextError
-
-        self._check: CertificateCheck | None = None
+    def __init__(self, material: ContextMaterial, engine: Engine) -> None:
+        self._check: ChainCheck | None = None
         self._turns: list[datetime] = []
-        with suppress(CertificateError, ContextError):
+        with suppress(CertificateError):
             self._turns = sorted(_turns(_dates_of(material)))
-            self._check = CertificateCheck(material)
+            self._check = load_check(material, engine)
 
     def verdict(
         self, leaf: bytes, chain: tuple[bytes, ...], now: datetime
@@ -196,8 +199,39 @@ class _LoadedMaterial:
         )
 
 
+def load_check(
+    material: ContextMaterial, engine: Engine, *, any_strength: bool = True
+) -> ChainCheck:
+    """Return the check that an engine's handshakes make, with this material.
+
+    Args:
+        material: with the client CAs and CRLs.
+        engine: of the listener.
+        any_strength: whether to skip the bridge's check of the strength of keys and
+            signatures; gRPC's own TLS has none.
+
+    Raises:
+        CertificateError: the client CAs or CRLs do not load.
+    """
+    if engine is Engine.GRPC:
+        from grpcsecure.tls.boringssl.client_check import NativeCheck
+
+        return NativeCheck(parse_pem_certificates(material.client_ca or b""))
+    # pyOpenSSL takes time to import, and not every server comes to need it.
+    from grpcsecure.tls.openssl.chain_check import CertificateCheck
+    from grpcsecure.tls.openssl.context import ContextError
+
+    try:
+        return CertificateCheck(material, any_strength=any_strength)
+    except ContextError as error:
+        raise CertificateError(str(error)) from None
+
+
 def _dates_of(material: ContextMaterial) -> Iterator[datetime]:
-    yield from _dates(parse_pem_certificates(material.client_ca or b""))
+    for der in parse_pem_certificates(material.client_ca or b""):
+        # Neither engine verifies a client by a CA whose dates are in another form.
+        with suppress(CertificateError):
+            yield from read_dates(der)
     for der in material.crls:
         crl = parse_crl(der)
         yield crl.this_update

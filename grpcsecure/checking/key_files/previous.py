@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.findings import Finding
+    from grpcsecure.model.listener import Engine
     from grpcsecure.tls.material import Material
 
 __all__ = ["check_previous", "read_previous"]
@@ -54,6 +55,7 @@ def check_previous(
 ) -> Iterator[Finding]:
     """Find certificates of `previous` that no listener accepts any more."""
     verifying = [name for name, material in materials.items() if material.client_cas]
+    engines = {one.name: one.engine_in_use for one in document.config.listeners}
     for certificate in previous:
         unchecked = _why_unchecked(certificate) if verifying else None
         if unchecked is not None:
@@ -66,7 +68,7 @@ def check_previous(
             )
             continue
         reasons = {
-            name: _why_left_behind(certificate, materials[name], now)
+            name: _why_left_behind(certificate, materials[name], engines[name], now)
             for name in verifying
         }
         if not reasons or None in reasons.values():
@@ -90,7 +92,7 @@ def _why_unchecked(certificate: Certificate) -> str | None:
 
 
 def _why_left_behind(
-    certificate: Certificate, material: Material, now: datetime
+    certificate: Certificate, material: Material, engine: Engine, now: datetime
 ) -> str | None:
     """Return why a certificate is not verified or a CA not trusted, or None."""
     if is_ca(certificate):
@@ -100,4 +102,4 @@ def _why_left_behind(
         return None if is_known else "is not in this file"
     from grpcsecure.tls.recheck import Rechecker
 
-    return Rechecker(material).verdict(certificate.der, (), now).reason
+    return Rechecker(material, engine).verdict(certificate.der, (), now).reason

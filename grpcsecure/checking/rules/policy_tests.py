@@ -237,7 +237,7 @@ class _Runner:
         if pattern is None:
             yield synthetic_peer(caller, listener), True, ""
             return
-        if listener.can_verify:
+        if listener.can_verify and listener.is_bridged:
             from grpcsecure.tls.openssl.chain_check import why_unchecked
 
             self._why_unchecked = why_unchecked()
@@ -258,7 +258,7 @@ class _Runner:
 
         if listener.name not in self._rechecks:
             material = self._bench.materials[listener.name]
-            self._rechecks[listener.name] = Rechecker(material)
+            self._rechecks[listener.name] = Rechecker(material, listener.engine_in_use)
         return self._rechecks[listener.name]
 
     def _report(

@@ -37,8 +37,8 @@ def _verdict(explanation: Explanation, one: CallVerdict, style: Style) -> Iterat
     allowed = one.effect is Effect.ALLOW
     word = style.paint("ok" if allowed else "error", "ALLOW" if allowed else "DENY ")
     yield f"{word}  {_basis(one)}  {visible(line_of(one.place))}"
-    mode = one.listener.mode
-    yield visible(f"  {explanation.method} on {one.listener.name} ({mode})")
+    where = ", ".join((one.listener.mode, *one.tls_versions))
+    yield visible(f"  {explanation.method} on {one.listener.name} ({where})")
     yield from _method(explanation, one)
     yield from _metadata(explanation)
     yield from _caller(one)

@@ -93,6 +93,7 @@ def _place(span: Span) -> dict[str, object]:
 def _verdict(one: CallVerdict) -> dict[str, object]:
     return {
         "listener": _listener(one.listener),
+        "tls_versions": list(one.tls_versions),
         "effect": one.effect.value,
         "basis": one.basis.value,
         "rule": _name(one.rule),

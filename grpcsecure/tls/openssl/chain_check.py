@@ -12,10 +12,11 @@ does not start.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from OpenSSL import SSL
 
+from grpcsecure.tls.chain_verdict import CheckResult
 from grpcsecure.tls.openssl import _bindings as openssl
 from grpcsecure.tls.openssl.context import build_check_context
 from grpcsecure.tls.openssl.verify_callback import HandshakeRecord, error_text
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.tls.openssl.settings import ContextMaterial
 
-__all__ = ["CertificateCheck", "CheckResult", "why_unchecked"]
+__all__ = ["CertificateCheck", "why_unchecked"]
 
 #: Record and message types of RFC 5246 (sections 6.2.1 and 7.4), and TLS 1.2.
 _HANDSHAKE = b"\x16\x03\x03"
@@ -36,14 +37,6 @@ _MAX_RECORD = 16 * 1024
 #: Version, random, no session, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, no compression,
 #: and the only extension that OpenSSL requires: renegotiation_info (RFC 5746).
 _HELLO_BODY = b"\x03\x03" + bytes(32) + b"\0\xc0\x2b\0" + b"\0\x05\xff\x01\0\x01\0"
-
-
-class CheckResult(NamedTuple):
-    """The result of a check; `reason` is None if the check was incomplete."""
-
-    verified: bool
-    reason: str | None = None
-    code: int | None = None
 
 
 class CertificateCheck:

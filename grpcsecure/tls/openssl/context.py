@@ -251,7 +251,7 @@ def _send_acceptable(context: SSL.Context, authorities: tuple[bytes, ...]) -> No
     that do not verify a registered self-signed certificate would never arrive.
     """
     # A list without one of the CAs would keep its clients away: then none is sent.
-    with suppress(ValueError):
+    with suppress(ValueError, x509.InvalidVersion):
         loaded = map(x509.load_der_x509_certificate, authorities)
         names = {each.subject.public_bytes(): each for each in loaded}
         if sum(map(len, names)) <= _MAX_CA_LIST:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from grpcsecure.tls.der import DerError
 from grpcsecure.tls.openssl import _bindings as openssl
 from grpcsecure.tls.openssl.certificate_names import read_names
+from grpcsecure.tls.verify_errors import BAD_EXTENSION, BAD_KEY_USAGE, VERIFY_ERRORS
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
@@ -19,43 +20,16 @@ if TYPE_CHECKING:
     from grpcsecure.tls.openssl.certificate_names import CertificateNames
 
 __all__ = [
-    "UNUSABLE",
     "HandshakeRecord",
     "ask_for_certificate",
     "der_of",
     "error_text",
 ]
 
-#: OpenSSL 3.0's texts for X509_V_ERR numbers. Later versions have other texts, but the
-#: reason after a handshake and the reason at a call must be the same.
-_WORDS = {
-    3: "unable to get certificate CRL",
-    8: "CRL signature failure",
-    9: "certificate is not yet valid",
-    10: "certificate has expired",
-    11: "CRL is not yet valid",
-    12: "CRL has expired",
-    18: "self-signed certificate",
-    19: "self-signed certificate in certificate chain",
-    20: "unable to get local issuer certificate",
-    21: "unable to verify the first certificate",
-    22: "certificate chain too long",
-    23: "certificate revoked",
-    26: "unsupported certificate purpose",
-    79: "invalid CA certificate",
-}
-
 #: X509_V_ERR_UNABLE_TO_GET_CRL, _CRL_SIGNATURE_FAILURE, _UNABLE_TO_GET_CRL_ISSUER,
 #: _DIFFERENT_CRL_SCOPE: there is no CRL for a certificate, or only one of an unknown
 #: issuer, or one for other types of certificates.
 _NO_CRL = frozenset({3, 8, 33, 44})
-
-#: Reasons for checks that OpenSSL does not make, or makes differently from BoringSSL.
-BAD_KEY_USAGE = "key usage bit incorrect"
-BAD_EXTENSION = "invalid or inconsistent certificate extension"
-
-#: The reasons for which a certificate is refused in every mode that asks for one.
-UNUSABLE = frozenset({BAD_KEY_USAGE, BAD_EXTENSION})
 
 #: The X509_V_ERR numbers for which OpenSSL sends the right alerts: INVALID_PURPOSE
 #: gives unsupported_certificate, CERT_REJECTED bad_certificate (RFC 8446, section 6.2).
@@ -231,8 +205,8 @@ def der_of(certificate: Any) -> bytes:  # noqa: ANN401 - a pointer
 
 def error_text(code: int) -> str:
     """Return OpenSSL's text for an X509_V_ERR number."""
-    if code in _WORDS:
-        return _WORDS[code]
+    if code in VERIFY_ERRORS:
+        return VERIFY_ERRORS[code]
     # pyOpenSSL has no function for it, cryptography's bindings do.
     text: bytes = openssl.string_at(openssl.X509_verify_cert_error_string(code))
     return text.decode("ascii", "replace")

@@ -1,0 +1,135 @@
+"""The client certificates that each engine can verify, as tables and questions.
+
+Measured on grpcio 1.85.3 (BoringSSL) and, for the bridge, OpenSSL 4.0 as cryptography
+50.0 has it; `tests/integration/test_engine_model.py` holds each row to the wire. The
+path to a client CA is not in the tables: `tls.boringssl` has BoringSSL's rules, and for
+the bridge OpenSSL itself is asked.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from grpcsecure.model.listener import Engine, TlsVersion
+from grpcsecure.tls.der import DerError, read_public_key
+from grpcsecure.tls.key_kinds import kind_of_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from grpcsecure.tls.key_kinds import KeyKind
+
+__all__ = [
+    "CLIENT_KEYS",
+    "MAX_MESSAGE",
+    "MEASURED_WITH",
+    "TICKET_LIMIT",
+    "KeyOffer",
+    "client_key_support",
+    "describe_refused_key",
+    "offers_of",
+]
+
+#: The releases that the tables were measured with, by engine.
+MEASURED_WITH = {
+    Engine.GRPC: "grpcio 1.85.3",
+    Engine.BRIDGE: "OpenSSL 4.0.3 (cryptography 50.0.2)",
+}
+
+#: Bytes of leaf and chain (DER) above which gRPC's own TLS ends a TLS 1.3 connection
+#: right after the handshake, of clients that take session tickets: the tickets contain
+#: the chain, and two of them do not fit gRPC's buffer.
+TICKET_LIMIT = 8432
+
+#: Bytes of the longest message with certificates that either engine reads.
+MAX_MESSAGE = 100 * 1024
+
+
+class KeyOffer(Enum):
+    """The effect of the type of a client's key."""
+
+    ACCEPTED = "accepted"
+    #: The client presents its certificate, and the handshake fails.
+    REFUSED = "refused"
+    #: The server's request lists no algorithm for the key: the client presents no
+    #: certificate. A mode that requires one refuses the client; otherwise it is
+    #: anonymous.
+    NOT_OFFERED = "not offered"
+
+
+class _KeyRow(NamedTuple):
+    """The effect of a type of key, by engine and TLS version."""
+
+    grpc_1_2: KeyOffer
+    grpc_1_3: KeyOffer
+    bridge_1_2: KeyOffer
+    bridge_1_3: KeyOffer
+
+    def by_version(self, engine: Engine) -> Mapping[TlsVersion, KeyOffer]:
+        offers = self[:2] if engine is Engine.GRPC else self[2:]
+        return dict(zip(TlsVersion, offers, strict=True))
+
+
+_YES, _NO, _ABSENT = KeyOffer.ACCEPTED, KeyOffer.REFUSED, KeyOffer.NOT_OFFERED
+
+#: A type of key that neither engine knows.
+_UNKNOWN = _KeyRow(_NO, _NO, _NO, _NO)
+
+#: Types of client keys; the columns are those of `_KeyRow`.
+CLIENT_KEYS: Mapping[str, _KeyRow] = {
+    "RSA": _KeyRow(_YES, _YES, _YES, _YES),
+    "P-256": _KeyRow(_YES, _YES, _YES, _YES),
+    "P-384": _KeyRow(_YES, _YES, _YES, _YES),
+    "P-521": _KeyRow(_YES, _ABSENT, _YES, _YES),
+    "Ed25519": _KeyRow(_ABSENT, _ABSENT, _YES, _YES),
+    "Ed448": _KeyRow(_ABSENT, _ABSENT, _YES, _YES),
+    "RSA-PSS": _KeyRow(_ABSENT, _ABSENT, _YES, _YES),
+    "ML-DSA-44": _KeyRow(_ABSENT, _ABSENT, _ABSENT, _YES),
+    "ML-DSA-65": _KeyRow(_ABSENT, _ABSENT, _ABSENT, _YES),
+    "ML-DSA-87": _KeyRow(_ABSENT, _ABSENT, _ABSENT, _YES),
+    "P-192": _KeyRow(_NO, _ABSENT, _NO, _ABSENT),
+    "P-224": _KeyRow(_NO, _ABSENT, _NO, _ABSENT),
+    "secp256k1": _KeyRow(_NO, _ABSENT, _NO, _ABSENT),
+    "brainpoolP256r1": _KeyRow(_NO, _ABSENT, _NO, _YES),
+    "brainpoolP384r1": _KeyRow(_NO, _ABSENT, _NO, _YES),
+    "brainpoolP512r1": _KeyRow(_NO, _ABSENT, _NO, _YES),
+}
+
+
+def client_key_support(
+    engine: Engine, certificate: bytes
+) -> Mapping[TlsVersion, KeyOffer]:
+    """Return the effect of a client's key in each TLS version.
+
+    Args:
+        engine: of the listener, `grpc` or `bridge`.
+        certificate: the client's (DER).
+    """
+    return offers_of(engine, _kind_of(certificate))
+
+
+def offers_of(engine: Engine, kind: KeyKind | None) -> Mapping[TlsVersion, KeyOffer]:
+    """Return the effect of a type of key in each TLS version."""
+    row = _UNKNOWN if kind is None else CLIENT_KEYS.get(kind.name, _UNKNOWN)
+    return row.by_version(engine)
+
+
+def describe_refused_key(
+    engine: Engine, certificate: bytes, version: TlsVersion
+) -> str:
+    """Return why an engine does not accept a client's key, as the end of a sentence."""
+    kind = _kind_of(certificate)
+    offer = offers_of(engine, kind)[version]
+    name = "its key" if kind is None else f"its {kind} key"
+    who = f"engine {engine.value} ({MEASURED_WITH[engine]})"
+    if offer is KeyOffer.NOT_OFFERED:
+        return f"{who} offers no algorithm for {name} in {version.value}"
+    return f"{who} does not accept {name} in {version.value}"
+
+
+def _kind_of(certificate: bytes) -> KeyKind | None:
+    try:
+        return kind_of_key(read_public_key(certificate))
+    except DerError:
+        return None
