@@ -5,16 +5,13 @@ A grpcio or cryptography that takes other certificates than the model says fails
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-
 import pytest
+from support.engine_comparison import differences, predicted
+from support.engine_corpus import CORPUS
 from support.engine_wire import LISTENERS, VERSIONS, Credential, EngineServer
 from support.forged_certificates import ML_DSA, issued, key_pem, new_key, root
 
-from grpcsecure.tls.assessment import PresentedCertificate, assess
 from grpcsecure.tls.engine_model import CLIENT_KEYS
-from grpcsecure.tls.recheck import Rechecker
-from grpcsecure.tls.simulated_handshake import simulate_handshake
 
 pytestmark = pytest.mark.usefixtures("examples_importable")
 
@@ -38,35 +35,13 @@ def _server():
         yield server
 
 
-def predicted(server, pair, credential, version):
-    """Return the state that the model predicts for the peer of a call."""
-    listener, now = server.listeners[pair], datetime.now(timezone.utc)
-    simulated = simulate_handshake(
-        listener,
-        server.material,
-        credential.leaf,
-        credential.chain,
-        now=now,
-        version=version,
-    )
-    if simulated.refusal is not None:
-        return "refused"
-    if simulated.result is None:
-        return "anonymous"
-    assessment = assess(
-        simulated.result,
-        PresentedCertificate.read(credential.leaf),
-        rechecks=Rechecker(server.material, listener.engine_in_use),
-        now=now,
-    )
-    return "verified" if assessment.reason is None else "claimed"
-
-
 def compared(server, credential):
     """Return the differences between model and wire, on each listener and version."""
     found = {
         (engine.value, mode.value, version.value): (
-            predicted(server, (engine, mode), credential, version),
+            predicted(
+                server.listeners[engine, mode], server.material, credential, version
+            ),
             server.call((engine, mode), credential, version),
         )
         for engine, mode in LISTENERS
@@ -81,3 +56,9 @@ def test_client_keys(server, kind):
     key = new_key(kind)
     leaf = issued(CA, key=key).der()
     assert compared(server, Credential(leaf, (), key_pem(key))) == {}
+
+
+@pytest.mark.parametrize("kind", CORPUS)
+def test_chains(kind):
+    """Every chain of the corpus is served by each engine exactly as the model says."""
+    assert [*differences(CORPUS[kind]())] == []
