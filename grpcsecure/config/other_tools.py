@@ -184,7 +184,7 @@ _IDENTITIES = {
     "anyone": "* all any everyone everybody public world allusers all_users",
     "verified": "authenticated mtls trusted any_authenticated all_authenticated"
     " authorized secure",
-    "anonymous": "unauthenticated nobody none guest guests",
+    "anonymous": "unauthenticated guest guests no_certificate",
 }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from grpcsecure.config.address_advice import describe_address
 from grpcsecure.config.other_tools import find_mode
+from grpcsecure.config.rule_advice import advise_in_rule
 from grpcsecure.config.tree import Mapping, Node, Scalar, Sequence, find
 from grpcsecure.config.type_advice import TYPES, advise_type, choices
 from grpcsecure.config.wording import (
@@ -72,6 +73,7 @@ def explain_type(error: SchemaError, root: Mapping, path: Path) -> Iterator[Find
     advice = advise_type(node, types, error.schema)
     if path[-1:] == ("address",):
         label, advice = _advise_address(node) or (label, advice)
+    label, advice = advise_in_rule(root, path, node) or (label, advice)
     yield kinds.WRONG_TYPE(
         f"{quote(dotted(path))} is {_describe(node)}; {expected} is expected",
         span=_value_place(root, path, node) if is_written else key_place(root, path),
@@ -175,6 +177,8 @@ def explain_pattern(error: SchemaError, root: Mapping, path: Path) -> Iterator[F
         advice = "write ordinary quotes"
     elif path[-1] == "address":
         label, advice = _advise_address(node) or (label, advice)
+    else:
+        label, advice = advise_in_rule(root, path, node) or (label, advice)
     yield kinds.INVALID_VALUE(
         invalid_value(node, path),
         span=_value_place(root, path, node),

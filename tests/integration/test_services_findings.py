@@ -45,11 +45,11 @@ def _module(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-def load(text):
+def load(text, profile=None):
     """Load a config through all phases; omit the finding that it has no rules."""
     loaded = load_config(
         Source("server.yaml", Path.cwd(), text),
-        profile=None,
+        profile=profile,
         environ={},
         now=datetime.now(timezone.utc),
     )
@@ -73,6 +73,30 @@ def only(servicer, more="", config=CONFIG):
 
 
 GREETER = "from helloworld.greeter import Greeter\n"
+
+
+LISTED = """\
+authorization:
+  rules:
+    all: {{allow: [anyone], methods: ["/helloworld.Greeter/*"]}}
+profiles:
+  it: {{listeners: {{public: {{services: [{}]}}}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("listed", "code", "label"),
+    [
+        ("helloworld.Greetr", "GS505", "did you mean `helloworld.Greeter`?"),
+        ("Greeter", "GS505", "did you mean `helloworld.Greeter`?"),
+        ("grpc.health.v1.Health", "GS404", "not served where the rule applies"),
+    ],
+)
+def test_typo_in_the_services_of_a_listener(listed, code, label):
+    """It is found where it stands; rules about the service are no mistake."""
+    text = CONFIG.format("helloworld.greeter:Greeter", "") + LISTED.format(listed)
+    (finding,) = [one for one in load(text, "it").findings if one.is_error]
+    assert (finding.code, finding.label) == (code, label)
 
 
 RULES = """\

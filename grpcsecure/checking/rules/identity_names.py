@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grpcsecure.config.other_tools import built_in_identity
+from grpcsecure.config.rule_advice import identity_with
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.diagnostics.suggest import nearest
 from grpcsecure.model.authorization import BuiltIn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.findings import Finding
@@ -37,18 +39,17 @@ def check_identities(document: Document) -> Iterator[Finding]:
             if name in defined or name in _BUILT_IN:
                 continue
             guesses += 1
-            meant = nearest(name, known) if guesses <= _MAX_GUESSES else None
-            if meant is not None:
-                used.add(meant)  # one mistake, one finding
+            meant = _guess(document, name, known) if guesses <= _MAX_GUESSES else None
             yield kinds.UNDEFINED_IDENTITY(
                 f"rule `{rule.name}` names the identity `{name}`, which is not defined",
                 span=document.place(
                     "authorization", "rules", rule.name, rule.effect.value, index
                 ),
                 label="" if meant is None else f"did you mean `{meant}`?",
-                help=f"define `{name}` under `identities`, or use one of"
-                f" {', '.join(_BUILT_IN)}",
+                help=_advise(name, meant),
             )
+    if guesses:
+        return  # an identity may be unused because its name is wrong in a rule
     for identity in document.config.identities:
         if identity.name not in used:
             yield kinds.UNUSED_IDENTITY(
@@ -57,3 +58,19 @@ def check_identities(document: Document) -> Iterator[Finding]:
                 label="has no effect",
                 help="name it in a rule, or remove it",
             )
+
+
+def _guess(document: Document, name: str, known: Sequence[str]) -> str | None:
+    """Return the identity that is meant by a name that is not defined, or None."""
+    return (
+        built_in_identity(name)
+        or identity_with(document.tree, name)
+        or nearest(name, known)
+    )
+
+
+def _advise(name: str, meant: str | None) -> str:
+    if "." in name and meant is None:  # a host name is a valid name of an identity
+        return f"define `NAME: {{dns: {name}}}` under `identities`, and write NAME here"
+    advice = f"define `{name}` under `identities`, or use one of"
+    return f"{advice} {', '.join(_BUILT_IN)}"

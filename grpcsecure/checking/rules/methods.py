@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grpcsecure.checking.rules.rule_effect import check_serving_by_services
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.diagnostics.findings import Label
 from grpcsecure.diagnostics.suggest import did_you_mean
@@ -47,9 +48,14 @@ def check_methods(
         return
     known = KnownMethods(full_methods(services))
     unknown = _Unknown(known, services)
-    yield from _check_patterns(document, scopes, known, unknown)
+    mistaken = list(_check_patterns(document, scopes, known, unknown))
+    yield from mistaken
+    yield from check_serving_by_services(
+        document, scopes, {service.name for service in services}
+    )
     yield from _check_calls(document, authorization, known, unknown)
-    if authorization.default is Effect.DENY:
+    # A method may be unreached because a rule misspells it.
+    if authorization.default is Effect.DENY and not mistaken:
         yield from _check_reach(document, scopes, services, known)
 
 
@@ -84,9 +90,15 @@ def _check_patterns(
             yield kinds.UNKNOWN_METHOD(
                 f"rule `{name}` is about {quote(text)}, which no service has",
                 span=document.place("authorization", "rules", name, "methods", index),
-                label=unknown.guess(text) or "matches no method",
+                label=unknown.guess(text) or _describe_pattern(text),
                 help="write a method that a service has, or remove it",
             )
+
+
+def _describe_pattern(text: str) -> str:
+    if any(sign in text for sign in "()[]|\\+?^$"):
+        return "no regular expression: `*` alone has a meaning"
+    return "matches no method"
 
 
 def _check_calls(

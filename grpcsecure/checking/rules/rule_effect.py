@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.diagnostics.findings import Label
-from grpcsecure.diagnostics.suggest import did_you_mean
+from grpcsecure.diagnostics.suggest import did_you_mean, nearest
 from grpcsecure.model.authorization import BuiltIn, Effect
 from grpcsecure.model.metadata_keys import RESERVED_KEYS, USER_AGENT
 from grpcsecure.policy.patterns import MethodPattern, PatternKind
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.policy.scopes import Scope
 
-__all__ = ["check_rules", "is_about_reflection"]
+__all__ = ["check_rules", "check_serving_by_services", "is_about_reflection"]
 
 _HEALTH = MethodPattern(PatternKind.PREFIX, "/grpc.health.v1.Health/")
 #: Covers all versions of the reflection service.
@@ -89,10 +89,49 @@ def _check_test_metadata(document: Document) -> Iterator[Finding]:
 
 
 def _check_serving(document: Document, scope: Scope) -> Iterator[Finding]:
-    if scope.serving or not scope.listeners:
-        return
+    """Find a rule whose methods none of its listeners serves.
+
+    If a listener names a similar service, the name there may be the mistake. The
+    services show which it is: `check_serving_by_services`.
+    """
+    if not scope.serving and scope.listeners and not _similar_services(scope):
+        yield _not_served(document, scope)
+
+
+def check_serving_by_services(
+    document: Document, scopes: Iterable[Scope], services: Container[str]
+) -> Iterator[Finding]:
+    """Find the rules of `_check_serving` that only `services` decide.
+
+    Args:
+        document: the config.
+        scopes: its rules.
+        services: the names of all services; a listener that names another one has a
+            finding of its own.
+    """
+    for scope in scopes:
+        similar = _similar_services(scope)
+        if not scope.serving and similar and all(name in services for name in similar):
+            yield _not_served(document, scope)
+
+
+def _similar_services(scope: Scope) -> list[str]:
+    """Return the services of a rule's listeners that resemble those of its methods."""
+    named = {str(pattern).lstrip("/").partition("/")[0] for pattern in scope.patterns}
+    listed = [name for one in scope.listeners for name in one.services or ()]
+    return [
+        name
+        for name in listed
+        if any(
+            nearest(name, [full]) is not None or full.endswith(f".{name}")
+            for full in named
+        )
+    ]
+
+
+def _not_served(document: Document, scope: Scope) -> Finding:
     name = scope.rule.name
-    yield kinds.IMPOSSIBLE_RULE(
+    return kinds.IMPOSSIBLE_RULE(
         f"rule `{name}` can never match: none of its listeners serves its methods",
         span=document.key("authorization", "rules", name, "methods"),
         label="not served where the rule applies",

@@ -115,17 +115,25 @@ def _check_listeners(
         return  # the factory may return any service
     own = [name for service in services for name in _names(service)]
     known = [*own, *_built_in(document.config.server)]
+    is_complete = True
     for listener in document.config.listeners:
         for index, name in enumerate(listener.services or ()):
             if name not in known:
+                is_complete = False
                 yield kinds.UNKNOWN_SERVICE(
                     f"listener `{listener.name}` names the service `{name}`,"
                     " which no servicer provides",
                     span=document.place("listeners", listener.name, "services", index),
-                    label=did_you_mean(name, known),
+                    label=_guess_service(name, known),
                     help=f"known services: {', '.join(sorted(known))}",
                 )
-    yield from _check_served(document, services)
+    if is_complete:  # otherwise the name is wrong in a list
+        yield from _check_served(document, services)
+
+
+def _guess_service(name: str, known: list[str]) -> str:
+    full = [one for one in known if one.endswith(f".{name}")]
+    return f"did you mean `{full[0]}`?" if full else did_you_mean(name, known)
 
 
 def _check_served(

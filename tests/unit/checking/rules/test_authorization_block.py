@@ -52,6 +52,25 @@ class TestNames:
         ]
         assert findings[0].is_error
 
+    def test_identity_by_what_it_has(self):
+        """A host name leads to the identity that has it, or to a definition of one."""
+        policy = rules(
+            "a: {allow: [b.example, c.example, everyone], methods: ['/a/*']}",
+            identities="identities: {batch: {dns: b.example}}\n",
+        )
+        findings, _ = about("GS401", policy)
+        assert [(finding.label, finding.help) for finding in findings] == [
+            ("did you mean `batch`?", findings[0].help),
+            (
+                "",
+                (
+                    "define `NAME: {dns: c.example}` under `identities`, and write NAME"
+                    " here"
+                ),
+            ),
+            ("did you mean `anyone`?", findings[2].help),
+        ]
+
     def test_unused_identity_is_a_warning(self):
         """The finding is at the identity's name, with or without rules."""
         for policy in ("", "authorization: {default: deny}\n"):
