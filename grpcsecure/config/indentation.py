@@ -10,7 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from grpcsecure.config.schema_file import dereference, home_of, load_schema
+from grpcsecure.config.schema_file import (
+    dereference,
+    home_of,
+    item_of,
+    load_schema,
+    part_below,
+)
 from grpcsecure.config.tree import Entry, Mapping, Scalar, Sequence
 from grpcsecure.config.wording import at, dotted, node_at
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
@@ -65,34 +71,16 @@ def _find_moves(node: Node, part: Schema, path: Path) -> Iterator[_Move]:
     yield from _above_home(node, part, path)
     for key, entry in node.entries.items():
         if (*path, key) != ("profiles",):
-            yield from _find_moves(entry.value, _child(part, key), (*path, key))
-
-
-def _child(part: Schema, key: str) -> Schema:
-    below = part.get("properties", {}).get(key, part.get("additionalProperties"))
-    return dereference(below) if isinstance(below, dict) else {}
-
-
-def _item(part: Schema) -> Schema | None:
-    """Return the schema of the values of a mapping by name, or None for another one."""
-    others = part.get("additionalProperties")
-    if not isinstance(others, dict) or part.get("properties"):
-        return None
-    item = dereference(others)
-    if item.get("title") == "Profile":
-        return load_schema()
-    if "$ref" in item.get("else", ()):  # an identity: one matcher, or a list of them
-        item = dereference(item["else"])
-    return item if item.get("properties") else None
+            yield from _find_moves(entry.value, part_below(part, key), (*path, key))
 
 
 def _below_empty_key(node: Mapping, part: Schema, path: Path) -> Iterator[_Move]:
     """Find an empty key with the keys that belong under it beside it."""
-    names = _item(part)
+    names = item_of(part)
     for key, entry in node.entries.items():
         if not isinstance(entry.value, Scalar) or entry.value.value is not None:
             continue
-        below = _child(part, key) if names is None else names
+        below = part_below(part, key) if names is None else names
         after = [
             other
             for other, one in node.entries.items()
@@ -117,7 +105,7 @@ def _below_empty_key(node: Mapping, part: Schema, path: Path) -> Iterator[_Move]
 
 def _fits(key: str, value: Node, part: Schema, *, is_named: bool) -> bool:
     """Whether an entry may belong under an empty key with the schema `part`."""
-    item = _item(part)
+    item = item_of(part)
     if item is not None:
         return _is_like(value, item)
     if part.get("additionalProperties") is True:  # arguments of a servicer
@@ -136,7 +124,7 @@ def _is_like(value: Node, part: Schema) -> bool:
 
 def _at_level_of_names(node: Mapping, part: Schema, path: Path) -> Iterator[_Move]:
     """Find the keys of an item, such as `tls`, among the names of the items."""
-    item = _item(part)
+    item = item_of(part)
     if item is None or path == ("profiles",):
         return
     stray = [
@@ -220,7 +208,7 @@ def _home_below(node: Mapping, key: str, path: Path) -> Path | None:
 def _map_for(value: Node, properties: Schema, path: Path) -> Path | None:
     """Return the mapping by name that has entries like `value`, or None."""
     for key in properties:
-        item = _item(_child({"properties": properties}, key))
+        item = item_of(part_below({"properties": properties}, key))
         if item is not None and _is_like(value, item):
             return (*path, key)
     return None

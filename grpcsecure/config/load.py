@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from grpcsecure.config.argument_lines import find_argument_lines, hide_arguments
 from grpcsecure.config.build import build_config
 from grpcsecure.config.document import Document
+from grpcsecure.config.patched_names import check_patched_names
 from grpcsecure.config.profiles import (
     check_patch,
     find_profile,
@@ -146,10 +147,12 @@ def _apply(
     chosen = find_profile(root, profile) if profile is not None else None
     entries = dict(root.entries)
     profiles = entries.pop("profiles", None)
-    parts: list[Node] = [Mapping(entries=entries, span=root.span)]
+    base = Mapping(entries=entries, span=root.span)
+    parts: list[Node] = [base]
     findings: list[Finding] = []
     if profile is not None and chosen is not None:
         findings += check_patch(profile, chosen)
+        findings += check_patched_names(profile, chosen.value, base)
         parts.append(chosen.value)
     # One mapping, so that a node shared by both (an alias) is expanded and reported
     # only once.

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Schema", "dereference", "home_of", "load_schema", "schema_text"]
+__all__ = [
+    "Schema",
+    "dereference",
+    "home_of",
+    "item_of",
+    "load_schema",
+    "part_below",
+    "schema_text",
+]
 
 Schema = dict[str, Any]
 
@@ -51,6 +59,25 @@ def dereference(part: Schema) -> Schema:
         return part
     name = reference.removeprefix("#/$defs/")
     return {**dereference(load_schema()["$defs"][name]), **part}
+
+
+def part_below(part: Schema, key: str) -> Schema:
+    """Return the schema of the value of a key; of an unknown one, that of any value."""
+    below = part.get("properties", {}).get(key, part.get("additionalProperties"))
+    return dereference(below) if isinstance(below, dict) else {}
+
+
+def item_of(part: Schema) -> Schema | None:
+    """Return the schema of the values of a mapping by name, or None for another one."""
+    others = part.get("additionalProperties")
+    if not isinstance(others, dict) or part.get("properties"):
+        return None
+    item = dereference(others)
+    if item.get("title") == "Profile":
+        return load_schema()
+    if "$ref" in item.get("else", ()):  # an identity: one matcher, or a list of them
+        item = dereference(item["else"])
+    return item if item.get("properties") else None
 
 
 def home_of(key: str) -> tuple[str, ...] | None:

@@ -68,8 +68,20 @@ def _explain_missing_keys(
             f"missing key `{key}` {at(path)}",
             span=key_place(root, path),
             label=f"`{key}` is missing",
+            notes=_notes_on_lists(root, path),
             help=_advise_adding(key, properties),
         )
+
+
+def _notes_on_lists(root: Mapping, path: Path) -> list[str]:
+    """Return a note on a list that a profile has: it replaces that of the file."""
+    profiles = root.entries.get("profiles")
+    line = find(root, path)[1].line
+    if profiles is None or not any(isinstance(step, int) for step in path):
+        return []
+    span = profiles.value.span
+    is_inside = span.line <= line <= span.end_line
+    return ["a list in a profile replaces the whole list of the file"] * is_inside
 
 
 def _advise_adding(key: str, properties: dict[str, Any]) -> str:

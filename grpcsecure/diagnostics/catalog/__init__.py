@@ -11,6 +11,7 @@ from grpcsecure.diagnostics.catalog import (
     file_kinds,
     listener_kinds,
     policy_kinds,
+    profile_kinds,
     revocation_kinds,
     service_kinds,
     syntax_kinds,
@@ -24,6 +25,7 @@ __all__ = [
     "file_kinds",
     "listener_kinds",
     "policy_kinds",
+    "profile_kinds",
     "revocation_kinds",
     "service_kinds",
     "syntax_kinds",
@@ -36,6 +38,7 @@ _KINDS = [
     for module in (
         tool_kinds,
         syntax_kinds,
+        profile_kinds,
         file_kinds,
         revocation_kinds,
         trust_kinds,

@@ -383,7 +383,7 @@ REMOVED_KEY = Kind(
 )
 
 UNREPLACED_VARIABLE = Kind(
-    code="GS134",
+    code="GS135",
     name="unreplaced-variable",
     severity=Severity.WARNING,
     what="An argument of a servicer has `$VAR` in it, which is not replaced.",

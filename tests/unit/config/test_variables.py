@@ -295,7 +295,7 @@ def test_variable_in_another_spelling_is_a_warning_in_an_argument(written):
     """An argument may be any text."""
     parsed = patched(f"services: [{{servicer: a:B, with: {{url: '{written}'}}}}]")
     assert parsed.document is not None
-    assert [finding.code for finding in parsed.findings] == ["GS134"]
+    assert [finding.code for finding in parsed.findings] == ["GS135"]
 
 
 @pytest.mark.parametrize("written", ["pa$word", "a {{b}}", "100%b%", "$$PORT", "{A}"])
