@@ -1,4 +1,4 @@
-"""A process that watches a volume while it changes 1,000 times: `many_swaps.py FOLDER`.
+"""A process that watches a volume that changes often: `many_swaps.py FOLDER CHANGES`.
 
 Prints its counts of threads, descriptors and watches, as JSON: before watching, while
 watching, after the changes, and at the end. It is a separate process because in a test
@@ -19,11 +19,9 @@ from support.watching import RecordingWatcher, resources
 
 from grpcsecure.watch.digest import WatchSet
 
-CHANGES = 1000
 
-
-def run(folder: Path) -> list[tuple[int, int, int]]:
-    """Change the file `CHANGES` times; each change is seen before the next is made."""
+def run(folder: Path, changes: int) -> list[tuple[int, int, int]]:
+    """Change the file `changes` times; each change is seen before the next is made."""
     volume = Volume(folder, {"tls.crt": "0"})
     path = volume.folder / "tls.crt"
     counts = [resources()]
@@ -32,7 +30,7 @@ def run(folder: Path) -> list[tuple[int, int, int]]:
     ) as watcher:
         watcher.wait_until_ready()
         counts.append(resources())
-        for number in range(CHANGES):
+        for number in range(changes):
             volume.swap({"tls.crt": f"change {number}"})
             while watcher.next().contents[str(path)] != f"change {number}":
                 pass
@@ -43,4 +41,4 @@ def run(folder: Path) -> list[tuple[int, int, int]]:
 
 
 if __name__ == "__main__":
-    json.dump(run(Path(sys.argv[1])), sys.stdout)
+    json.dump(run(Path(sys.argv[1]), int(sys.argv[2])), sys.stdout)
