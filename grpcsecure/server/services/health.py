@@ -183,6 +183,7 @@ class AsyncioHealth(health.aio.HealthServicer):
             for task in (watch, draining):
                 task.cancel()
             await asyncio.gather(watch, draining, return_exceptions=True)
+            await seen.wait_until_sent()
         if seen.status == HealthCheckResponse.SERVING:
             await context.write(
                 HealthCheckResponse(status=HealthCheckResponse.NOT_SERVING)
@@ -195,12 +196,23 @@ class AsyncioHealth(health.aio.HealthServicer):
 
 
 class _LastSeen:
-    """A context that records the last status written to it."""
+    """A context that records the last status written to it.
+
+    gRPC sends one message of a call at a time, and goes on sending it when the task
+    that waits for it is cancelled. The end of the call would then fail, and the call
+    stay open until its client leaves.
+    """
 
     def __init__(self, context: Any) -> None:
         self._context = context
+        self._sending: asyncio.Future[None] | None = None
         self.status: int | None = None
 
     async def write(self, response: Any) -> None:
         self.status = response.status
-        await self._context.write(response)
+        self._sending = asyncio.ensure_future(self._context.write(response))
+        await asyncio.shield(self._sending)
+
+    async def wait_until_sent(self) -> None:
+        if self._sending is not None:
+            await asyncio.gather(self._sending, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 
@@ -13,7 +14,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from support.servers import RUNTIMES, custom, failure, running
 from support.services import PATIENCE, reply
 
-from grpcsecure.server.services.health import ThreadsHealth
+from grpcsecure.server.services.health import AsyncioHealth, ThreadsHealth
 
 SERVING = HealthCheckResponse.SERVING
 NOT_SERVING = HealthCheckResponse.NOT_SERVING
@@ -71,6 +72,47 @@ def test_watch_of_an_unknown_service_does_not_hold_the_drain(server, health):
     assert next(statuses) == SERVICE_UNKNOWN
     assert server.stop() is True
     assert list(statuses) in ([], [NOT_SERVING])
+
+
+class SlowContext:
+    """A context of a call that sends slowly."""
+
+    def __init__(self):
+        self.is_sending = asyncio.Event()
+        self.goes_on = asyncio.Event()
+        self.sent = []
+
+    async def write(self, response):
+        """Send a message, one at a time."""
+        assert not self.is_sending.is_set()
+        self.is_sending.set()
+        await self.goes_on.wait()
+        self.is_sending.clear()
+        self.sent.append(response.status)
+
+
+@pytest.mark.parametrize("service", ["", "no.such.Service"])
+def test_drain_lets_a_status_be_sent_to_its_end(service):
+    """A drain while a message is being sent does not end its watch before that."""
+
+    async def drain():
+        health, context = AsyncioHealth([""]), SlowContext()
+        await health.start()
+        request = HealthCheckRequest(service=service)
+        watch = asyncio.ensure_future(health.Watch(request, context))
+        await context.is_sending.wait()
+        draining = asyncio.ensure_future(health.drain())
+        # Everything that can run does so before the message has been sent.
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not watch.done()
+        context.goes_on.set()
+        await asyncio.gather(draining, watch)
+        return context.sent
+
+    last = [] if service else [NOT_SERVING]
+    first = SERVICE_UNKNOWN if service else SERVING
+    assert asyncio.run(drain()) == [first, *last]
 
 
 def test_client_that_stops_watching_is_forgotten(health, server):
