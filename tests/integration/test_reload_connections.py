@@ -279,8 +279,10 @@ class TestInvalidCertificate:
             assert failure(lambda: talk("two"))[0] in CUT
 
     def test_idle_connection_is_closed_soon(self, tmp_path):
-        """A connection without running calls is closed before the grace of 30 s."""
+        """A connection without running calls is closed before the grace is over."""
         site = Site(tmp_path, "bridge")
+        site.config["server"]["shutdown_grace"] = "1h"
+        site.write()
         own = client("dns:ada.test", site.ca)
         gone = threading.Event()
         with (

@@ -29,7 +29,7 @@ from grpcsecure.tls.material import Material
 if TYPE_CHECKING:
     from support.bridge_certs import Pair
 
-PATIENCE = 20
+PATIENCE = 30
 HOSTS = {"process": ProcessHost, "thread": ThreadHost}
 ECHO = "/test.Echo/Unary"
 EVERY_SIZE = [

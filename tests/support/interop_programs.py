@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".tools"
 
 #: Seconds that a program may run.
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 
 
 class Outcome(NamedTuple):

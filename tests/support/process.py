@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 
 #: Seconds that a process may take to become ready, or to end.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 COMMAND = (sys.executable, "-m", "grpcsecure")
 

@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 #: Seconds after which a test stops waiting and fails.
-PATIENCE = 20.0
+PATIENCE = 30.0
 
 #: One settle time, in seconds.
 SETTLE = 0.2

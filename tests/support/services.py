@@ -11,7 +11,7 @@ from helloworld.helloworld_pb2_grpc import GreeterServicer
 from grpcsecure.server.lifecycle import notify_systemd
 
 #: Seconds after which a test stops waiting and fails.
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 def reply(text):

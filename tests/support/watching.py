@@ -14,7 +14,7 @@ from grpcsecure.watch.watcher import AttemptResult, Watcher
 
 __all__ = ["PATIENCE", "Attempt", "RecordingWatcher", "resources"]
 
-PATIENCE = 20
+PATIENCE = 30
 
 #: Seconds without an attempt after which none is to be expected: longer than any
 #: settle time.

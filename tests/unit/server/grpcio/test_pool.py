@@ -13,7 +13,7 @@ import pytest
 
 from grpcsecure.server.grpcio.pool import Pool, Work
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 @pytest.fixture(name="pool")

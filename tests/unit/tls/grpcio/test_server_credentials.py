@@ -21,7 +21,7 @@ from grpcsecure.tls.grpcio import swap_barrier
 from grpcsecure.tls.grpcio.server_credentials import NativeCredentials
 from grpcsecure.tls.material import load_material
 
-PATIENCE = 20
+PATIENCE = 30
 
 
 class Echo(grpc.GenericRpcHandler):
