@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 if TYPE_CHECKING:
@@ -51,7 +51,12 @@ _USAGES = (
 #: The clocks of containers and of laptops after sleep may be late.
 _BACKDATE = timedelta(hours=1)
 
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+PrivateKey = (
+    ec.EllipticCurvePrivateKey
+    | rsa.RSAPrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +150,7 @@ def issue(
     key = new_key() if key is None else key
     subject = _name(profile)
     signer = issuer.key if issuer else key
-    if isinstance(signer, ed25519.Ed25519PrivateKey):
+    if isinstance(signer, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)):
         raise TypeError("issuers sign with EC or RSA keys")
     builder = (
         x509.CertificateBuilder()

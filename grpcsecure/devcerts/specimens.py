@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ed448, ed25519, rsa
 
 from grpcsecure.devcerts.credentials import (
     ANY_PURPOSE,
@@ -132,6 +132,8 @@ class Specimens:
         yield "weak-key", issue(good("weak key"), issuer=self._authority, key=weak)
         edwards = ed25519.Ed25519PrivateKey.generate()
         yield "ed25519", issue(good("Ed25519"), issuer=self._authority, key=edwards)
+        longer = ed448.Ed448PrivateKey.generate()
+        yield "ed448", issue(good("Ed448"), issuer=self._authority, key=longer)
         yield from self._chains()
 
     def _chains(self) -> Iterator[tuple[str, Credential]]:

@@ -6,7 +6,6 @@ limits were measured on grpcio 1.85 (BoringSSL) and OpenSSL 3.0 at security leve
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import CertificateError
@@ -25,17 +24,16 @@ if TYPE_CHECKING:
     from grpcsecure.tls.der import CertificateFields
 
 __all__ = [
-    "KeySupport",
     "allows_crl_signing",
     "allows_server_auth",
     "allows_signing",
     "describe_key",
     "has_issued",
     "has_server_names",
+    "has_weak_key",
     "is_ca",
     "is_from_public_ca",
     "is_self_signed",
-    "key_support",
     "weak_digest",
 ]
 
@@ -61,24 +59,12 @@ _RSASSA_PSS = bytes.fromhex("06092a864886f70d01010a")
 _NAMED_CURVE = bytes.fromhex("06072a8648ce3d020106")
 
 
-class KeySupport(Enum):
-    """The support for the key of a server certificate in servers and clients."""
-
-    FULL = "full"
-    #: BoringSSL serves it, but gRPC clients built on BoringSSL do not offer it:
-    #: NO_COMMON_SIGNATURE_ALGORITHMS. OpenSSL, Go and Java clients do.
-    NOT_BY_GRPC_CLIENTS = "not by gRPC clients"
-    #: Too short: clients refuse it.
-    WEAK = "weak"
-    #: BoringSSL refuses it when the server is created.
-    NONE = "none"
-
-
-#: BoringSSL refuses all other curves when the context is created.
-_CURVES = {
-    "secp256r1": KeySupport.FULL,
-    "secp384r1": KeySupport.FULL,
-    "secp521r1": KeySupport.NOT_BY_GRPC_CLIENTS,
+#: Object identifiers of ML-DSA keys in DER (RFC 9881), which old releases of
+#: `cryptography` do not know.
+_ML_DSA = {
+    bytes.fromhex("0609608648016503040311"): "ML-DSA-44",
+    bytes.fromhex("0609608648016503040312"): "ML-DSA-65",
+    bytes.fromhex("0609608648016503040313"): "ML-DSA-87",
 }
 
 
@@ -155,23 +141,12 @@ def weak_digest(certificate: Certificate) -> str | None:
     return None if kind is None else _BROKEN_DIGESTS.get(dotted(kind.value))
 
 
-def key_support(certificate: Certificate) -> KeySupport:
-    """Return how far servers and clients support the certificate's key."""
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+def has_weak_key(certificate: Certificate) -> bool:
+    """Whether the key is too short."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
 
     key = _public_key(certificate)
-    if isinstance(key, rsa.RSAPublicKey):
-        if _has_algorithm(certificate, _RSASSA_PSS):
-            return KeySupport.NONE
-        return KeySupport.FULL if key.key_size >= _MIN_RSA_BITS else KeySupport.WEAK
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        # Explicit instead of named parameters (RFC 5480, 2.1.1) are refused too.
-        if not _has_algorithm(certificate, _NAMED_CURVE):
-            return KeySupport.NONE
-        return _CURVES.get(key.curve.name, KeySupport.NONE)
-    if isinstance(key, ed25519.Ed25519PublicKey):
-        return KeySupport.NOT_BY_GRPC_CLIENTS
-    return KeySupport.NONE
+    return isinstance(key, rsa.RSAPublicKey) and key.key_size < _MIN_RSA_BITS
 
 
 def describe_key(certificate: Certificate) -> str:
@@ -185,6 +160,9 @@ def describe_key(certificate: Certificate) -> str:
     if isinstance(key, ec.EllipticCurvePublicKey):
         named = _has_algorithm(certificate, _NAMED_CURVE)
         return f"EC {key.curve.name}{'' if named else ' (explicit parameters)'}"
+    for identifier, name in _ML_DSA.items():
+        if _has_algorithm(certificate, identifier):
+            return name
     if key is None:
         return "unknown"
     return type(key).__name__.removesuffix("PublicKey").lstrip("_")

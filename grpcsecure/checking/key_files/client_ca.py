@@ -66,9 +66,9 @@ def _check_number(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Finding]
 
 
 def _check_strength(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Finding]:
-    from grpcsecure.tls.purpose import KeySupport, describe_key, key_support
+    from grpcsecure.tls.purpose import describe_key, has_weak_key
 
-    weak = [entry for entry in cas if key_support(entry) is KeySupport.WEAK]
+    weak = [entry for entry in cas if has_weak_key(entry)]
     if weak:
         more = f", and {len(weak) - 1} more" if len(weak) > 1 else ""
         yield use.report(

@@ -30,16 +30,18 @@ if TYPE_CHECKING:
 
 __all__ = ["FileUse", "FileUses", "RevocationUse", "gather_uses", "written_at"]
 
-#: The keys of a `tls` block that name files.
+#: The keys of a `tls` block that name files, and those of them that are not for
+#: clients.
 _ROLES = ("certificate", "private_key", "client_ca", "crl")
+_OF_SERVER = frozenset({("certificate",), ("private_key",)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileUse:
     """A file in one role; `shown` is its path as written, in backticks.
 
-    Relative paths start at `base`. `engines` are those of the listeners that use it for
-    clients, by name.
+    Relative paths start at `base`. `engines` are those of the listeners that use it, by
+    name; for client CAs and lists, of those that request client certificates.
     """
 
     path: Path
@@ -129,8 +131,10 @@ class _Gathered:
 
     def __init__(self, document: Document) -> None:
         self._document = document
-        #: The engine of each listener, or "" if it requests no client certificates.
+        #: The engine of each listener, and the same or "" if it requests no client
+        #: certificates.
         self._engines: dict[str, str] = {}
+        self._for_clients: dict[str, str] = {}
         self._keys: dict[str, dict[Path, list[KeyPath]]] = {key: {} for key in _ROLES}
         self._pairs: dict[tuple[Path, Path], list[str]] = {}
         self._revocations: dict[_Combination, list[str]] = {}
@@ -139,7 +143,8 @@ class _Gathered:
     def add(self, name: str, tls: TlsSettings) -> None:
         """Record the files of a listener."""
         asks = tls.client_certificate.asks
-        self._engines[name] = tls.engine_in_use.value if asks else ""
+        self._engines[name] = tls.engine_in_use.value
+        self._for_clients[name] = tls.engine_in_use.value if asks else ""
         named: list[tuple[Path | None, KeyPath]] = [
             (tls.certificate, ("certificate",)),
             (tls.private_key, ("private_key",)),
@@ -205,13 +210,14 @@ class _Gathered:
     def _use(self, path: Path, keys: list[KeyPath]) -> FileUse:
         spans = (self._document.place(*key) for key in keys)
         used = {str(key[1]) for key in keys}
+        by_name = self._engines if keys[0][3:] in _OF_SERVER else self._for_clients
         return FileUse(
             path=path,
             shown=written_at(self._document, keys[0]),
             base=self._document.source.directory,
             # Places that are shared by a YAML alias count once.
             places=tuple(dict.fromkeys(spans)),
-            engines=tuple(sorted({self._engines[name] for name in used} - {""})),
+            engines=tuple(sorted({by_name[name] for name in used} - {""})),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import file_kinds as kinds
+from grpcsecure.model.listener import Engine
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
@@ -13,8 +14,14 @@ if TYPE_CHECKING:
     from grpcsecure.checking.key_files.file_uses import FileUse
     from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.model.peer import Certificate
+    from grpcsecure.tls.server_keys import ServerKey
 
 __all__ = ["check_server_certificate", "check_strength"]
+
+_BETTER_KEY = "use EC P-256, or RSA with 2048 bits or more"
+
+#: The library of each engine, in notes about its release.
+_LIBRARIES = {Engine.GRPC: "grpcio", Engine.BRIDGE: "OpenSSL"}
 
 
 def check_server_certificate(
@@ -61,32 +68,68 @@ def check_strength(use: FileUse, chain: Sequence[Certificate]) -> Iterator[Findi
 
 
 def _check_key(use: FileUse, certificate: Certificate) -> Iterator[Finding]:
-    from grpcsecure.tls.purpose import KeySupport, describe_key, key_support
+    from grpcsecure.tls.purpose import describe_key, has_weak_key
+    from grpcsecure.tls.server_keys import find_server_key
 
-    support, key = key_support(certificate), describe_key(certificate)
-    if support is KeySupport.NONE:
-        yield use.report(
-            kinds.UNSUPPORTED_KEY,
-            f"gRPC cannot serve with the key of {use.shown}",
-            label=f"its key is {key}",
-            help="use EC P-256, or RSA with 2048 bits or more",
-        )
-    elif support is KeySupport.WEAK:
-        yield _weak_key(use, certificate, key)
-    elif support is KeySupport.NOT_BY_GRPC_CLIENTS:
+    name = describe_key(certificate)
+    if has_weak_key(certificate):
+        yield _weak_key(use, certificate, name)
+        return
+    key = find_server_key(certificate)
+    unable = [
+        engine
+        for engine in map(Engine, use.engines)
+        if key is None or not key.is_served_by(engine)
+    ]
+    if unable:
+        yield _unsupported_key(use, name, key, unable)
+    elif key is not None and key.clients is not None:
         yield use.report(
             kinds.RARE_KEY,
-            f"many gRPC clients cannot connect with the key of {use.shown}",
-            label=f"its key is {key}",
-            help="use EC P-256, or RSA with 2048 bits or more",
+            f"no grpcio client can connect with the key of {use.shown}",
+            label=f"its key is {name}",
+            notes=[f"clients that can: those of {key.clients}"],
+            help=_BETTER_KEY,
         )
+
+
+def _unsupported_key(
+    use: FileUse, name: str, key: ServerKey | None, unable: Sequence[Engine]
+) -> Finding:
+    """Report a key that an engine cannot serve with, and the remedy if there is one."""
+    from grpcsecure.tls.server_keys import installed_version
+
+    notes, remedy = [], _BETTER_KEY
+    if key is not None:
+        for engine in unable:
+            since = key.since(engine)
+            if since is not None:
+                library = _LIBRARIES[engine]
+                notes.append(
+                    f"{library} {_spell(since)} or newer can;"
+                    f" {_spell(installed_version(engine))} is installed"
+                )
+        if Engine.BRIDGE not in unable and key.is_served_by(Engine.BRIDGE):
+            remedy = f"use `engine: bridge`, or {_BETTER_KEY.removeprefix('use ')}"
+    engines = " and ".join(f"engine `{engine.value}`" for engine in unable)
+    return use.report(
+        kinds.UNSUPPORTED_KEY,
+        f"{engines} cannot serve with the key of {use.shown}",
+        label=f"its key is {name}",
+        notes=notes,
+        help=remedy,
+    )
+
+
+def _spell(version: Sequence[int]) -> str:
+    return ".".join(map(str, version))
 
 
 def _check_signers(use: FileUse, signers: Sequence[Certificate]) -> Iterator[Finding]:
-    from grpcsecure.tls.purpose import KeySupport, describe_key, key_support
+    from grpcsecure.tls.purpose import describe_key, has_weak_key
 
     for signer in signers:
-        if key_support(signer) is KeySupport.WEAK:
+        if has_weak_key(signer):
             yield _weak_key(use, signer, describe_key(signer))
 
 
@@ -95,7 +138,7 @@ def _weak_key(use: FileUse, certificate: Certificate, key: str) -> Finding:
         kinds.WEAK_KEY,
         f"the key of {quote(certificate.subject)} in {use.shown} is too short",
         label=f"{key}",
-        help="use EC P-256, or RSA with 2048 bits or more",
+        help=_BETTER_KEY,
     )
 
 

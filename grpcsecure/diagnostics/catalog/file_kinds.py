@@ -322,9 +322,14 @@ UNSUPPORTED_KEY = Kind(
     code="GS224",
     name="unsupported-key",
     severity=Severity.ERROR,
-    what="gRPC cannot serve TLS with this kind of key.",
-    why="Its TLS library supports RSA, and EC on P-256, P-384 and P-521. gRPC itself"
-    " would only report that it failed to bind.",
+    what="The engine cannot serve TLS with this kind of key.",
+    why="Both serve with RSA, Ed25519, EC on P-256, P-384 and P-521. The bridge also"
+    " serves with Ed448, RSA-PSS, brainpool curves and, if its OpenSSL is 3.5 or newer,"
+    " ML-DSA; grpcio with ML-DSA from 1.85 on. gRPC itself would only report that it"
+    " failed to bind.",
+    bad=_server("ed448"),
+    good="listeners: {public: {tls: {certificate: certs/broken/server-ed448.pem,"
+    " private_key: certs/broken/server-ed448.key, engine: bridge}}}",
 )
 
 RARE_KEY = Kind(
@@ -333,8 +338,9 @@ RARE_KEY = Kind(
     severity=Severity.WARNING,
     what="Clients built on gRPC core (Python, C++, Ruby, …) do not support this kind of"
     " key.",
-    why="These clients do not offer Ed25519 and P-521 signatures, so their handshakes"
-    " fail; Go and Java clients connect.",
+    why="These clients only offer RSA, P-256 and P-384 signatures, so their handshakes"
+    " fail. Go and Java clients connect to Ed25519 and P-521, Java clients to Ed448 and"
+    " RSA-PSS, and OpenSSL to all of them; ML-DSA needs OpenSSL 3.5 or newer.",
     bad=_server("ed25519"),
     good=_GOOD,
 )

@@ -28,6 +28,7 @@ __all__ = [
     "require",
     "set_groups",
     "use_certificates",
+    "use_private_key",
     "use_verify_callback",
 ]
 
@@ -133,6 +134,12 @@ X509_free = _function("X509_free")
 _SSL_CTX_use_certificate = _function("SSL_CTX_use_certificate")
 _SSL_CTX_add_extra_chain_cert = _function("SSL_CTX_add_extra_chain_cert")
 
+# A private key. Go when pyOpenSSL's `use_privatekey` takes ML-DSA keys, and does not
+# make an RSA key of an RSASSA-PSS one, which does not fit its certificate then.
+PEM_read_bio_PrivateKey = _function("PEM_read_bio_PrivateKey")
+EVP_PKEY_free = _function("EVP_PKEY_free")
+_SSL_CTX_use_PrivateKey = _function("SSL_CTX_use_PrivateKey")
+
 # A revocation list from DER. Go when pyOpenSSL's `X509Store.add_crl` does not have
 # cryptography write the list anew.
 d2i_X509_CRL_bio = _function("d2i_X509_CRL_bio")
@@ -212,6 +219,20 @@ def use_certificates(
         if _SSL_CTX_add_extra_chain_cert(pointer, loaded) != 1:
             X509_free(loaded)
             raise_unless(False)
+
+
+def use_private_key(context: SSL.Context, pem: bytes) -> None:
+    """Make `context` sign handshakes with a private key that is not encrypted (PEM).
+
+    Raises:
+        OpenSSL.crypto.Error: OpenSSL cannot load or use it.
+    """
+    # Without a passphrase, OpenSSL would ask the terminal for that of an encrypted key.
+    empty = new_memory("char[]", b"")
+    loaded = PEM_read_bio_PrivateKey(memory_with(pem), NULL, NULL, empty)
+    raise_unless(loaded != NULL)
+    loaded = free_with(loaded, EVP_PKEY_free)
+    raise_unless(_SSL_CTX_use_PrivateKey(_pointer_of(context), loaded) == 1)
 
 
 def _load_certificate(der: bytes) -> Any:  # noqa: ANN401 - a pointer

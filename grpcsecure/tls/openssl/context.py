@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
 from grpcsecure.errors import CertificateError
@@ -192,9 +191,7 @@ def _select_h2(connection: SSL.Connection, offered: list[bytes]) -> bytes:
 def _use_key_pair(context: SSL.Context, material: ContextMaterial) -> None:
     leaf, *issuers = parse_pem_certificates(material.certificate_chain)
     openssl.use_certificates(context, leaf, issuers)
-    # The annotation lists RSA, EC, Ed25519 and Ed448; OpenSSL refuses other keys.
-    key = load_pem_private_key(material.private_key, password=None)
-    context.use_privatekey(key)  # type: ignore[arg-type]
+    openssl.use_private_key(context, material.private_key)
     context.check_privatekey()
 
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+from support.process import ROOT
 
 from grpcsecure.errors import CertificateError
+from grpcsecure.model.listener import Engine
 from grpcsecure.tls import purpose
 from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
-from grpcsecure.tls.purpose import KeySupport
+from grpcsecure.tls.server_keys import (
+    SERVER_KEYS,
+    find_server_key,
+    installed_version,
+)
 
 
 @pytest.fixture(name="make")
@@ -41,31 +47,64 @@ def load(certificates, name):
 
 
 @pytest.mark.parametrize(
-    ("key", "support", "description"),
+    ("key", "is_weak", "description"),
     [
-        ("rsa:1024", KeySupport.WEAK, "RSA 1024"),
-        ("rsa:2048", KeySupport.FULL, "RSA 2048"),
-        ("rsa-pss", KeySupport.NONE, "RSA-PSS 2048"),
-        ("ec:secp224r1", KeySupport.NONE, "EC secp224r1"),
-        ("ec:P-256", KeySupport.FULL, "EC secp256r1"),
-        ("ec:P-384", KeySupport.FULL, "EC secp384r1"),
-        ("ec:P-521", KeySupport.NOT_BY_GRPC_CLIENTS, "EC secp521r1"),
-        ("ec:secp256k1", KeySupport.NONE, "EC secp256k1"),
-        ("ed25519", KeySupport.NOT_BY_GRPC_CLIENTS, "Ed25519"),
-        ("ed448", KeySupport.NONE, "Ed448"),
+        ("rsa:1024", True, "RSA 1024"),
+        ("rsa:2048", False, "RSA 2048"),
+        ("rsa-pss", False, "RSA-PSS 2048"),
+        ("ec:secp224r1", False, "EC secp224r1"),
+        ("ec:P-256", False, "EC secp256r1"),
+        ("ec:secp256k1", False, "EC secp256k1"),
+        ("ed25519", False, "Ed25519"),
+        ("ed448", False, "Ed448"),
     ],
 )
-def test_support_of_a_key_is_that_of_grpc(make, key, support, description):
-    """The table was measured on gRPC core; every type of key has a name."""
+def test_key_has_a_name_and_a_strength(make, key, is_weak, description):
+    """Every type of key has a name; only short RSA keys are weak by themselves."""
     certificate = make(key=key)
-    assert purpose.key_support(certificate) is support
+    assert purpose.has_weak_key(certificate) is is_weak
     assert purpose.describe_key(certificate) == description
 
 
+@pytest.mark.parametrize(
+    ("key", "on_grpc", "on_bridge", "clients"),
+    [
+        ("rsa:2048", True, True, None),
+        ("ec:P-384", True, True, None),
+        ("ec:P-521", True, True, "OpenSSL, Go and Java"),
+        ("ed25519", True, True, "OpenSSL, Go and Java"),
+        ("ed448", False, True, "OpenSSL and Java"),
+        ("rsa-pss", False, True, "OpenSSL and Java"),
+        ("ec:brainpoolP256r1", False, True, "OpenSSL 3.2 or newer, in TLS 1.3"),
+    ],
+)
+def test_kind_of_key_is_served_by_its_engines(make, key, on_grpc, on_bridge, clients):
+    """The table has the engines and the clients that can connect to them."""
+    row = find_server_key(make(key=key))
+    assert row is not None
+    assert row.is_served_by(Engine.GRPC) is on_grpc
+    assert row.is_served_by(Engine.BRIDGE) is on_bridge
+    assert row.clients == clients
+
+
+def test_ml_dsa_is_served_from_a_release_on():
+    """Grpcio and OpenSSL have learned it."""
+    row = next(row for row in SERVER_KEYS if "ML-DSA-65" in row.names)
+    for engine, since in ((Engine.GRPC, (1, 85)), (Engine.BRIDGE, (3, 5))):
+        assert row.since(engine) == since
+        assert row.is_served_by(engine) is (installed_version(engine) >= since)
+
+
+@pytest.mark.parametrize("key", ["ec:secp224r1", "ec:secp256k1"])
+def test_no_engine_serves_with_other_curves(make, key):
+    """Neither BoringSSL nor OpenSSL has a signature scheme for them in TLS 1.3."""
+    assert find_server_key(make(key=key)) is None
+
+
 def test_explicit_curve_parameters_are_not_supported(make):
-    """They are equal to P-256's, but BoringSSL refuses them."""
+    """They are equal to P-256's, but no client accepts them."""
     certificate = make("-pkeyopt", "ec_param_enc:explicit")
-    assert purpose.key_support(certificate) is KeySupport.NONE
+    assert find_server_key(certificate) is None
     # Old versions of `cryptography` do not load such a key.
     description = purpose.describe_key(certificate)
     assert description in ("EC secp256r1 (explicit parameters)", "unknown")
@@ -153,3 +192,16 @@ def test_garbage_raises_a_certificate_error():
     """Also if the certificate was not parsed before."""
     with pytest.raises(CertificateError):
         purpose.load_x509(b"garbage")
+
+
+def test_docs_have_the_table_of_server_keys():
+    """Each row has the names, the releases and the clients of the code."""
+    page = (ROOT / "docs" / "modes.md").read_text()
+    for row in SERVER_KEYS:
+        special = {None: "none", (0,): "any"}
+        releases = [
+            special.get(since) or ".".join(map(str, since or ()))
+            for since in (row.grpcio, row.openssl)
+        ]
+        cells = [", ".join(row.names), *releases, row.clients or "all"]
+        assert f"| {' | '.join(cells)} |\n" in page

@@ -214,7 +214,7 @@ MISTAKES = {
     ),
     "Ed25519": (
         specimen("ed25519"),
-        ("GS225", False, C, "many gRPC clients cannot connect", "Ed25519"),
+        ("GS225", False, C, "no grpcio client can connect", "Ed25519"),
     ),
     "self-signed": (
         specimen("self-signed"),
