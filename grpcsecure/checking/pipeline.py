@@ -260,10 +260,18 @@ def _cross_field(loaded: Loaded, document: Document, _now: datetime) -> Loaded:
     findings = (
         *check_addresses(document),
         *check_tls_settings(document),
+        *_check_channel_options(document),
         *check_production(document, scopes),
         *_check_policy(document, scopes),
     )
     return _after(Phase.CROSS_FIELD, loaded, document, findings)
+
+
+def _check_channel_options(document: Document) -> Iterator[Finding]:
+    if document.config.server.channel_options:
+        from grpcsecure.checking.listeners.channel_options import check_channel_options
+
+        yield from check_channel_options(document)
 
 
 def _check_policy(document: Document, scopes: Sequence[Scope]) -> Iterator[Finding]:

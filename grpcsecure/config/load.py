@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from grpcsecure.config.argument_lines import find_argument_lines, hide_arguments
 from grpcsecure.config.build import build_config
 from grpcsecure.config.document import Document
-from grpcsecure.config.patched_names import check_patched_names
 from grpcsecure.config.profiles import (
     check_patch,
     find_profile,
@@ -151,6 +150,8 @@ def _apply(
     parts: list[Node] = [base]
     findings: list[Finding] = []
     if profile is not None and chosen is not None:
+        from grpcsecure.config.patched_names import check_patched_names
+
         findings += check_patch(profile, chosen)
         findings += check_patched_names(profile, chosen.value, base)
         parts.append(chosen.value)

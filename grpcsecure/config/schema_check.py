@@ -11,9 +11,7 @@ import functools
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from grpcsecure.config.indentation import repair_indentation
 from grpcsecure.config.schema_file import load_schema, schema_text
-from grpcsecure.config.schema_findings import explain_error
 from grpcsecure.config.tree import plain
 from grpcsecure.config.wording import first_place
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
@@ -40,6 +38,10 @@ def check_schema(root: Mapping) -> list[Finding]:
     instance = plain(root)
     if is_valid(instance):
         return []
+    # Only a config with mistakes pays for the modules that explain them.
+    from grpcsecure.config.indentation import repair_indentation
+    from grpcsecure.config.schema_findings import explain_error
+
     root, findings = repair_indentation(root)
     findings += [
         finding

@@ -75,6 +75,8 @@ def _advise_quoting(node: Scalar, part: Schema) -> str:
     import re
 
     valid = choices(part)
+    if part.get("title") == "Option" and isinstance(node.value, bool):
+        return f"write `{int(node.value)}`"
     mode = find_mode(node.text) if "x-aliases" in part else None
     if mode is not None:
         return f"write `{mode}`, or another of {', '.join(valid)}"
@@ -99,9 +101,8 @@ def _advise_list(node: Node | None, part: Schema) -> str:
 
 def _advise_mapping(node: Node | None, part: Schema) -> str:
     title = part.get("title", "")
-    if isinstance(node, Sequence) and isinstance(
-        part.get("additionalProperties"), dict
-    ):
+    is_by_name = isinstance(part.get("additionalProperties"), dict)
+    if isinstance(node, Sequence) and is_by_name and "properties" not in part:
         return "write each with its name, without `-`: `NAME: …`"
     text = _repeated(node)
     key, colon, value = (text or "").partition(":")

@@ -11,7 +11,6 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from grpcsecure.config.foreign_variables import find_foreign
 from grpcsecure.config.scalars import (
     Value,
     describe_legacy,
@@ -112,6 +111,8 @@ class _Expander:
         return Mapping(entries={**node.entries, **changed}, span=node.span)
 
     def _expand_scalar(self, node: Scalar) -> Scalar:
+        from grpcsecure.config.foreign_variables import find_foreign
+
         foreign = find_foreign(node.text, node.span, is_argument=self._is_argument)
         if foreign is not None and len(self.findings) < MAX_FINDINGS:
             self.findings.append(foreign)

@@ -15,7 +15,6 @@ from grpcsecure.config import yaml_findings as wrong
 from grpcsecure.config.characters import find_odd_space, find_unseen
 from grpcsecure.config.scalars import describe_legacy, is_usable_number, resolve
 from grpcsecure.config.tree import Entry, Mapping, Node, Scalar, Sequence
-from grpcsecure.config.yaml_errors import explain_syntax
 from grpcsecure.diagnostics.findings import Span
 from grpcsecure.diagnostics.lines import split_lines
 
@@ -65,18 +64,26 @@ def parse_yaml(
             # Newer libyaml scans ahead and stops at its own depth limit, which is far
             # above MAX_DEPTH. The pure Python parser reaches our check first.
             return parse_yaml(source, loader=yaml.SafeLoader)
-        finding = explain_syntax(
-            source,
-            problem=f"{error.problem or ''} {error.context or ''}",
-            place=_position(error.problem_mark),
-            opened=_position(error.context_mark),
-        )
+        finding = _explain(source, error)
         # A template that follows `{{ … }}` with more text is found twice.
         if finding.message not in {one.message for one in findings}:
             findings.append(finding)
     except yaml.YAMLError as error:
-        findings.append(explain_syntax(source, problem=str(error)))
+        findings.append(_explain(source, error))
     return None, findings
+
+
+def _explain(source: Source, error: yaml.YAMLError) -> Finding:
+    from grpcsecure.config.yaml_errors import explain_syntax
+
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return explain_syntax(source, problem=str(error))
+    return explain_syntax(
+        source,
+        problem=f"{error.problem or ''} {error.context or ''}",
+        place=_position(error.problem_mark),
+        opened=_position(error.context_mark),
+    )
 
 
 def _position(mark: Mark) -> tuple[int, int] | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from grpcsecure.config.other_tools import find_mode
 from grpcsecure.config.tree import Mapping, Scalar
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
 from grpcsecure.diagnostics.findings import Label, Span
@@ -178,9 +177,10 @@ def with_key(finding: Finding, key: str, text: str) -> Finding:
     meant = str(text.lower() in ("yes", "on")).lower()
     if key in _BOOLEANS:
         return replace(finding, help=f"write `{meant}`")
-    mode = find_mode(text) if key == "client_certificate" else None
-    if mode is not None:
-        return replace(finding, help=f"write `{mode}`, or another mode")
+    if key == "client_certificate":
+        from grpcsecure.config.other_tools import find_mode
+
+        return replace(finding, help=f"write `{find_mode(text)}`, or another mode")
     return finding
 
 

@@ -13,9 +13,11 @@ __all__ = [
     "MODE_NOT_VERIFYING",
     "PLAINTEXT_EXPOSED",
     "REFLECTION_OPEN",
+    "UNKNOWN_CHANNEL_OPTION",
     "UNTIED_TRUST_DOMAINS",
     "UNUSED_CLIENT_CA",
     "UNUSED_CRL",
+    "WRONG_CHANNEL_OPTION",
 ]
 
 MISSING_CLIENT_CA = Kind(
@@ -158,4 +160,25 @@ identities:
   orders: {spiffe: "spiffe://partner.example/orders"}
 authorization: {rules: {all: {allow: [billing, orders], methods: ["*"]}}}
 """,
+)
+
+UNKNOWN_CHANNEL_OPTION = Kind(
+    code="GS315",
+    name="unknown-channel-option",
+    severity=Severity.WARNING,
+    what="gRPC core knows no channel option of this name, or only uses it in clients.",
+    why="It ignores unknown options without a word. A newer release may know more of"
+    " them than grpcsecure.",
+    bad="server: {channel_options: {grpc.max_recieve_message_length: 4194304}}",
+    good="server: {channel_options: {grpc.max_receive_message_length: 4194304}}",
+)
+
+WRONG_CHANNEL_OPTION = Kind(
+    code="GS316",
+    name="wrong-channel-option",
+    severity=Severity.ERROR,
+    what="The value of a channel option has another type than gRPC core expects.",
+    why="gRPC core ignores such a value, and its default stays in force.",
+    bad="server: {channel_options: {grpc.max_receive_message_length: '4194304'}}",
+    good="server: {channel_options: {grpc.max_receive_message_length: 4194304}}",
 )
