@@ -47,7 +47,7 @@ def test_finding_about_a_file_is_at_its_trust_domain(folder, file, expected):
     code, message = expected
     ((finding, place),) = check(folder, mapped("certs/ca.pem", file))
     assert (finding.code, place) == (code, f"partner.test: {file}")
-    assert message in (None, finding.message)
+    assert message is None or finding.message.startswith(message)
 
 
 def test_file_of_two_trust_domains_is_reported_once(folder):
