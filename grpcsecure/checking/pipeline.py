@@ -285,15 +285,18 @@ def _check_policy(document: Document, scopes: Sequence[Scope]) -> Iterator[Findi
 def _files(loaded: Loaded, document: Document, now: datetime) -> Loaded:
     from grpcsecure.checking.key_files.key_material import check_files
     from grpcsecure.checking.key_files.registered_certificates import check_pins
+    from grpcsecure.checking.listeners.socket_paths import check_socket_paths
     from grpcsecure.checking.rules.audit_file import check_audit_file
     from grpcsecure.checking.watch_set import take_digest
 
     seen = take_digest(document.source, document.config)
     findings, materials = check_files(document, now)
     about_pins, pins = check_pins(document, now)
-    about_audit = check_audit_file(document, seen.states)
+    outputs = [*check_audit_file(document, seen.states)]
+    if not loaded.reloading:  # its listeners stay as they are
+        outputs += check_socket_paths(document)
     return replace(
-        _after(Phase.FILES, loaded, document, [*findings, *about_pins, *about_audit]),
+        _after(Phase.FILES, loaded, document, [*findings, *about_pins, *outputs]),
         materials=materials,
         pins=pins,
         seen=seen,

@@ -101,6 +101,10 @@ def serve(  # noqa: PLR0913 - the options of the command
     if ready_file == Path():  # such as from an unset shell variable
         raise UsageError("--ready-file: the path is empty")
     configure_logging(format=log_format, level=log_level)
+    obstacle = None if ready_file is None else _why_not_writable(ready_file)
+    if obstacle is not None:  # found before anything listens
+        console.error(f"error: cannot write the ready file `{ready_file}`: {obstacle}")
+        return ExitCode.STARTUP
     try:
         with _ended_by_sigterm():
             server = _load(config_or_default(config), profile)
@@ -251,6 +255,12 @@ class _ServeRun:
     def _cut(self, reason: str) -> None:
         self.has_cut = True
         _LOGGER.warning("server.cutting", extra={"reason": reason})
+
+
+def _why_not_writable(path: Path) -> str | None:
+    from grpcsecure.checking.writable import why_not_creatable
+
+    return "it is a directory" if path.is_dir() else why_not_creatable(path)
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from grpcsecure.checking.key_files.file_uses import written_at
+from grpcsecure.checking.writable import why_not_creatable
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.model.authorization import AuditLevel
 
@@ -40,6 +41,7 @@ def check_audit_file(document: Document, files: Iterable[Path]) -> Iterator[Find
             f"the audit file {written_at(document, _KEY)} cannot be written: {reason}",
             span=document.place(*_KEY),
             label="cannot be written",
+            notes=[f"it would be {path}"],
             help="create the directory"
             if reason.endswith("does not exist")
             else "name a file in an existing directory",
@@ -80,13 +82,13 @@ def _why_unusable(path: Path) -> str | None:
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
-        return None if path.parent.is_dir() else "its directory does not exist"
+        return why_not_creatable(path)
     except OSError as error:
         return (error.strerror or str(error)).lower()
     for is_kind, text in _UNUSABLE:
         if is_kind(mode):
             return text
-    return None
+    return None if os.access(path, os.W_OK) else "its mode does not permit it"
 
 
 _UNUSABLE = (

@@ -15,6 +15,7 @@ __all__ = [
     "REFLECTION_OPEN",
     "UNKNOWN_CHANNEL_OPTION",
     "UNTIED_TRUST_DOMAINS",
+    "UNUSABLE_SOCKET_PATH",
     "UNUSED_CLIENT_CA",
     "UNUSED_CRL",
     "WRONG_CHANNEL_OPTION",
@@ -181,4 +182,16 @@ WRONG_CHANNEL_OPTION = Kind(
     why="gRPC core ignores such a value, and its default stays in force.",
     bad="server: {channel_options: {grpc.max_receive_message_length: '4194304'}}",
     good="server: {channel_options: {grpc.max_receive_message_length: 4194304}}",
+)
+
+UNUSABLE_SOCKET_PATH = Kind(
+    code="GS317",
+    name="unusable-socket-path",
+    severity=Severity.ERROR,
+    what="The unix socket of a listener cannot be created.",
+    why="Its directory is missing or not writable, or another file has its path. The"
+    " server could not listen.",
+    bad="listeners: {public: {address: 'unix:/no/such/directory/s', tls: null,"
+    " plaintext: true}}",
+    good="listeners: {public: {address: 'unix:/tmp/s', tls: null, plaintext: true}}",
 )

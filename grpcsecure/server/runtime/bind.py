@@ -1,9 +1,10 @@
 """Binds a listener's address; on failure finds out the reason.
 
 grpcio reports every failure as `Failed to bind to address`, be it a taken port or TLS
-material that it rejects. Trying the same address with a plain socket, and with gRPC
-without TLS, distinguishes the two. It reports nothing if it listens on a part of the
-addresses only, so the sockets are compared with what was asked for.
+material that it rejects. Trying the same address with a plain socket first, and with
+gRPC without TLS after a failure, distinguishes the two. It reports nothing if it
+listens on a part of the addresses only, so the sockets are compared with what was asked
+for.
 """
 
 from __future__ import annotations
@@ -81,18 +82,20 @@ def _add(
     add_port: Callable[[str], int],
     attempt: Callable[[], object],
 ) -> int:
-    """Bind one address; if that fails, find the reason with `attempt`, without gRPC."""
+    """Bind one address; `attempt` finds out, without gRPC, if that is possible.
+
+    It comes first, since gRPC core prints lines of its own if it cannot bind.
+    """
+    try:
+        attempt()
+    except OSError as obstacle:
+        raise _error(listener, describe_error(obstacle, listener.address)) from obstacle
     try:
         return add_port(target)
     except RuntimeError as error:
         reason = str(error)
-        try:
-            attempt()
-        except OSError as obstacle:
-            reason = describe_error(obstacle, listener.address)
-        else:
-            if listener.tls is not None and _can_bind(target):
-                reason = "the address is free, but gRPC refused the TLS settings"
+        if listener.tls is not None and _can_bind(target):
+            reason = "the address is free, but gRPC refused the TLS settings"
         raise _error(listener, reason) from error
 
 
