@@ -14,9 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.diagnostics.catalog import CATALOG
+from grpcsecure.model.listener import TlsVersion
 from grpcsecure.model.matrix import CLIENTS, UNFIT_CLIENTS
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.server.reload.live_keys import LIVE
+from grpcsecure.tls.engine_model import (
+    CHAINS,
+    CLIENT_KEYS,
+    MEASURED_WITH,
+    KeyOffer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +49,7 @@ def pages() -> dict[Path, str]:
     return {
         DOCS / "findings.md": "\n".join(_findings()) + "\n",
         DOCS / "config.md": "\n".join(_config()) + "\n",
+        DOCS / "modes.md": _with_part(DOCS / "modes.md", "engines", _engines()),
         DOCS / "modes-matrix.md": "\n".join(_modes_matrix()) + "\n",
         DOCS / "rotation.md": _with_part(DOCS / "rotation.md", "live-keys", _live()),
     }
@@ -205,6 +213,26 @@ def _modes_matrix() -> Iterator[str]:
             f"`{unfit.alert}`" if unfit.alert else "none: closed after the handshake"
         )
         yield from _row(unfit.does, unfit.reason, alert)
+
+
+def _engines() -> Iterator[str]:
+    """Yield the certificates that each engine takes."""
+    versions = [version.value.removeprefix("TLSv") for version in TlsVersion]
+    engines = [f"`{engine.value}`" for engine in MEASURED_WITH]
+    columns = [f"{engine}, {version}" for engine in engines for version in versions]
+    yield from _row("client key", *columns)
+    yield from _row(*["---"] * 5)
+    rows: dict[tuple[KeyOffer, ...], list[str]] = {}
+    for kind, offers in CLIENT_KEYS.items():
+        rows.setdefault(tuple(offers), []).append(kind)
+    for offers, kinds in rows.items():
+        yield from _row(", ".join(kinds), *(each.value for each in offers))
+    yield ""
+    yield from _row("the chain has", *engines)
+    yield from _row(*["---"] * 3)
+    for row in CHAINS:
+        words = ("accepted" if taken else "refused" for taken in row[1:])
+        yield from _row(row.presents, *words)
 
 
 def _live() -> Iterator[str]:

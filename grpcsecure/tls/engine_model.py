@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from grpcsecure.tls.key_kinds import KeyKind
 
 __all__ = [
+    "CHAINS",
     "CLIENT_KEYS",
     "MAX_MESSAGE",
     "MEASURED_WITH",
+    "NO_TICKET",
     "TICKET_LIMIT",
     "KeyOffer",
     "client_key_support",
@@ -37,10 +39,11 @@ MEASURED_WITH = {
     Engine.BRIDGE: "OpenSSL 4.0.3 (cryptography 50.0.2)",
 }
 
-#: Bytes of leaf and chain (DER) above which gRPC's own TLS ends a TLS 1.3 connection
+#: Bytes of leaf and chain (DER) between which gRPC's own TLS ends a TLS 1.3 connection
 #: right after the handshake, of clients that take session tickets: the tickets contain
-#: the chain, and two of them do not fit gRPC's buffer.
-TICKET_LIMIT = 8432
+#: the chain, and two of them do not fit gRPC's buffer. Above, BoringSSL sends none: it
+#: would have more than 65,535 bytes.
+TICKET_LIMIT, NO_TICKET = 8432, 65_250
 
 #: Bytes of the longest message with certificates that either engine reads.
 MAX_MESSAGE = 100 * 1024
@@ -97,6 +100,47 @@ CLIENT_KEYS: Mapping[str, _KeyRow] = {
 }
 
 
+class ChainRow(NamedTuple):
+    """A chain, and which engine lets its client in where that has to be verified."""
+
+    presents: str
+    grpc: bool
+    bridge: bool
+
+
+#: Chains that the engines judge differently, and some that are often asked about. The
+#: table is for the docs; the rules are in `tls.boringssl` and in OpenSSL.
+CHAINS = (
+    ChainRow("a leaf or intermediate signed with SHA-1", True, False),
+    ChainRow("one signed with SHA-3", False, True),
+    ChainRow("one signed with RSA-PSS, the salt as long as the hash", True, True),
+    ChainRow("the same with another salt (the default of `openssl`)", False, True),
+    ChainRow("the key of the CA is RSA with 1024 bits", True, False),
+    ChainRow("it is Ed25519, P-224, P-384, P-521 or ML-DSA", True, True),
+    ChainRow("it is Ed448, secp256k1, brainpool, DSA or of type RSA-PSS", False, True),
+    ChainRow("an IP constraint, and an IP address inside it", False, True),
+    ChainRow("a DNS constraint `.a.test`, and the name `b.a.test`", True, True),
+    ChainRow("a DNS constraint `.a.test`, and the name `a.test`", False, False),
+    ChainRow("a URI constraint `a.test`, and `spiffe://a.test/x`", True, True),
+    ChainRow("a URI constraint, and a `urn:` name", False, False),
+    ChainRow("an excluded DNS name `b.a.test`, and `*.a.test`", False, True),
+    ChainRow("an e-mail constraint, and a quoted address inside it", False, True),
+    ChainRow("a certificate policy is required, and missing", False, True),
+    ChainRow("extensions in a leaf of X.509 version 1", False, True),
+    ChainRow("nsCertType `server` without extended key usage", True, False),
+    ChainRow("a CA with the extended key usage `serverAuth` alone", True, False),
+    ChainRow("a CA with an unknown critical extension", True, False),
+    ChainRow("a CA of path length 0 above an intermediate", True, False),
+    ChainRow("an intermediate of path length 0 above another", False, False),
+    ChainRow("a CA whose key usage lacks keyCertSign", False, False),
+    ChainRow("a CA of X.509 version 1", True, True),
+    ChainRow("a serial number of 0, negative, or of 30 bytes", True, True),
+    ChainRow(
+        "an authority key identifier with the CA's name, not its serial", False, False
+    ),
+)
+
+
 def client_key_support(
     engine: Engine, certificate: bytes
 ) -> Mapping[TlsVersion, KeyOffer]:
@@ -124,8 +168,8 @@ def describe_refused_key(
     name = "its key" if kind is None else f"its {kind} key"
     who = f"engine {engine.value} ({MEASURED_WITH[engine]})"
     if offer is KeyOffer.NOT_OFFERED:
-        return f"{who} offers no algorithm for {name} in {version.value}"
-    return f"{who} does not accept {name} in {version.value}"
+        return f"{who} offers no algorithm for {name}"
+    return f"{who} does not accept {name}"
 
 
 def _kind_of(certificate: bytes) -> KeyKind | None:

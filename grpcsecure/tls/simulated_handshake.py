@@ -15,6 +15,7 @@ from grpcsecure.model.listener import Engine, TlsVersion
 from grpcsecure.tls.chain_verdict import CheckResult
 from grpcsecure.tls.engine_model import (
     MAX_MESSAGE,
+    NO_TICKET,
     TICKET_LIMIT,
     KeyOffer,
     client_key_support,
@@ -179,16 +180,16 @@ def _why_too_long(
     engine: Engine, version: TlsVersion, sent: tuple[bytes, ...]
 ) -> str | None:
     """Return why a client cannot send so many bytes of certificates, or None."""
-    # RFC 8446, section 4.4.2: each has a length and extensions, and all of them a
-    # length and a context.
-    if sum(len(each) + 5 for each in sent) + 4 > MAX_MESSAGE:
-        return "its certificates are longer than a handshake message may be"
+    # Each has a length of three bytes, and all of them together; in TLS 1.3 also
+    # extensions, and all a context (RFC 8446, section 4.4.2).
+    each, whole = (5, 4) if version is TlsVersion.TLS_1_3 else (3, 3)
     size = sum(map(len, sent))
+    if size + each * len(sent) + whole > MAX_MESSAGE:
+        return "its certificates are longer than a handshake message may be"
     is_native = engine is Engine.GRPC and version is TlsVersion.TLS_1_3
-    if is_native and size > TICKET_LIMIT:
+    if is_native and TICKET_LIMIT < size <= NO_TICKET:
         return (
             f"its certificates have {size} bytes, more than the {TICKET_LIMIT} with"
-            f" which engine grpc serves clients that take session tickets in"
-            f" {version.value}"
+            " which engine grpc serves clients that take session tickets"
         )
     return None

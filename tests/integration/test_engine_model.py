@@ -6,12 +6,20 @@ A grpcio or cryptography that takes other certificates than the model says fails
 from __future__ import annotations
 
 import pytest
-from support.engine_comparison import differences, predicted
-from support.engine_corpus import CORPUS
+from support.engine_comparison import BOTH, differences, predicted
+from support.engine_corpus import CORPUS, documented
 from support.engine_wire import LISTENERS, VERSIONS, Credential, EngineServer
-from support.forged_certificates import ML_DSA, issued, key_pem, new_key, root
+from support.forged_certificates import (
+    ML_DSA,
+    issued,
+    key_pem,
+    new_key,
+    pss_info,
+    pss_key_pem,
+    root,
+)
 
-from grpcsecure.tls.engine_model import CLIENT_KEYS
+from grpcsecure.tls.engine_model import CHAINS, CLIENT_KEYS, TICKET_LIMIT
 
 pytestmark = pytest.mark.usefixtures("examples_importable")
 
@@ -62,3 +70,40 @@ def test_client_keys(server, kind):
 def test_chains(kind):
     """Every chain of the corpus is served by each engine exactly as the model says."""
     assert [*differences(CORPUS[kind]())] == []
+
+
+def test_documented_chains():
+    """Each row of the table in the docs is what a handshake and a call show."""
+    cases = documented()
+    anchors = dict.fromkeys(
+        each for row in cases.values() for case in row for each in case.anchors
+    )
+    with EngineServer([*anchors], BOTH) as server:
+        shown = {
+            presents: tuple(
+                {server.call(pair, case.client) == "verified" for case in row}
+                for pair in BOTH
+            )
+            for presents, row in cases.items()
+        }
+    assert shown == {row.presents: ({row.grpc}, {row.bridge}) for row in CHAINS}
+
+
+def test_client_key_of_type_rsa_pss(server):
+    """A key that may sign with RSA-PSS alone, in each mode and TLS version."""
+    key = new_key("RSA 2048")
+    leaf = issued(CA, key=key, info=pss_info(key)).der()
+    assert compared(server, Credential(leaf, (), pss_key_pem(key))) == {}
+
+
+@pytest.mark.parametrize(
+    "size", [TICKET_LIMIT - 99, TICKET_LIMIT + 99, 60_000, 66_000, 102_388, 102_500]
+)
+def test_long_chains(server, size):
+    """The bytes of leaf and chain that each engine serves, by TLS version."""
+    leaf, padding = issued(CA).der(), size - 800
+    for _ in range(3):
+        extra = issued(CA, "x" * padding).der()
+        padding += size - len(leaf) - len(extra)
+    credential = Credential(leaf, (extra,), key_pem(new_key("P-256", 2)))
+    assert compared(server, credential) == {}

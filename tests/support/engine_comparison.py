@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timezone
-from itertools import count
+from random import Random
 from typing import TYPE_CHECKING
 
 from OpenSSL import crypto
@@ -24,7 +24,6 @@ from grpcsecure.tls.simulated_handshake import simulate_handshake
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from random import Random
 
     from support.random_certificates import Case
 
@@ -106,12 +105,11 @@ def can_present(client) -> bool:
     return True
 
 
-_NUMBERS = count()
-
 #: The most cases with two CAs of one name that share a server.
 _FEW = 7
 
 
-def random_cases(rng: Random, size: int) -> list[Case]:
+def random_cases(seed: str, size: int) -> list[Case]:
     """Return random cases that can share a server."""
-    return [random_case(rng, next(_NUMBERS)) for _ in range(size)]
+    rng = Random(seed)
+    return [random_case(rng, number) for number in range(size)]

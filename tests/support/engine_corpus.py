@@ -37,6 +37,7 @@ from support.forged_certificates import (
     name,
     new_key,
     oid,
+    pss_info,
     purposes,
     root,
     seq,
@@ -51,7 +52,7 @@ from grpcsecure.tls.boringssl.strict_der import encode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CORPUS"]
+__all__ = ["CORPUS", "documented"]
 
 CA = (basic(), usage(CA_USAGE))
 LEAF = (usage(LEAF_USAGE), purposes(CLIENT))
@@ -324,3 +325,115 @@ CORPUS = {
         encodings,
     )
 }
+
+
+def documented() -> dict[str, list[Case]]:
+    """Return cases of each row in the table of the docs."""
+    rsa, salted = new_key("RSA 2048"), root("CA of salts", key=new_key("RSA 2048"))
+    long = Scheme(salt=222)
+    network = constraints((ip(bytes([10, 0, 0, 0, 255, 0, 0, 0])),))
+    below, host = constraints((dns(".a.test"),)), constraints((uri("a.test"),))
+    outside = constraints((), (dns("b.a.test"),))
+    mail = constraints((email("a.test"),))
+    needs = extension("2.5.29.36", seq(encode(0x80, b"\0")), critical=True)
+    old = extension("2.16.840.1.113730.1.1", bits(b"\x40", 6))
+    odd = extension("1.2.3.4", NULL, critical=True)
+    salt = Scheme(salt=32)
+    typed = root("CA of type RSA-PSS", key=rsa, info=pss_info(rsa), scheme=salt)
+    short = (basic(length=0), usage(CA_USAGE))
+    limited = root("CA of length 0", extensions=short)
+    middle = issued(limited, "below 0", key=new_key("P-256", 3), extensions=CA)
+    ca, first, second, leaf, _ = _line("length 0")
+    first = first.but(extensions=short)
+    named = root("CA of identifier", extensions=(*CA, subject_key(b"id")))
+    wrong = authority_key(b"id", named.subject, integer(5))
+
+    def constrained(title, limit, own):
+        by = root(f"CA of {title}", extensions=(*CA, limit))
+        return signed(title, by, extensions=(*LEAF, alternative(own)))
+
+    def keys(*kinds):
+        return [
+            under(f"documented {kind}", key=new_key(kind, 7))
+            for kind in kinds
+            if kind in ML_DSA or "ML-DSA" not in kind
+        ]
+
+    return {
+        "a leaf or intermediate signed with SHA-1": [
+            signed("documented SHA-1", scheme=Scheme(digest="SHA1")),
+            between("documented SHA-1 below", scheme=Scheme(digest="SHA1")),
+        ],
+        "one signed with SHA-3": [
+            signed("documented SHA-3", scheme=Scheme(digest="SHA3_256"))
+        ],
+        "one signed with RSA-PSS, the salt as long as the hash": [
+            signed("documented salt", salted, scheme=Scheme(salt=32))
+        ],
+        "the same with another salt (the default of `openssl`)": [
+            signed("documented long salt", salted, scheme=long)
+        ],
+        "the key of the CA is RSA with 1024 bits": keys("RSA 1024"),
+        "it is Ed25519, P-224, P-384, P-521 or ML-DSA": keys(
+            "Ed25519", "P-224", "P-384", "P-521", "ML-DSA-65"
+        ),
+        "it is Ed448, secp256k1, brainpool, DSA or of type RSA-PSS": [
+            *keys("Ed448", "secp256k1", "brainpoolP256r1", "DSA"),
+            signed("documented type", typed, scheme=salt),
+        ],
+        "an IP constraint, and an IP address inside it": [
+            constrained("documented IP", network, ip(bytes([10, 1, 2, 3])))
+        ],
+        "a DNS constraint `.a.test`, and the name `b.a.test`": [
+            constrained("documented DNS below", below, dns("b.a.test"))
+        ],
+        "a DNS constraint `.a.test`, and the name `a.test`": [
+            constrained("documented DNS", below, dns("a.test"))
+        ],
+        "a URI constraint `a.test`, and `spiffe://a.test/x`": [
+            constrained("documented SPIFFE", host, uri("spiffe://a.test/x"))
+        ],
+        "a URI constraint, and a `urn:` name": [
+            constrained("documented URN", host, uri("urn:x:y"))
+        ],
+        "an excluded DNS name `b.a.test`, and `*.a.test`": [
+            constrained("documented wildcard", outside, dns("*.a.test"))
+        ],
+        "an e-mail constraint, and a quoted address inside it": [
+            constrained("documented mail", mail, email('"m"@a.test'))
+        ],
+        "a certificate policy is required, and missing": [
+            signed("documented policy", extensions=(*LEAF, needs))
+        ],
+        "extensions in a leaf of X.509 version 1": [
+            signed("documented version", version=1)
+        ],
+        "nsCertType `server` without extended key usage": [
+            signed("documented type of old", extensions=(usage(LEAF_USAGE), old))
+        ],
+        "a CA with the extended key usage `serverAuth` alone": [
+            under("documented purpose", extensions=(*CA, purposes(SERVER)))
+        ],
+        "a CA with an unknown critical extension": [
+            under("documented critical", extensions=(*CA, odd))
+        ],
+        "a CA of path length 0 above an intermediate": [
+            case([limited], [issued(middle), middle])
+        ],
+        "an intermediate of path length 0 above another": [
+            case([ca], [leaf, second, first])
+        ],
+        "a CA whose key usage lacks keyCertSign": [
+            under("documented usage", extensions=(basic(), usage(0x80)))
+        ],
+        "a CA of X.509 version 1": [
+            under("documented CA of version 1", version=1, extensions=())
+        ],
+        "a serial number of 0, negative, or of 30 bytes": [
+            signed(f"documented serial {number}", serial=integer(number))
+            for number in (0, -5, 1 << 238)
+        ],
+        "an authority key identifier with the CA's name, not its serial": [
+            signed("documented identifier", named, extensions=(*LEAF, wrong))
+        ],
+    }

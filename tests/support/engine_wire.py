@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
+import grpc
 from helloworld.helloworld_pb2 import HelloRequest
 from OpenSSL import SSL, crypto
 from support import raw_http2
@@ -110,7 +111,7 @@ class EngineServer:
     def __exit__(self, *_):
         self._running.stop(0)
 
-    def call(self, pair, credential, version=TlsVersion.TLS_1_3, *, tickets=True):
+    def call(self, pair, credential, version=TlsVersion.TLS_1_3):
         """Return how a call ends: the state of its peer, or `refused`.
 
         A call that is refused in a connection that is let in is `unauthenticated`.
@@ -123,18 +124,16 @@ class EngineServer:
                 raw.setsockopt(
                     socket.SOL_SOCKET, option, struct.pack("ll", int(PATIENCE), 0)
                 )
-            return _call(_context(credential, VERSIONS[version], tickets), raw)
+            return _call(_context(credential, VERSIONS[version]), raw)
 
 
-def _context(credential, version, tickets):
+def _context(credential, version):
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(version)
     context.set_max_proto_version(version)
     context.set_cipher_list(b"ALL:@SECLEVEL=0")
     context.set_alpn_protos([b"h2"])
     context.set_mode(_NO_AUTO_CHAIN)
-    if not tickets:
-        context.set_options(SSL.OP_NO_TICKET)
     if credential is not None:
         with warnings.catch_warnings():
             # Objects of `cryptography` are preferred, which cannot have all of them.
@@ -172,7 +171,8 @@ def _call(context, raw):
         answer = raw_http2.read_answer(sock)
     except (SSL.Error, OSError):
         return "refused"
-    if answer.code is None:
+    # UNAVAILABLE: the connection ended while the server answered.
+    if answer.code in {None, grpc.StatusCode.UNAVAILABLE}:
         return "refused"
     peers = recorded_peers(name)
     return peers[0].state.value if peers else answer.code.name.lower()

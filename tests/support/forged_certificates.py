@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import zlib
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -196,6 +198,26 @@ def algorithm_of(public) -> bytes:
     return next(read_all(algorithm.value)).whole
 
 
+_RSASSA_PSS = "1.2.840.113549.1.1.10"
+
+
+def pss_info(key) -> bytes:
+    """Return the SubjectPublicKeyInfo of an RSA key as one of type RSA-PSS."""
+    outer = next(read_all(public_info(key)))
+    _, public = read_all(outer.value)
+    return seq(seq(oid(_RSASSA_PSS)), public.whole)
+
+
+def pss_key_pem(key) -> bytes:
+    """Return an RSA key as PEM, as one of type RSA-PSS."""
+    der = key.private_bytes(
+        ser.Encoding.DER, ser.PrivateFormat.TraditionalOpenSSL, ser.NoEncryption()
+    )
+    body = seq(integer(0), seq(oid(_RSASSA_PSS)), encode(4, der))
+    text = base64.encodebytes(body).decode()
+    return f"-----BEGIN PRIVATE KEY-----\n{text}-----END PRIVATE KEY-----\n".encode()
+
+
 def key_pem(key) -> bytes:
     """Return a private key as PEM."""
     return key.private_bytes(
@@ -371,6 +393,8 @@ def issued(by: Certificate, title: str = "leaf", **changes) -> Certificate:
         issuer=by.subject,
         key=key,
         signer=by.key,
+        # With the issuer's own serial number, OpenSSL takes it for the issuer itself.
+        serial=integer(zlib.crc32(title.encode()) + 5000),
         extensions=(usage(LEAF_USAGE), purposes(CLIENT), alternative(dns("a.test"))),
     )
     return made.but(**changes)

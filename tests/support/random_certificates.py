@@ -366,9 +366,10 @@ def _make(levels):
             key=level.key,
             signer=by.key if by else level.key,
             scheme=level.scheme,
+            serial=integer(1000 + len(made)),
         )
         if issuer is None:
-            serial = level.changes.get("serial", integer(4711))
+            serial = level.changes.get("serial", certificate.serial)
             issuer = level.identifier, own, serial
         certificate = certificate.but(
             **{"extensions": level.extensions(issuer), **level.changes}

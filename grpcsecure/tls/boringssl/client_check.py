@@ -74,6 +74,6 @@ def _check_names(parsed: ParsedCertificate) -> None:
             break
     if any(
         each.tag == IP and len(each.value) not in _IP_LENGTHS
-        for each in parsed.names or ()
+        for each in parsed.facts.names or ()
     ):
         raise DerError("an IP address of another length")

@@ -72,7 +72,7 @@ def why_violated(
     certificate: ParsedCertificate, constraints: NameConstraints
 ) -> int | None:
     """Return the X509_V_ERR number of the first violation, or None."""
-    names = certificate.names or ()
+    names = certificate.facts.names or ()
     attributes = certificate.subject.attributes
     pairs = (len(attributes) + len(names)) * (
         len(constraints.permitted) + len(constraints.excluded)
@@ -99,7 +99,7 @@ def _names_of(certificate: ParsedCertificate) -> Iterator[tuple[GeneralName, boo
             if attribute.tag != IA5_STRING:
                 raise _UnusableError(UNREADABLE)
             yield GeneralName(EMAIL, attribute.value), True
-    for name in certificate.names or ():
+    for name in certificate.facts.names or ():
         yield name, False
 
 
@@ -217,7 +217,7 @@ def has_host_name_as_common_name(certificate: ParsedCertificate) -> bool:
     BoringSSL refuses such a leaf under any constraint: constraints do not apply to
     common names, which clients of old would compare with the host.
     """
-    if certificate.names is not None:
+    if certificate.facts.names is not None:
         return False
     texts = (
         decode_text(attribute)

@@ -131,11 +131,19 @@ def find_extension(extensions: tuple[Extension, ...], oid: bytes) -> bytes | Non
 
 
 class ExtensionFacts:
-    """The extensions that verification uses; `is_invalid` if one is malformed."""
+    """What the extensions say that verification uses; `is_invalid` if one is malformed.
+
+    `path_length` is None without a limit; `key_usage`, `purposes`, `names` and the
+    others are None without the extension.
+    """
 
     def __init__(self, extensions: tuple[Extension, ...]) -> None:
         self._extensions = extensions
         self.is_invalid = False
+        self.has_unknown_critical = any(
+            each.is_critical and each.oid not in SUPPORTED_EXTENSIONS
+            for each in extensions
+        )
         self.is_authority = False
         self.path_length: int | None = None
         self.key_usage: int | None = None

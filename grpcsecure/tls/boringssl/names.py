@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from grpcsecure.tls.boringssl.strict_der import (
@@ -34,6 +35,10 @@ _LAST_OF_UCS2 = 0xFFFF
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
+#: How many names are cached, and the bytes of the longest.
+_CACHE_SIZE, _MAX_CACHED = 2048, 512
+
+
 class Attribute(NamedTuple):
     """An attribute of a name: its type, and the tag and bytes of its value."""
 
@@ -59,6 +64,11 @@ def parse_name(value: bytes) -> CanonicalName:
     Raises:
         DerError: BoringSSL does not parse it.
     """
+    # Most names occur twice: as the subject of a CA and as an issuer.
+    return _parse_often(value) if len(value) <= _MAX_CACHED else _parse(value)
+
+
+def _parse(value: bytes) -> CanonicalName:
     if len(value) > _MAX_NAME:
         raise DerError("a name that is too long")
     attributes: list[Attribute] = []
@@ -76,6 +86,9 @@ def parse_name(value: bytes) -> CanonicalName:
         attributes += found
         canonical += encode(SET, b"".join(sorted(map(_canonical, found))))
     return CanonicalName(tuple(attributes), canonical)
+
+
+_parse_often = lru_cache(_CACHE_SIZE)(_parse)
 
 
 def _is_sequence(tag: int) -> bool:

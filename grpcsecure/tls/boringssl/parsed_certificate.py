@@ -7,12 +7,13 @@ such a certificate.
 
 from __future__ import annotations
 
-from calendar import timegm
+import re
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from grpcsecure.tls.boringssl.extension_facts import (
-    SUPPORTED_EXTENSIONS,
     ExtensionFacts,
     find_extension,
     parse_extensions,
@@ -28,11 +29,10 @@ from grpcsecure.tls.boringssl.strict_der import (
     parse_integer,
     parse_oid,
 )
-from grpcsecure.tls.der import DerError, Element, read_date
+from grpcsecure.tls.der import DerError
 
 if TYPE_CHECKING:
-    from grpcsecure.tls.boringssl.extension_facts import AuthorityKey, Extension
-    from grpcsecure.tls.boringssl.general_names import GeneralName, NameConstraints
+    from grpcsecure.tls.boringssl.extension_facts import Extension
     from grpcsecure.tls.boringssl.names import CanonicalName
 
 __all__ = [
@@ -46,6 +46,15 @@ _ISSUER_UID, _SUBJECT_UID = 0x81, 0x82
 _UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
 _V1, _V2, _V3 = 1, 2, 3
 
+#: A GeneralizedTime, and a UTCTime with an offset from UTC.
+_DATE = re.compile(rb"[0-9]{14}Z")
+_OFFSET_DATE = re.compile(rb"[0-9]{12}[+-][0-9]{4}")
+_EPOCH = datetime.fromtimestamp(0, timezone.utc)
+_SECOND = timedelta(seconds=1)
+
+#: How many certificates are cached, and the bytes of the longest.
+_CACHE_SIZE, _MAX_CACHED = 1024, 4096
+
 #: Bits of KeyUsage in its first byte (RFC 5280, section 4.2.1.3).
 DIGITAL_SIGNATURE, KEY_AGREEMENT, KEY_CERT_SIGN = 0x80, 0x08, 0x04
 
@@ -57,13 +66,12 @@ class Algorithm(NamedTuple):
     parameters: bytes | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ParsedCertificate:
     """The parts of a certificate that verification uses.
 
     `not_before` and `not_after` are seconds since 1970; None for a date in a form that
-    BoringSSL does not compare. `path_length` is None without a limit; `key_usage` and
-    `purposes` are None without the extension.
+    BoringSSL does not compare.
     """
 
     der: bytes = field(repr=False)
@@ -79,16 +87,11 @@ class ParsedCertificate:
     not_after: int | None
     public_key: bytes = field(repr=False)
     extensions: tuple[Extension, ...] = field(repr=False)
-    is_invalid: bool
-    has_unknown_critical: bool
-    is_authority: bool
-    path_length: int | None
-    key_usage: int | None
-    purposes: frozenset[bytes] | None
-    subject_key: bytes | None
-    authority_key: AuthorityKey | None
-    names: tuple[GeneralName, ...] | None
-    constraints: NameConstraints | None
+
+    @cached_property
+    def facts(self) -> ExtensionFacts:
+        """The contents of the extensions, read when a path first needs them."""
+        return ExtensionFacts(self.extensions)
 
     @property
     def is_self_issued(self) -> bool:
@@ -105,7 +108,8 @@ class ParsedCertificate:
 
     def may_use(self, use: int) -> bool:
         """Whether KeyUsage allows any of these uses; without the extension, it does."""
-        return self.key_usage is None or bool(self.key_usage & use)
+        usage = self.facts.key_usage
+        return usage is None or bool(usage & use)
 
 
 def parse_certificate(der: bytes) -> ParsedCertificate:
@@ -114,6 +118,11 @@ def parse_certificate(der: bytes) -> ParsedCertificate:
     Raises:
         DerError: BoringSSL does not parse it.
     """
+    # CAs stay the same in reloads, and most clients reconnect with theirs.
+    return _parse_often(der) if len(der) <= _MAX_CACHED else _parse(der)
+
+
+def _parse(der: bytes) -> ParsedCertificate:
     outer = DerReader(der)
     certificate = DerReader(outer.expect(SEQUENCE))
     outer.end()
@@ -142,7 +151,6 @@ def parse_certificate(der: bytes) -> ParsedCertificate:
                 parse_bits(bits)
     extensions = parse_extensions(body) if version >= _V3 else ()
     body.end()
-    facts = ExtensionFacts(extensions)
     return ParsedCertificate(
         der=der,
         signed=signed,
@@ -157,20 +165,10 @@ def parse_certificate(der: bytes) -> ParsedCertificate:
         not_after=not_after,
         public_key=public_key,
         extensions=extensions,
-        is_invalid=facts.is_invalid,
-        has_unknown_critical=any(
-            each.is_critical and each.oid not in SUPPORTED_EXTENSIONS
-            for each in extensions
-        ),
-        is_authority=facts.is_authority,
-        path_length=facts.path_length,
-        key_usage=facts.key_usage,
-        purposes=facts.purposes,
-        subject_key=facts.subject_key,
-        authority_key=facts.authority_key,
-        names=facts.names,
-        constraints=facts.constraints,
     )
+
+
+_parse_often = lru_cache(_CACHE_SIZE)(_parse)
 
 
 def _parse_version(body: DerReader) -> int:
@@ -205,12 +203,23 @@ def _parse_public_key(body: DerReader) -> bytes:
 
 
 def _parse_date(dates: DerReader) -> int | None:
-    tag, value, whole = dates.read()
-    if tag not in {_UTC_TIME, _GENERALIZED_TIME}:
+    """Return a date as seconds since 1970; None in a form that is not compared."""
+    tag, value, _ = dates.read()
+    if tag == _UTC_TIME:
+        if _OFFSET_DATE.fullmatch(value):
+            return None  # parsed for the sake of old certificates
+        # RFC 5280, 4.1.2.5.1: years from 50 on are of the twentieth century.
+        value = (b"19" if value[:2] >= b"50" else b"20") + value
+    elif tag != _GENERALIZED_TIME:
         raise DerError("a date of another type")
-    if value.endswith(b"Z"):
-        return timegm(read_date(Element(tag, value, whole)).utctimetuple())
-    # Parsed for the sake of old certificates, but not compared with the time.
-    if tag == _UTC_TIME and len(value) == len(b"YYMMDDhhmmss+hhmm"):
-        return None
-    raise DerError("a date in another form")
+    if not _DATE.fullmatch(value):
+        raise DerError("a date in another form")
+    year, month, day, hour, minute, second = (
+        int(value[:4]),
+        *(int(value[at : at + 2]) for at in range(4, 14, 2)),
+    )
+    try:
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc)
+    except ValueError:
+        raise DerError("a date that does not exist") from None
+    return (moment - _EPOCH) // _SECOND

@@ -241,7 +241,7 @@ def _why_no_issuer(last: ParsedCertificate, sent: Sequence[ParsedCertificate]) -
 
 def _is_self_signed(certificate: ParsedCertificate) -> bool:
     """Whether a path ends here: by its names and key identifiers, not its signature."""
-    if certificate.is_invalid:
+    if certificate.facts.is_invalid:
         raise _BrokenPathError(PathError(INVALID_EXTENSION))
     return (
         certificate.is_self_issued
@@ -253,8 +253,8 @@ def _is_self_signed(certificate: ParsedCertificate) -> bool:
 def _has_issued(issuer: ParsedCertificate, certificate: ParsedCertificate) -> bool:
     return (
         issuer.subject.canonical == certificate.issuer.canonical
-        and not issuer.is_invalid
-        and not certificate.is_invalid
+        and not issuer.facts.is_invalid
+        and not certificate.facts.is_invalid
         and _has_key_of(issuer, certificate)
         and issuer.may_use(KEY_CERT_SIGN)
     )
@@ -262,11 +262,11 @@ def _has_issued(issuer: ParsedCertificate, certificate: ParsedCertificate) -> bo
 
 def _has_key_of(issuer: ParsedCertificate, certificate: ParsedCertificate) -> bool:
     """Whether the AuthorityKeyIdentifier of a certificate fits an issuer."""
-    named = certificate.authority_key
+    named = certificate.facts.authority_key
     if named is None:
         return True
-    is_other_key = None not in {named.key, issuer.subject_key} and (
-        named.key != issuer.subject_key
+    is_other_key = None not in {named.key, issuer.facts.subject_key} and (
+        named.key != issuer.facts.subject_key
     )
     return (
         not is_other_key
@@ -279,7 +279,7 @@ def _check_extensions(untrusted: Sequence[ParsedCertificate]) -> None:
     """Check extensions, of all certificates but the anchors."""
     length = 0
     for index, certificate in enumerate(untrusted):
-        if certificate.has_unknown_critical:
+        if certificate.facts.has_unknown_critical:
             raise _BrokenPathError(PathError(UNKNOWN_CRITICAL))
         if index and not _is_ca(certificate):
             raise _BrokenPathError(PathError(INVALID_CA))
@@ -287,7 +287,7 @@ def _check_extensions(untrusted: Sequence[ParsedCertificate]) -> None:
             raise _BrokenPathError(PathError(WRONG_PURPOSE))
         if certificate.is_self_issued:
             continue
-        limit = certificate.path_length
+        limit = certificate.facts.path_length
         if index > 1 and limit is not None and length > limit + 1:
             raise _BrokenPathError(PathError(PATH_TOO_LONG))
         length += 1
@@ -297,11 +297,11 @@ def _is_ca(certificate: ParsedCertificate) -> bool:
     if not certificate.may_use(KEY_CERT_SIGN):
         return False
     is_old_root = certificate.version == 1 and _is_self_signed(certificate)
-    return is_old_root or certificate.is_authority
+    return is_old_root or certificate.facts.is_authority
 
 
 def _is_for_clients(certificate: ParsedCertificate, *, is_leaf: bool) -> bool:
-    purposes = certificate.purposes
+    purposes = certificate.facts.purposes
     if purposes is not None and _CLIENT_AUTH not in purposes:
         return False
     return not is_leaf or certificate.may_use(DIGITAL_SIGNATURE | KEY_AGREEMENT)
@@ -349,5 +349,5 @@ def _constraints_of(
     certificates: Iterable[ParsedCertificate],
 ) -> Iterator[NameConstraints]:
     for certificate in certificates:
-        if certificate.constraints is not None:
-            yield certificate.constraints
+        if certificate.facts.constraints is not None:
+            yield certificate.facts.constraints

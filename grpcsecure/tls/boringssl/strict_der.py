@@ -60,19 +60,14 @@ class DerReader:
     def read(self) -> tuple[int, bytes, bytes]:
         """Return the next element: its tag, its value, and all its bytes."""
         data, start = self._data, self._offset
-        tag, length, offset = *_head(data, start), start + 2
+        offset = start + 2
+        if offset > len(data):
+            raise DerError("an element is cut off")
+        tag, length = data[start], data[start + 1]
+        if tag & _MULTI_BYTE_TAG == _MULTI_BYTE_TAG:
+            raise DerError("a tag of several bytes")
         if length & _LONG_LENGTH:
-            size = length & ~_LONG_LENGTH
-            encoded = data[offset : offset + size]
-            length = int.from_bytes(encoded, "big")
-            if (
-                not 0 < size <= _MOST_LENGTH_BYTES
-                or len(encoded) < size
-                or not encoded[0]
-                or length < _LONG_LENGTH
-            ):
-                raise DerError("a length that is not minimal")
-            offset += size
+            length, offset = _long_length(data, offset, length & ~_LONG_LENGTH)
         end = offset + length
         if end > len(data):
             raise DerError("an element is longer than its container")
@@ -101,13 +96,18 @@ class DerReader:
             yield self.read()
 
 
-def _head(data: bytes, start: int) -> tuple[int, int]:
-    if start + 2 > len(data):
-        raise DerError("an element is cut off")
-    tag = data[start]
-    if tag & _MULTI_BYTE_TAG == _MULTI_BYTE_TAG:
-        raise DerError("a tag of several bytes")
-    return tag, data[start + 1]
+def _long_length(data: bytes, offset: int, size: int) -> tuple[int, int]:
+    """Return a length of `size` bytes, and the offset after it."""
+    encoded = data[offset : offset + size]
+    length = int.from_bytes(encoded, "big")
+    if (
+        not 0 < size <= _MOST_LENGTH_BYTES
+        or len(encoded) < size
+        or not encoded[0]
+        or length < _LONG_LENGTH
+    ):
+        raise DerError("a length that is not minimal")
+    return length, offset + size
 
 
 def parse_boolean(value: bytes) -> bool:
