@@ -1,10 +1,11 @@
-"""Draining over TLS, with both engines and both runtimes, also during a reload."""
+"""Draining over TLS, with both engines in one server, and also during a reload."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+from contextlib import ExitStack, contextmanager
 
 import grpc
 import pytest
@@ -13,6 +14,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from support.bridge import eventually
 from support.process import pid_1, serving
 from support.reloading import (
+    MODES,
     PATIENCE,
     Site,
     authority,
@@ -32,10 +34,7 @@ GATED = {
 CUT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
-@pytest.fixture(name="site", params=["grpc", "bridge"])
-def _site(request, runtime, tmp_path):
-    """A site whose servicer keeps calls open on request."""
-    return Site(tmp_path, request.param, runtime=runtime, servicer=GATED[runtime])
+ENGINES = ("grpc", "bridge")
 
 
 @pytest.fixture(name="runtime", params=["threads", "asyncio"])
@@ -44,70 +43,116 @@ def _runtime(request):
     return request.param
 
 
+@pytest.fixture(name="site")
+def _site(runtime, tmp_path):
+    """A site with a listener of each engine and a servicer that keeps calls open."""
+    site = Site(tmp_path, "bridge", runtime=runtime, servicer=GATED[runtime])
+    public = site.config["listeners"].pop("public")
+    for engine in ENGINES:
+        tls = {**public["tls"], "engine": engine, "client_certificate": MODES[engine]}
+        site.config["listeners"][engine] = {**public, "tls": tls}
+    site.write()
+    return site
+
+
+class Client:
+    """A client of one engine: a call in flight, and a second, idle connection."""
+
+    def __init__(self, site, address, own, stack):
+        self.gone = threading.Event()
+        self.greeter = stack.enter_context(channel(site, address, own))
+        self.second = stack.enter_context(channel(site, address, own, gone=self.gone))
+        self.talk = Conversation(self.greeter)
+        self.says("one")
+
+    def says(self, word):
+        """Check that the call in flight goes on."""
+        assert self.talk(word) == word
+
+    def wait_for_drain(self):
+        """Wait until the server has closed the idle connection."""
+        assert self.gone.wait(PATIENCE)
+
+    def ends(self):
+        """Check that the call in flight ends as usual."""
+        assert self.talk.end() == []
+
+
+@contextmanager
+def clients_of(site, server):
+    """Yield a client of each engine."""
+    own = client("dns:ada.test", site.ca)
+    with ExitStack() as stack:
+        yield [
+            Client(site, address, own, stack) for address in server.addresses.values()
+        ]
+
+
 def test_drain(site):
     """A drain lets calls in flight finish and refuses new ones; the exit code is 0.
 
     Before that, health watches get NOT_SERVING and end.
     """
     own = client("dns:ada.test", site.ca)
-    gone = threading.Event()
-    with serving(site.path) as server:
-        address = server.addresses["public"]
-        with (
-            channel(site, address, own) as greeter,
-            channel(site, address, own, gone=gone) as second,
-            open_channel(site, address, own) as watching,
-        ):
-            watch = HealthStub(watching).Watch(HealthCheckRequest(), timeout=PATIENCE)
-            assert next(watch).status == HealthCheckResponse.SERVING
-            talk = Conversation(greeter)
-            unary = greeter.SayHello.future(hello_request(), timeout=PATIENCE)
-            assert talk("entered") == "entered"
+    with serving(site.path) as server, clients_of(site, server) as clients:
+        with ExitStack() as stack:
+            watches = []
+            for address in server.addresses.values():
+                watching = stack.enter_context(open_channel(site, address, own))
+                stub = HealthStub(watching)
+                watches.append(stub.Watch(HealthCheckRequest(), timeout=PATIENCE))
+            for watch in watches:
+                assert next(watch).status == HealthCheckResponse.SERVING
+            unary = [
+                each.greeter.SayHello.future(hello_request(), timeout=PATIENCE)
+                for each in clients
+            ]
+            for each in clients:
+                each.says("entered")
             server.signal()
-            assert next(watch).status == HealthCheckResponse.NOT_SERVING
-            # The watch ends, so that no watcher delays the drain.
-            assert list(watch) == []
-            assert gone.wait(PATIENCE)
+            for watch in watches:
+                assert next(watch).status == HealthCheckResponse.NOT_SERVING
+                # The watch ends, so that no watcher delays the drain.
+                assert list(watch) == []
+        for each in clients:
+            each.wait_for_drain()
             # On a new connection, and on the one that is still in use.
-            assert refusal(second) is grpc.StatusCode.UNAVAILABLE
-            assert refusal(greeter) is grpc.StatusCode.UNAVAILABLE
+            assert refusal(each.second) is grpc.StatusCode.UNAVAILABLE
+            assert refusal(each.greeter) is grpc.StatusCode.UNAVAILABLE
             for word in ("still", "here"):
-                assert talk(word) == word
-            assert talk("open") == "open"
-            assert unary.result().message == "done"
-            assert talk.end() == []
-            assert server.wait() == 0
-            assert "bridge.died" not in server.stderr
+                each.says(word)
+        for each in clients:
+            each.says("open")
+        assert [each.result().message for each in unary] == ["done"] * len(clients)
+        for each in clients:
+            each.ends()
+        assert server.wait() == 0
+        assert "bridge.died" not in server.stderr
 
 
 def test_draining_server_leaves_its_socket_path_to_the_next(site):
     """A server that binds a draining server's unix path keeps it when that one ends."""
-    path = socket_path(site.folder)
-    site.config["listeners"]["public"]["address"] = f"unix:{path}"
+    paths = []
+    for engine in ENGINES:
+        paths.append(socket_path(site.folder, f"{engine}.sock"))
+        site.config["listeners"][engine]["address"] = f"unix:{paths[-1]}"
     site.write()
-    own = client("dns:ada.test", site.ca)
-    gone = threading.Event()
-    with serving(site.path) as old:
-        address = old.addresses["public"]
-        with (
-            channel(site, address, own) as greeter,
-            channel(site, address, own, gone=gone),
-        ):
-            talk = Conversation(greeter)
-            assert talk("one") == "one"
-            old.signal()
-            assert gone.wait(PATIENCE)
-            with serving(site.path) as new:
-                assert talk("two") == "two"
-                assert talk.end() == []
-                assert old.wait() == 0
-                with channel(site, address, own) as late:
-                    talk = Conversation(late)
-                    assert talk("three") == "three"
-                    assert talk.end() == []
-                new.signal()
-                assert new.wait() == 0
-    assert not path.exists()
+    with serving(site.path) as old, clients_of(site, old) as clients:
+        old.signal()
+        for each in clients:
+            each.wait_for_drain()
+        with serving(site.path) as new:
+            for each in clients:
+                each.says("two")
+                each.ends()
+            assert old.wait() == 0
+            with clients_of(site, new) as late:
+                for each in late:
+                    each.says("three")
+                    each.ends()
+            new.signal()
+            assert new.wait() == 0
+    assert not any(path.exists() for path in paths)
 
 
 def test_longest_durations(site):
@@ -116,20 +161,18 @@ def test_longest_durations(site):
     server = site.config["server"]
     server["shutdown_grace"] = server["switch_interval"] = longest
     site.config["reload"] = {"interval": longest}
-    listener = site.config["listeners"]["public"]
-    listener["max_connection_age"] = listener["max_connection_age_grace"] = longest
-    listener["tls"]["handshake_timeout"] = longest
+    for listener in site.config["listeners"].values():
+        listener["max_connection_age"] = longest
+        listener["max_connection_age_grace"] = longest
+        listener["tls"]["handshake_timeout"] = longest
     site.write()
-    with serving(site.path) as process:
-        address = process.addresses["public"]
-        with channel(site, address, client("dns:ada.test", site.ca)) as greeter:
-            talk = Conversation(greeter)
-            assert talk("one") == "one"
-            process.signal()
-            assert talk("two") == "two"
-            assert talk.end() == []
-            assert process.wait() == 0
-            assert "bridge.died" not in process.stderr
+    with serving(site.path) as process, clients_of(site, process) as clients:
+        process.signal()
+        for each in clients:
+            each.says("two")
+            each.ends()
+        assert process.wait() == 0
+        assert "bridge.died" not in process.stderr
 
 
 @pytest.mark.parametrize("how", ["grace", "second signal"])
@@ -138,23 +181,17 @@ def test_long_streams_are_cut(how, site):
     grace = {"grace": "1s", "second signal": "1h"}[how]
     site.config["server"]["shutdown_grace"] = grace
     site.write()
-    own = client("dns:ada.test", site.ca)
-    gone = threading.Event()
-    with serving(site.path) as server:
-        address = server.addresses["public"]
-        with (
-            channel(site, address, own) as greeter,
-            channel(site, address, own, gone=gone),
-        ):
-            talk = Conversation(greeter)
-            assert talk("one") == "one"
+    with serving(site.path) as server, clients_of(site, server) as clients:
+        server.signal()
+        for each in clients:
+            each.wait_for_drain()
+        if how == "second signal":
+            for each in clients:
+                each.says("two")
             server.signal()
-            assert gone.wait(PATIENCE)
-            assert talk("two") == "two"
-            if how == "second signal":
-                server.signal()
-            assert failure(talk.wait_for_end)[0] in CUT
-            assert server.wait() == 4
+        for each in clients:
+            assert failure(each.talk.wait_for_end)[0] in CUT
+        assert server.wait() == 4
 
 
 class TestWithReloads:
@@ -162,17 +199,15 @@ class TestWithReloads:
 
     def test_drain_during_a_reload(self, site):
         """A reload in progress neither delays a drain nor makes it fail."""
-        own = client("dns:ada.test", site.ca)
         with serving(site.path) as server:
-            with channel(site, server.addresses["public"], own) as greeter:
-                talk = Conversation(greeter)
-                assert talk("one") == "one"
+            with clients_of(site, server) as clients:
                 site.rotate()
                 site.put("ca.pem", text_of(site.ca, authority("other")))
                 server.signal(signal.SIGHUP)
                 server.signal()
-                assert talk("two") == "two"
-                assert talk.end() == []
+                for each in clients:
+                    each.says("two")
+                    each.ends()
             assert server.wait() == 0
             assert "Traceback" not in server.stderr
 
@@ -187,36 +222,28 @@ class TestWithReloads:
 
     def test_reload_while_draining(self, site):
         """A draining server does not reload; its calls in flight go on."""
-        own = client("dns:ada.test", site.ca)
-        gone = threading.Event()
         with serving(site.path) as server:
-            address = server.addresses["public"]
-            with (
-                channel(site, address, own) as greeter,
-                channel(site, address, own, gone=gone),
-            ):
-                talk = Conversation(greeter)
-                assert talk("one") == "one"
+            with clients_of(site, server) as clients:
                 server.signal()
-                assert gone.wait(PATIENCE)
+                for each in clients:
+                    each.wait_for_drain()
                 site.put("ca.pem", text_of(authority("other")))
                 server.signal(signal.SIGHUP)
-                assert talk("two") == "two"
-                assert talk.end() == []
+                for each in clients:
+                    each.says("two")
+                    each.ends()
             assert server.wait() == 0
             assert "reload." not in server.stderr
 
     def test_many_hangups_do_no_harm(self, site):
         """A burst of SIGHUPs leads to one reload after the other and no crash."""
-        own = client("dns:ada.test", site.ca)
         with serving(site.path) as server:
             for _ in range(50):
                 server.signal(signal.SIGHUP)
             eventually(lambda: "reload.unchanged" in server.stderr)
-            with channel(site, server.addresses["public"], own) as greeter:
-                talk = Conversation(greeter)
-                assert talk("one") == "one"
-                assert talk.end() == []
+            with clients_of(site, server) as clients:
+                for each in clients:
+                    each.ends()
             server.signal()
             assert server.wait() == 0
             assert "Traceback" not in server.stderr
@@ -224,18 +251,16 @@ class TestWithReloads:
 
 def test_as_pid_1(site):
     """As process 1 of a container it reloads, drains and ends its bridge process."""
-    own = client("dns:ada.test", site.ca)
     with serving(site.path, prefix=pid_1()) as server:
-        with channel(site, server.addresses["public"], own) as greeter:
-            talk = Conversation(greeter)
-            assert talk("one") == "one"
+        with clients_of(site, server) as clients:
             inner = server.child
             site.rotate()
             os.kill(inner, signal.SIGHUP)
             eventually(lambda: "reload.applied" in server.stderr)
             os.kill(inner, signal.SIGTERM)
-            assert talk("two") == "two"
-            assert talk.end() == []
+            for each in clients:
+                each.says("two")
+                each.ends()
         assert server.wait() == 0
         assert "pid 1  " in server.stderr
 
