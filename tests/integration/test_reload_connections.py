@@ -415,7 +415,7 @@ def test_postponed_swap_allows_no_call(tmp_path):
     site = Site(tmp_path, "grpc")
     own, other = client("dns:ada.test", site.ca), authority("other")
     with serving(site) as running:
-        native = running.server._background.ports._native["public"]
+        [native] = running.server._background.ports._native["public"]._credentials
         native._not_before = inf
         site.put("ca.pem", text_of(other))
         running.applied()
