@@ -83,30 +83,27 @@ def test_pieces_with_pauses_are_one_change(path):
     """While the pauses are shorter than the settle time, no reload is tried."""
     with RecordingWatcher(WatchSet(files=(path,)), **WAYS["events"]) as recorder:
         recorder.wait_until_ready()
-        # A busy machine may stop the writer for longer than a settle time.
+        # A busy machine may stop the writer, or the watcher, for longer than a settle
+        # time, but not each time.
         for text in ("abcde", "fghij", "klmno", "pqrst", "uvwxy"):
-            in_time = write_in_pieces(path, text)
+            write_in_pieces(path, text)
             tried = [recorder.next().contents[str(path)]]
             while tried[-1] != text:
                 tried.append(recorder.next().contents[str(path)])
             recorder.expect_quiet()
-            if in_time:
+            if tried == [text]:
                 break
-        assert in_time
         assert tried == [text]
 
 
 def write_in_pieces(path, text):
-    """Write a file with pauses; return whether they were shorter than a settle time."""
+    """Write a file with pauses that are shorter than a settle time."""
     pause = threading.Event()
-    times = [time.monotonic()]
     with path.open("w") as stream:
         for piece in text:
             stream.write(piece)
             stream.flush()
             pause.wait(0.05)
-            times.append(time.monotonic())
-    return all(b - a < SETTLE for a, b in pairwise(times))
 
 
 def test_reading_and_unrelated_changes_cause_no_attempt(path, way):
