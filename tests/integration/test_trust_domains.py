@@ -254,6 +254,7 @@ def test_connection_of_a_mode_that_does_not_verify_stays(tmp_path, cas, clients)
             with channel(site, other, own, gone=swept) as second:
                 assert refusal(second) in REFUSED
                 assert swept.wait(PATIENCE)
+            running.log.wait("connection.closed")
             greet(greeter)
         assert [line["listener"] for line in running.log.all("connection.closed")] == [
             "bridge"
