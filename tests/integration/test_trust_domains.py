@@ -278,3 +278,26 @@ def test_trust_domains_whose_cas_have_the_same_name(tmp_path, engine):
             with channel(site, running.address, own) as greeter:
                 outcomes[name] = refusal(greeter) in REFUSED
     assert outcomes == {"corp": False, "partner": False, "corp by the partner": True}
+
+
+def test_connection_that_was_vouched_for_ends_with_its_identity(tmp_path, cas, clients):
+    """In a mode that does not verify too, as if its CA had been removed."""
+    site = Site(tmp_path, "bridge", client_certificate="request_but_dont_verify")
+    domains = write_bundles(site, cas)
+    site.put("ca.pem", text_of(cas["corp"], cas["partner"]))
+    site.config["identities"] = IDENTITIES
+    site.allow(hello={"allow": ["anyone"], "methods": [HELLO]})
+    site.write()
+    own, gone = clients["corp by the partner"], threading.Event()
+    with serving(site) as running:
+        with channel(site, running.address, own, gone=gone) as greeter:
+            greet(greeter)
+            site.tls["client_ca"] = domains
+            site.write()
+            running.server.reload()
+            running.applied()
+            assert gone.wait(PATIENCE)
+        line = running.log.wait("connection.closed")
+        assert line["reason"] == CLIENTS["corp by the partner"].reason
+        with channel(site, running.address, own) as greeter:
+            assert "claimed" in greet(greeter)
