@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from grpcsecure.config.other_tools import find_key
+from grpcsecure.diagnostics.nearby import find_nearby
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.errors import UsageError
 from grpcsecure.model.authorization import Matcher, MatcherKind
@@ -105,19 +107,21 @@ class CallOptions:
             # A typo: a server would deny the call, which is not what was asked.
             raise UsageError(unknown)
         return Question(
-            subject=self._subject(),
+            subject=self._subject(loaded),
             method=method,
             listener=_find_listener(self.listener, loaded),
             metadata=tuple(_parse_metadata(self.metadata)),
         )
 
-    def _subject(self) -> QuerySubject:
+    def _subject(self, loaded: LoadedConfig) -> QuerySubject:
         from grpcsecure.explain.query_subject import QuerySubject
 
         if self.cert is not None:
             return _read_certificate(self.cert)
         if self.anonymous:
             return QuerySubject()
+        for name in self.names:
+            _refuse_identity(name, loaded)
         return QuerySubject(names=_parse_names(self.names))
 
 
@@ -127,6 +131,18 @@ def _find_listener(name: str | None, loaded: LoadedConfig) -> str | None:
         return name
     hint = did_you_mean(name, names) or f"there are {', '.join(map(quote, names))}"
     raise UsageError(f"no listener {quote(name)}, {hint}")
+
+
+def _refuse_identity(name: str, loaded: LoadedConfig) -> None:
+    """Refuse the name of an identity; `--as` takes a name in a certificate."""
+    for identity in loaded.config.identities:
+        if identity.name == name:
+            first = identity.matchers[0].criteria[0]
+            _refuse(
+                name,
+                "an identity; name what is in the certificate, such as"
+                f" {first.kind.value}:{first.value}",
+            )
 
 
 def _parse_names(texts: Iterable[str]) -> Matcher:
@@ -166,6 +182,9 @@ def _no_such_kind(name: str) -> str:
         return "a file is for --cert"
     if name == "anonymous":
         return "did you mean `--anonymous`?"
+    ours = find_key("Matcher", name, _KINDS)
+    if ours in _KINDS:
+        return f"did you mean `{ours}`?"
     hint = did_you_mean(name, _KINDS)
     return hint or f"expected KIND:VALUE, KIND one of {', '.join(_KINDS)}"
 
@@ -196,7 +215,9 @@ def _read_certificate(name: str) -> QuerySubject:
     path = Path(name)
     content = read_files([path])[path]
     if not isinstance(content, PemFile):
-        raise UsageError(f"--cert {quote(name)}: {content.reason}")
+        meant = find_nearby(name) if content.is_missing else None
+        hint = "" if meant is None else f"; did you mean {quote(meant)}?"
+        raise UsageError(f"--cert {quote(name)}: {content.reason}{hint}")
     found = content.certificates()
     broken = next((one for one in found if isinstance(one, BrokenBlock)), None)
     if broken is not None:

@@ -134,9 +134,15 @@ def _read_pipe(descriptor: int) -> bytes:
 
 
 def _unreadable(name: str, reason: str) -> Finding:
+    from grpcsecure.diagnostics.nearby import find_nearby
+
+    is_there = os.path.exists(name)  # noqa: PTH110 - Path raises for a long name
+    meant = None if is_there else find_nearby(name)
     return tool.UNREADABLE_CONFIG(
         f"cannot read {quote(name)}: {reason}",
-        help="give the path of a config file, or `-` for standard input",
+        help=f"did you mean {quote(meant)}?"
+        if meant is not None
+        else "give the path of a config file, or `-` for standard input",
     )
 
 

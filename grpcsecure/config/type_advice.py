@@ -47,12 +47,12 @@ def advise_type(node: Node | None, types: list[str], part: Schema) -> str | None
         absent = part.get("x-absent")
         remove = f"without the key, {absent}" if absent else "or remove the key"
         return f"give it a value{';' if absent else ','} {remove}"
-    if "array" in types:
-        return _advise_list(node, part)
-    if "object" in types:
-        return _advise_mapping(node, part)
+    if "array" in types or "object" in types:
+        return _advise_collection(node, types, part)
+    if "const" in part:
+        return f"write `{part['const']}`"
     if not isinstance(node, Scalar):
-        return _advise_single(node)
+        return _advise_writing(types) or _advise_single(node)
     if isinstance(node.value, str):
         return _advise_unquoting(node, types)
     return _advise_quoting(node, part) if "string" in types else _advise_writing(types)
@@ -85,6 +85,12 @@ def _advise_quoting(node: Scalar, part: Schema) -> str:
     if not re.search(part.get("pattern", ""), node.text):
         return f"write {part.get('x-expected', 'text')}"
     return f'quote it: "{"…" if node.from_variable else node.text[:_MAX_REPEATED]}"'
+
+
+def _advise_collection(node: Node | None, types: list[str], part: Schema) -> str:
+    if "array" in types:
+        return _advise_list(node, part)
+    return _advise_mapping(node, part)
 
 
 def _advise_list(node: Node | None, part: Schema) -> str:

@@ -208,7 +208,8 @@ def non_text_key(key: Node) -> Finding:
         f"the key {quote(key.text)} is not text",
         span=key.span,
         label="without quotes, this is a number, a boolean or null",
-        help=f'quote it: "{key.text[:_MAX_REPEATED]}"',
+        help=f'quote it: "{key.text[:_MAX_REPEATED]}"'
+        + ("; a list has `- ` before each item" if key.text.isdigit() else ""),
     )
 
 

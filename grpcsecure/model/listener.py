@@ -5,6 +5,7 @@ Values as configured; whether files exist or addresses are free is checked elsew
 
 from __future__ import annotations
 
+import re
 import socket
 from dataclasses import dataclass
 from enum import Enum
@@ -165,10 +166,17 @@ def _parse_ipv4(host: str) -> str:
     """Return the usual spelling of an IPv4 address (`127.1`); of a name, the name.
 
     The resolver takes the other spellings (inet_aton(3)), and gRPC does not.
+
+    Raises:
+        ValueError: it looks like an IPv4 address, and is none.
     """
     try:
         return socket.inet_ntoa(socket.inet_aton(host))
     except (OSError, ValueError):
+        if re.fullmatch(r"[0-9.]+", host):
+            raise ValueError("expected four numbers from 0 to 255 in an address") from (
+                None
+            )
         return host
 
 

@@ -43,6 +43,10 @@ def check_pins(document: Document, now: datetime) -> tuple[list[Finding], Pins]:
     return findings, pins
 
 
+def _where(use: FileUse, path: Path) -> tuple[str]:
+    return (f"looked for {path}; relative paths start at {use.base}",)
+
+
 def _gather(document: Document) -> dict[str, FileUse]:
     """Return the use of each pattern, with its places."""
     keys: dict[str, list[KeyPath]] = {}
@@ -96,6 +100,7 @@ def _check_pattern(
                 kinds.UNUSABLE_PIN,
                 f"{shown} {file.problem}",
                 label="expected a file with a certificate",
+                notes=_where(use, path) if "does not exist" in file.problem else (),
                 help="name the file of a certificate, or remove it",
             )
         for certificate in file.certificates:

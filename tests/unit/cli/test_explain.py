@@ -151,8 +151,17 @@ class TestWrongUsage:
                 ("shop.yaml", "--method", "/helloworld.Greeter/SayHelo", *SHOP),
                 "no listener serves `/helloworld.Greeter/SayHelo`; did you mean",
             ),
+            (("shop.yaml", *CALL, "--as", "cn:a"), "did you mean `common_name`?"),
+            (
+                ("shop.yaml", *CALL, "--cert", "certs/clint.pem"),
+                "no such file or directory; did you mean `certs/client.pem`?",
+            ),
             (("shop.yaml", *CALL, "--as", "dsn:a"), "did you mean `dns`?"),
-            (("shop.yaml", *CALL, "--as", "shop"), "expected KIND:VALUE, KIND one of"),
+            (
+                ("shop.yaml", *CALL, "--as", "shop"),
+                "an identity; name what is in the certificate, such as",
+            ),
+            (("shop.yaml", *CALL, "--as", "x"), "expected KIND:VALUE, KIND one of"),
             (("shop.yaml", *CALL, "--as", "dns:"), "expected KIND:VALUE"),
             (("shop.yaml", *CALL, "--as", "dns:*.a"), "expected one name, and no"),
             (("shop.yaml", *CALL, "--as", "ip:a"), "expected an IP address"),
