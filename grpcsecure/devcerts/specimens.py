@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519, rsa
 
@@ -29,8 +30,6 @@ from grpcsecure.devcerts.credentials import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
-
-    from cryptography import x509
 
     from grpcsecure.devcerts.credentials import Credential
 
@@ -135,6 +134,13 @@ class Specimens:
         longer = ed448.Ed448PrivateKey.generate()
         yield "ed448", issue(good("Ed448"), issuer=self._authority, key=longer)
         yield from self._chains()
+        odd = ("203.0.113.1", "f*.example", "grpc.example.")
+        names = (*self._names, *map(x509.DNSName, odd))
+        yield "odd-names", self._issue(replace(good("odd names"), names=names))
+        url = (x509.DNSName("https://grpc.example"),)
+        yield "impossible-name", self._issue(replace(good("a URL"), names=url))
+        both = ("digital_signature", "key_cert_sign")
+        yield "ca", self._issue(replace(good("a CA"), usage=both, is_ca=True))
 
     def _chains(self) -> Iterator[tuple[str, Credential]]:
         middle, root = self._intermediate, self._authority.certificate

@@ -31,6 +31,7 @@ __all__ = [
     "has_issued",
     "has_server_names",
     "has_weak_key",
+    "is_authority_certificate",
     "is_ca",
     "is_from_public_ca",
     "is_self_signed",
@@ -104,6 +105,11 @@ def is_ca(certificate: Certificate) -> bool:
         # Version 1 has no extensions; OpenSSL takes such a root for a CA.
         return fields.version == 1 and is_self_signed(certificate)
     return authority and allows(fields, KeyUse.KEY_CERT_SIGN)
+
+
+def is_authority_certificate(certificate: Certificate) -> bool:
+    """Whether its basicConstraints make it a CA, whatever its key may be used for."""
+    return is_authority(_fields(certificate)) is True
 
 
 def has_server_names(certificate: Certificate) -> bool:

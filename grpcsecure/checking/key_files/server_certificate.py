@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grpcsecure.checking.key_files.server_names import check_server_names
 from grpcsecure.diagnostics.catalog import file_kinds as kinds
 from grpcsecure.model.listener import Engine
 from grpcsecure.quoting import quote
@@ -37,6 +38,7 @@ def check_server_certificate(
             label="no DNS name and no IP address",
             help="have it issued again with the names that clients dial",
         )
+    yield from check_server_names(use, certificate)
     if not fitness.allows_server_auth(certificate):
         yield use.report(
             kinds.NO_SERVER_AUTH,

@@ -15,6 +15,7 @@ HUNDREDS = {
     "file_kinds": "GS2",
     "revocation_kinds": "GS2",
     "trust_kinds": "GS2",
+    "server_name_kinds": "GS2",
     "listener_kinds": "GS3",
     "policy_kinds": "GS4",
     "service_kinds": "GS5",

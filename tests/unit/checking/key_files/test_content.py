@@ -220,6 +220,20 @@ MISTAKES = {
         specimen("self-signed"),
         ("GS226", False, C, "is self-signed", "no CA signed it"),
     ),
+    "IP address, wildcard and dot in DNS names": (
+        specimen("odd-names"),
+        ("GS245", False, C, "`203.0.113.1` in .* is an IP address", "Go, Java, Node"),
+        ("GS245", False, C, r"`f\*.example` in .* is a wildcard", "grpcio, Go and"),
+        ("GS245", False, C, "`grpc.example.` in .* with a dot", "Go, Java and rustls"),
+    ),
+    "URL as a DNS name": (
+        specimen("impossible-name"),
+        ("GS246", True, C, "no client accepts a name", "`https://grpc.example`"),
+    ),
+    "CA as server": (
+        specimen("ca"),
+        ("GS247", False, C, "is a CA certificate", "clients on rustls"),
+    ),
     "chain in order": (specimen("chain"),),
     "pinned self-signed client": ({A: "certs/broken/client-self-signed.pem"},),
     "intermediate as CA": ({A: "certs/broken/client-intermediate.pem"},),
