@@ -9,6 +9,7 @@ from functools import cache
 from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.effort import repeats
 from support.memory_handshakes import ders_of, material_of
 from support.reloading import authority
 
@@ -80,7 +81,7 @@ MAPPINGS = st.dictionaries(
 ).map(lambda mapping: tuple(sorted(mapping.items())))
 
 
-@settings(max_examples=300)
+@settings(max_examples=repeats(60, 300))
 @given(
     mapping=MAPPINGS,
     root=st.integers(0, 3),
