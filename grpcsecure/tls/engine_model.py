@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from grpcsecure.model.listener import Engine, TlsVersion
+from grpcsecure.tls.boringssl.signatures import is_supported_key
 from grpcsecure.tls.der import DerError, read_public_key
 from grpcsecure.tls.key_kinds import kind_of_key
 
@@ -150,7 +151,15 @@ def client_key_support(
         engine: of the listener, `grpc` or `bridge`.
         certificate: the client's (DER).
     """
-    return offers_of(engine, _kind_of(certificate))
+    offers = offers_of(engine, _kind_of(certificate))
+    if engine is not Engine.GRPC or _is_supported(certificate):
+        return offers
+    # The type is offered, but BoringSSL does not parse the key: an RSA key without
+    # parameters, or with a long exponent.
+    return {
+        version: KeyOffer.REFUSED if offer is KeyOffer.ACCEPTED else offer
+        for version, offer in offers.items()
+    }
 
 
 def offers_of(engine: Engine, kind: KeyKind | None) -> Mapping[TlsVersion, KeyOffer]:
@@ -164,12 +173,19 @@ def describe_refused_key(
 ) -> str:
     """Return why an engine does not accept a client's key, as the end of a sentence."""
     kind = _kind_of(certificate)
-    offer = offers_of(engine, kind)[version]
+    offer = client_key_support(engine, certificate)[version]
     name = "its key" if kind is None else f"its {kind} key"
     who = f"engine {engine.value} ({MEASURED_WITH[engine]})"
     if offer is KeyOffer.NOT_OFFERED:
         return f"{who} offers no algorithm for {name}"
     return f"{who} does not accept {name}"
+
+
+def _is_supported(certificate: bytes) -> bool:
+    try:
+        return is_supported_key(read_public_key(certificate))
+    except DerError:
+        return False
 
 
 def _kind_of(certificate: bytes) -> KeyKind | None:

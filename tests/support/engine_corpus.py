@@ -38,6 +38,7 @@ from support.forged_certificates import (
     new_key,
     oid,
     pss_info,
+    public_info,
     purposes,
     root,
     seq,
@@ -48,6 +49,7 @@ from support.forged_certificates import (
 from support.random_certificates import BASES, EXTENSIONS, NAMES, SUBJECTS, Case
 
 from grpcsecure.tls.boringssl.strict_der import encode
+from grpcsecure.tls.der import read_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -310,6 +312,21 @@ def encodings() -> Iterator[Case]:
     ):
         yield signed(f"subject {attribute}", subject=name(attribute))
     yield signed("empty subject", subject=seq())
+    by = root("CA of a long length")
+    long = _with_long_length(issued(by).der())
+    client = Credential(long, (), key_pem(new_key("P-256", 2)))
+    yield Case((by.der(),), client, "a length that is not minimal")
+    _, public = read_all(next(read_all(public_info(new_key("RSA 2048")))).value)
+    info = seq(seq(oid("1.2.840.113549.1.1.1")), public.whole)
+    yield signed("an RSA key without NULL", key=new_key("RSA 2048"), info=info)
+
+
+def _with_long_length(der):
+    """Return a certificate with the length of its signature in two bytes."""
+    signed_part, algorithm, signature = read_all(next(read_all(der)).value)
+    size = len(signature.value).to_bytes(2, "big")
+    long = b"\x03\x82" + size + signature.value
+    return seq(signed_part.whole, algorithm.whole, long)
 
 
 #: Functions that yield the cases of each kind.

@@ -130,7 +130,10 @@ def _parse(der: bytes) -> ParsedCertificate:
     if tag != SEQUENCE:
         raise DerError("a certificate without its content")
     algorithm = _parse_algorithm(certificate)
-    signature = parse_bits(certificate.expect(BIT_STRING))
+    # BoringSSL takes a length of the signature that is not minimal.
+    tag, signature, _ = certificate.read(is_minimal=False)
+    if tag != BIT_STRING:
+        raise DerError("a certificate without a signature")
     certificate.end()
 
     body = DerReader(content)
@@ -156,7 +159,7 @@ def _parse(der: bytes) -> ParsedCertificate:
         signed=signed,
         algorithm=algorithm,
         inner_algorithm=inner_algorithm,
-        signature=signature,
+        signature=parse_bits(signature),
         version=version,
         serial=serial,
         issuer=issuer,

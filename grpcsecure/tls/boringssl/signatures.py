@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.tls.boringssl.parsed_certificate import Algorithm, ParsedCertificate
 
-__all__ = ["has_usable_key", "is_signed_by"]
+__all__ = ["has_usable_key", "is_signed_by", "is_supported_key"]
 
 #: Object identifiers in DER.
 RSA = bytes.fromhex("2a864886f70d010101")
@@ -81,7 +81,7 @@ _PSS_HASHES = {
 _NULL = b"\x05\0"
 
 #: Bits of RSA: the shortest and the longest modulus, and the longest exponent.
-_MIN_MODULUS, _MAX_MODULUS, _MAX_EXPONENT = 512, 8192, 33
+_MIN_MODULUS, _MAX_MODULUS, _MAX_EXPONENT = 512, 16_384, 33
 
 
 def has_usable_key(certificate: ParsedCertificate) -> bool:
@@ -183,9 +183,12 @@ def _parse_hash(reader: DerReader) -> bytes:
     return oid
 
 
-@lru_cache(maxsize=1024)
-def _load_key(info: bytes) -> tuple[bytes, Any] | None:
-    """Return the type and the key of a SubjectPublicKeyInfo; None if not supported."""
+def is_supported_key(info: bytes) -> bool:
+    """Whether BoringSSL parses a SubjectPublicKeyInfo, by its form."""
+    return _supported_kind(info) is not None
+
+
+def _supported_kind(info: bytes) -> bytes | None:
     try:
         outer = DerReader(info)
         reader = DerReader(outer.expect(SEQUENCE))
@@ -193,9 +196,16 @@ def _load_key(info: bytes) -> tuple[bytes, Any] | None:
         kind = algorithm.expect(OBJECT_IDENTIFIER)
         parameters = None if algorithm.is_at_end else algorithm.read()
         key = parse_bits(reader.expect(BIT_STRING))
-        if not _is_supported(kind, parameters, key):
-            return None
+        return kind if _is_supported(kind, parameters, key) else None
     except DerError:
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _load_key(info: bytes) -> tuple[bytes, Any] | None:
+    """Return the type and the key of a SubjectPublicKeyInfo; None if not supported."""
+    kind = _supported_kind(info)
+    if kind is None:
         return None
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_der_public_key

@@ -57,8 +57,12 @@ class DerReader:
         """Return the tag of the next element, or None at the end."""
         return None if self.is_at_end else self._data[self._offset]
 
-    def read(self) -> tuple[int, bytes, bytes]:
-        """Return the next element: its tag, its value, and all its bytes."""
+    def read(self, *, is_minimal: bool = True) -> tuple[int, bytes, bytes]:
+        """Return the next element: its tag, its value, and all its bytes.
+
+        Args:
+            is_minimal: whether its length has to be as short as possible.
+        """
         data, start = self._data, self._offset
         offset = start + 2
         if offset > len(data):
@@ -67,7 +71,9 @@ class DerReader:
         if tag & _MULTI_BYTE_TAG == _MULTI_BYTE_TAG:
             raise DerError("a tag of several bytes")
         if length & _LONG_LENGTH:
-            length, offset = _long_length(data, offset, length & ~_LONG_LENGTH)
+            size = length & ~_LONG_LENGTH
+            length = _long_length(data[offset : offset + size], size, is_minimal)
+            offset += size
         end = offset + length
         if end > len(data):
             raise DerError("an element is longer than its container")
@@ -96,18 +102,14 @@ class DerReader:
             yield self.read()
 
 
-def _long_length(data: bytes, offset: int, size: int) -> tuple[int, int]:
-    """Return a length of `size` bytes, and the offset after it."""
-    encoded = data[offset : offset + size]
+def _long_length(encoded: bytes, size: int, is_minimal: bool) -> int:  # noqa: FBT001
+    """Return a length that is encoded in `size` bytes."""
     length = int.from_bytes(encoded, "big")
-    if (
-        not 0 < size <= _MOST_LENGTH_BYTES
-        or len(encoded) < size
-        or not encoded[0]
-        or length < _LONG_LENGTH
-    ):
+    if not 0 < size <= _MOST_LENGTH_BYTES or len(encoded) < size:
+        raise DerError("a length that is cut off, too long or indefinite")
+    if is_minimal and (not encoded[0] or length < _LONG_LENGTH):
         raise DerError("a length that is not minimal")
-    return length, offset + size
+    return length
 
 
 def parse_boolean(value: bytes) -> bool:
