@@ -20,6 +20,7 @@ from support.servers import Connection, Conversation, greeting_of, hello_request
 from support.services import PATIENCE
 
 import grpcsecure
+from grpcsecure.server.runtime import threads
 
 THREADS = "helloworld.greeter:Greeter"
 ASYNCIO = "helloworld.greeter_aio:Greeter"
@@ -118,8 +119,9 @@ class TestWith:
         with socket.socket() as client:
             assert client.connect_ex((host, int(port))) != 0
 
-    def test_start_and_stop_without_a_block(self, tmp_path):
+    def test_start_and_stop_without_a_block(self, tmp_path, monkeypatch):
         """`stop` returns whether all calls could finish; stopping twice is harmless."""
+        monkeypatch.setattr(threads, "_IDLE_PATIENCE", PATIENCE)  # a busy machine
         server = grpcsecure.load(write_config(tmp_path / "server.yaml", THREADS))
         server.start()
         assert greet(server).startswith("Hello")

@@ -129,7 +129,7 @@ class TestClientThatLeaves:
                 assert greeting_of(greeter, "after") == "after"
             assert entered.names == ["hold", "hold", "after"]
             eventually(lambda: counted_calls(server.runtime) == 0)
-            assert server.stop(0) is True
+            assert server.stop(PATIENCE) is True
 
     def test_after_its_method_has_begun(self, kind):
         """The method goes on, and the server works as before."""
@@ -146,7 +146,7 @@ class TestClientThatLeaves:
             assert counted_calls(server.runtime) == 1
             entered.release.set()
             eventually(lambda: counted_calls(server.runtime) == 0)
-            assert server.stop(0) is True
+            assert server.stop(PATIENCE) is True
 
 
 class TestNoThread:
