@@ -121,6 +121,7 @@ class Profile:
     purposes: tuple[x509.ObjectIdentifier, ...] = (CLIENT_AUTH,)
     usage: tuple[str, ...] | None = ("digital_signature",)
     is_ca: bool = False
+    constraints: x509.NameConstraints | None = None
 
 
 def new_key() -> PrivateKey:
@@ -201,4 +202,6 @@ def _add_usage(
         builder = builder.add_extension(
             x509.SubjectAlternativeName(profile.names), critical=False
         )
+    if profile.constraints is not None:
+        builder = builder.add_extension(profile.constraints, critical=True)
     return builder

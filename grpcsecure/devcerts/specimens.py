@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from grpcsecure.devcerts.credentials import (
     ANY_PURPOSE,
@@ -169,6 +170,17 @@ class Specimens:
         yield "ca-weak.pem", text + pem_of(weak_ca)
         several = (issue(self._ca(f"CA {number}")) for number in range(_MANY))
         yield "ca-many.pem", pem_of(*(each.certificate for each in several))
+        for_servers = replace(self._ca("CA for servers"), purposes=(SERVER_AUTH,))
+        large = ec.generate_private_key(ec.SECP521R1())
+        client = issue(self._profile("P-521"), key=large)
+        yield "pinned-p521.pem", client.certificate_pem
+        yield "pinned-p521.key", client.key_pem
+        yield "ca-server-eku.pem", pem_of(issue(for_servers).certificate)
+        network = x509.IPAddress(ip_network("10.0.0.0/8"))
+        limited = replace(
+            self._ca("limited CA"), constraints=x509.NameConstraints([network], None)
+        )
+        yield "ca-ip-constraint.pem", pem_of(issue(limited).certificate)
         yield "empty.pem", b""
         yield "text.pem", b"no PEM in here\n"
         yield "server.der", ca.public_bytes(serialization.Encoding.DER)

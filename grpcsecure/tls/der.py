@@ -82,7 +82,7 @@ class CertificateFields(NamedTuple):
     `version` is 1 to 3. `signature_algorithm` and `public_key` are a whole
     AlgorithmIdentifier and SubjectPublicKeyInfo, `validity` holds the elements of the
     two dates; `extensions` maps object identifiers (DER, without tag and length) to
-    values.
+    values, and `critical` are those of the critical ones.
     """
 
     version: int
@@ -93,6 +93,7 @@ class CertificateFields(NamedTuple):
     subject: Name
     public_key: bytes
     extensions: dict[bytes, bytes]
+    critical: frozenset[bytes]
 
 
 def read_all(data: bytes) -> Iterator[Element]:
@@ -163,13 +164,17 @@ def read_certificate(der: bytes) -> CertificateFields:
     if len(body) < 6:  # noqa: PLR2004 - the line above
         raise DerError("a certificate without all of its fields")
     extensions: dict[bytes, bytes] = {}
+    critical: set[bytes] = set()
     for element in body[6:]:
         if element.tag == _EXTENSIONS:
-            for kind, value in _read_extensions(_expect(element.value, SEQUENCE)):
+            listed = _read_extensions(_expect(element.value, SEQUENCE))
+            for kind, is_critical, value in listed:
                 # RFC 5280, 4.2: which of two would count is not defined.
                 if kind in extensions:
                     raise DerError("an extension that occurs twice")
                 extensions[kind] = value
+                if is_critical:
+                    critical.add(kind)
     return CertificateFields(
         version=version,
         serial_number=int.from_bytes(body[0].value, "big", signed=True),
@@ -179,6 +184,7 @@ def read_certificate(der: bytes) -> CertificateFields:
         subject=_read_name(body[4].value),
         public_key=body[5].whole,
         extensions=extensions,
+        critical=frozenset(critical),
     )
 
 
@@ -218,12 +224,13 @@ def read_date(element: Element) -> datetime:
         raise DerError("a date that does not exist") from None
 
 
-def _read_extensions(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _read_extensions(data: bytes) -> Iterator[tuple[bytes, bool, bytes]]:
     for extension in read_all(data):
         parts = [*read_all(extension.value)]
         if len(parts) < 2 or parts[-1].tag != _OCTET_STRING:  # noqa: PLR2004
             raise DerError("an extension without a value")
-        yield parts[0].value, parts[-1].value
+        flags = [part.value for part in parts[1:-1] if part.tag == BOOLEAN]
+        yield parts[0].value, any(map(any, flags)), parts[-1].value
 
 
 def _read_name(data: bytes) -> Name:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import file_kinds as kinds
 from grpcsecure.diagnostics.catalog import trust_kinds
+from grpcsecure.model.listener import Engine
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.checking.key_files.file_uses import FileUse
     from grpcsecure.diagnostics.findings import Finding
-    from grpcsecure.model.peer import Certificate
+    from grpcsecure.tls.ca_support import ClientCa
 
 __all__ = ["check_client_ca"]
 
@@ -26,11 +27,12 @@ __all__ = ["check_client_ca"]
 _MANY_ROOTS = 30
 
 
-def check_client_ca(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Finding]:
+def check_client_ca(use: FileUse, cas: Sequence[ClientCa]) -> Iterator[Finding]:
     """Find files without a CA, certificates that are not CAs, and weak CAs."""
-    from grpcsecure.tls.purpose import is_ca, is_self_signed
+    from grpcsecure.tls.purpose import is_self_signed
 
-    leaves = [entry for entry in cas if not is_ca(entry) and not is_self_signed(entry)]
+    others = (ca.certificate for ca in cas if not ca.is_authority)
+    leaves = [certificate for certificate in others if not is_self_signed(certificate)]
     if len(leaves) == len(cas):
         yield use.report(
             kinds.NO_CA,
@@ -51,11 +53,9 @@ def check_client_ca(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Findin
     yield from _check_number(use, cas)
 
 
-def _check_number(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Finding]:
-    from grpcsecure.tls.purpose import is_ca
-
+def _check_number(use: FileUse, cas: Sequence[ClientCa]) -> Iterator[Finding]:
     # The names are enough: verifying a thousand signatures would take a while.
-    roots = {ca.fingerprint for ca in cas if ca.issuer == ca.subject and is_ca(ca)}
+    roots = {ca.certificate.fingerprint for ca in cas if ca.is_root}
     if len(roots) > _MANY_ROOTS:
         yield use.report(
             trust_kinds.MANY_CAS,
@@ -65,10 +65,16 @@ def _check_number(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Finding]
         )
 
 
-def _check_strength(use: FileUse, cas: Sequence[Certificate]) -> Iterator[Finding]:
+def _check_strength(use: FileUse, cas: Sequence[ClientCa]) -> Iterator[Finding]:
     from grpcsecure.tls.purpose import describe_key, has_weak_key
 
-    weak = [entry for entry in cas if has_weak_key(entry)]
+    # On the bridge alone there is another finding for CAs: their clients are refused.
+    is_bridge = use.engines == (Engine.BRIDGE.value,)
+    weak = [
+        ca.certificate
+        for ca in cas
+        if not (is_bridge and ca.is_authority) and has_weak_key(ca.certificate)
+    ]
     if weak:
         more = f", and {len(weak) - 1} more" if len(weak) > 1 else ""
         yield use.report(

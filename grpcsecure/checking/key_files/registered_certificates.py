@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grpcsecure.checking.key_files.client_keys import check_client_keys
 from grpcsecure.checking.key_files.file_uses import FileUse, written_at
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.model.authorization import MatcherKind
+from grpcsecure.model.listener import Engine
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from grpcsecure.config.tree import Path as KeyPath
     from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.model.authorization import Matcher
-    from grpcsecure.tls.pins import Pins
+    from grpcsecure.model.listener import TlsSettings
+    from grpcsecure.tls.pins import PinFile, Pins
 
 __all__ = ["check_pins"]
 
@@ -38,8 +41,18 @@ def check_pins(document: Document, now: datetime) -> tuple[list[Finding], Pins]:
     pins = load_pins(uses)
     findings: list[Finding] = []
     seen: set[Path] = set()
+    asking = [tls for tls in _tls_settings(document) if tls.client_certificate.asks]
+    engines = sorted({tls.engine_in_use for tls in asking}, key=lambda each: each.value)
+    any_length = not all(map(_refuses_short_keys, asking))
     for pattern, use in uses.items():
-        findings += _check_pattern(use, pattern, pins, now, seen)
+        if not pins.matches[pattern]:
+            findings.append(_no_file(use))
+        for path, shown in _unseen(use, pattern, pins, seen):
+            findings += _check_file(use, path, shown, pins.files[path], now)
+            certificates = pins.files[path].certificates
+            findings += check_client_keys(
+                use, shown, certificates, engines, any_length=any_length
+            )
     return findings, pins
 
 
@@ -78,39 +91,54 @@ def _matchers(document: Document) -> Iterator[tuple[Matcher, KeyPath]]:
             yield test.caller, ("authorization", "tests", index, "as")
 
 
-def _check_pattern(
-    use: FileUse, pattern: str, pins: Pins, now: datetime, seen: set[Path]
+def _no_file(use: FileUse) -> Finding:
+    return use.report(
+        kinds.EMPTY_PIN_PATTERN,
+        f"{use.shown} matches no file",
+        label="no certificate is registered",
+        help="put a certificate there, or correct the path",
+    )
+
+
+def _tls_settings(document: Document) -> Iterator[TlsSettings]:
+    for listener in document.config.listeners:
+        if listener.tls is not None:
+            yield listener.tls
+
+
+def _refuses_short_keys(tls: TlsSettings) -> bool:
+    """Whether it is OpenSSL that refuses clients, which it does for short keys."""
+    return tls.engine_in_use is Engine.BRIDGE and tls.client_certificate.verifies
+
+
+def _unseen(
+    use: FileUse, pattern: str, pins: Pins, seen: set[Path]
+) -> Iterator[tuple[Path, str]]:
+    """Yield the files of a pattern that were not checked before, with their names."""
+    for path in pins.matches[pattern]:
+        if path not in seen:
+            seen.add(path)
+            yield path, use.shown if str(path) == pattern else quote(path.name)
+
+
+def _check_file(
+    use: FileUse, path: Path, shown: str, file: PinFile, now: datetime
 ) -> Iterator[Finding]:
-    paths = pins.matches[pattern]
-    if not paths:
+    if file.problem is not None:
         yield use.report(
-            kinds.EMPTY_PIN_PATTERN,
-            f"{use.shown} matches no file",
-            label="no certificate is registered",
-            help="put a certificate there, or correct the path",
+            kinds.UNUSABLE_PIN,
+            f"{shown} {file.problem}",
+            label="expected a file with a certificate",
+            notes=_where(use, path) if "does not exist" in file.problem else (),
+            help="name the file of a certificate, or remove it",
         )
-    for path in paths:
-        if path in seen:
-            continue
-        seen.add(path)
-        file = pins.files[path]
-        shown = use.shown if str(path) == pattern else quote(path.name)
-        if file.problem is not None:
+    for certificate in file.certificates:
+        reason = certificate.why_not_in_force(now)
+        if reason is not None:
             yield use.report(
-                kinds.UNUSABLE_PIN,
-                f"{shown} {file.problem}",
-                label="expected a file with a certificate",
-                notes=_where(use, path) if "does not exist" in file.problem else (),
-                help="name the file of a certificate, or remove it",
+                kinds.EXPIRED_PIN,
+                f"{quote(certificate.subject)} in {shown} is not accepted: {reason}",
+                label=f"valid from {certificate.not_before:%Y-%m-%d}"
+                f" to {certificate.not_after:%Y-%m-%d}",
+                help="register the client's current certificate",
             )
-        for certificate in file.certificates:
-            reason = certificate.why_not_in_force(now)
-            if reason is not None:
-                yield use.report(
-                    kinds.EXPIRED_PIN,
-                    f"{quote(certificate.subject)} in {shown} is not accepted:"
-                    f" {reason}",
-                    label=f"valid from {certificate.not_before:%Y-%m-%d}"
-                    f" to {certificate.not_after:%Y-%m-%d}",
-                    help="register the client's current certificate",
-                )

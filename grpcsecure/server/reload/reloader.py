@@ -207,6 +207,8 @@ class Reloader:
             "generation": f"{old.generation} -> {generation}",
             "changed": "; ".join(changes),
         }
+        # Each time: the client that a CA shuts out now may be another one than before.
+        warnings += [one for one in _shut_out(servable.loaded) if one not in warnings]
         _log_attempt("reload.applied", fields, warnings)
         self._on_applied()
 
@@ -268,6 +270,12 @@ def _new_warnings(before: Loaded, after: Loaded) -> list[Finding]:
         for finding in make_report(after.draft()).findings
         if (finding.code, finding.message) not in known
     ]
+
+
+def _shut_out(loaded: Loaded) -> list[Finding]:
+    """Return the warnings that clients do not get in."""
+    findings = make_report(loaded.draft()).findings
+    return [finding for finding in findings if finding.kind.applies_on_reload]
 
 
 def _errors(loaded: Loaded) -> list[Finding]:

@@ -1,0 +1,166 @@
+"""The client CAs that each engine can verify clients with.
+
+BoringSSL (engine `grpc`) supports fewer types of keys than OpenSSL (the bridge) and no
+name constraints on IP addresses. OpenSSL applies a client CA's own extensions and the
+strength of its key, BoringSSL does not. Measured on grpcio 1.85.3 and OpenSSL 4.0.3;
+`tests/integration/test_ca_support.py` compares both with handshakes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from grpcsecure.errors import CertificateError
+from grpcsecure.model.listener import Engine
+from grpcsecure.tls.der import DerError, dotted, read_all, read_certificate
+from grpcsecure.tls.extensions import (
+    KeyUse,
+    allows,
+    extension,
+    has_purpose,
+    is_authority,
+)
+from grpcsecure.tls.key_kinds import KeyKind, kind_of_key
+
+if TYPE_CHECKING:
+    from grpcsecure.model.peer import Certificate
+    from grpcsecure.tls.der import CertificateFields, Element
+
+__all__ = ["CaProblem", "ClientCa"]
+
+#: The types of keys whose signatures BoringSSL verifies, of any length.
+_BORINGSSL_KEYS = frozenset(
+    {
+        *("RSA", "P-224", "P-256", "P-384", "P-521", "Ed25519"),
+        *("ML-DSA-44", "ML-DSA-65", "ML-DSA-87"),
+    }
+)
+
+#: OpenSSL's security level 2 needs 112 bits of strength.
+_MIN_RSA_BITS = 2048
+_WEAK_KEYS = frozenset({"P-192"})
+
+#: Object identifiers in DER.
+_CLIENT_AUTH = bytes.fromhex("2b06010505070302")
+_NAME_CONSTRAINTS = bytes.fromhex("551d1e")
+
+_IP_ADDRESS = 0x87
+
+#: Extensions that OpenSSL processes, and which may be critical: keyUsage,
+#: subjectAltName, basicConstraints, nameConstraints, cRLDistributionPoints,
+#: certificatePolicies, policyMappings, policyConstraints, extKeyUsage,
+#: inhibitAnyPolicy, Netscape's certificate type, OCSP no-check, address blocks and
+#: numbers of autonomous systems (RFC 3779), proxyCertInfo.
+_OPENSSL_EXTENSIONS = frozenset(
+    bytes.fromhex(identifier)
+    for identifier in (
+        *("551d0f", "551d11", "551d13", "551d1e", "551d1f", "551d20", "551d21"),
+        *("551d24", "551d25", "551d36", "6086480186f8420101", "2b0601050507300105"),
+        *("2b06010505070107", "2b06010505070108", "2b0601050507010e"),
+    )
+)
+
+
+class CaProblem(NamedTuple):
+    """Why a CA can verify no client, and what a CA needs instead."""
+
+    reason: str
+    remedy: str
+
+
+class ClientCa:
+    """A certificate in a `client_ca` file, with what the engines make of it.
+
+    Its extensions are parsed once: files may have thousands of certificates.
+
+    Raises:
+        CertificateError: the certificate cannot be read.
+    """
+
+    __slots__ = ("_fields", "_kind", "certificate")
+
+    def __init__(self, certificate: Certificate) -> None:
+        self.certificate = certificate
+        try:
+            self._fields = read_certificate(certificate.der)
+        except DerError as error:
+            raise CertificateError(f"the certificate cannot be read: {error}") from None
+        self._kind = _kind_of_key(self._fields)
+
+    @property
+    def is_authority(self) -> bool:
+        """Whether it says that it is a CA; certificates of version 1 cannot."""
+        return bool(is_authority(self._fields))
+
+    @property
+    def is_root(self) -> bool:
+        """Whether it is a CA that names itself as its issuer."""
+        own = self.certificate.issuer == self.certificate.subject
+        return own and (self.is_authority or self._fields.version == 1)
+
+    @property
+    def is_too_short(self) -> bool:
+        """Whether its key is too short for OpenSSL, which the bridge verifies with."""
+        bits = self._kind.bits
+        is_short = bits is not None and bits < _MIN_RSA_BITS
+        return is_short or self._kind.name in _WEAK_KEYS
+
+    @property
+    def has_ip_constraint(self) -> bool:
+        """Whether it has a name constraint on IP addresses (RFC 5280, 4.2.1.10)."""
+        constraints = extension(self._fields, _NAME_CONSTRAINTS)
+        if constraints is None:
+            return False
+        # There are two lists of subtrees, each of which begins with its name.
+        return any(
+            base.tag == _IP_ADDRESS
+            for subtrees in _parts(constraints)
+            for subtree in _parts(subtrees)
+            for base in _parts(subtree)
+        )
+
+    def why_no_client(self, engine: Engine) -> CaProblem | None:
+        """Return why an engine can verify no client by it as a CA, or None if it can.
+
+        Its dates do not count.
+        """
+        if not allows(self._fields, KeyUse.KEY_CERT_SIGN):
+            return CaProblem("its keyUsage lacks keyCertSign", "keyCertSign")
+        if engine is Engine.BRIDGE:
+            return self._why_not_by_openssl()
+        if self._kind.name in _BORINGSSL_KEYS:
+            return None
+        return CaProblem(f"it does not support {self._kind} keys", "an EC P-256 key")
+
+    def _why_not_by_openssl(self) -> CaProblem | None:
+        if self.is_too_short:
+            return CaProblem(f"its {self._kind} key is too short", "an EC P-256 key")
+        if not has_purpose(self._fields, _CLIENT_AUTH):
+            reason = "its extendedKeyUsage lacks clientAuth"
+            return CaProblem(reason, "clientAuth, or without extendedKeyUsage")
+        unknown = sorted(self._fields.critical - _OPENSSL_EXTENSIONS)
+        if unknown:
+            reason = f"its critical extension {_spell(unknown[0])} is unknown"
+            return CaProblem(reason, "that extension not critical")
+        return None
+
+
+def _parts(element: Element) -> tuple[Element, ...]:
+    try:
+        return tuple(read_all(element.value))
+    except DerError:
+        return ()
+
+
+def _kind_of_key(fields: CertificateFields) -> KeyKind:
+    try:
+        return kind_of_key(fields.public_key)
+    except DerError:
+        return KeyKind("unknown")
+
+
+def _spell(identifier: bytes) -> str:
+    try:
+        return dotted(identifier)
+    except DerError:
+        return "without identifier"
