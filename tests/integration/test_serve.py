@@ -161,7 +161,7 @@ class TestReady:
         profile = Profile(
             subject=odd,
             validity=Validity.of(1, now=now),
-            names=(DNSName("a\x1b[31m"),),
+            names=(DNSName("a\x1b[31m"), DNSName("localhost")),
             purposes=(SERVER_AUTH,),
         )
         server = issue(profile, issuer=authority)
