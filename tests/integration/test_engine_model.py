@@ -6,7 +6,7 @@ A grpcio or cryptography that takes other certificates than the model says fails
 from __future__ import annotations
 
 import pytest
-from support.engine_comparison import BOTH, differences, predicted
+from support.engine_comparison import BOTH, differences, needs_measured, predicted
 from support.engine_corpus import CORPUS, documented
 from support.engine_wire import LISTENERS, VERSIONS, Credential, EngineServer
 from support.forged_certificates import (
@@ -21,7 +21,7 @@ from support.forged_certificates import (
 
 from grpcsecure.tls.engine_model import CHAINS, CLIENT_KEYS, TICKET_LIMIT
 
-pytestmark = pytest.mark.usefixtures("examples_importable")
+pytestmark = needs_measured
 
 CA = root("CA of keys")
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from support.effort import repeats
-from support.engine_comparison import differences, random_cases
+from support.engine_comparison import differences, needs_measured, random_cases
 
-pytestmark = pytest.mark.properties
+pytestmark = [pytest.mark.properties, needs_measured]
 
 #: Chains that share a server, because it takes a second to start one.
 SIZE = 100
