@@ -11,6 +11,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from itertools import product
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from verdicts import options, print_machine
 
 from grpcsecure.devcerts import Profile, Validity, issue, make_authority, make_crl
 from grpcsecure.devcerts.credentials import CA_USAGE, pem_of
+from grpcsecure.model.listener import Engine
 from grpcsecure.tls.material import Material
 from grpcsecure.tls.recheck import Rechecker
 
@@ -30,6 +32,8 @@ NOW = datetime.now(timezone.utc)
 VALIDITY = Validity(NOW - timedelta(days=1), NOW + timedelta(days=30))
 #: Calls per measurement of a known verdict, which is too short to be measured alone.
 CALLS = 10_000
+
+ENGINES = (Engine.GRPC, Engine.BRIDGE)
 
 
 def materials() -> Iterator[tuple[str, Material, bytes, tuple[bytes, ...]]]:
@@ -65,17 +69,21 @@ def median(measure: Callable[[], float], rounds: int) -> float:
 
 
 def costs(
-    material: Material, leaf: bytes, chain: tuple[bytes, ...], rounds: int
+    engine: Engine,
+    material: Material,
+    leaf: bytes,
+    chain: tuple[bytes, ...],
+    rounds: int,
 ) -> tuple[float, float, float]:
     """Return the cost of context, first and known verdict, in microseconds."""
 
     def time_context() -> float:
         start = perf_counter()
-        Rechecker(material).prepare()
+        Rechecker(material, engine).prepare()
         return perf_counter() - start
 
     def time_first() -> float:
-        rechecker = Rechecker(material)
+        rechecker = Rechecker(material, engine)
         rechecker.prepare()
         start = perf_counter()
         verdict = rechecker.verdict(leaf, chain, NOW)
@@ -84,7 +92,7 @@ def costs(
             raise RuntimeError(f"the certificate is not valid: {verdict.reason}")
         return spent
 
-    known = Rechecker(material).verdict
+    known = Rechecker(material, engine).verdict
 
     def time_known() -> float:
         known(leaf, chain, NOW)
@@ -99,15 +107,17 @@ def costs(
 
 
 def main() -> None:
-    """Print a line for each kind of chain."""
+    """Print a line for each kind of chain and engine."""
     rounds = 20 if options(__doc__).parse_args().quick else 300
     print_machine()
-    for name, material, leaf, chain in materials():
-        context, first, known = costs(material, leaf, chain, rounds)
+    for (name, material, leaf, chain), engine in product(materials(), ENGINES):
+        if engine is Engine.GRPC and material.crls:
+            continue
+        context, first, known = costs(engine, material, leaf, chain, rounds)
         goal = f"goal < 1 µs  {'ok' if known < 1 else 'MISSED'}"
         print(
-            f"{name:26} context {context:6.0f} µs  first verdict {first:6.0f} µs"
-            f"  known verdict {known:5.2f} µs  {goal}"
+            f"{name:26} {engine.value:6} context {context:6.0f} µs"
+            f"  first verdict {first:6.0f} µs  known verdict {known:5.2f} µs  {goal}"
         )
 
 

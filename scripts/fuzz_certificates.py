@@ -27,6 +27,8 @@ from support.engine_comparison import differences, random_cases  # noqa: E402
 
 #: Certificates that share a server.
 _BATCH = 250
+#: Batches after which the number of chains is printed.
+_REPORTED = 4
 
 
 def fuzz(seconds: float, seed: str) -> tuple[int, list[str]]:
@@ -40,6 +42,8 @@ def fuzz(seconds: float, seed: str) -> tuple[int, list[str]]:
             faults.append(fault)
             print(f"DIFFERENCE in batch {batch}: {fault}", flush=True)
         batch += 1
+        if not batch % _REPORTED:
+            print(f"{batch * _BATCH} chains", flush=True)
     return batch * _BATCH, faults
 
 

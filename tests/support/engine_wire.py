@@ -45,10 +45,10 @@ VERSIONS = {
     TlsVersion.TLS_1_3: SSL.TLS1_3_VERSION,
 }
 
-#: Every engine with the modes that it has and that ask for a certificate.
+#: Every engine with the modes that it has.
 LISTENERS = (
-    (Engine.GRPC, ClientCertificateMode.REQUIRE_AND_VERIFY),
-    *((Engine.BRIDGE, mode) for mode in ClientCertificateMode if mode.asks),
+    *((Engine.GRPC, mode) for mode in ClientCertificateMode if mode.traits.in_grpcio),
+    *((Engine.BRIDGE, mode) for mode in ClientCertificateMode),
 )
 
 _NUMBERS = count()
