@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from grpcsecure.errors import CertificateError
 from grpcsecure.model.listener import Engine
+from grpcsecure.tls.certificate import load_x509
 from grpcsecure.tls.der import DerError, dotted, read_all, read_certificate
 from grpcsecure.tls.extensions import (
     KeyUse,
@@ -28,13 +29,11 @@ if TYPE_CHECKING:
 
 __all__ = ["CaProblem", "ClientCa"]
 
-#: The types of keys whose signatures BoringSSL verifies, of any length.
-_BORINGSSL_KEYS = frozenset(
-    {
-        *("RSA", "P-224", "P-256", "P-384", "P-521", "Ed25519"),
-        *("ML-DSA-44", "ML-DSA-65", "ML-DSA-87"),
-    }
-)
+#: Keys that BoringSSL supports, as both its rules and this list have it: most CAs need
+#: no more, and do not have to wait for the rules to be imported.
+_USUAL_CURVES = frozenset({"P-256", "P-384", "P-521"})
+_USUAL_BITS = range(2048, 8193)
+_USUAL_EXPONENT = bytes.fromhex("0203010001")
 
 #: OpenSSL's security level 2 needs 112 bits of strength.
 _MIN_RSA_BITS = 2048
@@ -128,9 +127,37 @@ class ClientCa:
             return CaProblem("its keyUsage lacks keyCertSign", "keyCertSign")
         if engine is Engine.BRIDGE:
             return self._why_not_by_openssl()
-        if self._kind.name in _BORINGSSL_KEYS:
+        if self._has_key_for_boringssl():
             return None
         return CaProblem(f"it does not support {self._kind} keys", "an EC P-256 key")
+
+    def why_not_loadable(self, engine: Engine) -> str | None:
+        """Return why an engine cannot load it, or None if it can."""
+        der = self.certificate.der
+        try:
+            # It loads fewer than the engines' libraries, which take longer to import.
+            load_x509(der)
+        except CertificateError:
+            if engine is Engine.GRPC:
+                return _why_not_by_boringssl(der)
+            from grpcsecure.tls.openssl.certificate_loading import can_load
+
+            return None if can_load(der) else "OpenSSL does not read its encoding"
+        return None
+
+    def _has_key_for_boringssl(self) -> bool:
+        if self._kind.name in _USUAL_CURVES:
+            return True
+        is_usual = self._fields.public_key.endswith(_USUAL_EXPONENT)
+        if self._kind.name == "RSA" and self._kind.bits in _USUAL_BITS and is_usual:
+            return True
+        from grpcsecure.tls.boringssl.parsed_certificate import parse_certificate
+        from grpcsecure.tls.boringssl.signatures import has_usable_key
+
+        try:
+            return has_usable_key(parse_certificate(self.certificate.der))
+        except DerError:
+            return False
 
     def _why_not_by_openssl(self) -> CaProblem | None:
         if self.is_too_short:
@@ -143,6 +170,16 @@ class ClientCa:
             reason = f"its critical extension {_spell(unknown[0])} is unknown"
             return CaProblem(reason, "that extension not critical")
         return None
+
+
+def _why_not_by_boringssl(der: bytes) -> str | None:
+    from grpcsecure.tls.boringssl.parsed_certificate import parse_certificate
+
+    try:
+        parse_certificate(der)
+    except DerError as error:
+        return str(error)
+    return None
 
 
 def _parts(element: Element) -> tuple[Element, ...]:

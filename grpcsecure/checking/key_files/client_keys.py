@@ -12,7 +12,6 @@ from grpcsecure.diagnostics.catalog import trust_kinds as kinds
 from grpcsecure.model.listener import Engine, TlsVersion
 from grpcsecure.quoting import quote
 from grpcsecure.tls.ca_support import ClientCa
-from grpcsecure.tls.engine_model import KeyOffer, client_key_support
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -51,23 +50,26 @@ def check_client_keys(
         any_length: whether one of these listeners accepts short keys.
     """
     for certificate in certificates:
-        offers = [client_key_support(engine, certificate.der) for engine in engines]
-        if not offers:
+        accepted = {
+            version for engine in engines for version in _accepting(engine, certificate)
+        }
+        if not engines:
             return
-        if any(_is_accepted(offer[TlsVersion.TLS_1_3]) for offer in offers):
+        if TlsVersion.TLS_1_3 in accepted:
             if not any_length and ClientCa(certificate).is_too_short:
                 too_short = ": it is too short"
                 yield _not_accepted(use, shown, certificate, engines, too_short)
             continue
-        in_version = any(
-            _is_accepted(each) for offer in offers for each in offer.values()
-        )
-        suffix = " in TLS 1.3" if in_version else ""
+        suffix = " in TLS 1.3" if accepted else ""
         yield _not_accepted(use, shown, certificate, engines, suffix)
 
 
-def _is_accepted(offer: KeyOffer) -> bool:
-    return offer is KeyOffer.ACCEPTED
+def _accepting(engine: Engine, certificate: Certificate) -> set[TlsVersion]:
+    """Return the TLS versions in which an engine accepts a client's key."""
+    from grpcsecure.tls.engine_model import KeyOffer, client_key_support
+
+    offers = client_key_support(engine, certificate.der)
+    return {version for version in offers if offers[version] is KeyOffer.ACCEPTED}
 
 
 def _not_accepted(
@@ -81,8 +83,8 @@ def _not_accepted(
 
     key = describe_key(certificate)
     names = " and ".join(f"`{engine.value}`" for engine in dict.fromkeys(engines))
-    bridge = client_key_support(Engine.BRIDGE, certificate.der)[TlsVersion.TLS_1_3]
-    takes_it = Engine.BRIDGE not in engines and _is_accepted(bridge)
+    by_bridge = TlsVersion.TLS_1_3 in _accepting(Engine.BRIDGE, certificate)
+    takes_it = by_bridge and Engine.BRIDGE not in engines
     return use.report(
         kinds.UNSUPPORTED_CLIENT_KEY,
         f"the client {quote(certificate.subject)} in {shown} does not get in on engine"

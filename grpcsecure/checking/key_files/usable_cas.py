@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grpcsecure.diagnostics.catalog import file_kinds
 from grpcsecure.diagnostics.catalog import trust_kinds as kinds
 from grpcsecure.model.listener import Engine
 from grpcsecure.quoting import quote
@@ -22,11 +23,29 @@ _GRPC, _BRIDGE = Engine.GRPC.value, Engine.BRIDGE.value
 
 def check_ca_support(use: FileUse, cas: Sequence[ClientCa]) -> Iterator[Finding]:
     """Find CAs that let no client in on an engine that uses them, or not all."""
+    unloaded = [*_check_loadable(use, cas)]
+    yield from unloaded
+    if unloaded:
+        return
     authorities = [ca for ca in cas if ca.is_authority]
     yield from _check_usable(use, authorities)
     if _GRPC in use.engines:
         yield from _check_purpose(use, authorities)
         yield from _check_ip_constraints(use, authorities)
+
+
+def _check_loadable(use: FileUse, cas: Iterable[ClientCa]) -> Iterator[Finding]:
+    """Find certificates that stop an engine from loading the file."""
+    for ca in cas:
+        for name in use.engines:
+            reason = ca.why_not_loadable(Engine(name))
+            if reason is not None:
+                yield use.report(
+                    file_kinds.BROKEN_BLOCK,
+                    f"engine `{name}` cannot load {_named(use, [ca])}: {reason}",
+                    label="not in the encoding that X.509 prescribes",
+                    help="have it issued again, or remove it",
+                )
 
 
 def _check_usable(use: FileUse, cas: Iterable[ClientCa]) -> Iterator[Finding]:
