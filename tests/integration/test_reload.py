@@ -373,7 +373,6 @@ class TestRejected:
 
     def test_engine_that_does_not_answer(self, monkeypatch, tmp_path):
         """If the bridge does not apply a reload, grpc listeners do not either."""
-        monkeypatch.setattr(control_client, "_ANSWER_TIMEOUT", 0.5)
         site = Site(tmp_path, "bridge")
         site.config["listeners"]["other"] = {
             "address": "127.0.0.1:0",
@@ -389,8 +388,10 @@ class TestRejected:
             eventually(lambda: bridge.pid is not None)
             os.kill(bridge.pid, signal.SIGSTOP)
             try:
-                new = site.rotate()
-                assert "does not answer" in running.rejected()["findings"]
+                with monkeypatch.context() as patched:
+                    patched.setattr(control_client, "_ANSWER_TIMEOUT", 0.5)
+                    new = site.rotate()
+                    assert "does not answer" in running.rejected()["findings"]
                 assert serial_of(site, other) == serial(before)
             finally:
                 os.kill(bridge.pid, signal.SIGCONT)
