@@ -12,7 +12,7 @@ import re
 
 from grpcsecure.model.modes import ClientCertificateMode
 
-__all__ = ["built_in_identity", "find_key", "find_mode", "hint_for"]
+__all__ = ["built_in_identity", "find_key", "find_mode", "find_value", "hint_for"]
 
 #: Keys by the title of their mapping in the schema: our key, and the words for it.
 _KEYS: dict[str, dict[str, str]] = {
@@ -178,6 +178,33 @@ def find_mode(word: str) -> str | None:
     """Return the client-certificate mode that another tool calls `word`, or None."""
     mode = _MODES.get(_fold(word.rpartition(".")[2]))
     return None if mode is None else mode.value
+
+
+_VALUES = {
+    "default": {
+        "deny": "reject block drop refuse forbid closed deny_all denied disallow",
+        "allow": "accept permit open pass allow_all allowed",
+    },
+    "expect": {
+        "deny": "denied reject rejected refused forbidden fail block",
+        "allow": "allowed accept permitted permit ok pass success",
+    },
+    "audit": {
+        '"off"': "none no never disabled false",
+        "all": "everything full on yes",
+        "denials": "denied deny denies refusals errors",
+    },
+    "runtime": {"asyncio": "async aio", "threads": "sync thread threading blocking"},
+    "engine": {"bridge": "openssl proxy", "grpc": "boringssl core native grpcio"},
+    "error_detail": {"full": "all verbose debug", "none": "off no minimal status"},
+}
+
+
+def find_value(key: str, word: str) -> str | None:
+    """Return the value of `key` that another tool calls `word`, or None."""
+    folded = _fold(word)
+    values = _VALUES.get(key, {})
+    return next((v for v, words in values.items() if folded in words.split()), None)
 
 
 _IDENTITIES = {

@@ -95,15 +95,21 @@ class Reader:
     def _report(self, path: Path, node: Node, error: ValueError) -> None:
         # Only errors of this package's parsers (they begin with "expected") are shown;
         # texts of the standard library would repeat the value.
+        from grpcsecure.config.value_advice import advise_value
+
         text = str(error)
+        label, advice = advise_value(path, node, "") or (
+            "",
+            "write " + text.removeprefix("expected ")
+            if text.startswith("expected")
+            else None,
+        )
         self.findings.append(
             kinds.INVALID_VALUE(
                 invalid_value(node, path),
                 span=node.span,
-                label=remark(node),
-                help="write " + text.removeprefix("expected ")
-                if text.startswith("expected")
-                else None,
+                label=remark(node, label),
+                help=advice,
             )
         )
 

@@ -6,6 +6,7 @@ Knows the schema's annotations `x-reserved` and `x-rule`, and the findings about
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.config import value_findings as values
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     Explain: TypeAlias = Callable[["SchemaError", Mapping, Path], Iterator[Finding]]
 
 __all__ = ["explain_error"]
+
+
+#: Longer examples are left to the docs.
+_MAX_EXAMPLE = 60
 
 
 def explain_error(error: SchemaError, root: Mapping) -> Iterator[Finding]:
@@ -92,6 +97,9 @@ def _advise_adding(key: str, properties: dict[str, Any]) -> str:
     example = next(iter(part.get("examples", ())), None)
     if isinstance(example, str | int):
         return f"add `{key}`, such as `{key}: {example}`"
+    text = json.dumps(example)
+    if example is not None and len(text) <= _MAX_EXAMPLE:
+        return f"add `{key}`, such as `{key}: {text}`"
     return f"add `{key}`"
 
 

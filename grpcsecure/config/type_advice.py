@@ -121,7 +121,25 @@ def _advise_mapping(node: Node | None, part: Schema) -> str:
         return f"write its kind: `{{{_kind_of(text)}: {text}}}`"
     if title == "TLS" and isinstance(node, Scalar) and node.value is False:
         return "to serve without TLS, write `plaintext: true` in its place"
-    return "write `key: value` under it"
+    return _advise_keys(part)
+
+
+def _advise_keys(part: Schema) -> str:
+    if part.get("required"):
+        return f"write {', '.join(f'`{key}`' for key in part['required'])} under it"
+    example = _example_key(part)
+    if example is None:
+        return "write `key: value` under it"
+    return f"write keys under it, such as `{example}`"
+
+
+def _example_key(part: Schema) -> str | None:
+    """Return a key of the schema's example with its value, or None."""
+    example = next(iter(part.get("examples", ())), None)
+    for key, value in (example or {}).items() if isinstance(example, dict) else ():
+        if isinstance(value, str | int):
+            return f"{key}: {value}"
+    return None
 
 
 def _kind_of(text: str) -> str:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from grpcsecure.config.address_advice import describe_address
-from grpcsecure.config.other_tools import find_mode
+from grpcsecure.config.other_tools import find_mode, find_value
 from grpcsecure.config.rule_advice import advise_in_rule
 from grpcsecure.config.tree import Mapping, Node, Scalar, Sequence, find
 from grpcsecure.config.type_advice import TYPES, advise_type, choices
+from grpcsecure.config.value_advice import advise_value
 from grpcsecure.config.wording import (
     dotted,
     first_place,
@@ -71,9 +71,11 @@ def explain_type(error: SchemaError, root: Mapping, path: Path) -> Iterator[Find
     text = shown(node) if is_written else None
     label = f"{text} is {_describe(node)} here" if text else ""
     advice = advise_type(node, types, error.schema)
-    if path[-1:] == ("address",):
-        label, advice = _advise_address(node) or (label, advice)
-    label, advice = advise_in_rule(root, path, node) or (label, advice)
+    label, advice = (
+        (advise_value(path, node, expected) if "string" in types else None)
+        or advise_in_rule(root, path, node)
+        or (label, advice)
+    )
     yield kinds.WRONG_TYPE(
         f"{quote(dotted(path))} is {_describe(node)}; {expected} is expected",
         span=_value_place(root, path, node) if is_written else key_place(root, path),
@@ -128,7 +130,8 @@ def explain_choice(error: SchemaError, root: Mapping, path: Path) -> Iterator[Fi
 def _other_word(path: Path, text: str) -> str:
     """Return a label for a mode in another tool's word, or for a file; or ""."""
     if path[-1] != "client_certificate":
-        return ""
+        ours = find_value(str(path[-1]), text)
+        return "" if ours is None else f"`{ours}` here"
     mode = find_mode(text)
     if mode is not None:
         return f"`{mode}` here"
@@ -170,32 +173,18 @@ def explain_pattern(error: SchemaError, root: Mapping, path: Path) -> Iterator[F
             help="save the text in a file, and write its path",
         )
         return
-    label = ""
-    advice = f"write {error.schema.get('x-expected', 'it in another form')}"
-    if isinstance(node, Scalar) and node.text[:1] in _TYPOGRAPHIC:
-        label = "begins with a typographic quote"
-        advice = "write ordinary quotes"
-    elif path[-1] == "address":
-        label, advice = _advise_address(node) or (label, advice)
-    else:
-        label, advice = advise_in_rule(root, path, node) or (label, advice)
+    expected = error.schema.get("x-expected", "it in another form")
+    label, advice = (
+        advise_value(path, node, expected)
+        or advise_in_rule(root, path, node)
+        or ("", f"write {expected}")
+    )
     yield kinds.INVALID_VALUE(
         invalid_value(node, path),
         span=_value_place(root, path, node),
         label=remark(node, label),
         help=advice,
     )
-
-
-def _advise_address(node: Node | None) -> tuple[str, str] | None:
-    # Like a message, a help repeats no value of a variable.
-    if not isinstance(node, Scalar) or shown(node) != f"`{node.text}`":
-        return None
-    return describe_address(node.text)
-
-
-#: What word processors make of `"` and `'`.
-_TYPOGRAPHIC = ("\u201c", "\u201d", "\u201e", "\u2018", "\u2019", "\u00ab")
 
 
 def explain_empty(error: SchemaError, root: Mapping, path: Path) -> Iterator[Finding]:

@@ -177,6 +177,8 @@ def with_key(finding: Finding, key: str, text: str) -> Finding:
     meant = str(text.lower() in ("yes", "on")).lower()
     if key in _BOOLEANS:
         return replace(finding, help=f"write `{meant}`")
+    if key == "audit":
+        return replace(finding, help=f'quote it: "{text}"')
     if key == "client_certificate":
         from grpcsecure.config.other_tools import find_mode
 

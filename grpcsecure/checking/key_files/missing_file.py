@@ -38,6 +38,8 @@ def report_missing(use: FileUse, is_wanted: Callable[[PemFile], object]) -> Find
     base = f"; relative paths start at {use.base}"
     is_relative = use.base is not None and not Path(written).is_absolute()
     advice = "name an existing file; `grpcsecure certs dev` makes some for development"
+    if is_wanted is PemFile.revocation_lists:
+        advice = "name the file of a revocation list; CAs publish them"
     if written.startswith("~"):
         advice = "`~` is not expanded: write `${HOME}`, or the whole path"
     return use.report(

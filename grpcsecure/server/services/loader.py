@@ -182,10 +182,9 @@ def _resolve(path: ImportPath, *, key: str) -> Any:
                 kinds.MISSING_ATTRIBUTE,
                 key,
                 f"`{path.module}` has no attribute `{path.attribute}`",
-                label=did_you_mean(name, _public_names(target)),
-                help=f"name a servicer class, factory or instance in {target.__name__}"
-                if inspect.ismodule(target)
-                else None,
+                label=did_you_mean(name, _public_names(target))
+                or ("" if inspect.ismodule(target) else f"it has no `{name}`"),
+                help=f"name a servicer class, factory or instance in `{path.module}`",
             ) from error
     return target
 
