@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
@@ -110,8 +111,8 @@ def check_serving_by_services(
             finding of its own.
     """
     for scope in scopes:
-        similar = _similar_services(scope)
-        if not scope.serving and similar and all(name in services for name in similar):
+        similar = [] if scope.serving else _similar_services(scope)
+        if similar and all(name in services for name in similar):
             yield _not_served(document, scope)
 
 
@@ -119,14 +120,13 @@ def _similar_services(scope: Scope) -> list[str]:
     """Return the services of a rule's listeners that resemble those of its methods."""
     named = {str(pattern).lstrip("/").partition("/")[0] for pattern in scope.patterns}
     listed = [name for one in scope.listeners for name in one.services or ()]
-    return [
-        name
-        for name in listed
-        if any(
-            nearest(name, [full]) is not None or full.endswith(f".{name}")
-            for full in named
-        )
-    ]
+    return [name for name in listed if any(_resembles(name, full) for full in named)]
+
+
+@lru_cache(maxsize=10_000)
+def _resembles(name: str, full: str) -> bool:
+    """Whether a name may be meant to be that of a service, or is its last part."""
+    return full.endswith(f".{name}") or nearest(name, [full]) is not None
 
 
 def _not_served(document: Document, scope: Scope) -> Finding:
