@@ -206,11 +206,15 @@ class Watcher:
 
     def _open_events(self) -> None:
         try:
-            from grpcsecure.watch.events import DirectoryEvents
-
-            self._events = DirectoryEvents(self._hint)
+            # Importing watchdog opens its modules.
+            self._events = RESERVE.call(self._make_events)
         except Exception as error:  # noqa: BLE001 - polling works without any events
             self._fall_back(error)
+
+    def _make_events(self) -> DirectoryEvents:
+        from grpcsecure.watch.events import DirectoryEvents
+
+        return DirectoryEvents(self._hint)
 
     def _watch_directories(self) -> None:
         if self._events is None:

@@ -96,8 +96,12 @@ def test_rotation_is_applied_when_clients_hold_every_descriptor(site):
         assert "reload.rejected" not in served.stderr
 
 
-def test_files_that_cannot_be_read_are_not_taken_for_missing(site):
+@pytest.mark.parametrize("pattern", ["pins", "p*s/*.pem"])
+def test_files_that_cannot_be_read_are_not_taken_for_missing(site, pattern):
     """Without any descriptor a reload is postponed, and follows by itself."""
+    registered = {"certificates": str(site.folder / pattern)}
+    site.config["identities"] = {"registered": [registered]}
+    site.write()
     ada = client("dns:ada.test", site.ca)
     site.put("pins/ada.pem", text_of(ada))
     with serving(site.path) as served:

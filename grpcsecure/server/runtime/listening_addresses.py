@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from grpcsecure.descriptor_reserve import RESERVE
 from grpcsecure.model.listener import TcpAddress
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ __all__ = [
 
 #: Descriptors that are looked at where the system does not list them.
 _DESCRIPTORS = range(1024)
+
+#: Descriptors that looking takes: a listener is bound again while clients hold many.
+_AT_ONCE = 4
 
 
 class Endpoint(NamedTuple):
@@ -202,15 +206,17 @@ class ListeningSockets:
     """
 
     def __init__(self) -> None:
-        self._before = {inode for inode, _, _ in _listening()}
+        with RESERVE.lent(_AT_ONCE):
+            self._before = {inode for inode, _, _ in _listening()}
 
     def added(self, port: int) -> frozenset[Endpoint]:
         """Return the addresses of a port that sockets since then listen on."""
-        return frozenset(
-            endpoint
-            for inode, endpoint, bound in _listening()
-            if bound == port and inode not in self._before
-        )
+        with RESERVE.lent(_AT_ONCE):
+            return frozenset(
+                endpoint
+                for inode, endpoint, bound in _listening()
+                if bound == port and inode not in self._before
+            )
 
 
 def _listening() -> Iterator[tuple[int, Endpoint, int]]:
