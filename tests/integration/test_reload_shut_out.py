@@ -26,13 +26,13 @@ from grpcsecure.diagnostics.catalog import CATALOG
 EXPIRED = {"since": 86400.0, "seconds": -3600.0}
 
 
-def ca(name, **dates):
-    """Return a CA with other dates than usual."""
+def ca(name, *, usage=CA_USAGE, **dates):
+    """Return a CA with another keyUsage or other dates than usual."""
     profile = Profile(
         subject=name,
         validity=validity(**dates),
         purposes=(),
-        usage=CA_USAGE,
+        usage=usage,
         is_ca=True,
     )
     return issue(profile)
@@ -103,10 +103,11 @@ def _listed(tmp_path_factory):
         ("GS215", [ca("ended", **EXPIRED)]),
         ("GS215", [ca("early", since=-3600.0)]),
         ("GS214", [ca("ended", **EXPIRED), authority("another")]),
+        ("GS241", [ca("for lists", usage=("crl_sign",), seconds=30 * 86400.0)]),
     ],
 )
-def test_ca_out_of_its_dates_replaces_the_good_one(running, code, bad):
-    """A CA out of its dates replaces the good one, with a warning that names it."""
+def test_ca_that_lets_no_client_in_replaces_the_good_one(running, code, bad):
+    """The reload is applied, with a warning that names the CA and the engine."""
     site = running.site
     site.put("ca.pem", text_of(*bad))
     line = running.applied()

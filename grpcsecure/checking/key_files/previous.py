@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_previous", "read_previous"]
 
+_RENEWED = "was renewed with another serial number"
+
 
 def read_previous(path: Path) -> tuple[Certificate, ...]:
     """Return the certificates in `path`: previous client CAs, or client certificates.
@@ -75,8 +77,12 @@ def check_previous(
             continue
         name, reason = next(iter(reasons.items()))
         kind = "CA" if is_ca(certificate) else "certificate"
+        of_all = f"the {kind} {quote(certificate.subject)}"
+        if _RENEWED in reasons.values():
+            reason = _RENEWED
+            of_all = f"clients that name the serial number of {of_all}"
         yield kinds.CLIENTS_LEFT_BEHIND(
-            f"no listener accepts the {kind} {quote(certificate.subject)} any more",
+            f"no listener accepts {of_all} any more",
             span=document.place("listeners", name, "tls", "client_ca"),
             label=f"{reason}",
             help="keep the old CA beside the new one until all clients have moved",
@@ -96,10 +102,17 @@ def _why_left_behind(
 ) -> str | None:
     """Return why a certificate is not verified or a CA not trusted, or None."""
     if is_ca(certificate):
-        # A reissued CA (same name and key, other dates) still verifies its clients.
-        known = {(ca.subject, ca.public_key) for ca in material.client_cas}
-        is_known = (certificate.subject, certificate.public_key) in known
-        return None if is_known else "is not in this file"
+        # A reissued CA (same name and key, other dates) still verifies its clients, but
+        # for those whose authorityKeyIdentifier names the serial number of the old one.
+        own = (certificate.subject, certificate.public_key)
+        serials = {
+            ca.serial_number
+            for ca in material.client_cas
+            if (ca.subject, ca.public_key) == own
+        }
+        if not serials:
+            return "is not in this file"
+        return None if certificate.serial_number in serials else _RENEWED
     from grpcsecure.tls.recheck import Rechecker
 
     return Rechecker(material, engine).verdict(certificate.der, (), now).reason

@@ -374,5 +374,7 @@ CLIENTS_LEFT_BEHIND = Kind(
     what="A client CA or a client certificate in the `--previous` file is no longer"
     " accepted by any listener.",
     why="Every client with a certificate of that CA is refused as soon as the new file"
-    " is in use. While clients move to a new CA, the file must contain both CAs.",
+    " is in use. While clients move to a new CA, the file must contain both CAs. A CA"
+    " that was renewed with the same name and key verifies its clients, except those"
+    " whose authorityKeyIdentifier names the serial number of the old certificate.",
 )

@@ -56,7 +56,10 @@ def next_change(cas: Sequence[Certificate], now: datetime) -> datetime:
 
 
 def _by_name(cas: Iterable[Certificate]) -> dict[str, list[Certificate]]:
+    # BoringSSL ignores case and white space in names. Where it tells apart what is one
+    # name here, at most a CA that has expired anyway gives way.
     names: dict[str, list[Certificate]] = {}
     for ca in cas:
-        names.setdefault(ca.subject, []).append(ca)
+        folded = "".join(ca.subject.casefold().split())
+        names.setdefault(folded, []).append(ca)
     return names

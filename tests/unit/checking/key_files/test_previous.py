@@ -11,6 +11,13 @@ from support.bridge_certs import CLIENT_AUTH, authority, certificate
 from grpcsecure.checking.key_files.previous import check_previous, read_previous
 from grpcsecure.checking.pipeline import Phase, load_config
 from grpcsecure.config.source import Source
+from grpcsecure.devcerts.credentials import (
+    CA_USAGE,
+    Profile,
+    Validity,
+    issue,
+    new_key,
+)
 from grpcsecure.errors import KeyMaterialError
 
 CONFIG = """\
@@ -79,6 +86,33 @@ def test_ca_replaced_in_one_step_is_a_warning(check, old, new):
 def test_both_cas_together_have_no_finding(check, old, new):
     """The recommended rotation of a CA has no findings."""
     assert check([old, new], old.certificate_pem) == []
+
+
+def test_renewed_ca_loses_clients_that_name_its_serial_number(check):
+    """With the old certificate beside the new one, there is no finding."""
+    now = datetime.now(timezone.utc)
+    key = new_key()
+    first, second = (make_renewal("renewed", key, now) for _ in range(2))
+    [(code, _, message, label)] = check([second], first.certificate_pem)
+    assert code == "GS234"
+    assert message == (
+        "no listener accepts clients that name the serial number of the CA"
+        " `CN=renewed` any more"
+    )
+    assert label == "was renewed with another serial number"
+    assert check([second, first], first.certificate_pem) == []
+
+
+def make_renewal(name, key, now):
+    """Return a CA with this name and key."""
+    profile = Profile(
+        subject=name,
+        validity=Validity.of(30, now=now),
+        purposes=(),
+        usage=CA_USAGE,
+        is_ca=True,
+    )
+    return issue(profile, key=key)
 
 
 def test_client_in_use_is_verified_by_the_new_file(check, old, new):

@@ -34,6 +34,7 @@ OLD = ca("clients", -400, -1)
 ENDING = ca("clients", -300, 10)
 LASTING = ca("clients", -200, 50)
 FUTURE = ca("clients", 5, 90)
+OLD_IN_CAPITALS = ca("CLIENTS", -400, -1)
 OTHER = ca("other", -400, -2)
 
 
@@ -44,6 +45,7 @@ OTHER = ca("other", -400, -2)
         ([OTHER, OLD], [OTHER, OLD]),
         ([OLD, LASTING], [LASTING]),
         ([LASTING, OLD], [LASTING]),
+        ([OLD_IN_CAPITALS, LASTING], [LASTING]),
         ([ENDING, LASTING], [LASTING, ENDING]),
         ([FUTURE, OLD, ENDING, LASTING], [LASTING, ENDING]),
         ([OLD, FUTURE], [OLD, FUTURE]),
