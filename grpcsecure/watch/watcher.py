@@ -36,6 +36,9 @@ _MAX_PLANS = 3
 #: Seconds that `stop` waits for a running attempt.
 _STOP_TIMEOUT = 5.0
 
+#: Descriptors for the modules of watchdog, and for its first ones of inotify.
+_FOR_EVENTS = 8
+
 #: The reason why files cannot be read now.
 _SHORTAGE = os.strerror(errno.EMFILE).lower()
 
@@ -206,8 +209,9 @@ class Watcher:
 
     def _open_events(self) -> None:
         try:
-            # Importing watchdog opens its modules.
-            self._events = RESERVE.call(self._make_events)
+            # Not by repeated attempts: watchdog loses a descriptor in each that fails.
+            with RESERVE.lent(_FOR_EVENTS):
+                self._events = self._make_events()
         except Exception as error:  # noqa: BLE001 - polling works without any events
             self._fall_back(error)
 
