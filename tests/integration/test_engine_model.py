@@ -96,9 +96,8 @@ def test_client_key_of_type_rsa_pss(server):
     assert compared(server, Credential(leaf, (), pss_key_pem(key))) == {}
 
 
-@pytest.mark.parametrize(
-    "size", [TICKET_LIMIT - 99, TICKET_LIMIT + 99, 60_000, 66_000, 102_388, 102_500]
-)
+# Between one and two tickets per buffer it may depend on the moment.
+@pytest.mark.parametrize("size", [TICKET_LIMIT - 99, 60_000, 66_000, 102_388, 102_500])
 def test_long_chains(server, size):
     """The bytes of leaf and chain that each engine serves, by TLS version."""
     leaf, padding = issued(CA).der(), size - 800
