@@ -39,6 +39,7 @@ from grpcsecure.checking.key_files.server_certificate import (
 from grpcsecure.checking.key_files.usable_cas import check_ca_support
 from grpcsecure.checking.key_files.validity import check_ca_expiry, check_server_expiry
 from grpcsecure.diagnostics.catalog import file_kinds as kinds
+from grpcsecure.diagnostics.findings import Label
 from grpcsecure.model.peer import Certificate
 from grpcsecure.tls.ca_support import ClientCa
 from grpcsecure.tls.files import PemFile, read_files
@@ -110,6 +111,8 @@ class _Inspection:
         cas = [use for use in uses.client_cas if self._read_certificates(use)]
         for use in uses.private_keys:
             self._check_key(use)
+        for pair in uses.pairs:
+            self._check_exchange(*pair)
         misplaced = {
             certificate.path
             for certificate, private_key in uses.pairs
@@ -148,6 +151,28 @@ class _Inspection:
             if not any(finding.is_error for finding in found):
                 self._keys[use.path] = block
         self.findings += found
+
+    def _check_exchange(self, certificate: FileUse, private_key: FileUse) -> None:
+        """Report a certificate and a key in each other's place as one mistake."""
+        first, second = self._files[certificate.path], self._files[private_key.path]
+        if not (isinstance(first, PemFile) and isinstance(second, PemFile)):
+            return
+        if first.certificates() or second.key() is not None:
+            return
+        if first.key() is None or not second.certificates():
+            return
+        places = (certificate.places[0], private_key.places[0])
+        self.findings = [one for one in self.findings if one.span not in places]
+        self.findings.append(
+            certificate.report(
+                kinds.WRONG_CONTENT,
+                f"the certificate {certificate.shown} contains the key, and the key"
+                f" {private_key.shown} the certificate",
+                label="a private key",
+                secondary=[Label(span=places[1], text="a certificate")],
+                help="exchange the two paths",
+            )
+        )
 
     def _is_misplaced(self, certificate: FileUse, private_key: FileUse) -> bool:
         """Check a pair; return whether its certificate is present but not the first."""

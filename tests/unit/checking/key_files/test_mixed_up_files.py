@@ -138,3 +138,13 @@ def test_help_for_files_that_are_not_pem(folder):
     assert "the next BEGIN follows its END without a newline" in (
         found["joined.pem"].message
     )
+
+
+def test_certificate_and_key_in_each_others_place(folder):
+    """They are one mistake, at both places."""
+    finding = only(
+        folder, certificate="certs/server.key", private_key="certs/server.pem"
+    )
+    assert finding.code == "GS204"
+    assert finding.help == "exchange the two paths"
+    assert [label.text for label in finding.secondary] == ["a certificate"]
