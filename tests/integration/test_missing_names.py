@@ -189,14 +189,19 @@ class TestWithoutServing:
         assert "GS005" not in run(*arguments).stdout
 
     @pytest.mark.parametrize(
-        ("engine", "mode"), [("grpc", VERIFIES), ("bridge", TAKES_ANY)]
+        ("engine", "mode"),
+        [("bridge", VERIFIES), ("bridge", TAKES_ANY), ("grpc", VERIFIES)],
     )
     def test_explain(self, config, certs, tmp_path, engine, mode):
-        """A certificate that cannot be checked is unverified; the reason is shown."""
+        """A certificate that cannot be checked is unverified; the reason is shown.
+
+        The outcome on engine grpc is predicted without OpenSSL.
+        """
+        needs_it = (engine, mode) == ("bridge", VERIFIES)
         question = ("--method", self.METHOD, "--cert", certs / "client.pem")
         environ = hiding(tmp_path, OPENSSL)
         done = run("explain", config(engine, mode), *question, **environ)
-        assert done.returncode == (1 if mode == VERIFIES else 0), done.stderr
+        assert done.returncode == (1 if needs_it else 0), done.stderr
         has_reason = "cannot be checked with this pyOpenSSL" in done.stdout
-        assert has_reason == (mode == VERIFIES), done.stdout
+        assert has_reason == needs_it, done.stdout
         assert run("explain", config(engine, mode), "--list", **environ).returncode == 0
