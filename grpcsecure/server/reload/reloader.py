@@ -207,8 +207,10 @@ class Reloader:
             "generation": f"{old.generation} -> {generation}",
             "changed": "; ".join(changes),
         }
-        # Each time: the client that a CA shuts out now may be another one than before.
-        warnings += [one for one in _shut_out(servable.loaded) if one not in warnings]
+        if _trusts(new) != _trusts(old):
+            # Not only the new ones: another CA may have the name of the one before.
+            shut_out = _shut_out(servable.loaded)
+            warnings += [one for one in shut_out if one not in warnings]
         _log_attempt("reload.applied", fields, warnings)
         self._on_applied()
 
@@ -270,6 +272,15 @@ def _new_warnings(before: Loaded, after: Loaded) -> list[Finding]:
         for finding in make_report(after.draft()).findings
         if (finding.code, finding.message) not in known
     ]
+
+
+def _trusts(snapshot: Snapshot) -> tuple[object, ...]:
+    """Return the client CAs, revocation lists and registered certificates."""
+    lists = {
+        name: (material.client_ca, material.crls)
+        for name, material in snapshot.materials.items()
+    }
+    return lists, snapshot.pins
 
 
 def _shut_out(loaded: Loaded) -> list[Finding]:
