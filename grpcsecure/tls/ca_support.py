@@ -35,6 +35,10 @@ _USUAL_CURVES = frozenset({"P-256", "P-384", "P-521"})
 _USUAL_BITS = range(2048, 8193)
 _USUAL_EXPONENT = bytes.fromhex("0203010001")
 
+#: Both engines accept these critical extensions: basicConstraints and keyUsage.
+_USUAL_CRITICAL = frozenset({bytes.fromhex("551d13"), bytes.fromhex("551d0f")})
+_V3 = 3
+
 #: OpenSSL's security level 2 needs 112 bits of strength.
 _MIN_RSA_BITS = 2048
 _WEAK_KEYS = frozenset({"P-192"})
@@ -125,11 +129,37 @@ class ClientCa:
         """
         if not allows(self._fields, KeyUse.KEY_CERT_SIGN):
             return CaProblem("its keyUsage lacks keyCertSign", "keyCertSign")
+        found: CaProblem | None = None
         if engine is Engine.BRIDGE:
-            return self._why_not_by_openssl()
-        if self._has_key_for_boringssl():
-            return None
-        return CaProblem(f"it does not support {self._kind} keys", "an EC P-256 key")
+            found = self._why_not_by_openssl()
+        elif not self._has_key_for_boringssl():
+            reason = f"it does not support {self._kind} keys"
+            found = CaProblem(reason, "an EC P-256 key")
+        if found is not None or self._is_usual:
+            return found
+        return self._ask(engine)
+
+    @property
+    def _is_usual(self) -> bool:
+        """Whether it has nothing that an engine could object to, beyond the above."""
+        is_plain = self._fields.critical <= _USUAL_CRITICAL
+        return is_plain and self._fields.version == _V3 and self._is_strict
+
+    @property
+    def _is_strict(self) -> bool:
+        try:
+            return bool(load_x509(self.certificate.der).extensions)
+        except (CertificateError, ValueError):
+            return False
+
+    def _ask(self, engine: Engine) -> CaProblem | None:
+        """Ask the engine's own check, at a time at which the CA is valid."""
+        from grpcsecure.tls.client_authorities import why_not_verifiable
+
+        start, end = self.certificate.not_before, self.certificate.not_after
+        middle = start + (end - start) / 2
+        reason = why_not_verifiable(engine, self.certificate.der, middle)
+        return None if reason is None else CaProblem(reason, "other extensions")
 
     def why_not_loadable(self, engine: Engine) -> str | None:
         """Return why an engine cannot load it, or None if it can."""
