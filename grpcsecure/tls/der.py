@@ -44,11 +44,10 @@ _MULTI_BYTE_TAG = 0x1F
 _LONG_LENGTH = 0x80
 _UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
 
-#: The forms of a date, by tag and length; the year of a UTCTime is completed first.
-_DATE_FORMS = {
-    (_UTC_TIME, 13): "%Y%m%d%H%M%SZ",
-    (_GENERALIZED_TIME, 15): "%Y%m%d%H%M%SZ",
-}
+#: The tag and the length of the two forms of a date, YYMMDDHHMMSSZ and YYYYMMDDHHMMSSZ.
+_DATE_FORMS = frozenset({(_UTC_TIME, 13), (_GENERALIZED_TIME, 15)})
+#: Where month, day, hour, minute and second begin, after a year of four digits.
+_AFTER_YEAR = range(4, 14, 2)
 
 #: ASN.1 string types and how BoringSSL reads them: it takes T.61 for Latin-1.
 _ENCODINGS = {
@@ -210,16 +209,19 @@ def read_date(element: Element) -> datetime:
     Raises:
         DerError: it is not one, in the form that RFC 5280 prescribes.
     """
-    form = _DATE_FORMS.get((element.tag, len(element.value)))
-    if form is None:
+    digits = element.value.removesuffix(b"Z")
+    has_form = (element.tag, len(element.value)) in _DATE_FORMS
+    if not has_form or digits == element.value or not digits.isdigit():
         raise DerError("a date in another form")
-    century = ""
     if element.tag == _UTC_TIME:
         # RFC 5280, 4.1.2.5.1: years from 50 on are of the twentieth century.
-        century = "19" if element.value[:2] >= b"50" else "20"
+        digits = (b"19" if digits >= b"50" else b"20") + digits
+    month, day, hour, minute, second = (int(digits[at : at + 2]) for at in _AFTER_YEAR)
     try:
-        text = century + element.value.decode("ascii")
-        return datetime.strptime(text, form).replace(tzinfo=timezone.utc)
+        # Not with `strptime`, which accepts spaces, and takes time to import.
+        return datetime(
+            int(digits[:4]), month, day, hour, minute, second, tzinfo=timezone.utc
+        )
     except ValueError:
         raise DerError("a date that does not exist") from None
 

@@ -89,8 +89,13 @@ def resolve(address: TcpAddress) -> tuple[Endpoint, ...]:
 
 
 def _look_up(address: TcpAddress) -> list[Endpoint]:
+    name = address.host
     found = socket.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        # A text is encoded by IDNA, whose tables take time to import.
+        name.encode() if name.isascii() else name,
+        address.port,
+        type=socket.SOCK_STREAM,
+        flags=socket.AI_PASSIVE,
     )
     endpoints = (
         Endpoint(family, str(target[0]).partition("%")[0], *map(int, target[3:]))

@@ -319,3 +319,29 @@ def test_right_to_issue_is_read(is_ca, use, may_issue):
     parsed = parse_certificate(made.der)
     assert parsed.may_issue is may_issue
     assert parsed.spiffe_id == (None if may_issue else uri)
+
+
+@pytest.mark.parametrize(
+    ("tag", "text", "year"),
+    [
+        (0x17, "500101000000Z", 1950),
+        (0x17, "491231235959Z", 2049),
+        (0x18, "20500228000000Z", 2050),
+        (0x18, "99991231235959Z", 9999),
+        (0x18, "20500230000000Z", None),
+        (0x18, "00000101000000Z", None),
+        (0x18, "20500101000000+", None),
+        (0x17, "20500101000000Z", None),
+        (0x17, " 50101000000Z", None),
+        (0x17, "5001010000000", None),
+        (0x16, "500101000000Z", None),
+    ],
+)
+def test_date_has_the_form_of_rfc_5280(tag, text, year):
+    """A UTCTime is of 1950 to 2049; other forms and days that do not exist fail."""
+    element = fields_of.Element(tag, text.encode(), b"")
+    if year is not None:
+        assert fields_of.read_date(element).year == year
+    else:
+        with pytest.raises(fields_of.DerError):
+            fields_of.read_date(element)
