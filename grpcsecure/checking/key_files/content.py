@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grpcsecure.checking.key_files.der_content import describe_der
-from grpcsecure.checking.key_files.missing_file import report_missing
 from grpcsecure.diagnostics.catalog import file_kinds as kinds
 from grpcsecure.tls.files import FileForm, PemFile
 from grpcsecure.tls.pem import (
@@ -130,6 +129,8 @@ def _unreadable(
             label="cannot be read",
             help="name a file that the server's user may read",
         )
+    from grpcsecure.checking.key_files.missing_file import report_missing
+
     return report_missing(use, is_wanted)
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.checking.key_files.chain import check_chain
 from grpcsecure.checking.key_files.client_ca import check_client_ca
-from grpcsecure.checking.key_files.client_keys import check_pinned_clients
 from grpcsecure.checking.key_files.content import (
     check_certificate_file,
     check_crl_file,
@@ -36,12 +35,10 @@ from grpcsecure.checking.key_files.server_certificate import (
     check_server_certificate,
     check_strength,
 )
-from grpcsecure.checking.key_files.usable_cas import check_ca_support
 from grpcsecure.checking.key_files.validity import check_ca_expiry, check_server_expiry
 from grpcsecure.diagnostics.catalog import file_kinds as kinds
 from grpcsecure.diagnostics.findings import Label
 from grpcsecure.model.peer import Certificate
-from grpcsecure.tls.ca_support import ClientCa
 from grpcsecure.tls.files import PemFile, read_files
 from grpcsecure.tls.material import build_material
 from grpcsecure.tls.pem import BrokenBlock
@@ -195,6 +192,11 @@ class _Inspection:
         ]
 
     def _check_client_ca(self, use: FileUse) -> None:
+        # Not every config has client CAs.
+        from grpcsecure.checking.key_files.client_keys import check_pinned_clients
+        from grpcsecure.checking.key_files.usable_cas import check_ca_support
+        from grpcsecure.tls.ca_support import ClientCa
+
         found = self._chains[use.path]
         cas = [ClientCa(certificate) for certificate in found]
         self.findings += [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.checking.key_files.client_keys import check_client_keys
 from grpcsecure.checking.key_files.file_uses import FileUse, written_at
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.model.authorization import MatcherKind
@@ -38,6 +37,8 @@ def check_pins(document: Document, now: datetime) -> tuple[list[Finding], Pins]:
     uses = _gather(document)
     if not uses:
         return [], Pins()
+    from grpcsecure.checking.key_files.client_keys import check_client_keys
+
     pins = load_pins(uses)
     findings: list[Finding] = []
     seen: set[Path] = set()
