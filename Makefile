@@ -23,7 +23,7 @@ help:
 	@echo "make newest   the same tests with the newest, release candidates included"
 	@echo "make check    ruff (docstrings too), mypy --strict"
 	@echo "make docs     docs/ as a site, in build/docs; a dead link is an error"
-	@echo "make wheel    the package as a user installs it, tried on every config"
+	@echo "make wheel    the package as a user installs it, tried on every config and page"
 	@echo "make interop  the tests with clients that it installs (needs Go, Node, openssl;"
 	@echo "              with a JDK and Maven, also grpc-java)"
 
@@ -153,7 +153,7 @@ $(VENV)-docs/.made: pyproject.toml
 docs: $(VENV)-docs/.made
 	$(VENV)-docs/bin/mkdocs build --strict --quiet
 
-wheel: $(VENV)/.package
+wheel: $(VENV)/.made
 	BIN=$(BIN) .ci/wheel
 
 # Also run by pre-commit.

@@ -103,13 +103,14 @@ class Served:
         before=(),
         stdin="",
         cwd=None,
+        program=COMMAND,
         **environ,
     ):
         self._folder = folder
         self.ready_file = folder / "ready.json"
         self._notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notified.bind(str(folder / "notify"))
-        command = [*prefix, *COMMAND, *before, "serve", *map(str, arguments)]
+        command = [*prefix, *program, *before, "serve", *map(str, arguments)]
         (folder / "stdin").write_text(stdin)
         with (
             (folder / "stdin").open() as given,
