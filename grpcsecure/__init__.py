@@ -83,3 +83,8 @@ def __getattr__(name: str) -> object:
 
             return getattr(import_module(home), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, which are in no namespace before their first use."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

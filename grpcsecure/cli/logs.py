@@ -37,14 +37,20 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
 
 
+def _time(record: logging.LogRecord) -> datetime:
+    """Return the time of a record in UTC, so that lines of several machines compare."""
+    return datetime.fromtimestamp(record.created, timezone.utc)
+
+
 class _TextFormatter(logging.Formatter):
-    """Formats a record as `event  key=value …`, with the level if it is a warning."""
+    """Formats a record as `time event  key=value …`, with the level of warnings."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = record.getMessage()
         if record.levelno >= logging.WARNING:
             line = f"{record.levelname.lower()}: {line}"
-        text = render_text(line, _fields(record))
+        time = _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        text = f"{time} {render_text(line, _fields(record))}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return text
@@ -55,7 +61,7 @@ class _JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(),
+            "time": _time(record).isoformat(),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),

@@ -128,7 +128,7 @@ def test_threads_runtime_falls_back_to_grpcio(config, certs, tmp_path, engine, m
         server.signal()
         assert server.wait() == 0
         (line,) = [each for each in server.stderr.splitlines() if "fallback" in each]
-    assert line.startswith("warning: server.fallback  library=grpcio  version=")
+    assert "Z warning: server.fallback  library=grpcio  version=" in line
     assert all(name in line for name in missing)
 
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 
 import pytest
 
 from grpcsecure.cli.logs import configure_logging
+
+TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ")
+
+
+def timeless(lines):
+    """Return text lines without the time that each begins with."""
+    assert all(TIME.match(line) for line in lines)
+    return [TIME.sub("", line) for line in lines]
 
 
 @pytest.fixture(name="logged")
@@ -35,11 +44,11 @@ LOGGER = logging.getLogger("grpcsecure.server")
 
 
 def test_text_is_event_and_fields(logged):
-    """Each event is one line; the level is shown from warnings on."""
+    """Each event is one line with its time; the level is shown from warnings on."""
     lines = logged()
     LOGGER.info("server.draining", extra={"reason": "SIGTERM", "grace": "30s"})
     LOGGER.warning("server.cutting", extra={"reason": "second signal"})
-    assert lines() == [
+    assert timeless(lines()) == [
         "server.draining  reason=SIGTERM  grace=30s",
         "warning: server.cutting  reason=second signal",
     ]
@@ -87,14 +96,16 @@ def test_level_applies_to_grpcsecure_only(logged):
     LOGGER.warning("dropped")
     logging.getLogger("some.library").info("dropped")
     logging.getLogger("some.library").warning("logged")
-    assert lines() == ["warning: logged"]
+    assert timeless(lines()) == ["warning: logged"]
 
 
 def test_one_event_is_one_line(logged):
     """A value cannot forge another event or another field."""
     lines = logged()
     LOGGER.info("handshake.refused", extra={"subject": "CN=x\nserver.started  y=1"})
-    assert lines() == [r"handshake.refused  subject=CN=x\nserver.started \x20y=1"]
+    assert timeless(lines()) == [
+        r"handshake.refused  subject=CN=x\nserver.started \x20y=1"
+    ]
 
 
 def test_traceback_follows_its_event(logged):
@@ -105,6 +116,15 @@ def test_traceback_follows_its_event(logged):
     except ValueError:
         LOGGER.exception("failed", extra={"method": "/a.B/C"})
     written = lines()
-    assert written[0] == "error: failed  method=/a.B/C"
+    assert timeless(written[:1]) == ["error: failed  method=/a.B/C"]
     assert written[1] == "Traceback (most recent call last):"
     assert written[-1].startswith("ValueError: ")
+
+
+def test_time_is_that_of_the_record_in_utc(logged):
+    """A line has the moment of its event, not that of its writing."""
+    lines = logged()
+    parts = {"msg": "failed", "levelno": logging.INFO, "created": 1790000000.25}
+    record = logging.makeLogRecord(parts)
+    logging.getLogger().handle(record)
+    assert lines() == ["2026-09-21T14:13:20.250Z failed"]
