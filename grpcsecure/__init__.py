@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from grpcsecure.server.app import Server, load
     from grpcsecure.server.rpc.call_context import peer
+    from grpcsecure.server.services.health_board import ServiceHealth, health
 
 # A literal, because importing `importlib.metadata` takes as long as importing YAML.
 __version__ = "0.1.0"
@@ -43,11 +44,13 @@ __all__ = [
     "Peer",
     "PeerState",
     "Server",
+    "ServiceHealth",
     "StartupError",
     "UnreadableConfigError",
     "UsageError",
     "VerifiedPeer",
     "__version__",
+    "health",
     "load",
     "peer",
 ]
@@ -72,6 +75,7 @@ _HOMES = {
     ),
     "grpcsecure.server.app": ("Server", "load"),
     "grpcsecure.server.rpc.call_context": ("peer",),
+    "grpcsecure.server.services.health_board": ("ServiceHealth", "health"),
 }
 
 

@@ -19,7 +19,8 @@ COMMON = {"descriptor_reserve", "errors", "name_lookup", "quoting"}
 #: What each part of the package may import of the others, besides `COMMON`.
 MAY_IMPORT = {
     "__main__": {"cli"},
-    "grpcsecure": {"errors", "model", "server"},  # the public names
+    # The public names.
+    "grpcsecure": {"errors", "model", "server", "server.services"},
     "name_lookup": {"errors"},
     "quoting": set(),
     "descriptor_reserve": set(),

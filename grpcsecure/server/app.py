@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -17,15 +16,19 @@ from grpcsecure.diagnostics.ignore import make_report
 from grpcsecure.errors import (
     ConfigError,
     GrpcSecureError,
-    StartupError,
     UnreadableConfigError,
 )
 from grpcsecure.model.server_config import Runtime
 from grpcsecure.model.units import render_duration
 from grpcsecure.server.rpc.audit import Auditor
 from grpcsecure.server.runtime.assembly import Assembly
-from grpcsecure.server.services.checks import check_together, pick_runtime
+from grpcsecure.server.services.checks import pick_runtime, settle_services
+from grpcsecure.server.services.health_board import HealthBoard, ServiceHealth
 from grpcsecure.server.snapshot import InForce, build_snapshot
+from grpcsecure.server.switch_interval import (
+    restore_switch_interval,
+    set_switch_interval,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -130,6 +133,7 @@ class Server:
             )
         )
         self._auditor = Auditor()
+        self._health = HealthBoard()
         self._interceptors = tuple(interceptors)
         self._background: ThreadsRuntime | LoopRuntime | None = None
         self._on_loop: AsyncioRuntime | None = None
@@ -199,7 +203,7 @@ class Server:
             background = ThreadsRuntime(assembly)
         self.addresses = background.start()
         self._background = background
-        self._interval = _set_switch_interval(self.config)
+        self._interval = set_switch_interval(self.config.server.switch_interval)
 
     def look_after(self) -> None:
         """Run the second half of `start`: watch files, connections and dates."""
@@ -244,6 +248,14 @@ class Server:
         if self._maintenance is not None:
             self._maintenance.reload()
 
+    def health(self, service: str = "") -> ServiceHealth:
+        """Return the health of a service of this server, to set it.
+
+        Args:
+            service: the full name of the service; the server as a whole by default.
+        """
+        return ServiceHealth(service, self._health)
+
     @property
     def generation(self) -> int:
         """The generation in force; each applied reload increases it by one."""
@@ -278,7 +290,7 @@ class Server:
             self._maintenance.reload()
 
     def _end_maintenance(self) -> None:
-        _restore_switch_interval(self._interval)
+        restore_switch_interval(self._interval)
         if self._maintenance is not None:
             self._maintenance.stop()
 
@@ -309,7 +321,7 @@ class Server:
         on_loop = AsyncioRuntime(assembly)
         self.addresses = await on_loop.start()
         self._on_loop = on_loop
-        self._interval = _set_switch_interval(self.config)
+        self._interval = set_switch_interval(self.config.server.switch_interval)
         self._begin_maintenance(on_loop.ports)
         return self
 
@@ -356,14 +368,8 @@ class Server:
             raise GrpcSecureError("the server has started already")
         if self._has_stopped:  # its auditor is closed
             raise GrpcSecureError("the server has been stopped: load a new one")
-        self._services = tuple(service.settled() for service in self._services)
-        errors = [
-            f
-            for f in check_together(self._servable.document, self._services)
-            if f.is_error
-        ]
-        if errors:
-            raise StartupError("; ".join(finding.message for finding in errors))
+        with self._health.starting():
+            self._services = settle_services(self._servable.document, self._services)
         if any(material.client_cas for material in self.materials.values()):
             # With both engines, each call's certificate is verified again.
             from grpcsecure.tls.openssl import _bindings as openssl
@@ -376,6 +382,7 @@ class Server:
             auditor=self._auditor,
             interceptors=self._interceptors,
             on_failure=self._failed,
+            health=self._health,
         )
         return assembly, pick_runtime(self.config.server, self._services)
 
@@ -384,15 +391,3 @@ def _import_maintenance() -> Callable[..., Maintenance]:
     from grpcsecure.server.reload.maintenance import start_maintenance
 
     return start_maintenance
-
-
-def _set_switch_interval(config: ServerConfig) -> float:
-    """Set how long a thread may hold the interpreter; return the previous value."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(config.server.switch_interval)
-    return before
-
-
-def _restore_switch_interval(interval: float | None) -> None:
-    if interval is not None:
-        sys.setswitchinterval(interval)

@@ -19,6 +19,7 @@ from grpcsecure import (
     Peer,
     PeerState,
     Server,
+    ServiceHealth,
     StartupError,
     UnreadableConfigError,
     UsageError,
@@ -55,6 +56,15 @@ assert_type(server.config.listeners[0].name, str)
 assert_type(server.report.warnings, int)
 with server as running:
     assert_type(running, Server)
+
+
+# Health is set by service name, of all servers in the process or of one.
+orders = grpcsecure.health("shop.Orders")
+assert_type(orders, ServiceHealth)
+assert_type(orders.service, str)
+orders.set(serving=False)
+orders.set(False)  # type: ignore[call-arg] # options are named
+assert_type(server.health(), ServiceHealth)
 
 
 async def main() -> None:

@@ -6,13 +6,14 @@ options of its server.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.errors import StartupError
 from grpcsecure.server.rpc.authorizer import Authorizer
 from grpcsecure.server.rpc.call_context import ListenerView
 from grpcsecure.server.rpc.handlers import UnknownMethods, WrappedService
+from grpcsecure.server.services.health_board import HealthBoard
 from grpcsecure.server.services.loader import record_created
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Assembly:
     interceptors: tuple[Any, ...] = ()
     #: Called with a human-readable reason if some listener can no longer be served.
     on_failure: Callable[[str], None] = _ignore
+    #: The health of the services, settled when all of them are known.
+    health: HealthBoard = field(default_factory=HealthBoard)
 
     def construct(self, *, on_asyncio: bool) -> Iterator[Registration]:
         """Create every servicer, once for all listeners.
@@ -57,8 +60,10 @@ class Assembly:
         Raises:
             StartupError: the user's code raised, or its result cannot serve.
         """
+        self.health.settle(self.service_names())
         for service in self.services:
-            servicer = service.construct()
+            with self.health.starting():
+                servicer = service.construct()
             methods = record_created(service.entry, service.register, servicer)
             coroutine = next((m.name for m in methods if m.is_coroutine), None)
             if coroutine is not None and not on_asyncio:

@@ -46,7 +46,6 @@ class AsyncioRuntime:
         self._served: list[RestartingServer] = []
         self._registrations: list[Registration] = []
         self.ports = Ports(assembly)
-        self._health: Any = None
         settings = assembly.config.server
         self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
         self._stops: list[asyncio.Future[None]] = []
@@ -66,7 +65,7 @@ class AsyncioRuntime:
         """
         self._registrations = [
             *self._assembly.construct(on_asyncio=True),
-            *await self._built_in(),
+            *self._built_in(),
         ]
         addresses = {}
         prepared = []
@@ -121,7 +120,7 @@ class AsyncioRuntime:
 
         return RestartingServer(listener.name, server, renew, self._assembly.on_failure)
 
-    async def _built_in(self) -> list[Registration]:
+    def _built_in(self) -> list[Registration]:
         if not self._assembly.config.server.health:
             return []
         from grpcsecure.server.services.health import (
@@ -129,9 +128,7 @@ class AsyncioRuntime:
             add_HealthServicer_to_server,
         )
 
-        self._health = AsyncioHealth(self._assembly.service_names())
-        await self._health.start()
-        return [(add_HealthServicer_to_server, self._health)]
+        return [(add_HealthServicer_to_server, AsyncioHealth(self._assembly.health))]
 
     def _server(
         self, listener: Listener, authorizer: Authorizer
@@ -160,8 +157,7 @@ class AsyncioRuntime:
         """
         patience = max(grace, _IDLE_PATIENCE)
         deadline = monotonic() + patience
-        if self._health is not None:
-            await self._health.drain()
+        self._assembly.health.drain()
         self.ports.drain()
         for served in self._served:
             await served.end()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import grpc
 
@@ -39,7 +39,6 @@ class ThreadsRuntime:
         self._assembly = assembly
         self._servers: list[grpc.Server] = []
         self.ports = Ports(assembly)
-        self._health: Any = None
         settings = assembly.config.server
         self._pool = Pool(settings.threads, "grpcsecure")
         self._stopped: list[threading.Event] = []
@@ -108,8 +107,7 @@ class ThreadsRuntime:
             add_HealthServicer_to_server,
         )
 
-        self._health = ThreadsHealth(self._assembly.service_names())
-        return [(add_HealthServicer_to_server, self._health)]
+        return [(add_HealthServicer_to_server, ThreadsHealth(self._assembly.health))]
 
     def _server(self, listener: Listener, first: ThreadsInterceptor) -> grpc.Server:
         settings = self._assembly.config.server
@@ -129,8 +127,7 @@ class ThreadsRuntime:
         A handler whose client has left, so that its call is over, gets them too.
         Returns whether all could finish; `cut` from another thread ends the wait.
         """
-        if self._health is not None:
-            self._health.drain()
+        self._assembly.health.drain()
         self.ports.drain()
         patience = max(grace, _IDLE_PATIENCE)
         deadline = monotonic() + patience

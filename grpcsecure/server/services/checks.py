@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from grpcsecure.diagnostics.catalog import service_kinds as kinds
 from grpcsecure.diagnostics.findings import Label
 from grpcsecure.diagnostics.suggest import did_you_mean
+from grpcsecure.errors import StartupError
 from grpcsecure.model.server_config import Runtime
 from grpcsecure.server.services.loader import load_service
 
@@ -25,6 +26,7 @@ __all__ = [
     "check_services",
     "check_together",
     "pick_runtime",
+    "settle_services",
 ]
 
 HEALTH = "grpc.health.v1.Health"
@@ -70,6 +72,21 @@ def check_together(
         *_check_listeners(document, services),
         *_check_runtime(document, services),
     ]
+
+
+def settle_services(
+    document: Document, services: Sequence[LoadedService]
+) -> tuple[LoadedService, ...]:
+    """Return the services with their actual methods; this may call factories.
+
+    Raises:
+        StartupError: a factory raised, or the services conflict.
+    """
+    settled = tuple(service.settled() for service in services)
+    errors = [one for one in check_together(document, settled) if one.is_error]
+    if errors:
+        raise StartupError("; ".join(finding.message for finding in errors))
+    return settled
 
 
 def _names(service: LoadedService) -> tuple[str, ...]:

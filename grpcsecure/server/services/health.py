@@ -1,4 +1,4 @@
-"""Servicers of grpc.health.v1 that let a server drain.
+"""Servicers of grpc.health.v1 that report what a `HealthBoard` says.
 
 grpcio's servicers keep every `Watch` open until the client leaves, so one watching load
 balancer would delay each drain until its deadline. These servicers end a watch once it
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,7 +19,9 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
+
+    from grpcsecure.server.services.health_board import HealthBoard
 
 __all__ = [
     "SERVICE_NAME",
@@ -29,15 +32,29 @@ __all__ = [
 
 SERVICE_NAME: str = health.SERVICE_NAME
 
+_UNKNOWN = "unknown service"
 
-def _list_response(statuses: Mapping[str, int]) -> Any:
+
+def _status(board: HealthBoard, service: str) -> int:
+    is_serving = board.is_serving(service)
+    if is_serving is None:
+        return HealthCheckResponse.SERVICE_UNKNOWN
+    return (
+        HealthCheckResponse.SERVING if is_serving else HealthCheckResponse.NOT_SERVING
+    )
+
+
+def _response(status: int) -> HealthCheckResponse:
+    return HealthCheckResponse(status=cast("Any", status))
+
+
+def _list_response(board: HealthBoard) -> Any:
     """Return the response of List, which old releases of the library do not have."""
     # `Any`: the typing stubs lack the message.
     messages: Any = health_pb2
     return messages.HealthListResponse(
         statuses={
-            service: HealthCheckResponse(status=cast("Any", status))
-            for service, status in statuses.items()
+            service: _response(_status(board, service)) for service in board.names or ()
         }
     )
 
@@ -49,28 +66,25 @@ class ThreadsHealth(HealthServicer):
     can block the server. Here nothing is sent under that lock.
     """
 
-    def __init__(self, services: Iterable[str]) -> None:
+    def __init__(self, board: HealthBoard) -> None:
+        self._board = board
         self._lock = threading.Lock()
-        self._statuses: dict[str, int] = dict.fromkeys(
-            ("", *services), HealthCheckResponse.SERVING
-        )
         self._watches: set[_Watch] = set()
-        self._is_draining = False
+        board.subscribe(self._notify)
 
     def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by the protocol
         """Return the status of a service, or of the server as a whole."""
-        status = self._statuses.get(request.service)
-        if status is None:
-            context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
-        return HealthCheckResponse(status=status)
+        status = _status(self._board, request.service)
+        if status == HealthCheckResponse.SERVICE_UNKNOWN:
+            context.abort(grpc.StatusCode.NOT_FOUND, _UNKNOWN)
+        return _response(status)
 
     def List(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802 - named by the protocol
         """Return the statuses of all services; "" is the server as a whole."""
-        with self._lock:
-            return _list_response(self._statuses)
+        return _list_response(self._board)
 
     def Watch(self, request: Any, context: Any, send: Any = None) -> Any:  # noqa: N802 - named by the protocol
-        """Stream the status of a service until it changes for the last time."""
+        """Stream the status of a service until the server drains."""
         if send is not None:
             self._watch(request.service, context, send)
             return None
@@ -84,135 +98,130 @@ class ThreadsHealth(HealthServicer):
     Watch.experimental_non_blocking = True  # type: ignore[attr-defined] # functions take attributes
 
     def _watch(self, service: str, context: Any, send: Callable[[Any], object]) -> None:
-        watch = _Watch(send)
-        with watch.sending:  # the last status comes after the first one
-            with self._lock:
-                status = self._statuses.get(
-                    service, HealthCheckResponse.SERVICE_UNKNOWN
-                )
-                is_last = self._is_draining
-                self._watches.add(watch)
-            if not context.add_callback(lambda: self._forget(watch)):
-                self._forget(watch)
-            watch.begin(status)
-        if is_last:
-            watch.end()
+        watch = _Watch(self._board, service, send)
+        with self._lock:
+            self._watches.add(watch)
+        if not context.add_callback(lambda: self._forget(watch)):
+            self._forget(watch)
+        watch.update()
 
     def _forget(self, watch: _Watch) -> None:
         with self._lock:
             self._watches.discard(watch)
 
-    def drain(self) -> None:
-        """Report NOT_SERVING from now on, and end the watches.
+    def _notify(self) -> None:
+        """Send the new statuses in another thread.
 
-        Returns at once: a client that does not read must not delay the drain.
+        A client that does not read must delay neither a drain nor a servicer.
         """
         with self._lock:
-            self._is_draining = True
-            for service in self._statuses:
-                self._statuses[service] = HealthCheckResponse.NOT_SERVING
-            watches = tuple(self._watches)
-        threading.Thread(
-            target=_end_all, args=(watches,), name="grpcsecure-health", daemon=True
-        ).start()
+            due = tuple(watch for watch in self._watches if watch.is_due)
+        if due:
+            threading.Thread(
+                target=_update_all, args=(due,), name="grpcsecure-health", daemon=True
+            ).start()
 
 
-def _end_all(watches: Iterable[_Watch]) -> None:
+def _update_all(watches: Iterable[_Watch]) -> None:
     for watch in watches:
-        watch.end()
+        watch.update()
 
 
 class _Watch:
-    """The sending end of one watch; a thread that sends must hold `sending`."""
+    """The sending end of one watch."""
 
-    def __init__(self, send: Callable[[Any], object]) -> None:
+    def __init__(
+        self, board: HealthBoard, service: str, send: Callable[[Any], object]
+    ) -> None:
+        self._board = board
+        self._service = service
         self._send = send
-        self.sending = threading.Lock()
-        self._is_serving = False
+        #: Held by the thread that sends.
+        self._sending = threading.Lock()
+        self._sent: int | None = None
         self._has_ended = False
 
-    def begin(self, status: int) -> None:
-        """Send the first status; the caller holds `sending`."""
-        self._is_serving = status == HealthCheckResponse.SERVING
-        self._send(HealthCheckResponse(status=status))
+    @property
+    def is_due(self) -> bool:
+        """Whether a status, or the end, has to be sent."""
+        if self._has_ended:
+            return False
+        return self._board.is_draining or self._status != self._sent
 
-    def end(self) -> None:
-        """Send NOT_SERVING if SERVING was sent before, and end the stream, once."""
-        with self.sending:
-            if self._has_ended:
-                return
+    @property
+    def _status(self) -> int:
+        return _status(self._board, self._service)
+
+    def update(self) -> None:
+        """Send the status in force if the client does not have it, or the end."""
+        while self.is_due:
+            if not self._sending.acquire(blocking=False):
+                return  # the thread that sends looks again afterwards
+            try:
+                self._send_what_is_due()
+            finally:
+                self._sending.release()
+
+    def _send_what_is_due(self) -> None:
+        if self._has_ended:
+            return
+        is_last = self._board.is_draining  # looked up first: then the status is final
+        status = self._status
+        if status != self._sent:
+            self._sent = status
+            self._send(_response(status))
+        if is_last:
             self._has_ended = True
-            if self._is_serving:
-                self._send(HealthCheckResponse(status=HealthCheckResponse.NOT_SERVING))
             self._send(None)
 
 
-class AsyncioHealth(health.aio.HealthServicer):
-    """Health of all services, for the asyncio runtime."""
+class AsyncioHealth(HealthServicer):
+    """Health of all services, for the asyncio runtime; created on its event loop.
 
-    def __init__(self, services: Iterable[str]) -> None:
-        super().__init__()
-        self._draining = asyncio.Event()
-        self._services = tuple(services)
+    grpcio's own servicer sends while it holds the lock that all watches of a service
+    share: a client that does not read would hold up the others, and the drain.
+    """
 
-    async def start(self) -> None:
-        """Set all services to SERVING."""
-        for service in self._services:
-            await self.set(service, HealthCheckResponse.SERVING)
+    def __init__(self, board: HealthBoard) -> None:
+        self._board = board
+        self._loop = asyncio.get_running_loop()
+        self._watches: set[asyncio.Event] = set()
+        board.subscribe(self._notify)
+
+    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by the protocol
+        """Return the status of a service, or of the server as a whole."""
+        status = _status(self._board, request.service)
+        if status == HealthCheckResponse.SERVICE_UNKNOWN:
+            await context.abort(grpc.StatusCode.NOT_FOUND, _UNKNOWN)
+        return _response(status)
 
     async def List(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802 - named by the protocol
         """Return the statuses of all services; "" is the server as a whole."""
-        return _list_response(
-            dict.fromkeys(
-                ("", *self._services),
-                HealthCheckResponse.NOT_SERVING
-                if self._draining.is_set()
-                else HealthCheckResponse.SERVING,
-            )
-        )
+        return _list_response(self._board)
 
     async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802 - named by the protocol
-        """Stream the status of a service until it changes for the last time."""
-        seen = _LastSeen(context)
-        watched = super().Watch(request, cast("Any", seen))
-        watch = asyncio.ensure_future(watched)
-        draining = asyncio.ensure_future(self._draining.wait())
+        """Stream the status of a service until the server drains."""
+        changed = asyncio.Event()
+        self._watches.add(changed)
+        sent: int | None = None
         try:
-            await asyncio.wait((watch, draining), return_when=asyncio.FIRST_COMPLETED)
+            while True:
+                changed.clear()
+                is_last = self._board.is_draining  # looked up before the status
+                status = _status(self._board, request.service)
+                if status != sent:
+                    await context.write(_response(status))
+                    sent = status
+                if is_last:
+                    return
+                await changed.wait()
         finally:
-            for task in (watch, draining):
-                task.cancel()
-            await asyncio.gather(watch, draining, return_exceptions=True)
-            await seen.wait_until_sent()
-        if seen.status == HealthCheckResponse.SERVING:
-            await context.write(
-                HealthCheckResponse(status=HealthCheckResponse.NOT_SERVING)
-            )
+            self._watches.discard(changed)
 
-    async def drain(self) -> None:
-        """Report NOT_SERVING from now on, and end the watches."""
-        await self.enter_graceful_shutdown()
-        self._draining.set()
+    def _notify(self) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and the watches with it
+            self._loop.call_soon_threadsafe(self._wake)
 
-
-class _LastSeen:
-    """A context that records the last status written to it.
-
-    gRPC sends one message of a call at a time, and goes on sending it when the task
-    that waits for it is cancelled. The end of the call would then fail, and the call
-    stay open until its client leaves.
-    """
-
-    def __init__(self, context: Any) -> None:
-        self._context = context
-        self._sending: asyncio.Future[None] | None = None
-        self.status: int | None = None
-
-    async def write(self, response: Any) -> None:
-        self.status = response.status
-        self._sending = asyncio.ensure_future(self._context.write(response))
-        await asyncio.shield(self._sending)
-
-    async def wait_until_sent(self) -> None:
-        if self._sending is not None:
-            await asyncio.gather(self._sending, return_exceptions=True)
+    def _wake(self) -> None:
+        for changed in self._watches:
+            changed.set()

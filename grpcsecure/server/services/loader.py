@@ -17,6 +17,7 @@ from grpcsecure.diagnostics.catalog import service_kinds as kinds
 from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.errors import StartupError
 from grpcsecure.server.services.arguments import describe_misfit
+from grpcsecure.server.services.health_board import early
 from grpcsecure.server.services.import_paths import describe_search, similar_module
 from grpcsecure.server.services.recorder import Method, record
 from grpcsecure.server.services.user_code import CreationError, user_traceback
@@ -169,7 +170,8 @@ class _ServiceError(Exception):
 
 def _resolve(path: ImportPath, *, key: str) -> Any:
     try:
-        target: Any = import_module(path.module)
+        with early():
+            target: Any = import_module(path.module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import threading
+from queue import SimpleQueue
 
 import grpc
 import pytest
@@ -14,7 +16,9 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from support.servers import RUNTIMES, custom, failure, running
 from support.services import PATIENCE, reply
 
+import grpcsecure
 from grpcsecure.server.services.health import AsyncioHealth, ThreadsHealth
+from grpcsecure.server.services.health_board import HealthBoard
 
 SERVING = HealthCheckResponse.SERVING
 NOT_SERVING = HealthCheckResponse.NOT_SERVING
@@ -96,18 +100,19 @@ def test_drain_lets_a_status_be_sent_to_its_end(service):
     """A drain while a message is being sent does not end its watch before that."""
 
     async def drain():
-        health, context = AsyncioHealth([""]), SlowContext()
-        await health.start()
+        board = HealthBoard()
+        board.settle([])
+        health, context = AsyncioHealth(board), SlowContext()
         request = HealthCheckRequest(service=service)
         watch = asyncio.ensure_future(health.Watch(request, context))
         await context.is_sending.wait()
-        draining = asyncio.ensure_future(health.drain())
+        board.drain()
         # Everything that can run does so before the message has been sent.
         for _ in range(20):
             await asyncio.sleep(0)
         assert not watch.done()
         context.goes_on.set()
-        await asyncio.gather(draining, watch)
+        await watch
         return context.sent
 
     last = [] if service else [NOT_SERVING]
@@ -146,8 +151,10 @@ def test_watch_that_begins_while_draining_ends_at_once():
         def add_callback(self, callback):
             return True
 
-    health = ThreadsHealth(["helloworld.Greeter"])
-    health.drain()
+    board = HealthBoard()
+    board.settle(["helloworld.Greeter"])
+    health = ThreadsHealth(board)
+    board.drain()
     sent = []
     health.Watch(HealthCheckRequest(), Context(), sent.append)
     assert [each and each.status for each in sent] == [NOT_SERVING, None]
@@ -222,3 +229,89 @@ def test_health_may_be_switched_off():
         health = HealthStub(channel)
         code, _ = failure(lambda: health.Check(HealthCheckRequest(), timeout=PATIENCE))
         assert code is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.fixture(name="board")
+def _board():
+    """The health of one service."""
+    board = HealthBoard()
+    board.settle(["a.B"])
+    return board
+
+
+def test_drain_overrides_what_is_set(board):
+    """A service that sets itself SERVING while the server drains stays NOT_SERVING."""
+    board.set("a.B", serving=True)
+    board.drain()
+    board.set("a.B", serving=True)
+    assert [board.is_serving(name) for name in ("", "a.B")] == [False, False]
+
+
+def test_set_before_the_services_are_known(board):
+    """A factory may set a health before the names are known; a wrong one is found."""
+    early = HealthBoard()
+    early.set("c.D", serving=False)
+    early.settle(["c.D"])
+    assert early.is_serving("c.D") is False
+    early = HealthBoard()
+    early.set("c.E", serving=False)
+    with pytest.raises(grpcsecure.StartupError, match=r"did you mean `c\.D`"):
+        early.settle(["c.D"])
+
+
+class Reading:
+    """A client of a watch; one that does not read blocks the thread that sends."""
+
+    def __init__(self, board, *, reads=True):
+        self.got = SimpleQueue()
+        self.goes_on = threading.Event()
+        self.is_stuck = threading.Event()
+        self.reads = reads
+        ThreadsHealth.Watch(board, HealthCheckRequest(service="a.B"), self, self.send)
+
+    def add_callback(self, callback):
+        """Accept a callback for the end of the call."""
+        return True
+
+    def send(self, response):
+        """Take a message, or None at the end."""
+        if not self.reads and not self.got.empty():
+            self.is_stuck.set()
+            assert self.goes_on.wait(PATIENCE)
+        self.got.put(response and response.status)
+
+
+def test_client_that_does_not_read_holds_up_no_change(board):
+    """It neither blocks a servicer nor keeps later changes from other clients."""
+    health = ThreadsHealth(board)
+    stuck, reads = Reading(health, reads=False), Reading(health)
+    assert reads.got.get(timeout=PATIENCE) == SERVING
+    board.set("a.B", serving=False)
+    assert stuck.is_stuck.wait(PATIENCE)
+    board.set("a.B", serving=True)
+    board.drain()
+    statuses = iter(lambda: reads.got.get(timeout=PATIENCE), None)
+    assert [*statuses][-1] == NOT_SERVING
+    stuck.goes_on.set()
+    statuses = iter(lambda: stuck.got.get(timeout=PATIENCE), None)
+    assert [*statuses] == [SERVING, NOT_SERVING]
+
+
+def test_changes_from_many_threads_end_in_the_last_one(board):
+    """A watching client ends up with the status in force, and sees no status twice."""
+    health = ThreadsHealth(board)
+    client = Reading(health)
+
+    def change():
+        for serving in (False, True) * 50:
+            board.set("a.B", serving=serving)
+
+    threads = [threading.Thread(target=change) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    board.drain()
+    got = [*iter(lambda: client.got.get(timeout=PATIENCE), None)]
+    assert got[-1] == NOT_SERVING
+    assert all(one != two for one, two in itertools.pairwise(got))
