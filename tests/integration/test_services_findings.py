@@ -382,25 +382,30 @@ class TestCreation:
             f"3:16 GS508 the services of `{name}:make` are unknown until it is called"
         ]
 
-    def test_unimplemented_methods_are_warnings(self, module):
-        """Each method that only the generated base has is reported."""
+    @pytest.mark.parametrize(
+        ("names", "says"),
+        [
+            (
+                ["SayHello", "Chat", "SayHelloToAll"],
+                "does not implement `/helloworld.Greeter/SayHelloManyTimes`",
+            ),
+            (
+                ["SayHello", "Chat"],
+                "does not implement 2 of the 4 methods of `helloworld.Greeter`",
+            ),
+            ([], "implements no method of `helloworld.Greeter`"),
+        ],
+        ids=["one", "two", "all"],
+    )
+    def test_unimplemented_methods_are_one_warning(self, module, names, says):
+        """Methods that only the generated base has are reported, once by service."""
+        own = "".join(f"    def {name}(self, first, context): ...\n" for name in names)
         name = module(
-            """\
-            from helloworld.helloworld_pb2_grpc import GreeterServicer
-            class Half(GreeterServicer):
-                def SayHello(self, request, context): ...
-                def Chat(self, request_iterator, context): ...
-            """
+            "from helloworld.helloworld_pb2_grpc import GreeterServicer\n"
+            f"class Half(GreeterServicer):\n    pass\n{own}"
         )
         assert found(f"{name}:Half") == [
-            (
-                (
-                    f"3:16 GS510 `{name}:Half` does not implement"
-                    f" `/helloworld.Greeter/{method}`"
-                ),
-                f"'{name}:Half'",
-            )
-            for method in ("SayHelloManyTimes", "SayHelloToAll")
+            (f"3:16 GS510 `{name}:Half` {says}", f"'{name}:Half'")
         ]
 
 

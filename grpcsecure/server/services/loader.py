@@ -356,17 +356,18 @@ def _remarks(service: LoadedService) -> Iterable[ServiceProblem]:
             help="annotate the factory with the class it returns",
         )
         return
+    are_there = [method.is_implemented for method in service.methods]
     # A factory may be annotated with the generated class and return a subclass of it.
-    is_generated = service.is_factory and not any(
-        method.is_implemented for method in service.methods
-    )
-    for method in service.methods:
-        if not (method.is_implemented or is_generated):
-            yield ServiceProblem(
-                kind=kinds.UNIMPLEMENTED_METHOD,
-                key="servicer",
-                message=f"`{service.entry.servicer}` does not implement"
-                f" `{method.full_method}`",
-                label="calls to it end with UNIMPLEMENTED",
-                help=f"define `{method.name}` in the servicer",
-            )
+    if all(are_there) or (service.is_factory and not any(are_there)):
+        return
+    from grpcsecure.server.services.unimplemented import describe_unimplemented
+
+    for texts in describe_unimplemented(f"`{service.entry.servicer}`", service.methods):
+        yield ServiceProblem(
+            kind=kinds.UNIMPLEMENTED_METHOD,
+            key="servicer",
+            message=texts.message,
+            label=texts.label,
+            notes=texts.notes,
+            help=texts.help,
+        )
