@@ -26,10 +26,12 @@ def check_production(document: Document, scopes: Sequence[Scope]) -> Iterator[Fi
     config = document.config
     yield from _check_authorization(document)
     if config.server.reflection and not any(map(is_about_reflection, scopes)):
+        who = _who_reflects(document, scopes)
+        lacks = "allows it" if who == _NO_CLIENT else "limits who may use it"
         yield kinds.REFLECTION_OPEN(
-            "reflection is on, and no rule limits who may use it",
+            f"reflection is on, and no rule {lacks}",
             span=document.place("server", "reflection"),
-            label=_who_reflects(document, scopes),
+            label=who,
             help="add a rule for `/grpc.reflection.*`, or turn it off",
         )
     if config.server.error_detail is ErrorDetail.FULL:
@@ -94,7 +96,9 @@ def _who_reflects(document: Document, scopes: Sequence[Scope]) -> str:
         is_open = scope.rule.effect is Effect.ALLOW and scope.rule.enforce
         if is_open and any(one.matches(_REFLECT) for one in scope.patterns):
             return f"`{scope.rule.name}` also allows it"
-    return "no client may use it"
+    return _NO_CLIENT
 
+
+_NO_CLIENT = "no client may use it"
 
 _REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"

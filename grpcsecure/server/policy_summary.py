@@ -43,8 +43,8 @@ def _parts(
     if authorization.default is Effect.DENY and served is not None:
         scopes, known = find_scopes(document.config), KnownMethods(full_methods(served))
         closed = [
-            f"`{name}`"
-            for _, names in unreached(scopes, served, known)
+            f"`{service.name}/{name}`"
+            for service, names in unreached(scopes, served, known)
             for name in names
         ]
         total = sum(len(one.methods) for one in served if one.path is not None)

@@ -202,6 +202,7 @@ def make_shop(folder: Path) -> Path:
     (package / "orders_pb2_grpc.py").write_text(_GENERATED)
     (package / "orders.py").write_text(_ORDERS)
     (package / "broken.py").write_text("import shop.no_such_part\n")
+    (package / "ungenerated.py").write_text("import shop.stock_pb2\n")
     (package / "slip.py").write_text("x = = 1\n")
     certs = make_certificates(folder / "certs", servers=("orders.corp.example",))
     make_certificates(folder / "other")

@@ -124,17 +124,32 @@ def _check_reach(
     known: KnownMethods,
 ) -> Iterator[Finding]:
     for service, closed in unreached(scopes, services, known):
-        assert service.path is not None  # noqa: S101 - it is served
-        if service.may_be_closed:
-            continue
-        default = document.key("authorization", "default")
-        yield kinds.UNREACHABLE_METHOD(
-            f"no rule allows {_spell(closed, service)}",
-            span=document.place(*service.path),
-            label="denied to all clients",
-            secondary=[Label(span=default, text="denies calls that no rule allows")],
-            help="add a rule that allows it, or do not serve it",
+        if not service.may_be_closed:
+            yield _describe_unreached(document, service, closed)
+
+
+def _describe_unreached(
+    document: Document, service: ServedService, closed: list[str]
+) -> Finding:
+    path = service.path
+    assert path is not None  # noqa: S101 - it is served
+    message = f"no rule allows {_spell(closed, service)}"
+    default = document.key("authorization", "default")
+    if path[0] == "server":  # health, which is served without being written
+        key = ".".join(map(str, path))
+        return kinds.UNREACHABLE_METHOD(
+            message,
+            span=default,
+            label="denies it to all clients",
+            help=f"add a rule for `/{service.name}/*`, or set `{key}: false`",
         )
+    return kinds.UNREACHABLE_METHOD(
+        message,
+        span=document.place(*path),
+        label="denied to all clients",
+        secondary=[Label(span=default, text="denies calls that no rule allows")],
+        help="add a rule that allows it, or do not serve it",
+    )
 
 
 def unreached(

@@ -213,6 +213,16 @@ def _import_error(path: ImportPath, error: BaseException, *, key: str) -> _Servi
         f"importing `{path.module}` raised {type(error).__name__}",
         label="its own code failed",
         notes=(user_traceback(error),),
+        help=_help_to_generate(missing) if missing else None,
+    )
+
+
+def _help_to_generate(module: str) -> str | None:
+    if not module.endswith(("_pb2", "_pb2_grpc")):
+        return None
+    return (
+        f"generate `{module}` with `python -m grpc_tools.protoc`, or add its folder to"
+        " `server.import_paths`"
     )
 
 

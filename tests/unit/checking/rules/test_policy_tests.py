@@ -171,6 +171,8 @@ class TestMethods:
             ("GS407", "no rule allows any method of `grpc.health.v1.Health`"),
         ]
         assert underlined(text, findings[0]) == "'helloworld.greeter:Greeter'"
+        assert underlined(text, findings[1]) == "authorization"
+        assert "or set `server.health: false`" in findings[1].help
         assert not any(finding.is_error for finding in findings)
 
     @pytest.mark.parametrize(
