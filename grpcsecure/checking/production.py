@@ -8,6 +8,7 @@ from grpcsecure.checking.rules.rule_effect import is_about_reflection
 from grpcsecure.diagnostics.catalog import listener_kinds as kinds
 from grpcsecure.diagnostics.catalog import policy_kinds as policy
 from grpcsecure.model.authorization import Effect
+from grpcsecure.model.listener import HEALTH_SERVICE
 from grpcsecure.model.server_config import ErrorDetail
 from grpcsecure.quoting import quote
 
@@ -42,13 +43,17 @@ def check_production(document: Document, scopes: Sequence[Scope]) -> Iterator[Fi
             help=_help_with_detail(document),
         )
     for listener in config.listeners:
+        # Kubernetes' probes have no certificate, and may have no TLS.
+        if listener.is_for_health:
+            continue
         path = ("listeners", listener.name)
         if listener.tls is None and not listener.address.is_local:
             yield kinds.PLAINTEXT_EXPOSED(
                 f"listener `{listener.name}` serves plaintext beyond this machine",
                 span=document.place(*path, "address"),
                 label="not a loopback address",
-                help="give it a `tls` block, or listen on 127.0.0.1 or a unix socket",
+                help="give it a `tls` block, listen on 127.0.0.1, or serve health"
+                f" alone: `services: [{HEALTH_SERVICE}]`",
             )
         if listener.tls is not None and not listener.tls.client_certificate.verifies:
             mode = listener.tls.client_certificate.value

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from grpcsecure.model.modes import ClientCertificateMode
 
 __all__ = [
+    "HEALTH_SERVICE",
     "Address",
     "Engine",
     "Listener",
@@ -35,6 +36,9 @@ __all__ = [
 MAX_UNIX_PATH = 107
 
 _MAX_PORT = 65535
+
+#: https://github.com/grpc/grpc/blob/master/doc/health-checking.md
+HEALTH_SERVICE = "grpc.health.v1.Health"
 
 
 class Engine(Enum):
@@ -275,6 +279,11 @@ class Listener:
         if tls is None or not tls.client_certificate.asks:
             return False
         return tls.client_certificate.verifies or tls.client_ca is not None
+
+    @property
+    def is_for_health(self) -> bool:
+        """Whether the listener serves health and nothing else."""
+        return self.services is not None and set(self.services) == {HEALTH_SERVICE}
 
     def serves(self, service: str) -> bool:
         """Whether this listener serves a service that the server has."""

@@ -63,7 +63,7 @@ authorization:
       allow: [web, batch]
       methods: ["/shop.v1.Orders/*"]
     probes:
-      allow: [anyone]
+      allow: [verified]
       methods: ["/grpc.health.v1.Health/*"]
   tests:
     - as: {dns: batch.corp.example}

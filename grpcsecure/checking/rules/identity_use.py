@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from grpcsecure.checking.rules.rule_effect import PROBE_LISTENER, is_about_health
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.diagnostics.findings import Label
 from grpcsecure.model.authorization import BuiltIn, Effect
@@ -80,8 +81,14 @@ def check_identity_use(
                 span=document.place(*path),
                 label=f"`{name}` {_label(name, requirement)}",
                 secondary=[_describe(document, one, need) for one in scope.serving],
-                help=_WORDS[need].help,
+                help=_help(scope, need),
             )
+
+
+def _help(scope: Scope, need: Need) -> str:
+    if need is Need.NO_CERTIFICATE and is_about_health(scope):
+        return PROBE_LISTENER
+    return _WORDS[need].help
 
 
 def _unlisted(

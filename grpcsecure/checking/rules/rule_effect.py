@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from grpcsecure.diagnostics.catalog import listener_kinds
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.diagnostics.findings import Label
 from grpcsecure.diagnostics.suggest import did_you_mean, nearest
 from grpcsecure.model.authorization import BuiltIn, Effect
+from grpcsecure.model.listener import HEALTH_SERVICE
 from grpcsecure.model.metadata_keys import RESERVED_KEYS, USER_AGENT
 from grpcsecure.policy.patterns import MethodPattern, PatternKind
 from grpcsecure.quoting import quote
@@ -20,9 +22,20 @@ if TYPE_CHECKING:
     from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.policy.scopes import Scope
 
-__all__ = ["check_rules", "check_serving_by_services", "is_about_reflection"]
+__all__ = [
+    "PROBE_LISTENER",
+    "check_rules",
+    "check_serving_by_services",
+    "is_about_health",
+    "is_about_reflection",
+]
 
-_HEALTH = MethodPattern(PatternKind.PREFIX, "/grpc.health.v1.Health/")
+#: Advice about a rule for probes on listeners that require a client certificate.
+PROBE_LISTENER = (
+    f"for probes, add a plaintext listener with `services: [{HEALTH_SERVICE}]`"
+)
+
+_HEALTH = MethodPattern(PatternKind.PREFIX, f"/{HEALTH_SERVICE}/")
 #: Covers all versions of the reflection service.
 _REFLECTION = MethodPattern(PatternKind.PREFIX, "/grpc.reflection.")
 
@@ -34,6 +47,8 @@ def check_rules(document: Document, scopes: Iterable[Scope]) -> Iterator[Finding
     """Find mistakes of each single rule, and impossible calls of tests."""
     yield from _check_test_listeners(document)
     yield from _check_test_metadata(document)
+    scopes = tuple(scopes)
+    yield from _check_health(document, scopes)
     for scope in scopes:
         yield from _check_listeners(document, scope)
         yield from _check_serving(document, scope)
@@ -44,6 +59,11 @@ def check_rules(document: Document, scopes: Iterable[Scope]) -> Iterator[Finding
 def is_about_reflection(scope: Scope) -> bool:
     """Whether a rule has a pattern for reflection alone, so that it was intended."""
     return any(_REFLECTION.covers(pattern) for pattern in scope.patterns)
+
+
+def is_about_health(scope: Scope) -> bool:
+    """Whether a rule is for health and nothing else."""
+    return all(map(_HEALTH.covers, scope.patterns))
 
 
 def _check_listeners(document: Document, scope: Scope) -> Iterator[Finding]:
@@ -166,6 +186,55 @@ def _check_metadata(document: Document, scope: Scope) -> Iterator[Finding]:
                 label="client libraries add their name and version",
                 help="use a key of your own, such as `x-client`",
             )
+
+
+def _check_health(document: Document, scopes: Iterable[Scope]) -> Iterator[Finding]:
+    """Find health that anyone may ask for where none but holders of certificates can.
+
+    A rule for health and `anyone` is for probes. Those of Kubernetes have no client
+    certificate, in `mode: TLS` neither (KEP-4939).
+    """
+    open_to_anyone = [
+        scope
+        for scope in scopes
+        if _opens(scope) and any(one.overlaps(_HEALTH) for one in scope.patterns)
+    ]
+    serving = [listener for scope in open_to_anyone for listener in scope.serving]
+    authorization = document.config.authorization
+    is_open = authorization is not None and authorization.default is Effect.ALLOW
+    if is_open or not all(listener.requires for listener in serving):
+        return
+    for scope in open_to_anyone:
+        if scope.serving and is_about_health(scope):
+            yield _unreachable_health(document, scope)
+
+
+def _unreachable_health(document: Document, scope: Scope) -> Finding:
+    rule = scope.rule
+    index = rule.identities.index(BuiltIn.ANYONE.value)
+    verifies = all(one.can_verify for one in scope.serving)
+    instead = (BuiltIn.VERIFIED if verifies else BuiltIn.PRESENTED).value
+    return listener_kinds.UNREACHABLE_HEALTH(
+        f"rule `{rule.name}` lets anyone ask for health, but its listeners refuse"
+        " clients without a certificate",
+        span=document.place("authorization", "rules", rule.name, "allow", index),
+        label="a probe has no certificate",
+        secondary=[
+            Label(
+                span=document.place("listeners", one.name, "tls", "client_certificate"),
+                text="refuses clients without a certificate",
+            )
+            for one in scope.serving
+        ],
+        help=f"{PROBE_LISTENER}; without them, allow `{instead}`",
+    )
+
+
+def _opens(scope: Scope) -> bool:
+    """Whether a rule allows calls by anyone."""
+    rule = scope.rule
+    is_open = rule.effect is Effect.ALLOW and BuiltIn.ANYONE.value in rule.identities
+    return is_open and rule.enforce and not rule.metadata
 
 
 def _check_openness(document: Document, scope: Scope) -> Iterator[Finding]:

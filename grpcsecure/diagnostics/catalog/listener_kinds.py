@@ -14,6 +14,7 @@ __all__ = [
     "PLAINTEXT_EXPOSED",
     "REFLECTION_OPEN",
     "UNKNOWN_CHANNEL_OPTION",
+    "UNREACHABLE_HEALTH",
     "UNTIED_TRUST_DOMAINS",
     "UNUSABLE_SOCKET_PATH",
     "UNUSED_CLIENT_CA",
@@ -119,7 +120,8 @@ PLAINTEXT_EXPOSED = Kind(
     name="plaintext-exposed",
     severity=Severity.WARNING,
     production=True,
-    what="A plaintext listener can be reached from other machines.",
+    what="A plaintext listener that serves more than health can be reached from other"
+    " machines.",
     why="Anyone on the network path can read and change every call.",
     bad="listeners: {public: {address: '0.0.0.0:8080', tls: null, plaintext: true}}",
     good="listeners: {public: {address: '127.0.0.1:8080', tls: null, plaintext: true}}",
@@ -130,11 +132,34 @@ MODE_NOT_VERIFYING = Kind(
     name="mode-not-verifying",
     severity=Severity.WARNING,
     production=True,
-    what="The mode of a listener does not verify client certificates.",
+    what="The mode of a listener that serves more than health does not verify client"
+    " certificates.",
     why="Anyone can connect under any name.",
     bad="listeners: {public: {tls: {client_certificate: dont_request}}}",
     good="listeners: {public: {tls:"
     " {client_certificate: require_and_verify, client_ca: certs/ca.pem}}}",
+)
+
+UNREACHABLE_HEALTH = Kind(
+    code="GS330",
+    name="unreachable-health",
+    severity=Severity.WARNING,
+    what="A rule lets anyone ask for health, but each of its listeners requires a"
+    " client certificate.",
+    why="Probes have none, those of Kubernetes with `mode: TLS` included: the handshake"
+    " refuses them before the rule is asked, and the pod never becomes ready.",
+    bad="listeners: {public: {tls: {client_certificate: require_and_verify,"
+    " client_ca: certs/ca.pem}}}\n"
+    "authorization: {rules: {probes: {allow: [anyone],"
+    " methods: ['/grpc.health.v1.Health/*']},"
+    " hello: {allow: [verified], methods: ['/helloworld.Greeter/*']}}}",
+    good="listeners: {public: {tls: {client_certificate: require_and_verify,"
+    " client_ca: certs/ca.pem}},\n"
+    "  probes: {address: '127.0.0.1:0', plaintext: true,"
+    " services: [grpc.health.v1.Health]}}\n"
+    "authorization: {rules: {probes: {allow: [anyone],"
+    " methods: ['/grpc.health.v1.Health/*']},"
+    " hello: {allow: [verified], methods: ['/helloworld.Greeter/*']}}}",
 )
 
 UNTIED_TRUST_DOMAINS = Kind(

@@ -28,13 +28,21 @@ listeners:
     client_certificate: require_and_verify, client_ca: a}}
   optional: {address: '127.0.0.1:4', tls: {certificate: c, private_key: k,
     client_certificate: request_and_verify, client_ca: a}}
+  probes: {address: '0.0.0.0:8084', plaintext: true,
+    services: [grpc.health.v1.Health]}
+  tls_probes: {address: '0.0.0.0:8085', services: [grpc.health.v1.Health], tls: {
+    certificate: c, private_key: k, client_certificate: dont_request}}
+  more: {address: '0.0.0.0:8086', plaintext: true,
+    services: [grpc.health.v1.Health, helloworld.Greeter]}
 """
 
+#: The listeners for health alone have none: probes have no certificate, and no TLS.
 LISTENERS = [
     ("GS312", "'0.0.0.0:8080'"),
     ("GS312", "'greeter.example:8083'"),
     ("GS313", "request_but_dont_verify"),
     ("GS313", "dont_request"),
+    ("GS312", "'0.0.0.0:8086'"),
 ]
 FULL_DETAIL = ("GS409", "full")
 REFLECTION = ("GS311", "true")
