@@ -76,7 +76,7 @@ $(VENV)-oldest/.made: pyproject.toml tests/oldest.txt
 SERVING_TESTS := tests/unit/tls tests/unit/server tests/unit/test_name_lookup.py \
 	$(addprefix tests/integration/test_, bridge_*.py crashes.py crl.py drain.py \
 		fail_closed.py missing_names.py modes_matrix.py rotation.py serve.py \
-		servicer_view.py)
+		servicer_view.py several_certificates.py)
 
 # Without the tests that compare the properties of a connection with the newest gRPC's.
 oldest: $(VENV)-oldest/.made certs

@@ -116,13 +116,15 @@ def _listener(server: Server, listener: Listener, now: datetime) -> Iterator[str
 
 
 def _material(tls: TlsSettings, material: Material, now: datetime) -> Iterator[str]:
-    leaf = material.chain[0]
-    names = [f"dns {name}" for name in leaf.dns] + [
-        f"ip {address}" for address in leaf.ips
-    ]
-    days = (leaf.not_after - now).days
-    expiry = f"expires in {days} day{'s' * (days != 1)} ({leaf.not_after:%Y-%m-%d})"
-    yield f"{_INDENT}{'  '.join([leaf.subject, *names, expiry])}"
+    for number, leaf in enumerate(material.leaves):
+        names = [f"dns {name}" for name in leaf.dns] + [
+            f"ip {address}" for address in leaf.ips
+        ]
+        days = (leaf.not_after - now).days
+        expiry = f"expires in {days} day{'s' * (days != 1)} ({leaf.not_after:%Y-%m-%d})"
+        is_default = bool(material.further) and not number
+        mark = ["default"] if is_default else []
+        yield f"{_INDENT}{'  '.join([leaf.subject, *names, *mark, expiry])}"
     if tls.client_certificate.asks and material.client_cas:
         signers = ", ".join(ca.subject for ca in material.client_cas)
         count = len(material.client_cas)

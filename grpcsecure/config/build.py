@@ -13,6 +13,7 @@ from grpcsecure.config.parts import Part, Reader, items_of, texts_of, value_of
 from grpcsecure.config.tree import Mapping, plain
 from grpcsecure.model.listener import (
     Engine,
+    KeyPair,
     Listener,
     TlsSettings,
     TlsVersion,
@@ -144,11 +145,19 @@ def _listener(reader: Reader, name: str, part: Part) -> Listener:
 
 
 def _tls(reader: Reader, part: Part) -> TlsSettings:
+    pairs = tuple(
+        _key_pair(reader, Part(item, (*part.path, "certificates", index)))
+        for index, item in enumerate(items_of(part.node("certificates")))
+    )
+    first = pairs[0] if pairs else _key_pair(reader, part)
+    names = part.node("server_names")
     return TlsSettings(
+        certificate=first.certificate,
+        private_key=first.private_key,
+        certificates=pairs,
+        server_names=() if names is None else texts_of(names),
         **reader.given(
             part,
-            certificate=reader.path,
-            private_key=reader.path,
             client_certificate=ClientCertificateMode.parse,
             min_version=TlsVersion,
             engine=Engine,
@@ -156,6 +165,12 @@ def _tls(reader: Reader, part: Part) -> TlsSettings:
         ),
         client_ca=_client_ca(reader, part),
         crl=reader.paths(part.node("crl")),
+    )
+
+
+def _key_pair(reader: Reader, part: Part) -> KeyPair:
+    return KeyPair(
+        **reader.given(part, certificate=reader.path, private_key=reader.path)
     )
 
 

@@ -14,6 +14,16 @@ from grpcsecure.model.modes import ClientCertificateMode
 
 __all__ = ["built_in_identity", "find_key", "find_mode", "find_value", "hint_for"]
 
+_CERTIFICATE = (
+    "cert cert_file certfile cert_path certificate_file certificate_chain cert_chain"
+    " ssl_certificate server_certificate server_cert crt tls_crt tls_cert chain"
+    " public_certificate"
+)
+_PRIVATE_KEY = (
+    "key key_file keyfile key_path private_key_file ssl_certificate_key server_key"
+    " tls_key certificate_key cert_key"
+)
+
 #: Keys by the title of their mapping in the schema: our key, and the words for it.
 _KEYS: dict[str, dict[str, str]] = {
     "grpcsecure config": {
@@ -46,12 +56,11 @@ _KEYS: dict[str, dict[str, str]] = {
         "max_connection_age": "max_age connection_age",
     },
     "TLS": {
-        "certificate": "cert certs cert_file certfile cert_path certificate_file"
-        " certificate_chain cert_chain ssl_certificate server_certificate server_cert"
-        " crt tls_crt tls_cert chain public_certificate key_store keystore"
-        " certificates tls_certificates",
-        "private_key": "key key_file keyfile key_path private_key_file"
-        " ssl_certificate_key server_key tls_key certificate_key cert_key",
+        "certificate": f"{_CERTIFICATE} certs key_store keystore",
+        "certificates": "tls_certificates key_cert_pairs certificate_list pairs"
+        " private_key_certificate_chain_pairs",
+        "server_names": "server_name hostnames host_names domains names hosts",
+        "private_key": _PRIVATE_KEY,
         "client_certificate": "mutual mtls mode client_auth verify verify_client"
         " ssl_verify_client require_client_certificate require_client_auth"
         " require_client_cert client_certificate_mode client_cert verify_mode"
@@ -67,6 +76,7 @@ _KEYS: dict[str, dict[str, str]] = {
         " tls_minimum_protocol_version minimum_tls_version version protocol"
         " min_protocol_version ssl_min_ver",
     },
+    "Certificate and key": {"certificate": _CERTIFICATE, "private_key": _PRIVATE_KEY},
     "Matcher": {
         "common_name": "cn subject_cn name",
         "organizational_unit": "ou unit",
@@ -107,6 +117,13 @@ _KEYS: dict[str, dict[str, str]] = {
 
 #: Words without one key of their own, with the keys that they lead to.
 _HINTS: dict[str, dict[str, str]] = {
+    "Certificate and key": {
+        "names": "the names are those in the certificate; list the names that clients"
+        " dial in `server_names` of `tls`",
+        "server_name": "the names are those in the certificate; list the names that"
+        " clients dial in `server_names` of `tls`",
+        "server_names": "it belongs beside `certificates`",
+    },
     "Matcher": {
         "san": "write its kind: `dns`, `uri`, `spiffe`, `ip` or `email`",
         "sans": "write their kind: `dns`, `uri`, `spiffe`, `ip` or `email`",

@@ -19,6 +19,7 @@ from grpcsecure.config.unknown_keys import (
     is_misspelled,
 )
 from grpcsecure.config.wording import at, dotted, key_place
+from grpcsecure.diagnostics.catalog import name_choice_kinds
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
 from grpcsecure.diagnostics.findings import Label
 from grpcsecure.quoting import quote
@@ -65,9 +66,16 @@ def _explain_missing_keys(
 ) -> Iterator[Finding]:
     # jsonschema reports an error for each missing key, and names the key in its text
     # only. So each error reports all missing keys; duplicates are dropped later.
-    properties = error.schema.get("properties", {})
+    yield from _missing_keys(error, root, path, error.schema)
+
+
+def _missing_keys(
+    error: SchemaError, root: Mapping, path: Path, part: dict[str, Any]
+) -> Iterator[Finding]:
+    """Report the missing keys of a mapping; `part` is its whole schema."""
+    properties = part.get("properties", {})
     for key in error.validator_value:
-        if key in error.instance or is_misspelled(key, error.instance, error.schema):
+        if key in error.instance or is_misspelled(key, error.instance, part):
             continue
         yield kinds.MISSING_KEY(
             f"missing key `{key}` {at(path)}",
@@ -178,6 +186,33 @@ def _explain_effect(error: SchemaError, root: Mapping, path: Path) -> Iterator[F
         )
 
 
+def _explain_certificates(
+    error: SchemaError, root: Mapping, path: Path
+) -> Iterator[Finding]:
+    part = _part("tls")
+    if error.validator == "required":
+        if is_misspelled("certificates", error.instance, part):
+            return
+        yield from _missing_keys(error, root, path, part)
+        return
+    name = quote(path[1])
+    both = [key for key in ("certificate", "private_key") if key in error.instance]
+    yield name_choice_kinds.CERTIFICATE_CONFLICT(
+        f"the listener {name} has both `certificates` and {_listed(both)}",
+        span=key_place(root, (*path, "certificates")),
+        label="excludes a single certificate",
+        secondary=[
+            Label(span=key_place(root, (*path, key)), text=f"`{key}` is here")
+            for key in both
+        ],
+        help=f"move {_listed(both)} into `certificates`; its first pair is the default",
+    )
+
+
+def _listed(keys: list[str]) -> str:
+    return " and ".join(f"`{key}`" for key in keys)
+
+
 def _explain_other(error: SchemaError, root: Mapping, path: Path) -> Iterator[Finding]:
     yield kinds.SCHEMA_MISMATCH(
         f"{quote(dotted(path)) if path else 'the config'} does not fit the schema",
@@ -191,6 +226,7 @@ def _explain_other(error: SchemaError, root: Mapping, path: Path) -> Iterator[Fi
 _RULES: dict[str, Explain] = {
     "transport": _explain_transport,
     "effect": _explain_effect,
+    "certificates": _explain_certificates,
 }
 
 #: The keyword of JSON Schema that failed, and the function that explains the error.

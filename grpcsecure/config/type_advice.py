@@ -125,8 +125,11 @@ def _advise_mapping(node: Node | None, part: Schema) -> str:
 
 
 def _advise_keys(part: Schema) -> str:
-    if part.get("required"):
-        return f"write {', '.join(f'`{key}`' for key in part['required'])} under it"
+    required = part.get("required", [])
+    if required:
+        # The usual alternative: `certificate` and `private_key`, not `certificates`.
+        keys = [*part.get("else", {}).get("required", ()), *required]
+        return f"write {', '.join(f'`{key}`' for key in keys)} under it"
     example = _example_key(part)
     if example is None:
         return "write `key: value` under it"

@@ -140,6 +140,12 @@ class Specimens:
         yield "odd-names", self._issue(replace(good("odd names"), names=names))
         url = (x509.DNSName("https://grpc.example"),)
         yield "impossible-name", self._issue(replace(good("a URL"), names=url))
+        wildcard = (x509.DNSName("*.grpc.example"),)
+        yield "wildcard", self._issue(replace(good("wildcard"), names=wildcard))
+        exact = (x509.DNSName("api.grpc.example"), x509.DNSName("billing"))
+        yield "exact", self._issue(replace(good("exact"), names=exact))
+        twice = (exact[0], x509.DNSName("partner.example"))
+        yield "same-name", self._issue(replace(good("same name"), names=twice))
         both = ("digital_signature", "key_cert_sign")
         yield "ca", self._issue(replace(good("a CA"), usage=both, is_ca=True))
 

@@ -22,6 +22,7 @@ __all__ = [
     "HEALTH_SERVICE",
     "Address",
     "Engine",
+    "KeyPair",
     "Listener",
     "TcpAddress",
     "TlsSettings",
@@ -196,18 +197,37 @@ class TrustDomains:
         return frozenset(name for name, _ in self.files)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsSettings:
-    """The `tls` block of a listener; paths are absolute, durations in seconds."""
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """The files of a server certificate and of its private key."""
 
     certificate: Path
     private_key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    """The `tls` block of a listener; paths are absolute, durations in seconds.
+
+    `certificate` and `private_key` are also the first pair of `certificates`, which is
+    empty if the block has none.
+    """
+
+    certificate: Path
+    private_key: Path
+    certificates: tuple[KeyPair, ...] = ()
+    server_names: tuple[str, ...] = ()
     client_certificate: ClientCertificateMode
     client_ca: Path | TrustDomains | None = None
     crl: tuple[Path, ...] = ()
     min_version: TlsVersion = TlsVersion.TLS_1_2
     engine: Engine = Engine.AUTO
     handshake_timeout: float = 10.0
+
+    @property
+    def key_pairs(self) -> tuple[KeyPair, ...]:
+        """The server certificates with their keys; the first is the default."""
+        return self.certificates or (KeyPair(self.certificate, self.private_key),)
 
     @property
     def client_ca_files(self) -> tuple[tuple[str | None, Path], ...]:

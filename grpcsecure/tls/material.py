@@ -19,11 +19,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from grpcsecure.model.listener import TlsSettings
+    from grpcsecure.model.listener import KeyPair, TlsSettings
     from grpcsecure.tls.crl import RevocationList
     from grpcsecure.tls.files import FileContent
 
-__all__ = ["Material", "build_material", "load_material", "material_paths"]
+__all__ = [
+    "Material",
+    "ServerPair",
+    "build_material",
+    "load_material",
+    "material_paths",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerPair:
+    """A server certificate with its key, in the forms that `Material` has."""
+
+    certificate_chain: bytes = field(repr=False)
+    private_key: bytes = field(repr=False)
+    chain: tuple[Certificate, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +47,10 @@ class Material:
 
     `certificate_chain`, `private_key` and `client_ca` are PEM for gRPC and OpenSSL,
     `crls` are DER; `chain`, `client_cas` and `revocation_lists` are the parsed
-    equivalents, the chain leaf first. `client_ca` has all client CAs; `trust_domains`
-    has those of each SPIFFE trust domain, and is None where any CA vouches for any of
-    them. `generation` increases with each reload.
+    equivalents, the chain leaf first. `further` are the server certificates beside that
+    default, for clients that ask for one of their names. `client_ca` has all client
+    CAs; `trust_domains` has those of each SPIFFE trust domain, and is None where any CA
+    vouches for any of them. `generation` increases with each reload.
     """
 
     generation: int
@@ -43,15 +59,32 @@ class Material:
     client_ca: bytes | None = field(default=None, repr=False)
     crls: tuple[bytes, ...] = field(default=(), repr=False)
     chain: tuple[Certificate, ...]
+    further: tuple[ServerPair, ...] = ()
     client_cas: tuple[Certificate, ...] = ()
     trust_domains: Mapping[str, tuple[Certificate, ...]] | None = None
     revocation_lists: tuple[RevocationList, ...] = ()
 
+    @property
+    def pairs(self) -> tuple[ServerPair, ...]:
+        """All server certificates with their keys, the default first."""
+        first = ServerPair(
+            certificate_chain=self.certificate_chain,
+            private_key=self.private_key,
+            chain=self.chain,
+        )
+        return (first, *self.further)
+
+    @property
+    def leaves(self) -> tuple[Certificate, ...]:
+        """The server certificates themselves, the default first."""
+        return (self.chain[0], *(pair.chain[0] for pair in self.further))
+
 
 def material_paths(tls: TlsSettings) -> Iterator[Path]:
     """Yield the paths of the files that `tls` refers to."""
-    yield tls.certificate
-    yield tls.private_key
+    for pair in tls.key_pairs:
+        yield pair.certificate
+        yield pair.private_key
     for _, path in tls.client_ca_files:
         yield path
     yield from tls.crl
@@ -78,17 +111,7 @@ def build_material(
     Raises:
         KeyMaterialError: a file is missing or damaged, or the files do not fit.
     """
-    from grpcsecure.tls.keys import load_public_half
-
-    chain = _certificates(files, tls.certificate)
-    block = _pem(files, tls.private_key).key()
-    if block is None:
-        raise KeyMaterialError(f"`{tls.private_key}` holds no private key")
-    if not load_public_half(block).fits(chain[0]):
-        raise KeyMaterialError(
-            f"the key `{tls.private_key}` does not fit"
-            f" the certificate `{tls.certificate}`"
-        )
+    first, *further = (_server_pair(files, pair) for pair in tls.key_pairs)
     by_domain = [
         (domain, _client_cas(files, tls, path)) for domain, path in tls.client_ca_files
     ]
@@ -98,16 +121,36 @@ def build_material(
     lists = tuple(crl for path in tls.crl for crl in _revocation_lists(files, path))
     return Material(
         generation=generation,
-        certificate_chain=_render(chain),
-        private_key=render_pem(block.label, [block.der]),
+        certificate_chain=first.certificate_chain,
+        private_key=first.private_key,
         client_ca=_render(cas) if cas else None,
         crls=tuple(crl.der for crl in lists),
-        chain=chain,
+        chain=first.chain,
+        further=tuple(further),
         client_cas=cas,
         trust_domains={str(domain): found for domain, found in by_domain}
         if tls.trust_domains is not None
         else None,
         revocation_lists=lists,
+    )
+
+
+def _server_pair(files: Mapping[Path, FileContent], pair: KeyPair) -> ServerPair:
+    from grpcsecure.tls.keys import load_public_half
+
+    chain = _certificates(files, pair.certificate)
+    block = _pem(files, pair.private_key).key()
+    if block is None:
+        raise KeyMaterialError(f"`{pair.private_key}` holds no private key")
+    if not load_public_half(block).fits(chain[0]):
+        raise KeyMaterialError(
+            f"the key `{pair.private_key}` does not fit"
+            f" the certificate `{pair.certificate}`"
+        )
+    return ServerPair(
+        certificate_chain=_render(chain),
+        private_key=render_pem(block.label, [block.der]),
+        chain=chain,
     )
 
 

@@ -264,4 +264,4 @@ def _refuse_in_bridge(key, certificate):
     )
     context = build_context(settings, material)
     with pytest.raises(ContextError, match="no shared cipher"):
-        HandshakeTrials(Scratch()).check(context, settings, material)
+        HandshakeTrials(Scratch()).check([context], settings, material)

@@ -23,17 +23,23 @@ if TYPE_CHECKING:
     from grpcsecure.config.tree import Node
     from grpcsecure.config.tree import Path as KeyPath
     from grpcsecure.diagnostics.findings import Finding, Kind, Span
-    from grpcsecure.model.listener import TlsSettings
+    from grpcsecure.model.listener import KeyPair, TlsSettings
 
     _ClientCas = tuple[tuple[str | None, Path], ...]
     _Combination = tuple[_ClientCas, tuple[Path, ...]]
 
-__all__ = ["FileUse", "FileUses", "RevocationUse", "gather_uses", "written_at"]
+__all__ = [
+    "FileUse",
+    "FileUses",
+    "RevocationUse",
+    "gather_uses",
+    "key_pair_places",
+    "written_at",
+]
 
-#: The keys of a `tls` block that name files, and those of them that are not for
-#: clients.
+#: The roles of files, and the keys of a `tls` block that name those of the server.
 _ROLES = ("certificate", "private_key", "client_ca", "crl")
-_OF_SERVER = frozenset({("certificate",), ("private_key",)})
+_OF_SERVER = frozenset({"certificate", "private_key", "certificates"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +142,7 @@ class _Gathered:
         self._engines: dict[str, str] = {}
         self._for_clients: dict[str, str] = {}
         self._keys: dict[str, dict[Path, list[KeyPath]]] = {key: {} for key in _ROLES}
-        self._pairs: dict[tuple[Path, Path], list[str]] = {}
+        self._pairs: dict[KeyPair, list[KeyPath]] = {}
         self._revocations: dict[_Combination, list[str]] = {}
         self._only_cas: dict[Path, list[KeyPath]] = {}
 
@@ -145,16 +151,14 @@ class _Gathered:
         asks = tls.client_certificate.asks
         self._engines[name] = tls.engine_in_use.value
         self._for_clients[name] = tls.engine_in_use.value if asks else ""
-        named: list[tuple[Path | None, KeyPath]] = [
-            (tls.certificate, ("certificate",)),
-            (tls.private_key, ("private_key",)),
-            *((path, _client_ca_key(domain)) for domain, path in tls.client_ca_files),
-            *((path, ("crl", index)) for index, path in enumerate(tls.crl)),
-        ]
-        for path, key in named:
-            if path is not None:
-                self._keys[str(key[0])].setdefault(path, []).append(_below(name, *key))
-        self._pairs.setdefault((tls.certificate, tls.private_key), []).append(name)
+        for place, pair in key_pair_places(name, tls):
+            self._record("certificate", pair.certificate, (*place, "certificate"))
+            self._record("private_key", pair.private_key, (*place, "private_key"))
+            self._pairs.setdefault(pair, []).append(place)
+        for domain, path in tls.client_ca_files:
+            self._record("client_ca", path, _below(name, *_client_ca_key(domain)))
+        for index, path in enumerate(tls.crl):
+            self._record("crl", path, _below(name, "crl", index))
         if tls.client_ca_files and tls.crl and tls.client_certificate.asks:
             combined = (tls.client_ca_files, tls.crl)
             self._revocations.setdefault(combined, []).append(name)
@@ -162,6 +166,9 @@ class _Gathered:
             if path not in tls.crl:
                 place = _below(name, *_client_ca_key(domain))
                 self._only_cas.setdefault(path, []).append(place)
+
+    def _record(self, role: str, path: Path, key: KeyPath) -> None:
+        self._keys[role].setdefault(path, []).append(key)
 
     def uses(self) -> FileUses:
         """Return all recorded files."""
@@ -176,10 +183,10 @@ class _Gathered:
             crls=crls,
             pairs=tuple(
                 (
-                    self._use(certificate, [_below(n, "certificate") for n in names]),
-                    self._use(private_key, [_below(n, "private_key") for n in names]),
+                    self._use(pair.certificate, [(*p, "certificate") for p in places]),
+                    self._use(pair.private_key, [(*p, "private_key") for p in places]),
                 )
-                for (certificate, private_key), names in self._pairs.items()
+                for pair, places in self._pairs.items()
             ),
             revocations=tuple(
                 self._revocation(*files, names)
@@ -210,7 +217,7 @@ class _Gathered:
     def _use(self, path: Path, keys: list[KeyPath]) -> FileUse:
         spans = (self._document.place(*key) for key in keys)
         used = {str(key[1]) for key in keys}
-        by_name = self._engines if keys[0][3:] in _OF_SERVER else self._for_clients
+        by_name = self._engines if keys[0][3] in _OF_SERVER else self._for_clients
         return FileUse(
             path=path,
             shown=written_at(self._document, keys[0]),
@@ -219,6 +226,16 @@ class _Gathered:
             places=tuple(dict.fromkeys(spans)),
             engines=tuple(sorted({by_name[name] for name in used} - {""})),
         )
+
+
+def key_pair_places(
+    listener: str, tls: TlsSettings
+) -> Iterator[tuple[KeyPath, KeyPair]]:
+    """Yield each server certificate with its key, and the mapping that has both."""
+    if not tls.certificates:
+        yield _below(listener), tls.key_pairs[0]
+    for index, pair in enumerate(tls.certificates):
+        yield _below(listener, "certificates", index), pair
 
 
 def _client_ca_key(domain: str | None) -> KeyPath:

@@ -44,7 +44,7 @@ from grpcsecure.tls.material import build_material
 from grpcsecure.tls.pem import BrokenBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -74,7 +74,9 @@ def check_files(
     """
     uses = gather_uses(document)
     files = read_files(uses.paths)
-    findings = sorted(_Inspection(uses, files, now).findings, key=_place)
+    inspection = _Inspection(uses, files, now)
+    findings = [*inspection.findings, *_check_names(document, inspection.chains)]
+    findings.sort(key=_place)
     if any(
         finding.is_error and not finding.kind.applies_on_reload for finding in findings
     ):
@@ -85,6 +87,17 @@ def check_files(
         if listener.tls is not None
     }
     return findings, materials
+
+
+def _check_names(
+    document: Document, chains: Mapping[Path, tuple[Certificate, ...]]
+) -> Iterator[Finding]:
+    tls = [listener.tls for listener in document.config.listeners]
+    if any(each and (each.server_names or each.certificates) for each in tls):
+        # Most listeners have one certificate.
+        from grpcsecure.checking.key_files.name_choice import check_name_choice
+
+        yield from check_name_choice(document, chains)
 
 
 def _place(finding: Finding) -> tuple[int, int]:
@@ -101,7 +114,7 @@ class _Inspection:
         self.findings: list[Finding] = []
         self._files = files
         self._now = now
-        self._chains: dict[Path, tuple[Certificate, ...]] = {}
+        self.chains: dict[Path, tuple[Certificate, ...]] = {}
         self._keys: dict[Path, PemBlock] = {}
         self._lists: dict[Path, tuple[RevocationList, ...]] = {}
         chains = [use for use in uses.certificates if self._read_certificates(use)]
@@ -124,7 +137,7 @@ class _Inspection:
             self._read_lists(use)
         self._check_revocations(uses)
         self.findings += check_crl_in_client_ca(uses, files)
-        sound = {*self._chains, *self._keys, *self._lists}
+        sound = {*self.chains, *self._keys, *self._lists}
         self.findings += check_ignored_blocks(uses, files, sound)
 
     def _read_certificates(self, use: FileUse) -> bool:
@@ -134,7 +147,7 @@ class _Inspection:
         self.findings += found
         if isinstance(content, PemFile) and not found:
             entries = content.certificates()
-            self._chains[use.path] = tuple(
+            self.chains[use.path] = tuple(
                 entry for entry in entries if isinstance(entry, Certificate)
             )
         return not found
@@ -173,7 +186,7 @@ class _Inspection:
 
     def _is_misplaced(self, certificate: FileUse, private_key: FileUse) -> bool:
         """Check a pair; return whether its certificate is present but not the first."""
-        chain = self._chains.get(certificate.path)
+        chain = self.chains.get(certificate.path)
         block = self._keys.get(private_key.path)
         if chain is None or block is None:
             return False
@@ -182,8 +195,8 @@ class _Inspection:
         return any(finding.kind is kinds.LEAF_NOT_FIRST for finding in found)
 
     def _check_chain(self, use: FileUse) -> None:
-        chain = self._chains[use.path]
-        known = [entry for entries in self._chains.values() for entry in entries]
+        chain = self.chains[use.path]
+        known = [entry for entries in self.chains.values() for entry in entries]
         self.findings += [
             *check_server_certificate(use, chain[0]),
             *check_chain(use, chain, known=known),
@@ -197,7 +210,7 @@ class _Inspection:
         from grpcsecure.checking.key_files.usable_cas import check_ca_support
         from grpcsecure.tls.ca_support import ClientCa
 
-        found = self._chains[use.path]
+        found = self.chains[use.path]
         cas = [ClientCa(certificate) for certificate in found]
         self.findings += [
             *check_client_ca(use, cas),
@@ -222,12 +235,12 @@ class _Inspection:
             uses.crls, uses.revocations, self._lists, self._now
         )
         for revocation in uses.revocations:
-            are_intact = all(use.path in self._chains for use in revocation.client_cas)
+            are_intact = all(use.path in self.chains for use in revocation.client_cas)
             if are_intact and all(use.path in self._lists for use in revocation.crls):
                 cas = {
                     ca: use
                     for use in revocation.client_cas
-                    for ca in self._chains[use.path]
+                    for ca in self.chains[use.path]
                 }
                 self.findings += check_revocation(revocation, cas, self._lists)
                 self.findings += check_crl_scope(

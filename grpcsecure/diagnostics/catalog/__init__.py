@@ -10,6 +10,7 @@ from __future__ import annotations
 from grpcsecure.diagnostics.catalog import (
     file_kinds,
     listener_kinds,
+    name_choice_kinds,
     policy_kinds,
     profile_kinds,
     revocation_kinds,
@@ -25,6 +26,7 @@ __all__ = [
     "CATALOG",
     "file_kinds",
     "listener_kinds",
+    "name_choice_kinds",
     "policy_kinds",
     "profile_kinds",
     "revocation_kinds",
@@ -45,6 +47,7 @@ _KINDS = [
         revocation_kinds,
         trust_kinds,
         server_name_kinds,
+        name_choice_kinds,
         listener_kinds,
         policy_kinds,
         service_kinds,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from grpcsecure.model.authorization import Authorization, Identity, Rule
     from grpcsecure.model.peer import Certificate
     from grpcsecure.server.snapshot import Snapshot
-    from grpcsecure.tls.material import Material
+    from grpcsecure.tls.material import Material, ServerPair
 
     _TrustDomains = Mapping[str, tuple[Certificate, ...]] | None
 
@@ -36,6 +36,20 @@ def _materials(old: Snapshot, new: Snapshot) -> Iterator[str]:
 
 
 def _material(old: Material, new: Material) -> Iterator[str]:
+    if len(old.pairs) == len(new.pairs):
+        for before, after in zip(old.pairs, new.pairs, strict=True):
+            yield from _server_pair(before, after)
+    else:
+        yield f"certificates ({_leaves(old.leaves, new.leaves)})"
+    if old.client_cas != new.client_cas:
+        yield f"client CAs ({_difference(old.client_cas, new.client_cas)})"
+    if old.trust_domains != new.trust_domains:
+        yield f"trust domains ({_domains(old.trust_domains, new.trust_domains)})"
+    if old.crls != new.crls:
+        yield "revocation lists"
+
+
+def _server_pair(old: ServerPair, new: ServerPair) -> Iterator[str]:
     before, after = old.chain[0], new.chain[0]
     if before != after:
         yield (
@@ -47,12 +61,20 @@ def _material(old: Material, new: Material) -> Iterator[str]:
         yield "certificate chain"
     if old.private_key != new.private_key and before == after:
         yield "private key"
-    if old.client_cas != new.client_cas:
-        yield f"client CAs ({_difference(old.client_cas, new.client_cas)})"
-    if old.trust_domains != new.trust_domains:
-        yield f"trust domains ({_domains(old.trust_domains, new.trust_domains)})"
-    if old.crls != new.crls:
-        yield "revocation lists"
+
+
+def _leaves(old: Sequence[Certificate], new: Sequence[Certificate]) -> str:
+    """List the server certificates that were added (+) or removed (-)."""
+    parts = [
+        f"+ {leaf.subject} (serial {_serial(leaf)},"
+        f" expires {leaf.not_after:%Y-%m-%d %H:%M} UTC)"
+        for leaf in new
+        if leaf not in old
+    ]
+    parts += [
+        f"- {leaf.subject} (serial {_serial(leaf)})" for leaf in old if leaf not in new
+    ]
+    return ", ".join(parts) or f"{len(old)} -> {len(new)}"
 
 
 def _serial(certificate: Certificate) -> str:

@@ -28,6 +28,8 @@ LIVE = {
     "server.error_detail": "the error text that the next refused caller receives",
     "listeners.*.tls.certificate": "the next handshake presents it",
     "listeners.*.tls.private_key": "the next handshake uses it",
+    "listeners.*.tls.certificates": "the next handshake presents one of them",
+    "listeners.*.tls.server_names": "decides which findings reject the reload",
     "listeners.*.tls.client_ca": "the next handshake, and the next call of each client",
     "listeners.*.tls.crl": "the next handshake, and the next call of each client",
 }

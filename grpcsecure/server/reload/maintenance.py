@@ -70,7 +70,8 @@ class ExpiryWatch:
 
 def _in_force(snapshot: Snapshot) -> Iterator[tuple[str, str, Certificate]]:
     for name, material in snapshot.materials.items():
-        yield name, "certificate", material.chain[0]
+        for leaf in material.leaves:
+            yield name, "certificate", leaf
         for authority in material.client_cas:
             yield name, "client_ca", authority
 

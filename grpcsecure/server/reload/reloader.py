@@ -300,7 +300,7 @@ def _concise(finding: Finding) -> str:
 
 
 def _first_to_expire(snapshot: Snapshot) -> Certificate | None:
-    leaves = (material.chain[0] for material in snapshot.materials.values())
+    leaves = (leaf for each in snapshot.materials.values() for leaf in each.leaves)
     return min(leaves, key=lambda leaf: leaf.not_after, default=None)
 
 

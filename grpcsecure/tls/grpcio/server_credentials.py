@@ -148,6 +148,7 @@ class _Configuration:
             client_ca = render_pem("CERTIFICATE", (ca.der for ca in selected))
         self._native: grpc.ServerCertificateConfiguration = (
             grpc.ssl_server_certificate_configuration(
-                [(material.private_key, material.certificate_chain)], client_ca
+                [(each.private_key, each.certificate_chain) for each in material.pairs],
+                client_ca,
             )
         )

@@ -27,6 +27,7 @@ __all__ = [
     "is_complete",
     "require",
     "set_groups",
+    "share_store",
     "use_certificates",
     "use_private_key",
     "use_verify_callback",
@@ -148,6 +149,11 @@ X509_STORE_add_crl = _function("X509_STORE_add_crl")
 memory_with = NAMES.find(crypto, "OpenSSL.crypto", "_new_mem_buf")
 raise_unless = NAMES.find(crypto, "OpenSSL.crypto", "_openssl_assert")
 
+# One store of client CAs and CRLs for several contexts. Go when pyOpenSSL's `Context`
+# has a `set_cert_store`.
+_SSL_CTX_set_cert_store = _function("SSL_CTX_set_cert_store")
+_X509_STORE_up_ref = _function("X509_STORE_up_ref")
+
 # A connection by its pointer, in a callback. Goes with `SSL_CTX_set_verify`.
 connections = NAMES.find(SSL.Connection, "OpenSSL.SSL.Connection", "_reverse_mapping")
 
@@ -233,6 +239,17 @@ def use_private_key(context: SSL.Context, pem: bytes) -> None:
     raise_unless(loaded != NULL)
     loaded = free_with(loaded, EVP_PKEY_free)
     raise_unless(_SSL_CTX_use_PrivateKey(_pointer_of(context), loaded) == 1)
+
+
+def share_store(context: SSL.Context, store: crypto.X509Store) -> None:
+    """Make `context` verify clients with the store of another context.
+
+    Raises:
+        OpenSSL.crypto.Error: there is no memory.
+    """
+    pointer = store_of(store)
+    raise_unless(_X509_STORE_up_ref(pointer) == 1)
+    _SSL_CTX_set_cert_store(_pointer_of(context), pointer)  # owns that reference
 
 
 def _load_certificate(der: bytes) -> Any:  # noqa: ANN401 - a pointer

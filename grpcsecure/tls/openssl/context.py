@@ -17,14 +17,23 @@ from grpcsecure.errors import CertificateError
 from grpcsecure.model.listener import TlsVersion
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.tls.certificate import parse_pem_certificates
+from grpcsecure.tls.name_selection import choose
 from grpcsecure.tls.openssl import _bindings as openssl
 from grpcsecure.tls.openssl.verify_callback import ask_for_certificate
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
     from grpcsecure.tls.openssl.settings import ContextMaterial, ContextSettings
     from grpcsecure.tls.openssl.verify_callback import HandshakeRecord
 
-__all__ = ["ContextError", "NoH2Error", "build_check_context", "build_context"]
+__all__ = [
+    "ContextError",
+    "NoH2Error",
+    "build_check_context",
+    "build_context",
+    "build_contexts",
+]
 
 #: GRPC_SSL_CIPHER_SUITES of gRPC core, TLS 1.2 part and TLS 1.3 part.
 _TLS12_CIPHERS = (
@@ -88,10 +97,64 @@ def build_context(settings: ContextSettings, material: ContextMaterial) -> SSL.C
     Raises:
         ContextError: the material is unusable; the text is human-readable.
     """
+    pair = (material.certificate_chain, material.private_key)
+    return _build_context(settings, material, pair, None)
+
+
+def build_contexts(
+    settings: ContextSettings, material: ContextMaterial
+) -> tuple[SSL.Context, ...]:
+    """Return a context for each certificate of a listener.
+
+    The first is for the handshakes, and switches to the one that the client's name
+    (SNI) selects. All have the same settings, callbacks and store of client CAs and
+    CRLs: OpenSSL takes some of these from the first context (the mode, the verify
+    callback, options, versions, groups), and others from the selected one (store,
+    list of acceptable CAs, ALPN, ciphers).
+
+    Raises:
+        ContextError: the material is unusable; the text is human-readable.
+    """
+    first = build_context(settings, material)
+    store = first.get_cert_store()
+    others = tuple(
+        _build_context(settings, material, pair, store) for pair in material.further
+    )
+    if others:
+        _select_by_name(first, others, material.names)
+    return (first, *others)
+
+
+def _select_by_name(
+    first: SSL.Context, others: Sequence[SSL.Context], names: Mapping[str, int]
+) -> None:
+    """Make `first` switch to the context of the certificate with the client's name.
+
+    If the callback fails, pyOpenSSL refuses the handshake.
+    """
+
+    def switch(connection: SSL.Connection) -> None:
+        name = connection.get_servername()
+        number = choose(names, None if name is None else name.decode("latin-1"))
+        if number:
+            # Numbered without `first`, to which this function must not refer: two
+            # objects that refer to each other would outlive the next swap.
+            connection.set_context(others[number - 1])
+
+    first.set_tlsext_servername_callback(switch)
+
+
+def _build_context(
+    settings: ContextSettings,
+    material: ContextMaterial,
+    pair: tuple[bytes, bytes],
+    store: crypto.X509Store | None,
+) -> SSL.Context:
+    """Return a context with one of the key pairs; `store` is that of another one."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     _set_protocol(context, settings)
     try:
-        _use_key_pair(context, material)
+        _use_key_pair(context, *pair)
     except (
         SSL.Error,
         crypto.Error,
@@ -102,7 +165,7 @@ def build_context(settings: ContextSettings, material: ContextMaterial) -> SSL.C
     ):
         # Not chained: OpenSSL's and cryptography's texts may quote their input.
         raise ContextError("the certificate or private key does not load") from None
-    _trust_or_fail(context, settings.mode, material)
+    _trust_or_fail(context, settings.mode, material, store)
     return context
 
 
@@ -137,10 +200,13 @@ def build_check_context(
 
 
 def _trust_or_fail(
-    context: SSL.Context, mode: ClientCertificateMode, material: ContextMaterial
+    context: SSL.Context,
+    mode: ClientCertificateMode,
+    material: ContextMaterial,
+    store: crypto.X509Store | None = None,
 ) -> None:
     try:
-        _trust(context, mode, material)
+        _trust(context, mode, material, store)
     except (
         SSL.Error,
         crypto.Error,
@@ -188,15 +254,18 @@ def _select_h2(connection: SSL.Connection, offered: list[bytes]) -> bytes:
     return _ALPN_H2
 
 
-def _use_key_pair(context: SSL.Context, material: ContextMaterial) -> None:
-    leaf, *issuers = parse_pem_certificates(material.certificate_chain)
+def _use_key_pair(context: SSL.Context, chain: bytes, private_key: bytes) -> None:
+    leaf, *issuers = parse_pem_certificates(chain)
     openssl.use_certificates(context, leaf, issuers)
-    openssl.use_private_key(context, material.private_key)
+    openssl.use_private_key(context, private_key)
     context.check_privatekey()
 
 
 def _trust(
-    context: SSL.Context, mode: ClientCertificateMode, material: ContextMaterial
+    context: SSL.Context,
+    mode: ClientCertificateMode,
+    material: ContextMaterial,
+    shared: crypto.X509Store | None,
 ) -> None:
     if not mode.asks:
         context.set_verify(SSL.VERIFY_NONE)
@@ -209,6 +278,19 @@ def _trust(
     anchors = frozenset(authorities if material.crls else ())
     ask_for_certificate(context, flags, verifies=mode.verifies, anchors=anchors)
     context.set_verify_depth(_MAX_DEPTH)
+    if mode.verifies and not authorities:
+        raise ValueError("a verifying mode without a client CA")
+    if mode.verifies and mode.requires:
+        _send_acceptable(context, authorities)
+    if shared is None:
+        _fill_store(context, authorities, material.crls)
+    else:
+        openssl.share_store(context, shared)
+
+
+def _fill_store(
+    context: SSL.Context, authorities: Iterable[bytes], crls: Collection[bytes]
+) -> None:
     store = context.get_cert_store()
     if store is None:
         raise ValueError("no certificate store")
@@ -217,13 +299,9 @@ def _trust(
     for authority in authorities:
         # OpenSSL's own parser: `cryptography` refuses some CAs that verify clients.
         store.add_cert(crypto.load_certificate(crypto.FILETYPE_ASN1, authority))
-    if mode.verifies and not authorities:
-        raise ValueError("a verifying mode without a client CA")
-    if mode.verifies and mode.requires:
-        _send_acceptable(context, authorities)
-    for crl in material.crls:
+    for crl in crls:
         _add_crl(store, crl)
-    if material.crls:
+    if crls:
         store.set_flags(
             crypto.X509StoreFlags.CRL_CHECK | crypto.X509StoreFlags.CRL_CHECK_ALL
         )

@@ -9,7 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from grpcsecure.tls.name_selection import compile_names
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from grpcsecure.model.listener import TlsSettings, TlsVersion
     from grpcsecure.model.modes import ClientCertificateMode
     from grpcsecure.tls.material import Material
@@ -44,14 +48,21 @@ class ContextMaterial:
     private_key: bytes = field(repr=False)
     client_ca: bytes | None = field(default=None, repr=False)
     crls: tuple[bytes, ...] = field(default=(), repr=False)
+    #: Further server certificates, each with its key.
+    further: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
+    #: The number of the certificate for each name; see `name_selection.choose`.
+    names: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, material: Material) -> ContextMaterial:
         """Return the part of a snapshot that OpenSSL needs."""
+        further = tuple((p.certificate_chain, p.private_key) for p in material.further)
         return cls(
             generation=material.generation,
             certificate_chain=material.certificate_chain,
             private_key=material.private_key,
             client_ca=material.client_ca,
             crls=material.crls,
+            further=further,
+            names=compile_names(material.leaves) if further else {},
         )

@@ -102,6 +102,7 @@ class TlsStream:
 
     __slots__ = (
         "_connection",
+        "_context",
         "_in",
         "_out",
         "_out_data",
@@ -118,6 +119,9 @@ class TlsStream:
         self.ended = False
         #: Whether some of the bytes that were fed are not decrypted yet.
         self.is_behind = False
+        #: Kept: OpenSSL has copied its verify callback, and pyOpenSSL refers to the
+        #: context that the client's name selects only.
+        self._context = context
         self._connection = SSL.Connection(context, None)
         self._connection.set_app_data(self.record)
         self._connection.set_accept_state()

@@ -9,6 +9,7 @@ with a context that trusts this certificate.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -19,12 +20,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
+from grpcsecure.tls.certificate import parse_pem_certificates
 from grpcsecure.tls.openssl.context import ContextError, build_context
 from grpcsecure.tls.openssl.stream import StreamError, TlsStream, reason_of, take_error
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from grpcsecure.tls.openssl.settings import ContextMaterial, ContextSettings
     from grpcsecure.tls.openssl.stream import Scratch
     from grpcsecure.tls.openssl.verify_callback import HandshakeRecord
@@ -34,6 +38,9 @@ __all__ = ["HandshakeTrials"]
 #: The most flights of one end in a handshake; three are needed.
 _MAX_FLIGHTS = 8
 _MAX_FLIGHT = 128 * 1024
+
+#: The longest name that OpenSSL's client sends.
+_MAX_NAME = 255
 
 #: Sent through the connection in both directions.
 _GREETING = b"grpcsecure"
@@ -60,23 +67,30 @@ class HandshakeTrials:
 
     def check(
         self,
-        context: SSL.Context,
+        contexts: Sequence[SSL.Context],
         settings: ContextSettings,
         material: ContextMaterial,
     ) -> None:
-        """Check with handshakes that a listener's context works.
+        """Check with handshakes that the contexts of a listener work.
+
+        Each certificate has a handshake, in which the client asks for its name.
 
         Args:
-            context: the context, built from the next two arguments.
+            contexts: the contexts, built from the next two arguments.
             settings: the settings of the listener.
             material: the key material of the listener.
 
         Raises:
-            ContextError: the context does not work; the text is the reason, without
+            ContextError: a context does not work; the text is the reason, without
                 any of the material.
         """
         try:
-            self._check(context, settings, material)
+            for number, context in enumerate(contexts):
+                name = _name_of(number, material.names)
+                # A certificate that no name selects is tried by itself.
+                first = context if name is None else contexts[0]
+                certificate = _certificate(material, number)
+                self._check(_NamedContext(first, name, certificate), settings, material)
         except ContextError:
             raise
         except _TrialError as error:
@@ -93,25 +107,53 @@ class HandshakeTrials:
 
     def _check(
         self,
-        context: SSL.Context,
+        server: _NamedContext,
         settings: ContextSettings,
         material: ContextMaterial,
     ) -> None:
         if not settings.mode.verifies:
-            self._begin(context).complete(asks=settings.mode.asks)
+            self._begin(server).complete(asks=settings.mode.asks)
             return
-        self._begin(context).expect_refusal()
+        self._begin(server).expect_refusal()
         if self._has_verified:
             return
         trusts_client = replace(material, client_ca=self._client.pem, crls=())
-        trial = self._begin(build_context(settings, trusts_client))
+        context = build_context(settings, trusts_client)
+        trial = self._begin(_NamedContext(context, None, _certificate(material, 0)))
         trial.complete(asks=True)
         if not trial.record.is_verified:
             raise _TrialError("a certificate of a client CA is not verified")
         self._has_verified = True
 
-    def _begin(self, context: SSL.Context) -> _Trial:
-        return _Trial(context, self._client, self._scratch)
+    def _begin(self, server: _NamedContext) -> _Trial:
+        return _Trial(server, self._client, self._scratch)
+
+
+class _NamedContext(NamedTuple):
+    """A context, the name to ask it for, and the certificate (DER) to expect then."""
+
+    context: SSL.Context
+    name: str | None
+    certificate: bytes
+
+
+def _name_of(number: int, names: Mapping[str, int]) -> str | None:
+    """Return a name that selects a certificate, and that a client can send."""
+    return next(
+        (
+            name
+            for name, selected in names.items()
+            if selected == number
+            and len(name) <= _MAX_NAME
+            and re.fullmatch(r"[!-~]+", name)
+        ),
+        None,
+    )
+
+
+def _certificate(material: ContextMaterial, number: int) -> bytes:
+    chains = (material.certificate_chain, *(chain for chain, _ in material.further))
+    return parse_pem_certificates(chains[number])[0]
 
 
 class _Client(NamedTuple):
@@ -153,11 +195,16 @@ def _make_client() -> _Client:
 class _Trial:
     """One connection between a server's context and the client."""
 
-    def __init__(self, context: SSL.Context, client: _Client, scratch: Scratch) -> None:
+    def __init__(
+        self, server: _NamedContext, client: _Client, scratch: Scratch
+    ) -> None:
         self._scratch = scratch
         self._certificate = client.certificate
-        self._server = TlsStream(context, scratch)
+        self._expected = server.certificate
+        self._server = TlsStream(server.context, scratch)
         self._client = SSL.Connection(client.context, None)
+        if server.name is not None:
+            self._client.set_tlsext_host_name(server.name.encode())
         self._client.set_connect_state()
         self._client_is_done = False
         self._server_is_done = False
@@ -186,6 +233,7 @@ class _Trial:
         except SSL.Error:
             if not self._client_is_done or self.record.error is None:
                 raise
+            self._check_server()
             return
         self._check_end()
         raise _TrialError("a certificate of an unknown CA is not refused")
@@ -193,6 +241,15 @@ class _Trial:
     def _check_end(self) -> None:
         if not (self._client_is_done and self._server_is_done):
             raise _TrialError("it does not end")
+        self._check_server()
+
+    def _check_server(self) -> None:
+        # As an object of pyOpenSSL: `cryptography` does not parse every certificate.
+        shown = self._client.get_peer_certificate()
+        if shown is None:
+            raise _TrialError("the server presents no certificate")
+        if crypto.dump_certificate(crypto.FILETYPE_ASN1, shown) != self._expected:
+            raise _TrialError("the server presents another certificate")
 
     def _handshake(self) -> None:
         for _ in range(_MAX_FLIGHTS):

@@ -97,12 +97,16 @@ def ask_for_certificate(
     index = openssl.SSL_get_ex_data_X509_STORE_CTX_idx()
 
     def check(ok: int, store: Any) -> int:  # noqa: ANN401 - a pointer
+        found = problems
         try:
             # Nothing to record: an issuer without an error.
             if ok and openssl.X509_STORE_CTX_get_error_depth(store):
                 return 1
             ssl = openssl.X509_STORE_CTX_get_ex_data(store, index)
             connection = openssl.connections[ssl]
+            # The client's name may have selected another context since this callback
+            # was set, and `do_handshake` looks there.
+            found = openssl.callback_problems_of(connection.get_context())
             error = _examine(
                 connection.get_app_data(),
                 store,
@@ -116,7 +120,7 @@ def ask_for_certificate(
                 # for an error of the next operation.
                 openssl.ERR_clear_error()
         except Exception as mistake:  # noqa: BLE001 - an error in a decision is a refusal
-            problems.append(mistake)
+            found.append(mistake)
             return 0
         return not error
 

@@ -108,6 +108,10 @@ CASES = [
      ["5:3 GS127 the listener `public` has neither `tls` nor `plaintext: true`"]),
     ("listeners: {public: {tls: null, plaintext: false}}",
      ["5:3 GS127 the listener `public` has neither `tls` nor `plaintext: true`"]),
+    ("listeners: {public: {tls: {private_key: null, certificates: [{}]}}}",
+     ["13:51 GS248 the listener `public` has both `certificates` and `certificate`",
+      *(f"13:66 GS104 missing key `{key}` in `listeners.public.tls.certificates[0]`"
+        for key in ("certificate", "private_key"))]),
     ("server: {channel_options: {grpc.so_reuseport: 0}}",
      ["13:32 GS130 the channel option `grpc.so_reuseport` cannot be set"]),
     ("server: {channel_options: {grpc.server_handshake_timeout_ms: 1}}",
@@ -190,7 +194,7 @@ def test_screen_of_an_unknown_key():
     assert underlined(text, finding) == "min_verison"
     assert finding.label == "did you mean `min_version`?"
     assert finding.help == (
-        "valid keys: certificate, client_ca, client_certificate, crl, engine, …"
+        "valid keys: certificate, certificates, client_ca, client_certificate, crl, …"
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from grpcsecure.tls.bridge.child.reactor import Deadlines
 from grpcsecure.tls.bridge.ipc.framing import ProtocolError
-from grpcsecure.tls.openssl.context import ContextError, build_context
+from grpcsecure.tls.openssl.context import ContextError, build_contexts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,14 +107,14 @@ class ServedListener:
             sock.close()
 
     def build(self, material: ContextMaterial) -> ReadyMaterial:
-        """Build the context of `material`, for `use`, and try it in memory.
+        """Build the contexts of `material`, for `use`, and try them in memory.
 
         Raises:
             ContextError: the material is unusable, or no handshake is possible.
         """
-        context = build_context(self.settings, material)
-        self._trials.check(context, self.settings, material)
-        return ReadyMaterial(context, material)
+        contexts = build_contexts(self.settings, material)
+        self._trials.check(contexts, self.settings, material)
+        return ReadyMaterial(contexts[0], material)
 
     def use(self, ready: ReadyMaterial) -> None:
         """Use it for later handshakes; handshakes that have begun keep theirs."""

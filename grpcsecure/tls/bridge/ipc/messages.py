@@ -114,12 +114,16 @@ def write_material(order: int, materials: Mapping[str, ContextMaterial]) -> Fram
                 material.generation,
                 material.client_ca is not None,
                 len(material.crls),
+                len(material.further),
+                dict(material.names),
             ]
         )
         blobs += (material.certificate_chain, material.private_key)
         if material.client_ca is not None:
             blobs.append(material.client_ca)
         blobs += material.crls
+        for pair in material.further:
+            blobs += pair
     return Frame(
         FrameKind.MATERIAL, {"order": order, "listeners": listeners}, tuple(blobs)
     )
@@ -130,17 +134,35 @@ def read_material(frame: Frame) -> tuple[int, dict[str, ContextMaterial]]:
     blobs = iter(frame.blobs)
     materials = {}
     try:
-        for name, generation, has_ca, crls in _field(frame, "listeners", list):
+        for name, generation, has_ca, crls, further, names in _field(
+            frame, "listeners", list
+        ):
             materials[str(name)] = ContextMaterial(
                 generation=int(generation),
                 certificate_chain=next(blobs),
                 private_key=next(blobs),
                 client_ca=next(blobs) if has_ca else None,
                 crls=tuple(next(blobs) for _ in range(crls)),
+                further=tuple((next(blobs), next(blobs)) for _ in range(further)),
+                names=_read_names(names, count=1 + further),
             )
     except (ValueError, TypeError, StopIteration, RuntimeError):
         raise ProtocolError("a MATERIAL frame with a wrong number of blobs") from None
     return _field(frame, "order", int), materials
+
+
+def _read_names(names: object, *, count: int) -> dict[str, int]:
+    """Return the number of the certificate for each name.
+
+    Raises:
+        ValueError: a number is not that of a certificate.
+    """
+    if not isinstance(names, dict):
+        raise TypeError("names")
+    table = {str(name): int(number) for name, number in names.items()}
+    if not all(0 <= number < count for number in table.values()):
+        raise ValueError("a number of a certificate")
+    return table
 
 
 def write_prepared(order: int) -> Frame:

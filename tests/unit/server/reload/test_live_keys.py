@@ -10,6 +10,7 @@ import pytest
 from grpcsecure.model.authorization import Authorization, Identity
 from grpcsecure.model.listener import (
     Engine,
+    KeyPair,
     Listener,
     TcpAddress,
     TlsSettings,
@@ -74,6 +75,8 @@ LISTENERS = {
 TLS_SETTINGS = {
     "certificate": (Path("/b.pem"), LIVE),
     "private_key": (Path("/b.key"), LIVE),
+    "certificates": ((KeyPair(Path("/b.pem"), Path("/b.key")),), LIVE),
+    "server_names": (("shop.example",), LIVE),
     "client_ca": (Path("/b.pem"), LIVE),
     "client_certificate": (
         ClientCertificateMode.DONT_REQUEST,

@@ -44,7 +44,8 @@ def check(mode, listener_material, trials=None):
     """Build a listener's context, and check it."""
     chosen = ContextSettings.of(settings(mode.value))
     trials = HandshakeTrials(Scratch()) if trials is None else trials
-    trials.check(build_context(chosen, listener_material), chosen, listener_material)
+    context = build_context(chosen, listener_material)
+    trials.check([context], chosen, listener_material)
 
 
 def test_good_context_passes(mode, listener_material):
