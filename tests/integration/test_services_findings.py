@@ -1,4 +1,4 @@
-"""Findings about services, GS501 to GS512: their codes, places and messages."""
+"""Findings about services, GS501 to GS530: their codes, places and messages."""
 
 from __future__ import annotations
 
@@ -343,6 +343,27 @@ class TestCreation:
             )
         ]
         assert found(f"{name}:Needy", ", with: {url: x}") == []
+
+    def test_argument_of_another_type(self, module):
+        """GS530: each value of another type than annotated, at its own place."""
+        name = module(
+            f"""\
+            from __future__ import annotations
+            {GREETER.strip()}
+            class Typed(Greeter):
+                def __init__(self, retries: int, hosts: list[str] | None = None):
+                    raise SystemExit
+            """
+        )
+        more = ", with: {retries: '3', hosts: [a, 5]}"
+        assert [
+            message.partition(" ")[2] for message, _ in found(f"{name}:Typed", more)
+        ] == [
+            f"GS530 `{name}:Typed` takes `int` for `retries`, not text",
+            f"GS530 `{name}:Typed` takes `str` for `hosts[1]`, not a whole number",
+        ]
+        assert [place for _, place in found(f"{name}:Typed", more)] == ["'3'", "5"]
+        assert found(f"{name}:Typed", ", with: {retries: 3, hosts: [a]}") == []
 
     def test_instance_takes_no_arguments(self, module):
         """An instance is served as it is."""

@@ -125,6 +125,11 @@ class Regional(Orders):
         super().__init__(database)
 
 
+class Limited(Orders):
+    def __init__(self, database: str, retries: int = 3, regions: list[str] = ()):
+        super().__init__(database)
+
+
 def make(database: str) -> Orders:
     return Orders(database)
 

@@ -17,6 +17,7 @@ __all__ = [
     "UNIMPLEMENTED_METHOD",
     "UNKNOWN_SERVICE",
     "WRONG_ARGUMENTS",
+    "WRONG_ARGUMENT_TYPE",
 ]
 
 IMPORT_FAILED = Kind(
@@ -141,4 +142,17 @@ NOTHING_SERVED = Kind(
     why="Every listener has a `services` list, and none of them names it.",
     bad="listeners: {public: {services: [grpc.health.v1.Health]}}",
     good="listeners: {public: {services: [helloworld.Greeter]}}",
+)
+
+WRONG_ARGUMENT_TYPE = Kind(
+    code="GS530",
+    name="wrong-argument-type",
+    severity=Severity.ERROR,
+    what="An argument under `with` is not of the type that the servicer declares.",
+    why="Python does not compare annotations with values: the servicer would fail"
+    " later, when it uses the value. Only types of which YAML has values are compared,"
+    " with lists and mappings of them, `Optional`, unions and `Literal`, and enums and"
+    " dataclasses, which YAML cannot give.",
+    bad="services: [{servicer: 'greeter:Greeter', with: {greeting: 5}}]",
+    good="services: [{servicer: 'greeter:Greeter', with: {greeting: '5'}}]",
 )

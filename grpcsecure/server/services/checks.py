@@ -43,10 +43,9 @@ def check_services(
     for index, entry in enumerate(document.config.services):
         service, problems = load_service(entry)
         for problem in problems:
-            path = ("services", index, problem.key)
-            place = (
-                document.key(*path) if problem.key == "with" else document.place(*path)
-            )
+            path = ("services", index, problem.key, *problem.below)
+            is_key = problem.key == "with" and not problem.below
+            place = document.key(*path) if is_key else document.place(*path)
             findings.append(
                 problem.kind(
                     problem.message,

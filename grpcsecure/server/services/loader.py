@@ -10,45 +10,33 @@ from __future__ import annotations
 import inspect
 import sys
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.diagnostics.catalog import service_kinds as kinds
-from grpcsecure.diagnostics.suggest import did_you_mean
 from grpcsecure.errors import StartupError
+from grpcsecure.quoting import quote
 from grpcsecure.server.services.arguments import describe_misfit
-from grpcsecure.server.services.health_board import early
-from grpcsecure.server.services.import_paths import describe_search, similar_module
 from grpcsecure.server.services.recorder import Method, record
-from grpcsecure.server.services.user_code import CreationError, user_traceback
+from grpcsecure.server.services.references import (
+    ServiceError,
+    ServiceProblem,
+    resolve_reference,
+)
+from grpcsecure.server.services.user_code import CreationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from grpcsecure.diagnostics.findings import Kind
-    from grpcsecure.model.server_config import ImportPath, ServiceEntry
+    from grpcsecure.model.server_config import ServiceEntry
 
 __all__ = [
     "LoadedService",
-    "ServiceProblem",
     "find_register_functions",
     "load_service",
     "record_created",
 ]
 
 Register = Any  # Callable[[servicer, server], None], but generated code is untyped
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceProblem:
-    """A problem of one `services` entry: kind, texts and config key of a finding."""
-
-    kind: Kind
-    key: str
-    message: str
-    label: str = ""
-    notes: tuple[str, ...] = ()
-    help: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,11 +132,11 @@ def load_service(
     Returns the service, or None if it cannot be served, and the problems found.
     """
     try:
-        target = _resolve(entry.servicer, key="servicer")
+        target = resolve_reference(entry.servicer, key="servicer")
         registers = _registers(entry, target)
-        _check_arguments(entry, target)
+        misfits = _check_arguments(entry, target)
         methods = _methods(entry, target, registers)
-    except _ServiceError as error:
+    except ServiceError as error:
         return None, [error.problem]
     service = LoadedService(
         entry=entry,
@@ -157,84 +145,18 @@ def load_service(
         register=registers,
         methods=methods,
     )
-    return service, list(_remarks(service))
-
-
-class _ServiceError(Exception):
-    """Carries a problem out of the helpers; never leaves this module."""
-
-    def __init__(self, kind: Kind, key: str, message: str, **parts: Any) -> None:
-        super().__init__(message)
-        self.problem = ServiceProblem(kind=kind, key=key, message=message, **parts)
-
-
-def _resolve(path: ImportPath, *, key: str) -> Any:
-    try:
-        with early():
-            target: Any = import_module(path.module)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise _import_error(path, error, key=key) from error
-    for name in path.attribute.split("."):
-        try:
-            target = getattr(target, name)
-        except AttributeError as error:
-            raise _ServiceError(
-                kinds.MISSING_ATTRIBUTE,
-                key,
-                f"`{path.module}` has no attribute `{path.attribute}`",
-                label=did_you_mean(name, _public_names(target))
-                or ("" if inspect.ismodule(target) else f"it has no `{name}`"),
-                help=f"name a servicer class, factory or instance in `{path.module}`",
-            ) from error
-    return target
-
-
-def _public_names(target: object) -> list[str]:
-    return [name for name in dir(target) if not name.startswith("_")]
-
-
-def _import_error(path: ImportPath, error: BaseException, *, key: str) -> _ServiceError:
-    # The module itself or its package does not exist: a traceback would not help.
-    missing = error.name if isinstance(error, ModuleNotFoundError) else None
-    if missing and f"{path.module}.".startswith(f"{missing}."):
-        return _ServiceError(
-            kinds.IMPORT_FAILED,
-            key,
-            f"no module named `{missing}`",
-            label=similar_module(missing) or "cannot be imported",
-            notes=tuple(filter(None, [describe_search()])),
-            help="add its folder to `server.import_paths`, or install it",
-        )
-    return _ServiceError(
-        kinds.IMPORT_FAILED,
-        key,
-        f"importing `{path.module}` raised {type(error).__name__}",
-        label="its own code failed",
-        notes=(user_traceback(error),),
-        help=_help_to_generate(missing) if missing else None,
-    )
-
-
-def _help_to_generate(module: str) -> str | None:
-    if not module.endswith(("_pb2", "_pb2_grpc")):
-        return None
-    return (
-        f"generate `{module}` with `python -m grpc_tools.protoc`, or add its folder to"
-        " `server.import_paths`"
-    )
+    return service, [*misfits, *_remarks(service)]
 
 
 def _registers(entry: ServiceEntry, target: Any) -> tuple[Register, ...]:
     if entry.register is not None:
-        return (_resolve(entry.register, key="register"),)
+        return (resolve_reference(entry.register, key="register"),)
     produced = _produced_class(target)
     if produced is None:
         return ()
     found = find_register_functions(produced)
     if not found:
-        raise _ServiceError(
+        raise ServiceError(
             kinds.NO_REGISTER_FUNCTION,
             "servicer",
             f"`{entry.servicer}` has no generated servicer class among its bases",
@@ -283,10 +205,11 @@ def _produced_class(target: Any) -> type | None:
     )
 
 
-def _check_arguments(entry: ServiceEntry, target: Any) -> None:
+def _check_arguments(entry: ServiceEntry, target: Any) -> list[ServiceProblem]:
+    """Return the arguments of a wrong type; raise if they cannot be passed at all."""
     if inspect.isabstract(target):
         names = ", ".join(f"`{name}`" for name in sorted(target.__abstractmethods__))
-        raise _ServiceError(
+        raise ServiceError(
             kinds.ABSTRACT_SERVICER,
             "servicer",
             f"`{entry.servicer}` is abstract: {names} not implemented",
@@ -295,17 +218,17 @@ def _check_arguments(entry: ServiceEntry, target: Any) -> None:
         )
     if _is_instance(target):
         if entry.arguments:
-            raise _ServiceError(
+            raise ServiceError(
                 kinds.WRONG_ARGUMENTS,
                 "with",
                 f"`{entry.servicer}` is an instance and takes no arguments",
                 help="remove `with`, or name the class",
             )
-        return
+        return []
     try:
         signature = inspect.signature(target)
     except (TypeError, ValueError):  # an extension type without a signature
-        return
+        return []
     problem = describe_misfit(f"`{entry.servicer}`", signature, entry.arguments)
     if problem is not None:
         message, label, advice = problem
@@ -314,8 +237,27 @@ def _check_arguments(entry: ServiceEntry, target: Any) -> None:
             label = "a register function, not a servicer"
             advice = "name your class that derives from the generated `…Servicer`"
         key = "with" if entry.arguments else "servicer"
-        raise _ServiceError(
+        raise ServiceError(
             kinds.WRONG_ARGUMENTS, key, message, label=label, help=advice
+        )
+    return list(_type_problems(entry, target, signature)) if entry.arguments else []
+
+
+def _type_problems(
+    entry: ServiceEntry, target: Any, signature: inspect.Signature
+) -> Iterator[ServiceProblem]:
+    from grpcsecure.config.wording import dotted
+    from grpcsecure.server.services.annotations import find_type_misfits
+
+    for misfit in find_type_misfits(target, signature, entry.arguments):
+        yield ServiceProblem(
+            kind=kinds.WRONG_ARGUMENT_TYPE,
+            key="with",
+            below=misfit.path,
+            message=f"`{entry.servicer}` takes {quote(misfit.expected)} for"
+            f" {quote(dotted(misfit.path))}, not {misfit.found}",
+            label=misfit.found,
+            help=misfit.help,
         )
 
 
@@ -342,11 +284,11 @@ def _name_of(register: Register) -> str:
 
 def _register_error(
     entry: ServiceEntry, register: Register, error: Exception | None
-) -> _ServiceError:
+) -> ServiceError:
     reason = (
         f"raised {type(error).__name__}: {error}" if error else "registered no method"
     )
-    return _ServiceError(
+    return ServiceError(
         kinds.REGISTER_FAILED,
         "register" if entry.register else "servicer",
         f"`{_name_of(register)}` {reason}",
