@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from served import Certificates
 
-__all__ = ["burning", "connect", "latencies"]
+__all__ = ["OPTIONS", "GreeterStub", "HelloRequest", "burning", "connect", "latencies"]
 
-_OPTIONS = (
+OPTIONS = (
     # A separate connection for every client, also to the same address.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.ssl_target_name_override", "localhost"),
@@ -36,7 +36,7 @@ def connect(address: str, certificates: Certificates) -> Iterator[GreeterStub]:
     """Open a connection with the client's certificate."""
     paths = (certificates.ca, certificates.client_key, certificates.client)
     credentials = grpc.ssl_channel_credentials(*(path.read_bytes() for path in paths))
-    with grpc.secure_channel(address, credentials, options=_OPTIONS) as channel:
+    with grpc.secure_channel(address, credentials, options=OPTIONS) as channel:
         grpc.channel_ready_future(channel).result(_TIMEOUT)
         yield GreeterStub(channel)
 

@@ -245,7 +245,7 @@ def test_drain_lets_calls_finish(host, pair, ca, client):
             assert stopped.wait(PATIENCE)
         server.bridge.stop(timeout=PATIENCE)
         assert len(server.bridge.peers) == 0
-        assert server.bridge._drained
+        assert server.bridge._drain.is_over
 
 
 def test_server_that_closes_ends_tls_cleanly(host, pair, ca, client, tmp_path):

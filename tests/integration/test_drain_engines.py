@@ -11,6 +11,7 @@ import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.bridge import eventually
 from support.process import pid_1, serving
 from support.reloading import (
@@ -285,3 +286,66 @@ def test_bridge_that_dies_while_draining(runtime, tmp_path):
             assert refusal(second) is grpc.StatusCode.UNAVAILABLE
             assert server.wait() in (0, 4)
             assert "Traceback" not in server.stderr
+
+
+class Callers:
+    """Clients that call in a row, each on its own connection, until `end`.
+
+    A call waits for a connection, so it fails only if a server has taken and lost it.
+    """
+
+    def __init__(self, site, address, own, *, count):
+        self.failures = []
+        self.finished = 0
+        self._is_over = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._call, args=(site, address, own), daemon=True)
+            for _ in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _call(self, site, address, own):
+        with open_channel(site, address, own) as opened:
+            greeter = GreeterStub(opened)
+            while not self._is_over.is_set():
+                try:
+                    greeter.SayHello(
+                        hello_request(), timeout=PATIENCE, wait_for_ready=True
+                    )
+                except grpc.RpcError as error:
+                    self.failures.append((error.code(), error.details()))
+                self.finished += 1
+
+    def wait_for(self, calls):
+        """Wait until so many further calls have ended."""
+        enough = self.finished + calls
+        eventually(lambda: self.finished >= enough, what="the calls")
+
+    def end(self):
+        """Let each client finish its call; return the failed ones."""
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+        return self.failures
+
+
+def test_deploy_loses_no_call(runtime, tmp_path):
+    """Another server takes over the address of one that drains: every call succeeds.
+
+    A grpcio server that is stopped refuses a call of nearly each of these clients
+    (grpc/grpc#41785); the bridge tells them to leave before.
+    """
+    site = Site(tmp_path, "bridge", runtime=runtime)
+    address = f"unix:{socket_path(tmp_path)}"
+    site.config["listeners"]["public"]["address"] = address
+    site.write()
+    own = client("dns:ada.test", site.ca)
+    with serving(site.path) as server:
+        callers = Callers(site, address, own, count=8)
+        callers.wait_for(100)
+        server.signal()
+        assert server.wait() == 0
+    with serving(site.path):
+        callers.wait_for(50)
+        assert callers.end() == []

@@ -68,7 +68,8 @@ class BridgedView(ListenerView):
         super().__init__(name, mode, in_force)
         #: Set when the bridge starts. Until then every caller is unknown and refused.
         self.registry: Registry[BridgedConnection] | None = None
-        #: The calls of connections whose certificate may stop being valid.
+        #: The calls of each connection: it is not closed, nor is the server stopped,
+        #: while they run.
         self.running = InflightCalls()
 
     def find(self, context: Any) -> BridgedConnection | None:
@@ -85,8 +86,7 @@ class BridgedView(ListenerView):
 
     def begin(self, context: Any, caller: BridgedConnection) -> None:
         """Count a call of `caller` as running until it is over."""
-        if caller.result.certificate is not None:
-            self.running.begin(context, caller.name)
+        self.running.begin(context, caller.name)
 
     def caller_of(self, context: Any) -> BridgedConnection:
         """Return the caller stored on our wrapper of the gRPC context."""

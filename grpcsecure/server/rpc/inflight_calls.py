@@ -1,4 +1,4 @@
-"""Counts the calls that run on each connection, so that idle ones can be closed."""
+"""Counts the calls that run on each connection, to close idle ones and to drain."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ class InflightCalls:
             left = self._counts.pop(connection, 0) - 1
             if left > 0:
                 self._counts[connection] = left
+
+    def __bool__(self) -> bool:
+        """Whether any call runs."""
+        return bool(self._counts)
 
     def on(self, connection: str) -> int:
         """Return how many calls run on a connection now."""

@@ -18,7 +18,7 @@ from grpcsecure.server.runtime.listener_restarter import RestartingServer
 from grpcsecure.server.runtime.ports import Ports
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterable
 
     from grpcsecure.model.listener import Listener
     from grpcsecure.server.grpcio.aio_server import ResilientAioServer
@@ -49,6 +49,8 @@ class AsyncioRuntime:
         settings = assembly.config.server
         self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
         self._stops: list[asyncio.Future[None]] = []
+        #: Whether a drain waits for the clients of the bridge.
+        self._is_waiting = False
         #: Done when the last plain method returns; one may still run after its call.
         self._methods: asyncio.Future[None] | None = None
         self._is_hurried = False
@@ -159,15 +161,15 @@ class AsyncioRuntime:
         deadline = monotonic() + patience
         self._assembly.health.drain()
         self.ports.drain()
-        for served in self._served:
-            await served.end()
-        # gRPC's own grace would cut calls without reporting it. So gRPC gets an endless
-        # one, and `cut` runs when ours is over.
-        self._stops = [
-            asyncio.ensure_future(server.stop(threading.TIMEOUT_MAX))
-            for server in self._servers
-        ]
-        _, running = await asyncio.wait(self._stops, timeout=patience)
+        # A server that stops refuses the calls of clients that have not read its GOAWAY
+        # yet (grpc/grpc#41785); clients of the bridge get theirs before.
+        await self._begin_stop(bridged=False)
+        self._is_waiting = True
+        await asyncio.to_thread(self.ports.await_drained, deadline - patience + grace)
+        await self._begin_stop(bridged=True)
+        self._is_waiting = False
+        left = max(0.0, deadline - monotonic())
+        running = self._stops and (await asyncio.wait(self._stops, timeout=left))[1]
         if running:
             await self.cut()
         await asyncio.to_thread(self.ports.close)
@@ -178,6 +180,21 @@ class AsyncioRuntime:
             await asyncio.wait([methods], timeout=max(_IDLE_PATIENCE, left))
             self._cut |= not methods.done()
         return not self._cut
+
+    async def _begin_stop(self, *, bridged: bool) -> None:
+        """Stop the servers that the bridge connects to, or all others.
+
+        gRPC's own grace would cut calls without reporting it. So gRPC gets an endless
+        one, and `cut` runs when ours is over.
+        """
+        listeners = self._assembly.config.listeners
+        for listener, served in zip(listeners, self._served, strict=True):
+            if listener.is_bridged is bridged:
+                await served.end()
+                self._stops += [
+                    asyncio.ensure_future(server.stop(threading.TIMEOUT_MAX))
+                    for server in served.servers
+                ]
 
     def _end_of_plain_methods(self) -> asyncio.Future[None]:
         """Return a future that is done when no thread of the pool runs any more."""
@@ -196,15 +213,25 @@ class AsyncioRuntime:
         threading.Thread(target=wait, name="grpcsecure-drain", daemon=True).start()
         return ended
 
+    def _may_have_calls(self) -> bool:
+        if self._is_waiting:
+            # The servers behind the bridge have not been stopped yet.
+            return self.ports.has_bridged_calls or not _all_done(self._stops)
+        if self._methods is not None and self._methods.cancel():
+            return True
+        return not (self._stops and _all_done(self._stops))
+
     async def cut(self) -> None:
         """End all calls now."""
         self._is_hurried = True
-        stopped = [stop.done() for stop in self._stops]
-        if self._methods is not None:
-            stopped.append(not self._methods.cancel())
-        self._cut |= not (stopped and all(stopped))
+        self._cut |= self._may_have_calls()
+        self.ports.cancel_wait()
         stops = [asyncio.ensure_future(server.stop(None)) for server in self._servers]
         await asyncio.wait([*stops, *self._stops], timeout=_CUT_PATIENCE)
+
+
+def _all_done(futures: Iterable[asyncio.Future[None]]) -> bool:
+    return all(future.done() for future in futures)
 
 
 async def _release(server: ResilientAioServer) -> None:

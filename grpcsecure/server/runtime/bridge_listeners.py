@@ -146,10 +146,30 @@ class BridgeListeners:
             self._bridge.close(names)
 
     def drain(self) -> None:
-        """Accept no more connections; the server ends the open ones."""
+        """Accept no more connections, and ask the clients of the open ones to leave."""
+        # The bridge closes its copies last, after it has accepted those that wait.
+        self._close_sockets()
         if self._bridge is not None:
             self._bridge.drain()
-        self._close_sockets()
+
+    def await_drained(self, deadline: float) -> None:
+        """Wait until stopping the servers refuses no call, at most until `deadline`.
+
+        Args:
+            deadline: by the monotonic clock.
+        """
+        if self._bridge is not None:
+            self._bridge.await_drained(deadline, lambda: not self.has_calls)
+
+    def cancel_wait(self) -> None:
+        """End `await_drained` in another thread."""
+        if self._bridge is not None:
+            self._bridge.cancel_wait()
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether any call runs through the bridge."""
+        return any(view.running for view in self.views)
 
     def stop(self) -> None:
         """End the bridge and remove its socket files. May be called twice."""

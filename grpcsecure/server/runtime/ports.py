@@ -133,9 +133,28 @@ class Ports:
             self._front.start()
 
     def drain(self) -> None:
-        """Stop accepting connections in the bridge; the servers drain their own."""
+        """Begin the bridge's drain; the servers drain connections of their own."""
         if self._front is not None:
             self._front.drain()
+
+    def await_drained(self, deadline: float) -> None:
+        """Wait until stopping a server behind the bridge refuses no call.
+
+        Args:
+            deadline: the longest wait, by the monotonic clock.
+        """
+        if self._front is not None:
+            self._front.await_drained(deadline)
+
+    def cancel_wait(self) -> None:
+        """End `await_drained` in another thread."""
+        if self._front is not None:
+            self._front.cancel_wait()
+
+    @property
+    def has_bridged_calls(self) -> bool:
+        """Whether any call runs through the bridge."""
+        return self._front is not None and self._front.has_calls
 
     def close(self) -> None:
         """End the bridge. May be called twice."""

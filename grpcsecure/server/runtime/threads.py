@@ -38,10 +38,14 @@ class ThreadsRuntime:
         grpcio.log_fallbacks(grpcio.THREADS, grpcio.SERVICES)
         self._assembly = assembly
         self._servers: list[grpc.Server] = []
+        #: Those of them that only the bridge connects to.
+        self._bridged: list[grpc.Server] = []
         self.ports = Ports(assembly)
         settings = assembly.config.server
         self._pool = Pool(settings.threads, "grpcsecure")
         self._stopped: list[threading.Event] = []
+        #: Whether a drain waits for the clients of the bridge.
+        self._is_waiting = False
         self._cut = False
 
     def start(self) -> dict[str, str]:
@@ -119,6 +123,8 @@ class ThreadsRuntime:
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         )
         self._servers.append(server)
+        if listener.is_bridged:
+            self._bridged.append(server)
         return server
 
     def stop(self, grace: float) -> bool:
@@ -128,13 +134,19 @@ class ThreadsRuntime:
         Returns whether all could finish; `cut` from another thread ends the wait.
         """
         self._assembly.health.drain()
-        self.ports.drain()
         patience = max(grace, _IDLE_PATIENCE)
         deadline = monotonic() + patience
         # gRPC's own grace cuts calls without reporting it, so it is longer than ours.
         # But it must be finite: the interpreter does not exit before gRPC's thread.
         longest = min(patience + _CUT_PATIENCE, threading.TIMEOUT_MAX)
-        self._stopped = [server.stop(longest) for server in self._servers]
+        self.ports.drain()
+        # A server that stops refuses the calls of clients that have not read its GOAWAY
+        # yet (grpc/grpc#41785); clients of the bridge get theirs before.
+        self._stopped = [server.stop(longest) for server in self._native]
+        self._is_waiting = True
+        self.ports.await_drained(deadline - patience + grace)
+        self._is_waiting = False
+        self._stopped += [server.stop(longest) for server in self._bridged]
         for event in self._stopped:
             if not event.wait(max(0.0, deadline - monotonic())):
                 self.cut()
@@ -145,11 +157,21 @@ class ThreadsRuntime:
             self._cut = not self._pool.wait(left, at_least=_IDLE_PATIENCE)
         return not self._cut
 
+    def _may_have_calls(self) -> bool:
+        has_stopped = all(event.is_set() for event in self._stopped)
+        if self._is_waiting:
+            # The servers behind the bridge have not been stopped yet.
+            return self.ports.has_bridged_calls or not has_stopped
+        return not (self._stopped and has_stopped)
+
+    @property
+    def _native(self) -> list[grpc.Server]:
+        return [each for each in self._servers if each not in self._bridged]
+
     def cut(self) -> None:
         """End all calls now."""
-        stopped = [event.is_set() for event in self._stopped]
-        if not (stopped and all(stopped)):
-            self._cut = True
+        self._cut |= self._may_have_calls()
+        self.ports.cancel_wait()
         for event in [server.stop(0) for server in self._servers]:
             event.wait(_CUT_PATIENCE)
         self._pool.cancel_wait()

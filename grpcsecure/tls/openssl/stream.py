@@ -199,13 +199,25 @@ class TlsStream:
                 break
         return total
 
-    def encrypt(self, count: int) -> None:
-        """Encrypt the first `count` bytes of the write region for `flush`.
+    def encrypt(self, count: int, *, start: int = 0) -> None:
+        """Encrypt the bytes of the write region from `start` to `count` for `flush`.
 
         Raises:
             StreamError: OpenSSL can no longer send on this connection.
         """
-        if openssl.SSL_write(self._ssl, self._scratch.write, count) != count:
+        if count > start:
+            self._encrypt(self._scratch.write + start, count - start)
+
+    def encrypt_bytes(self, data: bytes) -> None:
+        """Encrypt `data`, which is not in the scratch memory, for `flush`.
+
+        Raises:
+            StreamError: as `encrypt`.
+        """
+        self._encrypt(data, len(data))
+
+    def _encrypt(self, data: Any, count: int) -> None:  # noqa: ANN401 - cffi, or bytes
+        if openssl.SSL_write(self._ssl, data, count) != count:
             raise StreamError(take_error())
 
     def queue_close_notify(self) -> None:

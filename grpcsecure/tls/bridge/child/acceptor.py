@@ -81,10 +81,16 @@ class Acceptor:
             )
 
     def stop(self) -> None:
-        """Accept no more; the listening sockets are about to be closed."""
+        """Accept those that wait, and no more; the sockets are about to be closed.
+
+        The kernel would reset the connections that are not accepted by then.
+        """
+        for listener in self._listeners:
+            for sock in listener.sockets:
+                while self._accept_some(listener, sock):
+                    pass
+                self._reactor.forget(sock.fileno())
         self._stopped = True
-        for sock in self._sockets():
-            self._reactor.forget(sock.fileno())
         self._listeners.clear()
 
     def resume(self) -> None:
@@ -96,20 +102,25 @@ class Acceptor:
     def _accept(
         self, listener: ServedListener, sock: socket.socket, _mask: int
     ) -> None:
+        self._accept_some(listener, sock)
+
+    def _accept_some(self, listener: ServedListener, sock: socket.socket) -> bool:
+        """Accept some of the clients that wait; say whether there may be more."""
         ready = listener.ready
         for _ in range(_ACCEPTS):
             full = self._owner.client_count >= self._capacity
             if full or self._owner.is_behind or ready is None:
                 self._pause()
-                return
+                return False
             try:
                 client, address = listener.accept(sock)
             except OSError as error:
                 # Otherwise no client waits, or it disconnected before `accept`.
                 if error.errno in _OUT_OF_RESOURCES:
                     self._pause()
-                return
+                return isinstance(error, ConnectionError)
             self._owner.accepted(client, address, listener, ready)
+        return True
 
     def _pause(self) -> None:
         """Stop accepting until a connection is closed, or for a second.

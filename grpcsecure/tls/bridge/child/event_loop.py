@@ -19,6 +19,7 @@ from grpcsecure.tls.bridge.child.oversized_buffers import OversizedBuffers
 from grpcsecure.tls.bridge.child.pipe import Pipe
 from grpcsecure.tls.bridge.child.reactor import IN, OUT, Deadlines, Reactor
 from grpcsecure.tls.bridge.child.refusal_log import RefusalLog
+from grpcsecure.tls.bridge.child.retirement import Retirement
 from grpcsecure.tls.bridge.child.served_listener import ServedListener, build_all
 from grpcsecure.tls.bridge.child.states import ConnectionState
 from grpcsecure.tls.bridge.child.upstream_connect import UpstreamConnect
@@ -80,7 +81,9 @@ class BridgeLoop:
         #: Contexts that wait for their order to be committed.
         self._prepared: tuple[int, dict[ServedListener, ReadyMaterial]] | None = None
         self._oversized = OversizedBuffers(self._reactor, HeapTrimmer(trim_heap))
+        self._retirement = Retirement(self._reactor)
         self._draining = False
+        self._is_retired = False
         self._upstream_connect = UpstreamConnect(self._reactor, self)
         self._periodic_tasks: Deadlines[Callable[[], None]] = Deadlines(
             self._reactor, _PERIOD, lambda task: task()
@@ -125,7 +128,15 @@ class BridgeLoop:
         if self._ended:
             ended, self._ended = self._ended, []
             self._notify(messages.write_ids(FrameKind.ENDED, ended))
-        if self._draining and not self.client_count:
+        if self._draining:
+            self._report_drain()
+
+    def _report_drain(self) -> None:
+        coming = len(self._handshakes) + len(self._upstream_connect)
+        if not self._is_retired and not coming and self._retirement.is_done:
+            self._is_retired = True
+            self._notify(Frame(FrameKind.RETIRED))
+        if not self.client_count:
             self._draining = False
             self._notify(Frame(FrameKind.DRAINED))
 
@@ -201,6 +212,7 @@ class BridgeLoop:
         self._acceptor.stop()
         for listener in self._listeners.values():
             listener.close()
+        self._retirement.begin(self._pipes.values())
 
     @property
     def client_count(self) -> int:
@@ -264,6 +276,8 @@ class BridgeLoop:
         pipe.life.enter(ConnectionState.OPEN)
         self._pipes[pending.number] = pipe
         pipe.start()
+        if self._draining and not pipe.is_closed:
+            self._retirement.begin([pipe])
 
     def not_connected(
         self, handshake: Handshake, result: HandshakeResult, reason: str
@@ -312,6 +326,7 @@ class BridgeLoop:
         """Close the connection to the server, and have its name unregistered."""
         del self._pipes[pipe.connection]
         self._oversized.forget(pipe)
+        self._retirement.forget(pipe)
         self.end_name(pipe.connection, pipe.upstream, pipe.name)
         self._acceptor.resume()
 
@@ -325,6 +340,10 @@ class BridgeLoop:
     def pipe_broke(self, pipe: Pipe, error: Exception) -> None:
         """Report a bug in the bridge, which ended this connection and no other."""
         self._report(RefusalKind.INTERNAL, pipe, f"{type(error).__name__}: {error}")
+
+    def goaway_sent(self, pipe: Pipe) -> None:
+        """Note that the client opens no more streams on this connection."""
+        self._retirement.goaway_sent(pipe)
 
     def buffers_grew(self, pipe: Pipe) -> None:
         """Return the pipe's memory later, when it is idle."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from socket import SHUT_WR
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from grpcsecure.tls.bridge.child.http2_frames import GOAWAY, ServerFrames
 from grpcsecure.tls.bridge.child.reactor import IN, OUT
 from grpcsecure.tls.bridge.child.states import ConnectionState
 from grpcsecure.tls.openssl.stream import READ_SIZE, WRITE_SIZE, StreamError
@@ -46,6 +48,9 @@ class PipeOwner(Protocol):
     def pipe_broke(self, pipe: Pipe, error: Exception) -> None:
         """Report a pipe that was aborted by a bug in the bridge."""
 
+    def goaway_sent(self, pipe: Pipe) -> None:
+        """Note that the client opens no more streams on this connection."""
+
     def buffers_grew(self, pipe: Pipe) -> None:
         """Note that the pipe has memory that `Pipe.trim` can return."""
 
@@ -67,6 +72,7 @@ class Pipe:
         "_client_fd",
         "_client_mask",
         "_client_shut",
+        "_frames",
         "_is_deferred",
         "_owner",
         "_reactor",
@@ -84,6 +90,7 @@ class Pipe:
         "life",
         "listener",
         "name",
+        "opened",
         "stream",
         "upstream",
     )
@@ -111,6 +118,8 @@ class Pipe:
         self.address = address
         self.stream = stream
         self.life = life
+        #: When it was opened (monotonic clock).
+        self.opened = monotonic()
         self.is_closed = False
         #: Whether it forwarded any bytes since `trim` last cleared this.
         self.is_busy = False
@@ -122,6 +131,7 @@ class Pipe:
         self._upstream_fd = upstream.fileno()
         self._client_mask = IN
         self._upstream_mask = IN
+        self._frames = ServerFrames()
         #: Whether decrypting the rest of the client's bytes is deferred.
         self._is_deferred = False
         #: Plain bytes that the server has not accepted yet.
@@ -296,10 +306,34 @@ class Pipe:
         if not count:
             self.finish()
             return
-        self.stream.encrypt(count)
+        end = self._frames.advance(self._scratch.write_memory[:count])
+        if end is None:
+            self.stream.encrypt(count)
+        else:
+            self.stream.encrypt(end)
+            self._encrypt_goaway()
+            self.stream.encrypt(count, start=end)
         self._flush()
         if count > _OVERSIZED:
             self._note_oversized_buffers()
+
+    def retire(self) -> None:
+        """Send GOAWAY after the present frame: the client opens no more streams."""
+        try:
+            if self._client_done:
+                self._owner.goaway_sent(self)  # it cannot open any
+            elif self._frames.takes_goaway:
+                self._encrypt_goaway()
+                self._flush()
+            else:
+                self._frames.is_goaway_due = True
+        except Exception as error:  # noqa: BLE001 - see `_fail`
+            self._fail(error)
+
+    def _encrypt_goaway(self) -> None:
+        self._frames.is_goaway_due = False
+        self.stream.encrypt_bytes(GOAWAY)
+        self._owner.goaway_sent(self)
 
     def _flush(self) -> None:
         if self.stream.flush(self.client):

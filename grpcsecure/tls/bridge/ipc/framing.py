@@ -59,6 +59,7 @@ class FrameKind(IntEnum):
     DRAINED = 38
     FAILED = 39
     PREPARED = 40
+    RETIRED = 41
 
 
 #: Kinds that carry a descriptor: a listening socket, or the guard of a name.

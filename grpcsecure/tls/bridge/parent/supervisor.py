@@ -21,6 +21,7 @@ from grpcsecure.tls.bridge.parent.control_client import (
     NoAnswerError,
 )
 from grpcsecure.tls.bridge.parent.delayed_trim import DelayedTrim
+from grpcsecure.tls.bridge.parent.drain_wait import DrainWait
 from grpcsecure.tls.bridge.parent.hosts import ProcessHost, start_bridge
 from grpcsecure.tls.bridge.parent.observer import (
     BridgeError,
@@ -89,7 +90,7 @@ class Bridge(Generic[_Peer]):
         self._failure: str | None = None
         #: Why the bridge rejected the material that it was started with.
         self._refused: str | None = None
-        self._drained = False
+        self._drain = DrainWait(self._changed)
         self._stopping = False
         self._heap = DelayedTrim()
         self._ended = threading.Event()
@@ -188,12 +189,20 @@ class Bridge(Generic[_Peer]):
             self._send_ids(FrameKind.CLOSE, numbers)
 
     def drain(self) -> None:
-        """Stop accepting; open connections last until server or client close them."""
+        """Stop accepting, and ask clients to leave; their calls are served on."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
             self._wake.set()
             self._control.send(Frame(FrameKind.DRAIN))
+
+    def await_drained(self, deadline: float, is_idle: Callable[[], bool]) -> None:
+        """Wait until stopping the server refuses no call; see `DrainWait.wait`."""
+        self._drain.wait(deadline, is_idle)
+
+    def cancel_wait(self) -> None:
+        """End `await_drained` in another thread."""
+        self._drain.cancel()
 
     def stop(self, timeout: float = 0.0) -> None:
         """Stop the bridge, after waiting up to `timeout` seconds for a drain."""
@@ -201,7 +210,7 @@ class Bridge(Generic[_Peer]):
             self._stopping = True
             self._changed.notify_all()
             self._changed.wait_for(
-                lambda: self._drained or self._control.channel is None, timeout
+                lambda: self._drain.is_over or self._control.channel is None, timeout
             )
             self._control.send(Frame(FrameKind.STOP))
             self._wake.set()
@@ -292,6 +301,8 @@ class Bridge(Generic[_Peer]):
         with self._changed:
             self.peers.clear()
             self._control.reset()
+        if self._stopping:
+            self._drain.end()  # its connections have ended with it
 
     def _receive(self, channel: Channel) -> str | None:
         """Handle the bridge's messages until it ends; return the reason it gave."""
@@ -336,9 +347,9 @@ class Bridge(Generic[_Peer]):
         elif kind in (FrameKind.PREPARED, FrameKind.SWAPPED, FrameKind.REJECTED):
             self._answered(kind, *messages.read_answer(frame))
         elif kind is FrameKind.DRAINED:
-            with self._changed:
-                self._drained = True
-                self._changed.notify_all()
+            self._drain.end()
+        elif kind is FrameKind.RETIRED:
+            self._drain.retire()
         else:
             raise ProtocolError(f"a {kind.name} frame")
 
