@@ -30,7 +30,8 @@ from grpcsecure.model.server_config import (
     ServerSettings,
     ServiceEntry,
 )
-from grpcsecure.model.units import parse_duration
+from grpcsecure.model.transport import Compression, Keepalive, Limits
+from grpcsecure.model.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
     import pathlib
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from grpcsecure.diagnostics.findings import Finding
 
 __all__ = ["MAX_DURATION", "build_config"]
+
+#: Largest size in bytes: gRPC has 32 bits for it.
+_MAX_SIZE = 2**31 - 1
 
 #: Longest duration in seconds. The interpreter's timers overflow at 292 years; no
 #: setting is useful at anything near that.
@@ -98,6 +102,7 @@ def _arguments(node: Node) -> dict[str, object]:
 
 def _server(reader: Reader, part: Part) -> ServerSettings:
     options = part.part("channel_options")
+    keepalive = part.part("keepalive")
     return ServerSettings(
         **reader.given(
             part,
@@ -106,14 +111,31 @@ def _server(reader: Reader, part: Part) -> ServerSettings:
             switch_interval=_parse_bounded_duration,
             max_concurrent_rpcs=int,
             shutdown_grace=_parse_bounded_duration,
+            max_receive_message_size=_parse_bounded_size,
+            max_send_message_size=_parse_bounded_size,
+            compression=Compression,
             reflection=bool,
             health=bool,
             error_detail=ErrorDetail,
         ),
+        keepalive=_keepalive(reader, keepalive) if keepalive else Keepalive(),
         import_paths=reader.paths(part.node("import_paths")),
         channel_options=tuple(
             (name, _option(node)) for name, node in (options.items() if options else ())
         ),
+    )
+
+
+def _keepalive(reader: Reader, part: Part) -> Keepalive:
+    return Keepalive(
+        **reader.given(
+            part,
+            time=_parse_bounded_duration,
+            timeout=_parse_bounded_duration,
+            without_calls=bool,
+            min_client_interval=_parse_bounded_duration,
+            max_ping_strikes=int,
+        )
     )
 
 
@@ -131,6 +153,7 @@ def _option(node: Node) -> int | str:
 def _listener(reader: Reader, name: str, part: Part) -> Listener:
     tls = part.part("tls")
     services = part.node("services")
+    limits = part.part("limits")
     return Listener(
         name=name,
         **reader.given(
@@ -140,7 +163,16 @@ def _listener(reader: Reader, name: str, part: Part) -> Listener:
             max_connection_age_grace=_parse_bounded_duration,
         ),
         tls=_tls(reader, tls) if tls else None,
+        limits=_limits(reader, limits) if limits else Limits(),
         services=None if services is None else texts_of(services),
+    )
+
+
+def _limits(reader: Reader, part: Part) -> Limits:
+    return Limits(
+        **reader.given(
+            part, max_connections=int, max_calls=int, max_calls_per_connection=int
+        )
     )
 
 
@@ -189,3 +221,10 @@ def _parse_bounded_duration(text: str) -> float:
     if seconds > MAX_DURATION:
         raise ValueError("expected at most `366d`")
     return seconds
+
+
+def _parse_bounded_size(text: str) -> int:
+    size = parse_size(text)
+    if not 0 < size <= _MAX_SIZE:
+        raise ValueError("expected from `1B` to `2047MiB`")
+    return size

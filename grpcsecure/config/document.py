@@ -38,6 +38,10 @@ class Document:
         """Whether there is a list at `path`."""
         return isinstance(node_at(self.tree, path), Sequence)
 
+    def has(self, *path: str | int) -> bool:
+        """Whether there is a value at `path`."""
+        return node_at(self.tree, path) is not None
+
     def key(self, *path: str | int) -> Span:
         """Return the place of the key at `path`, or of the nearest parent."""
         return find(self.tree, path)[0]

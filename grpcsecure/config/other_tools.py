@@ -48,12 +48,38 @@ _KEYS: dict[str, dict[str, str]] = {
         "max_concurrent_rpcs": "maximum_concurrent_rpcs max_calls max_rpcs",
         "import_paths": "python_path pythonpath path paths sys_path import_path",
         "channel_options": "grpc_options channel_args options channel_arguments",
+        "max_receive_message_size": "max_message_size max_recv_message_size"
+        " max_receive_message_length max_recv_msg_size max_inbound_message_size"
+        " max_request_size max_body_size client_max_body_size",
+        "max_send_message_size": "max_send_message_length max_send_msg_size"
+        " max_outbound_message_size max_response_size",
+        "keepalive": "keep_alive keepalive_params pings enforcement_policy",
+        "compression": "compress default_compression gzip compression_algorithm",
+    },
+    "Keepalive": {
+        "time": "interval keepalive_time keepalive_time_ms ping_interval",
+        "timeout": "keepalive_timeout keepalive_timeout_ms ping_timeout",
+        "without_calls": "permit_without_calls keepalive_permit_without_calls"
+        " permit_without_stream permit_keep_alive_without_calls",
+        "min_client_interval": "min_time permit_keep_alive_time"
+        " min_recv_ping_interval_without_data min_ping_interval_without_data",
+        "max_ping_strikes": "ping_strikes strikes",
     },
     "Listener": {
         "address": "host port bind listen addr hostname socket endpoint url",
         "tls": "ssl mtls secure security credentials tls_context https",
         "plaintext": "insecure h2c no_tls cleartext",
         "max_connection_age": "max_age connection_age",
+        "limits": "limit max_connections max_calls max_calls_per_connection"
+        " max_concurrent_streams",
+    },
+    "Limits": {
+        "max_connections": "connections max_conns max_conn maxconn connection_limit"
+        " limit_conn max_clients",
+        "max_calls": "calls max_concurrent_rpcs maximum_concurrent_rpcs max_rpcs"
+        " max_concurrent_calls max_requests",
+        "max_calls_per_connection": "max_concurrent_streams max_streams"
+        " max_concurrent_calls_per_connection http2_max_concurrent_streams",
     },
     "TLS": {
         "certificate": f"{_CERTIFICATE} certs key_store keystore",
@@ -211,6 +237,7 @@ _VALUES = {
         "all": "everything full on yes",
         "denials": "denied deny denies refusals errors",
     },
+    "compression": {"gzip": "gz on true yes", "none": "identity off no false"},
     "runtime": {"asyncio": "async aio", "threads": "sync thread threading blocking"},
     "engine": {"bridge": "openssl proxy", "grpc": "boringssl core native grpcio"},
     "error_detail": {"full": "all verbose debug", "none": "off no minimal status"},

@@ -1,4 +1,4 @@
-"""Describes what is probably meant by a value in another form: durations, servicers."""
+"""Describes what is probably meant by a value in another form: durations, sizes, …."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ def _advise_text(path: Path, text: str, expected: str) -> Advice | None:
         return "a comment needs a space before its `#`", f"write `{match[1]} # …`"
     if expected.startswith("a duration"):
         return _advise_duration(text)
+    if expected.startswith("a size"):
+        return _advise_size(text)
     advise = _BY_KEY.get(str(path[-1]))
     return None if advise is None else advise(text)
 
@@ -76,6 +78,25 @@ def _advise_duration(text: str) -> Advice | None:
         if count >= 1 and count == int(count):
             return "", f"write `{int(count)}{unit}`"
     return None
+
+
+#: The units of sizes as others write them, in bytes; decimal ones mean binary ones.
+_SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_SIZE_UNITS = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
+
+
+def _advise_size(text: str) -> Advice | None:
+    match = re.fullmatch(r"(\d{1,12}) ?([kmg]?)(?:i?b|ibytes|bytes)?", text.lower())
+    size = int(match[1]) * _SIZES[match[2]] if match else 0
+    if match is None or not size:
+        return None
+    unit, count = next(
+        (unit, size // factor)
+        for unit, factor in _SIZE_UNITS.items()
+        if size % factor == 0
+    )
+    label = "the unit is missing" if text.isdecimal() else ""
+    return label, f"write `{count}{unit}`"
 
 
 def _advise_servicer(text: str) -> Advice | None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
+
+from grpcsecure.model.transport import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -281,6 +283,7 @@ class Listener:
     services: tuple[str, ...] | None = None
     max_connection_age: float | None = None
     max_connection_age_grace: float | None = None
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def asks(self) -> bool:

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from grpcsecure.model.transport import Keepalive
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from grpcsecure.model.authorization import Authorization, Identity
     from grpcsecure.model.listener import Listener
+    from grpcsecure.model.transport import Compression
 
 __all__ = [
     "ErrorDetail",
@@ -74,13 +77,17 @@ class ServiceEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """The `server` block, with its defaults; durations are in seconds."""
+    """The `server` block, with its defaults; durations in seconds, sizes in bytes."""
 
     runtime: Runtime = Runtime.AUTO
     threads: int = 16
     switch_interval: float = 500e-6
     max_concurrent_rpcs: int | None = None
     shutdown_grace: float = 30.0
+    max_receive_message_size: int | None = None
+    max_send_message_size: int | None = None
+    compression: Compression | None = None
+    keepalive: Keepalive = field(default_factory=Keepalive)
     import_paths: tuple[Path, ...] = ()
     reflection: bool = False
     health: bool = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import socket
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "Session",
     "exchange",
     "open_call",
     "raw_call",
@@ -26,7 +28,8 @@ __all__ = [
     "send_data",
 ]
 
-_DATA, _HEADERS, _RESET, _SETTINGS, _GOAWAY, _CONTINUATION = 0, 1, 3, 4, 7, 9
+_DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _CONTINUATION = 0, 1, 3, 4, 6, 7, 9
+_ACK = 1
 _END_STREAM, _END_HEADERS = 1, 4
 _CANCEL = 8
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -91,6 +94,76 @@ def read_answer(sock: socket.socket) -> Answer:
         if kind == _GOAWAY or (stream == 1 and is_end):
             break
     return _answer(fields)
+
+
+class Session:
+    """A connection whose frames a test sends and reads itself."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.settimeout(PATIENCE)
+        self._sock = sock
+        self._frames = _frames(sock)
+        sock.sendall(_PREFACE + _frame(_SETTINGS, 0, 0, b""))
+
+    def settings(self) -> dict[int, int]:
+        """Read the server's first SETTINGS; return the values by their numbers."""
+        payload = self._next(_SETTINGS)
+        return dict(struct.iter_unpack(">HI", payload))
+
+    def is_refused(self) -> bool:
+        """Whether the server closes the connection without a frame."""
+        try:
+            return next(self._frames, None) is None
+        except OSError:
+            return True
+
+    def begin_call(self, path: bytes, *headers: tuple[bytes, bytes]) -> None:
+        """Begin a call, the only one."""
+        block = b"".join(_literal(*header) for header in (*_pseudo(path), *headers))
+        self._sock.sendall(_frame(_HEADERS, _END_HEADERS, 1, block))
+
+    def call(
+        self, path: bytes, message: bytes, *headers: tuple[bytes, bytes]
+    ) -> tuple[bytes, bytes]:
+        """Make a call, the only one; return the block of headers and the data."""
+        self.begin_call(path, *headers)
+        data = b"\0" + struct.pack(">I", len(message)) + message
+        self._sock.sendall(_frame(_DATA, _END_STREAM, 1, data))
+        fields = received = b""
+        for kind, flags, _, payload in self._frames:
+            fields += payload if kind == _HEADERS else b""
+            received += payload if kind == _DATA else b""
+            if kind == _HEADERS and flags & _END_STREAM:
+                break
+        return fields, received
+
+    def ping(self) -> bytes | None:
+        """Ping the server; return the text of its GOAWAY, None if it answers."""
+        self._sock.sendall(_frame(_PING, 0, 0, bytes(8)))
+        for kind, flags, _, payload in self._frames:
+            if kind == _GOAWAY:
+                return payload[8:]
+            if kind == _PING and flags & _ACK:
+                return None
+        raise AssertionError("the connection ended without GOAWAY")
+
+    def wait_for_ping(self, *, answers: bool) -> None:
+        """Wait for a ping of the server; answer it, or not."""
+        while True:
+            kind, flags, _, payload = next(self._frames)
+            if kind == _PING and not flags & _ACK:
+                break
+        if answers:
+            self._sock.sendall(_frame(_PING, _ACK, 0, payload))
+
+    def wait_for_end(self) -> None:
+        """Wait until the server closes the connection."""
+        with suppress(OSError):
+            for _ in self._frames:
+                pass
+
+    def _next(self, wanted: int) -> bytes:
+        return next(payload for kind, _, _, payload in self._frames if kind == wanted)
 
 
 def _pseudo(path: bytes | None) -> Iterator[tuple[bytes, bytes]]:

@@ -18,6 +18,7 @@ from grpcsecure.diagnostics.catalog import (
     service_kinds,
     syntax_kinds,
     tool_kinds,
+    transport_kinds,
     trust_kinds,
 )
 from grpcsecure.diagnostics.findings import Kind
@@ -34,6 +35,7 @@ __all__ = [
     "service_kinds",
     "syntax_kinds",
     "tool_kinds",
+    "transport_kinds",
     "trust_kinds",
 ]
 
@@ -49,6 +51,7 @@ _KINDS = [
         server_name_kinds,
         name_choice_kinds,
         listener_kinds,
+        transport_kinds,
         policy_kinds,
         service_kinds,
     )

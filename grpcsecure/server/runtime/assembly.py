@@ -13,6 +13,7 @@ from grpcsecure.errors import StartupError
 from grpcsecure.server.rpc.authorizer import Authorizer
 from grpcsecure.server.rpc.call_context import ListenerView
 from grpcsecure.server.rpc.handlers import UnknownMethods, WrappedService
+from grpcsecure.server.runtime.server_arguments import channel_arguments
 from grpcsecure.server.services.health_board import HealthBoard
 from grpcsecure.server.services.loader import record_created
 
@@ -30,10 +31,6 @@ __all__ = ["Assembly", "Registration", "Selected"]
 
 #: A function that registers a servicer with a server, and that servicer.
 Registration = tuple["Callable[[Any, Any], object]", object]
-
-
-#: The highest value of a channel option: 24 days in milliseconds.
-_MAX_OPTION = 2**31 - 1
 
 
 def _ignore(_reason: str) -> None:
@@ -94,23 +91,13 @@ class Assembly:
         return ListenerView(listener.name, mode, self.in_force)
 
     def options(self, listener: Listener) -> list[tuple[str, Any]]:
-        """Return the channel options of the listener's server.
+        """Return the channel options of the listener's server."""
+        return channel_arguments(self.config.server, listener)
 
-        grpcsecure's options come before those of the config: of two options with the
-        same name gRPC takes the first.
-        """
-        # With SO_REUSEPORT two servers could share a port by accident: the kernel would
-        # distribute the connections between them.
-        options: list[tuple[str, Any]] = [("grpc.so_reuseport", 0)]
-        timeout = None if listener.tls is None else listener.tls.handshake_timeout
-        for key, seconds in (
-            ("grpc.server_handshake_timeout_ms", timeout),
-            ("grpc.max_connection_age_ms", listener.max_connection_age),
-            ("grpc.max_connection_age_grace_ms", listener.max_connection_age_grace),
-        ):
-            if seconds is not None:
-                options.append((key, min(round(seconds * 1000), _MAX_OPTION)))
-        return [*options, *self.config.server.channel_options]
+    def max_calls(self, listener: Listener) -> int | None:
+        """Return the number of calls that may run at once; None sets no limit."""
+        own = listener.limits.max_calls
+        return self.config.server.max_concurrent_rpcs if own is None else own
 
     def register(
         self,

@@ -140,7 +140,7 @@ class AsyncioRuntime:
         server = make_server(
             [AsyncioInterceptor(methods), *users] if users else [],
             self._assembly.options(listener),
-            maximum_concurrent_rpcs=self._assembly.config.server.max_concurrent_rpcs,
+            maximum_concurrent_rpcs=self._assembly.max_calls(listener),
         )
         return server, methods
 

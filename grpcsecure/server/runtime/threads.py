@@ -114,13 +114,12 @@ class ThreadsRuntime:
         return [(add_HealthServicer_to_server, ThreadsHealth(self._assembly.health))]
 
     def _server(self, listener: Listener, first: ThreadsInterceptor) -> grpc.Server:
-        settings = self._assembly.config.server
         users = self._assembly.interceptors
         server = grpc.server(
             cast("ThreadPoolExecutor", SyncServerHook(self._pool)),
             interceptors=[first, *users] if users else [],
             options=self._assembly.options(listener),
-            maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
+            maximum_concurrent_rpcs=self._assembly.max_calls(listener),
         )
         self._servers.append(server)
         if listener.is_bridged:

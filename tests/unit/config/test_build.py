@@ -25,6 +25,7 @@ from grpcsecure.model.server_config import (
     ServerSettings,
     ServiceEntry,
 )
+from grpcsecure.model.transport import Compression, Keepalive, Limits
 
 FULL = """\
 version: 1
@@ -43,7 +44,13 @@ server:
   import_paths: [../src, /opt/lib]
   reflection: true
   health: false
-  channel_options: {grpc.max_receive_message_length: 4194304, grpc.b: text, grpc.c: 1.0}
+  max_receive_message_size: 16MiB
+  max_send_message_size: 512KiB
+  compression: gzip
+  keepalive:
+    {time: 1m, timeout: 5s, without_calls: true, min_client_interval: 30s,
+     max_ping_strikes: 0}
+  channel_options: {grpc.max_metadata_size: 4194304, grpc.b: text, grpc.c: 1.0}
   error_detail: none
 listeners:
   public:
@@ -60,6 +67,7 @@ listeners:
     address: unix:run/probes.sock
     plaintext: true
     services: [grpc.health.v1.Health]
+    limits: {max_connections: 10, max_calls: 20, max_calls_per_connection: 5}
 """
 
 
@@ -90,8 +98,18 @@ def test_every_key_reaches_the_model():
             import_paths=(FOLDER / "../src", Path("/opt/lib")),
             reflection=True,
             health=False,
+            max_receive_message_size=16 * 1024**2,
+            max_send_message_size=512 * 1024,
+            compression=Compression.GZIP,
+            keepalive=Keepalive(
+                time=60.0,
+                timeout=5.0,
+                without_calls=True,
+                min_client_interval=30.0,
+                max_ping_strikes=0,
+            ),
             channel_options=(
-                ("grpc.max_receive_message_length", 4194304),
+                ("grpc.max_metadata_size", 4194304),
                 ("grpc.b", "text"),
                 ("grpc.c", 1),
             ),
@@ -115,6 +133,9 @@ def test_every_key_reaches_the_model():
                 address=UnixAddress(FOLDER / "run/probes.sock"),
                 tls=None,
                 services=("grpc.health.v1.Health",),
+                limits=Limits(
+                    max_connections=10, max_calls=20, max_calls_per_connection=5
+                ),
             ),
         ),
     )

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,7 @@ from grpcsecure.model.server_config import (
     ServerConfig,
     ServerSettings,
 )
+from grpcsecure.model.transport import Compression, Keepalive, Limits
 from grpcsecure.model.units import parse_duration
 
 if TYPE_CHECKING:
@@ -98,7 +100,8 @@ def test_schema_has_every_key():
     }  # fmt: skip
     server = {
         "runtime", "threads", "switch_interval", "max_concurrent_rpcs",
-        "shutdown_grace",
+        "shutdown_grace", "max_receive_message_size", "max_send_message_size",
+        "compression", "keepalive",
         "import_paths", "reflection", "health", "channel_options", "error_detail",
     }  # fmt: skip
     matcher = {
@@ -114,6 +117,8 @@ def test_schema_has_every_key():
         *(f".server.{key}" for key in server),
         *(f".listeners.*.{key}" for key in ("address", "tls", "plaintext", "services")),
         *(f".listeners.*.tls.{key}" for key in tls),
+        *(f".server.keepalive.{field.name}" for field in fields(Keepalive)),
+        *(f".listeners.*.limits.{field.name}" for field in fields(Limits)),
         *(f".authorization.{key}" for key in authorization),
         *(f".authorization.rules.*.{key}" for key in rule),
         *(f".authorization.tests.*.{key}" for key in policy_test),
@@ -155,6 +160,7 @@ def test_examples_and_defaults_fit(path, part):
         (("listeners", "*", "tls", "engine"), Engine),
         (("listeners", "*", "tls", "min_version"), TlsVersion),
         (("server", "error_detail"), ErrorDetail),
+        (("server", "compression"), Compression),
         (("authorization", "audit"), AuditLevel),
         (("authorization", "audit_format"), LogFormat),
     ],

@@ -202,13 +202,14 @@ def test_screen_of_an_unknown_key():
     ("patch", "label", "advice"),
     [
         ("server: {xyz: 1}", "not a valid key here",
-         ("valid keys: channel_options, error_detail, health, import_paths,"
-          " max_concurrent_rpcs, reflection, runtime, shutdown_grace, switch_interval,"
-          " threads")),
+         ("valid keys: channel_options, compression, error_detail, health,"
+          " import_paths, keepalive, max_concurrent_rpcs, max_receive_message_size,"
+          " max_send_message_size, reflection, runtime, shutdown_grace,"
+          " switch_interval, threads")),
         ("reflection: true", "belongs in `server`", None),
         ("listeners: {public: {certificate: x}}", "belongs in `listeners.public.tls`",
-         ("valid keys: address, max_connection_age, max_connection_age_grace,"
-          " plaintext, services, tls")),
+         ("valid keys: address, limits, max_connection_age, max_connection_age_grace,"
+          " plaintext, …")),
         ("listeners: {address: 'a:1'}", "belongs in `listeners.public`",
          "indent it like the keys of `public`"),
         ("services: [greeter:Greeter]", "`greeter:Greeter` is text here",

@@ -26,6 +26,7 @@ from grpcsecure.model.server_config import (
     ServerSettings,
     ServiceEntry,
 )
+from grpcsecure.model.transport import Compression, Keepalive, Limits
 from grpcsecure.server.reload.live_keys import keys_that_need_a_restart
 
 TLS = TlsSettings(
@@ -57,6 +58,10 @@ SERVER = {
     "switch_interval": (1.0, "switch_interval"),
     "max_concurrent_rpcs": (1, "max_concurrent_rpcs"),
     "shutdown_grace": (1.0, "shutdown_grace"),
+    "max_receive_message_size": (1, "max_receive_message_size"),
+    "max_send_message_size": (1, "max_send_message_size"),
+    "compression": (Compression.GZIP, "compression"),
+    "keepalive": (Keepalive(time=1.0), "keepalive"),
     "import_paths": ((Path("/a"),), "import_paths"),
     "reflection": (True, "reflection"),
     "health": (False, "health"),
@@ -71,6 +76,7 @@ LISTENERS = {
     "services": (("a",), ("services",)),
     "max_connection_age": (1.0, ("max_connection_age",)),
     "max_connection_age_grace": (1.0, ("max_connection_age_grace",)),
+    "limits": (Limits(max_calls=1), ("limits",)),
 }
 TLS_SETTINGS = {
     "certificate": (Path("/b.pem"), LIVE),
