@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import os
+import signal
 import time
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -50,8 +51,8 @@ Examples:
   grpcsecure serve - < payments.yaml
 
 \b
-SIGTERM and SIGINT drain: health reports NOT_SERVING, new calls are refused, running
-ones get `server.shutdown_grace`. A second signal cuts them.
+SIGTERM and SIGINT drain: health reports NOT_SERVING, after `server.drain_delay` new
+calls are refused, running ones get `server.shutdown_grace`. A second signal cuts them.
 
 \b
 Exit codes: 0 drained, 1 findings, 2 usage, unreadable config, or a listener that
@@ -105,7 +106,8 @@ def serve(  # noqa: PLR0913 - the options of the command
         console.error(f"error: cannot write the ready file `{ready_file}`: {obstacle}")
         return ExitCode.STARTUP
     try:
-        server = _load(config_or_default(config), profile)
+        with _ended_by_sigterm():
+            server = _load(config_or_default(config), profile)
     except ConfigError as error:
         from grpcsecure.diagnostics.render import render
 
@@ -119,6 +121,22 @@ def serve(  # noqa: PLR0913 - the options of the command
         return error.exit_code
     finally:
         session.has_cut = run.has_cut
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM interrupt the block even if this process is PID 1.
+
+    PID 1 has no default signal handlers, and importing a user's module may take long.
+    """
+    if os.getpid() != 1:
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _load(name: str, profile: str | None) -> Server:
@@ -231,6 +249,7 @@ class _ServeRun:
             extra={
                 "reason": reason,
                 "grace": render_duration(self._server.config.server.shutdown_grace),
+                "delay": render_duration(self._server.config.server.drain_delay),
             },
         )
 

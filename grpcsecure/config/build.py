@@ -111,6 +111,7 @@ def _server(reader: Reader, part: Part) -> ServerSettings:
             switch_interval=_parse_bounded_duration,
             max_concurrent_rpcs=int,
             shutdown_grace=_parse_bounded_duration,
+            drain_delay=_parse_bounded_duration,
             max_receive_message_size=_parse_bounded_size,
             max_send_message_size=_parse_bounded_size,
             compression=Compression,

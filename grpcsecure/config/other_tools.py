@@ -45,6 +45,8 @@ _KEYS: dict[str, dict[str, str]] = {
         " max_threads",
         "shutdown_grace": "grace grace_period graceful_shutdown shutdown_timeout"
         " termination_grace_period drain_timeout stop_grace",
+        "drain_delay": "pre_stop prestop pre_stop_delay shutdown_delay drain_wait"
+        " lameduck lame_duck",
         "max_concurrent_rpcs": "maximum_concurrent_rpcs max_calls max_rpcs",
         "import_paths": "python_path pythonpath path paths sys_path import_path",
         "channel_options": "grpc_options channel_args options channel_arguments",

@@ -84,6 +84,7 @@ class ServerSettings:
     switch_interval: float = 500e-6
     max_concurrent_rpcs: int | None = None
     shutdown_grace: float = 30.0
+    drain_delay: float = 0.0
     max_receive_message_size: int | None = None
     max_send_message_size: int | None = None
     compression: Compression | None = None

@@ -20,6 +20,8 @@ from grpcsecure.errors import (
 )
 from grpcsecure.model.server_config import Runtime
 from grpcsecure.model.units import render_duration
+from grpcsecure.server.drain_delay import DrainDelay
+from grpcsecure.server.failure import report_failure
 from grpcsecure.server.rpc.audit import Auditor
 from grpcsecure.server.runtime.assembly import Assembly
 from grpcsecure.server.services.checks import pick_runtime, settle_services
@@ -134,6 +136,7 @@ class Server:
         )
         self._auditor = Auditor()
         self._health = HealthBoard()
+        self._delay = DrainDelay(self.config.server.drain_delay, self._health)
         self._interceptors = tuple(interceptors)
         self._background: ThreadsRuntime | LoopRuntime | None = None
         self._on_loop: AsyncioRuntime | None = None
@@ -217,7 +220,8 @@ class Server:
         return the same result.
 
         Args:
-            grace: seconds for the running calls; `server.shutdown_grace` by default.
+            grace: seconds for the running calls, from now on. By default there is
+                `server.drain_delay`, and after it `server.shutdown_grace`.
 
         Returns:
             Whether every call could finish; False means that calls were cut.
@@ -230,7 +234,9 @@ class Server:
                 "the server runs on an event loop: it stops at the end of `async with`"
             )
         with self._stopping:
-            if self._background is not None:
+            if self._background is not None and grace is None and self._delay.wait():
+                grace = 0.0
+            if self._background is not None:  # a signal handler may have called `stop`
                 self._has_stopped = True
                 self._end_maintenance()
                 self._finished = self._background.stop(self._grace(grace))
@@ -296,7 +302,7 @@ class Server:
 
     def cut(self) -> None:
         """End the running calls now, so that a `stop` in another thread returns."""
-        if self._background is not None:
+        if not self._delay.cut() and self._background is not None:
             self._background.cut()
 
     def __enter__(self) -> Self:
@@ -335,29 +341,13 @@ class Server:
             await asyncio.to_thread(self.stop)
             return
         self._has_stopped = True
-        await asyncio.to_thread(self._end_maintenance)
-        await self._on_loop.stop(self._grace(None))
-        self._on_loop = None
-        await asyncio.to_thread(self._auditor.close)
-
-    def _failed(self, reason: str) -> None:
-        """Call `on_failure` on a new thread.
-
-        This method runs on the thread of the bridge's supervisor or on the event loop.
-        `stop` waits for both, so `on_failure` could not call `stop` there.
-        """
-        if self.on_failure is None:
-            return
-        thread = threading.Thread(
-            target=self.on_failure,
-            args=(reason,),
-            name="grpcsecure-failure",
-            daemon=True,
-        )
         try:
-            thread.start()
-        except RuntimeError:  # no threads left, which may be the failure itself
-            self.on_failure(reason)
+            await self._delay.sleep()
+        finally:
+            await asyncio.to_thread(self._end_maintenance)
+            await self._on_loop.stop(self._grace(None))
+            self._on_loop = None
+            await asyncio.to_thread(self._auditor.close)
 
     def _grace(self, grace: float | None) -> float:
         return self.config.server.shutdown_grace if grace is None else grace
@@ -381,7 +371,7 @@ class Server:
             in_force=self._in_force,
             auditor=self._auditor,
             interceptors=self._interceptors,
-            on_failure=self._failed,
+            on_failure=lambda reason: report_failure(self.on_failure, reason),
             health=self._health,
         )
         return assembly, pick_runtime(self.config.server, self._services)

@@ -1,6 +1,7 @@
 """Lifecycle of a serving process: start, ready, drain on a signal, cut on the second.
 
-Owns the process's signal handlers while the server runs; SIGHUP reloads the config.
+Owns the process's signal handlers while the server runs; SIGHUP reloads the config. As
+PID 1 a process has no default handlers, so SIGTERM is always caught here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The health of services, as servicers set it; one board for each server.
 
-Knows names and whether they serve, no gRPC. Invariant: once a server drains, nothing
-that is set on its board makes a service SERVING again.
+Knows names and whether they serve, no gRPC. Invariant: once a server retires or drains,
+nothing that is set on its board makes a service SERVING again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class HealthBoard:
     accepted.
 
     Attributes:
-        is_draining: whether every service is NOT_SERVING for good.
+        is_draining: whether every service is NOT_SERVING for good, and watches end.
     """
 
     def __init__(self) -> None:
@@ -36,6 +36,7 @@ class HealthBoard:
         self._names: frozenset[str] | None = None
         self._set: dict[str, bool] = {}
         self._on_change: list[Callable[[], object]] = []
+        self._has_retired = False
         self.is_draining = False
         _BOARDS.join(self)
 
@@ -62,7 +63,7 @@ class HealthBoard:
             )
 
     def set(self, service: str, *, serving: bool) -> None:
-        """Set whether a service is SERVING; without effect while the server drains.
+        """Set whether a service is SERVING; without effect once it has retired.
 
         Raises:
             UsageError: there is no such service.
@@ -83,14 +84,20 @@ class HealthBoard:
         """Return whether a service is SERVING; None if there is no such service."""
         if self._names is None or service not in self._names:
             return None
-        return not self.is_draining and self._set.get(service, True)
+        return not self._has_retired and self._set.get(service, True)
 
     def subscribe(self, on_change: Callable[[], object]) -> None:
         """Call `on_change` after each change, on the thread that made it."""
         self._on_change.append(on_change)
 
+    def retire(self) -> None:
+        """Make every service NOT_SERVING for good; watches go on."""
+        self._has_retired = True
+        self._notify()
+
     def drain(self) -> None:
-        """Make every service NOT_SERVING for good."""
+        """Retire, and end the watches."""
+        self._has_retired = True
         self.is_draining = True
         _BOARDS.leave(self)
         self._notify()

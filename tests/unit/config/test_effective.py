@@ -54,6 +54,7 @@ server:
   threads: 16  # default
   switch_interval: 500us  # default
   shutdown_grace: 30s  # default
+  drain_delay: 0s  # default
   import_paths:
     - ../src
   reflection: true

@@ -202,9 +202,10 @@ def test_screen_of_an_unknown_key():
     ("patch", "label", "advice"),
     [
         ("server: {xyz: 1}", "not a valid key here",
-         ("valid keys: channel_options, compression, error_detail, health,"
-          " import_paths, keepalive, max_concurrent_rpcs, max_receive_message_size,"
-          " max_send_message_size, reflection, runtime, shutdown_grace,"
+         ("valid keys: channel_options, compression, drain_delay, error_detail,"
+          " health, import_paths, keepalive, max_concurrent_rpcs,"
+          " max_receive_message_size, max_send_message_size, reflection, runtime,"
+          " shutdown_grace,"
           " switch_interval, threads")),
         ("reflection: true", "belongs in `server`", None),
         ("listeners: {public: {certificate: x}}", "belongs in `listeners.public.tls`",

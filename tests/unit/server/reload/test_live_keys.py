@@ -58,6 +58,7 @@ SERVER = {
     "switch_interval": (1.0, "switch_interval"),
     "max_concurrent_rpcs": (1, "max_concurrent_rpcs"),
     "shutdown_grace": (1.0, "shutdown_grace"),
+    "drain_delay": (1.0, "drain_delay"),
     "max_receive_message_size": (1, "max_receive_message_size"),
     "max_send_message_size": (1, "max_send_message_size"),
     "compression": (Compression.GZIP, "compression"),
