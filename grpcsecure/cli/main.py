@@ -1,18 +1,16 @@
 """The command `grpcsecure`: runs the command line and maps errors to exit codes.
 
-The only module that exits the process. Users never see a traceback unless they ask.
+The only module that exits the process. Users never see a traceback unless they ask. It
+imports late, because as PID 1 the process stays small: see `container_init`.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-
-import click
-
-from grpcsecure.cli.commands import Session, cli
-from grpcsecure.errors import ExitCode, GrpcSecureError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,15 +24,65 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: the command line; by default that of the process.
     """
-    code, stuck = _run(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        arguments = sys.argv[1:]
+        if os.getpid() == 1:
+            _leave_init()
+    try:
+        code, stuck = _run(arguments)
+    except KeyboardInterrupt:  # during the imports
+        _write_error("interrupted")
+        code, stuck = 2, False
+    _ignore_late_sigterm()
     if stuck:
         # The handler of a cut call may never return, and the interpreter waits for it.
         os._exit(code)
     sys.exit(code)
 
 
+def _leave_init() -> None:
+    """Return in a child process; this process passes signals on, and ends in here."""
+    from grpcsecure.cli.container_init import run_in_child
+
+    try:
+        code = run_in_child()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        _write_error(f"error: cannot start a child process: {reason}")
+        os._exit(3)
+    except KeyboardInterrupt:  # in the child, before it has done anything
+        _write_error("interrupted")
+        os._exit(2)
+    if code is not None:
+        os._exit(code)
+
+
+def _write_error(message: str) -> None:
+    """Write to stderr without the console, whose imports are not there."""
+    with suppress(OSError):
+        os.write(2, f"{message}\n".encode())
+
+
+def _ignore_late_sigterm() -> None:
+    """Keep the exit code, if SIGTERM comes again while the interpreter exits.
+
+    Only the child of the init has this handler; elsewhere SIGTERM has its default.
+    """
+    if signal.getsignal(signal.SIGTERM) is signal.default_int_handler:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def _run(arguments: Sequence[str]) -> tuple[int, bool]:
-    """Return the exit code, and whether user threads may still be running."""
+    """Return the exit code, and whether user threads may still be running.
+
+    Raises:
+        KeyboardInterrupt: a signal came before the command line was there to report it.
+    """
+    import click
+
+    from grpcsecure.cli.commands import Session, cli
+    from grpcsecure.errors import ExitCode, GrpcSecureError
+
     session = Session()
     try:
         result: Any = cli.main(

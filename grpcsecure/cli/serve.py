@@ -6,7 +6,6 @@ import gc
 import json
 import logging
 import os
-import signal
 import time
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -106,8 +105,7 @@ def serve(  # noqa: PLR0913 - the options of the command
         console.error(f"error: cannot write the ready file `{ready_file}`: {obstacle}")
         return ExitCode.STARTUP
     try:
-        with _ended_by_sigterm():
-            server = _load(config_or_default(config), profile)
+        server = _load(config_or_default(config), profile)
     except ConfigError as error:
         from grpcsecure.diagnostics.render import render
 
@@ -121,22 +119,6 @@ def serve(  # noqa: PLR0913 - the options of the command
         return error.exit_code
     finally:
         session.has_cut = run.has_cut
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM interrupt the block even if this process is PID 1.
-
-    PID 1 has no default signal handlers, and importing a user's module may take long.
-    """
-    if os.getpid() != 1:
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _load(name: str, profile: str | None) -> Server:

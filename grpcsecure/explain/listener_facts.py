@@ -40,6 +40,8 @@ class ListenerFacts:
     mode: str
     engine: str | None
     client_ca: str | None
+    #: The files of the server certificates, as in the config, the default first.
+    certificates: tuple[str, ...]
     #: The file with the CAs of each trust domain, if these are tied to their CAs.
     trust_domains: dict[str, str]
     place: Span
@@ -62,6 +64,7 @@ def listener_facts(loaded: LoadedConfig, listener: Listener) -> ListenerFacts:
         mode=PLAINTEXT if tls is None else tls.client_certificate.value,
         engine=None if tls is None else tls.engine_in_use.value,
         client_ca=ca,
+        certificates=tuple(_certificates(loaded, listener)),
         trust_domains=domains,
         place=loaded.document.key("listeners", listener.name),
         lets_in=_lets_in(listener, ca),
@@ -73,6 +76,15 @@ def listener_facts(loaded: LoadedConfig, listener: Listener) -> ListenerFacts:
 def _address(loaded: LoadedConfig, listener: Listener) -> str:
     written = loaded.written("listeners", listener.name, "address")
     return str(written)
+
+
+def _certificates(loaded: LoadedConfig, listener: Listener) -> Iterator[str]:
+    if listener.tls is None:
+        return
+    tls = loaded.written("listeners", listener.name, "tls")
+    if isinstance(tls, dict):
+        for pair in tls.get("certificates", [tls]):
+            yield str(pair["certificate"])
 
 
 def client_ca_of(loaded: LoadedConfig, listener: Listener) -> str | None:

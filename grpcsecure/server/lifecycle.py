@@ -1,7 +1,6 @@
 """Lifecycle of a serving process: start, ready, drain on a signal, cut on the second.
 
-Owns the process's signal handlers while the server runs; SIGHUP reloads the config. As
-PID 1 a process has no default handlers, so SIGTERM is always caught here.
+Owns the process's signal handlers while the server runs; SIGHUP reloads the config.
 """
 
 from __future__ import annotations

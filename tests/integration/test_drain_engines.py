@@ -263,7 +263,6 @@ def test_as_pid_1(site):
                 each.says("two")
                 each.ends()
         assert server.wait() == 0
-        assert "pid 1  " in server.stderr
 
 
 def test_bridge_that_dies_while_draining(runtime, tmp_path):

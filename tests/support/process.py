@@ -37,12 +37,20 @@ def environment(**changes):
 
 def pid_1():
     """Return a command that runs another one as PID 1; skip if that is not allowed."""
-    command = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
+    command = ["unshare", "--user", "--map-root-user"]
+    command += ["--pid", "--fork", "--kill-child"]
     if shutil.which("unshare") is not None:
         tried = subprocess.run([*command, "true"], capture_output=True, check=False)
         if tried.returncode == 0:
             return command
     return pytest.skip("PID namespaces cannot be created on this system")
+
+
+def children(pid):
+    """Return the processes that a process has started and not reaped yet."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    text = " ".join((task / "children").read_text() for task in tasks)
+    return [int(child) for child in text.split()]
 
 
 def run(*arguments, stdin="", cwd=None, **environ):
@@ -160,9 +168,8 @@ class Served:
     @property
     def child(self):
         """Its only child: the bridge, or the server itself behind a prefix."""
-        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
-        (child,) = " ".join((task / "children").read_text() for task in tasks).split()
-        return int(child)
+        (child,) = children(self.process.pid)
+        return child
 
     def signal(self, number=signal.SIGTERM):
         """Send a signal."""

@@ -118,6 +118,7 @@ def _listener(facts: ListenerFacts) -> dict[str, object]:
         "mode": facts.mode,
         "engine": facts.engine,
         "client_ca": facts.client_ca,
+        "certificates": list(facts.certificates),
         "trust_domains": facts.trust_domains,
         "place": _place(facts.place),
         "lets_in": facts.lets_in,

@@ -62,6 +62,7 @@ def hostile_listener(text):
         mode="plaintext",
         engine=None,
         client_ca=text,
+        certificates=(text,),
         trust_domains={text: text},
         place=Span(text, 1, 1, 1, 2),
         lets_in=text,

@@ -1,10 +1,13 @@
-"""Which certificate a client gets by the name that it asks for; the rules alone."""
+"""Which certificate a client gets by the name that it asks for; and what gRPC does."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
 import pytest
 from support.reloading import authority
-from support.several_certificates import server_with
+from support.several_certificates import server_with, shake_hands
 
 from grpcsecure.tls.certificate import parse_certificate, parse_pem_certificates
 from grpcsecure.tls.name_selection import (
@@ -84,3 +87,57 @@ def test_names_for_which_grpc_presents_another_certificate(leaves):
     ]
     without = leaves(["a.test"], [])
     assert [*find_shadowed(without)] == [("server", 0, 1)]
+
+
+#: Names that a client asks for, beside those in the certificates.
+ASKED = [
+    "new.shop.test",
+    "a.b.shop.test",
+    "Shop.Test.",
+    "new.internal",
+    "internal",
+    "server",
+    "SERVER.",
+    "10.0.0.7",
+    "unknown.test",
+]
+
+
+def test_grpc_presents_what_is_said_of_it():
+    """On the wire: where engine grpc chooses otherwise, the name is found."""
+    several = [
+        ["*.shop.test", "a.test"],
+        ["api.shop.test", "Upper.Test"],
+        ["*.internal", "b.test"],
+        [],
+        ["10.0.0.7", "b.test", "c.test"],
+        ["*.deep.shop.test", "shop.test"],
+    ]
+    ca = authority("servers")
+    pairs = [server_with(ca, *names) for names in several]
+    known = [
+        parse_certificate(parse_pem_certificates(each.certificate_pem)[0])
+        for each in pairs
+    ]
+    table = compile_names(known)
+    shadowed = {name: taken for name, _, taken in find_shadowed(known)}
+    assert set(shadowed) == {"api.shop.test", "*.internal", "server"}
+    serials = [pair.certificate.serial_number for pair in pairs]
+    names = [name for each in several for name in each if not name.startswith("*")]
+    with ThreadPoolExecutor(1) as pool:
+        server = grpc.server(pool)
+        credentials = grpc.ssl_server_credentials(
+            [(pair.key_pem, pair.certificate_pem) for pair in pairs]
+        )
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+        server.start()
+        try:
+            for name in [None, *ASKED, *names]:
+                shown = serials.index(shake_hands(f"127.0.0.1:{port}", name).serial)
+                folded = fold_name(name or "")
+                wildcard = f"*.{folded.partition('.')[2]}"
+                exact = shadowed.get(folded, shadowed.get(wildcard))
+                expected = choose(table, name) if exact is None else exact
+                assert shown == expected, name
+        finally:
+            server.stop(None).wait()

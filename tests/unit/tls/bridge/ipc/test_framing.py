@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from dataclasses import replace
 
 import pytest
 
@@ -160,10 +161,29 @@ def test_every_message_survives_its_frame():
     material = ContextMaterial(
         generation=2, certificate_chain=b"c", private_key=b"k", crls=(b"1", b"2")
     )
-    swap = messages.write_material(9, {"a": material, "b": material})
-    assert messages.read_material(swap) == (9, {"a": material, "b": material})
+    several = replace(
+        material,
+        client_ca=b"ca",
+        further=((b"c2", b"k2"), (b"c3", b"k3")),
+        names={"a.test": 0, "*.b.test": 2},
+    )
+    swap = messages.write_material(9, {"a": material, "b": several, "c": material})
+    assert messages.read_material(swap) == (
+        9,
+        {"a": material, "b": several, "c": material},
+    )
     assert messages.read_answer(messages.write_swapped(1)) == (1, None)
     assert messages.read_answer(messages.write_rejected(1, "no")) == (1, "no")
+
+
+@pytest.mark.parametrize("names", [{"a.test": 1}, {"a.test": -1}, ["a.test"], None])
+def test_name_of_no_certificate_is_refused(names):
+    """A name has the number of a certificate that is there."""
+    material = ContextMaterial(generation=1, certificate_chain=b"c", private_key=b"k")
+    frame = messages.write_material(1, {"a": material})
+    frame.fields["listeners"][0][-1] = names
+    with pytest.raises(ProtocolError, match="MATERIAL"):
+        messages.read_material(frame)
 
 
 @pytest.mark.parametrize(
