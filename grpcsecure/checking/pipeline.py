@@ -252,6 +252,7 @@ def _after(
 
 def _cross_field(loaded: Loaded, document: Document, _now: datetime) -> Loaded:
     from grpcsecure.checking.listeners.addresses import check_addresses
+    from grpcsecure.checking.listeners.rare_settings import check_settings
     from grpcsecure.checking.listeners.tls_settings import check_tls_settings
     from grpcsecure.checking.production import check_production
     from grpcsecure.policy.scopes import find_scopes
@@ -260,25 +261,11 @@ def _cross_field(loaded: Loaded, document: Document, _now: datetime) -> Loaded:
     findings = (
         *check_addresses(document),
         *check_tls_settings(document),
-        *_check_server_settings(document),
+        *check_settings(document),
         *check_production(document, scopes),
         *_check_policy(document, scopes),
     )
     return _after(Phase.CROSS_FIELD, loaded, document, findings)
-
-
-def _check_server_settings(document: Document) -> Iterator[Finding]:
-    # Few configs have these keys, and the others need not wait for the modules.
-    if document.config.server.channel_options:
-        from grpcsecure.checking.listeners.channel_options import check_channel_options
-        from grpcsecure.checking.listeners.http2_settings import check_options_twice
-
-        yield from check_channel_options(document)
-        yield from check_options_twice(document)
-    if document.config.server.channel_options or document.has("server", "keepalive"):
-        from grpcsecure.checking.listeners.http2_settings import check_keepalive
-
-        yield from check_keepalive(document)
 
 
 def _check_policy(document: Document, scopes: Sequence[Scope]) -> Iterator[Finding]:

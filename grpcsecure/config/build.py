@@ -198,6 +198,8 @@ def _tls(reader: Reader, part: Part) -> TlsSettings:
         ),
         client_ca=_client_ca(reader, part),
         crl=reader.paths(part.node("crl")),
+        ciphers=texts_of(part.node("ciphers")),
+        groups=texts_of(part.node("groups")),
     )
 
 

@@ -99,6 +99,10 @@ _KEYS: dict[str, dict[str, str]] = {
         " trusted_ca trust_store truststore trust_certificate"
         " trust_cert_collection validation_context trust_bundle ca_path"
         " ssl_trusted_certificate ca_bundle cacert",
+        "ciphers": "cipher cipher_suites ssl_ciphers ciphersuites cipher_list"
+        " tls_cipher_suites ssl_cipher_suites",
+        "groups": "curves ecdh_curves ssl_ecdh_curve curve_preferences"
+        " supported_groups",
         "crl": "crls ssl_crl crl_file revocation_list",
         "min_version": "minimum_version tls_min_version ssl_protocols protocols"
         " tls_minimum_protocol_version minimum_tls_version version protocol"
@@ -242,15 +246,38 @@ _VALUES = {
     "compression": {"gzip": "gz on true yes", "none": "identity off no false"},
     "runtime": {"asyncio": "async aio", "threads": "sync thread threading blocking"},
     "engine": {"bridge": "openssl proxy", "grpc": "boringssl core native grpcio"},
+    "groups": {
+        "P-256": "secp256r1 prime256v1 p256 p_256 curve_p256 nist_p256",
+        "P-384": "secp384r1 p384 p_384 curve_p384 nist_p384",
+        "P-521": "secp521r1 p521 p_521 curve_p521 nist_p521",
+        "X25519": "x25519 curve25519",
+        "X25519MLKEM768": "x25519_mlkem768 x25519_kyber768_draft00 x25519_kyber768",
+    },
     "error_detail": {"full": "all verbose debug", "none": "off no minimal status"},
 }
 
 
 def find_value(key: str, word: str) -> str | None:
     """Return the value of `key` that another tool calls `word`, or None."""
+    if key == "ciphers":
+        return _find_suite(word)
     folded = _fold(word)
     values = _VALUES.get(key, {})
     return next((v for v, words in values.items() if folded in words.split()), None)
+
+
+_SUITE = re.compile(
+    r"TLS_ECDHE_(RSA|ECDSA)_WITH_(?:AES_(128|256)_GCM_SHA(256|384)|CHACHA20_POLY1305)"
+)
+
+
+def _find_suite(word: str) -> str | None:
+    """Return OpenSSL's name of a suite of TLS 1.2 that has the name of an RFC."""
+    match = _SUITE.match(word.upper())
+    if match is None:
+        return None
+    aes = f"AES{match[2]}-GCM-SHA{match[3]}" if match[2] else "CHACHA20-POLY1305"
+    return f"ECDHE-{match[1]}-{aes}"
 
 
 _IDENTITIES = {

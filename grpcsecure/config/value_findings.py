@@ -115,22 +115,27 @@ def explain_choice(error: SchemaError, root: Mapping, path: Path) -> Iterator[Fi
     guess = ""
     if text is not None and isinstance(node, Scalar):
         known = [*valid, *error.schema.get("x-aliases", ())]
-        guess = did_you_mean(node.text, known) or _other_word(path, node.text)
+        guess = _other_word(path, node.text) or did_you_mean(node.text, known)
     advice = f"write {expected}" if expected else f"valid values: {', '.join(valid)}"
     if path[-1] == "as" and isinstance(node, Scalar):
         guess, advice = _caller_by_identity(root, node) or (guess, advice)
     yield kinds.UNKNOWN_VALUE(
         f"unknown value {text or ''}".rstrip() + f" for {quote(dotted(path))}",
         span=_value_place(root, path, node),
-        label=remark(node, guess or f"not a value of `{path[-1]}`"),
+        label=remark(node, guess or f"not a value of `{_last_key(path)}`"),
         help=advice,
     )
+
+
+def _last_key(path: Path) -> str:
+    """Return the key of a value, or of the list that it is in."""
+    return next((step for step in reversed(path) if isinstance(step, str)), "")
 
 
 def _other_word(path: Path, text: str) -> str:
     """Return a label for a mode in another tool's word, or for a file; or ""."""
     if path[-1] != "client_certificate":
-        ours = find_value(str(path[-1]), text)
+        ours = find_value(_last_key(path), text)
         return "" if ours is None else f"`{ours}` here"
     mode = find_mode(text)
     if mode is not None:

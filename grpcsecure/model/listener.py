@@ -225,6 +225,8 @@ class TlsSettings:
     min_version: TlsVersion = TlsVersion.TLS_1_2
     engine: Engine = Engine.AUTO
     handshake_timeout: float = 10.0
+    ciphers: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     @property
     def key_pairs(self) -> tuple[KeyPair, ...]:
@@ -265,6 +267,8 @@ _NEEDS_BRIDGE: dict[str, Callable[[TlsSettings], bool]] = {
     "client_certificate": lambda tls: not tls.client_certificate.traits.in_grpcio,
     "crl": lambda tls: bool(tls.crl),
     "min_version": lambda tls: tls.min_version is TlsVersion.TLS_1_3,
+    "ciphers": lambda tls: bool(tls.ciphers),
+    "groups": lambda tls: bool(tls.groups),
 }
 
 

@@ -177,7 +177,7 @@ def material(server, *, client_ca=(), crls=(), generation=1):
     )
 
 
-def settings(mode, *, min_version=TlsVersion.TLS_1_2, timeout=10.0):
+def settings(mode, *, min_version=TlsVersion.TLS_1_2, timeout=10.0, **others):
     """Return the `tls` block of a listener; its paths are never used."""
     return TlsSettings(
         certificate=Path("/server.pem"),
@@ -185,6 +185,7 @@ def settings(mode, *, min_version=TlsVersion.TLS_1_2, timeout=10.0):
         client_certificate=ClientCertificateMode(mode),
         min_version=min_version,
         handshake_timeout=timeout,
+        **others,
     )
 
 
@@ -199,7 +200,15 @@ def listen(address=("127.0.0.1", 0), family=socket.AF_INET, backlog=4096):
 class BridgedServer:
     """A grpcio server whose listeners, a dict of (settings, material), are bridged."""
 
-    def __init__(self, listeners, *, host="process", options=(), sockets=None):
+    def __init__(
+        self,
+        listeners,
+        *,
+        host="process",
+        options=(),
+        sockets=None,
+        max_connections=None,
+    ):
         self.seen = []
         self.waiting = threading.Event()
         self.release = threading.Event()
@@ -216,7 +225,10 @@ class BridgedServer:
         for number, (name, (tls, first)) in enumerate(listeners.items()):
             path = self.directory.socket_path(number)
             self.server.add_insecure_port(f"unix:{path}")
-            served.append(BridgeListener(name, (self.sockets[name],), path, tls, first))
+            sockets = (self.sockets[name],)
+            served.append(
+                BridgeListener(name, sockets, path, tls, first, max_connections)
+            )
         self.upstream_paths = {each.name: each.upstream_path for each in served}
         self.bridge = Bridge(
             served,

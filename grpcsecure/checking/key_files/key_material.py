@@ -75,7 +75,11 @@ def check_files(
     uses = gather_uses(document)
     files = read_files(uses.paths)
     inspection = _Inspection(uses, files, now)
-    findings = [*inspection.findings, *_check_names(document, inspection.chains)]
+    findings = [
+        *inspection.findings,
+        *_check_names(document, inspection.chains),
+        *_check_suites(document, inspection.chains),
+    ]
     findings.sort(key=_place)
     if any(
         finding.is_error and not finding.kind.applies_on_reload for finding in findings
@@ -98,6 +102,16 @@ def _check_names(
         from grpcsecure.checking.key_files.name_choice import check_name_choice
 
         yield from check_name_choice(document, chains)
+
+
+def _check_suites(
+    document: Document, chains: Mapping[Path, tuple[Certificate, ...]]
+) -> Iterator[Finding]:
+    if any(each.tls and each.tls.ciphers for each in document.config.listeners):
+        # Few listeners have suites of their own.
+        from grpcsecure.checking.key_files.key_suites import check_key_suites
+
+        yield from check_key_suites(document, chains)
 
 
 def _place(finding: Finding) -> tuple[int, int]:

@@ -89,6 +89,8 @@ _BEYOND_GRPC = {
     "client_certificate": "Python's grpcio cannot serve this mode",
     "crl": "grpcio's servers do not support revocation lists",
     "min_version": "grpcio's servers accept TLS 1.2 as well",
+    "ciphers": "grpcio's servers have their own cipher suites",
+    "groups": "grpcio's servers have their own key exchange groups",
 }
 
 

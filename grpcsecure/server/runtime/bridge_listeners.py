@@ -78,7 +78,14 @@ class BridgeListeners:
         _bind_upstream(listener, upstream, add_insecure_port)
         outer = self._open(listener)
         self._listeners.append(
-            BridgeListener(listener.name, outer, upstream, listener.tls, material)
+            BridgeListener(
+                listener.name,
+                outer,
+                upstream,
+                listener.tls,
+                material,
+                listener.limits.max_connections,
+            )
         )
         self.views.append(view)
         if isinstance(listener.address, TcpAddress):

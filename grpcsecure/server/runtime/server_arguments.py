@@ -41,8 +41,14 @@ def channel_arguments(
         timeout = _value("_ms", listener.tls.handshake_timeout)
         arguments.append(("grpc.server_handshake_timeout_ms", timeout))
     arguments += _given(settings, SERVER_ARGUMENTS)
-    arguments += _given(listener, LISTENER_ARGUMENTS)
+    arguments += _given(listener, _listener_arguments(listener))
     return [*arguments, *settings.channel_options]
+
+
+def _listener_arguments(listener: Listener) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Return the keys that grpcio enforces; the bridge counts its own connections."""
+    by_bridge = ("limits", "max_connections") if listener.is_bridged else ()
+    return {key: names for key, names in LISTENER_ARGUMENTS.items() if key != by_bridge}
 
 
 def _given(

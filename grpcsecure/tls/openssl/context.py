@@ -14,6 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from OpenSSL import SSL, crypto
 
 from grpcsecure.errors import CertificateError
+from grpcsecure.model.cipher_suites import split_suites
 from grpcsecure.model.listener import TlsVersion
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.tls.certificate import parse_pem_certificates
@@ -33,6 +34,7 @@ __all__ = [
     "build_check_context",
     "build_context",
     "build_contexts",
+    "can_use_groups",
 ]
 
 #: GRPC_SSL_CIPHER_SUITES of gRPC core, TLS 1.2 part and TLS 1.3 part.
@@ -222,7 +224,12 @@ def _set_protocol(context: SSL.Context, settings: ContextSettings) -> None:
     context.set_max_proto_version(SSL.TLS1_3_VERSION)
     context.set_cipher_list(_TLS12_CIPHERS)
     context.set_tls13_ciphersuites(_TLS13_CIPHERS)
-    if not openssl.set_groups(context, _GROUPS):
+    if settings.ciphers:
+        _set_suites(context, settings)
+    if settings.groups:
+        if not openssl.set_groups(context, ":".join(settings.groups).encode()):
+            raise ContextError("OpenSSL cannot use the key exchange groups")
+    elif not openssl.set_groups(context, _GROUPS):
         openssl.set_groups(context, _CLASSIC_GROUPS)
     # 0-RTT need not be disabled: a server accepts none unless it sets max_early_data.
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
@@ -241,6 +248,29 @@ def _set_protocol(context: SSL.Context, settings: ContextSettings) -> None:
         # are needed to prevent resumption.
         context.set_options(SSL.OP_NO_TICKET)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+
+
+def can_use_groups(names: Iterable[str]) -> bool:
+    """Return whether the installed libraries can set these key exchange groups."""
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    return openssl.set_groups(context, ":".join(names).encode())
+
+
+def _set_suites(context: SSL.Context, settings: ContextSettings) -> None:
+    """Use the listed suites alone; a version of TLS without one is not offered."""
+    tls12, tls13 = split_suites(settings.ciphers)
+    try:
+        if tls12:
+            context.set_cipher_list(":".join(tls12).encode())
+        else:
+            context.set_min_proto_version(SSL.TLS1_3_VERSION)
+        if tls13:
+            context.set_tls13_ciphersuites(":".join(tls13).encode())
+        else:
+            # Otherwise OpenSSL would agree on TLS 1.3, and then have no suite for it.
+            context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    except SSL.Error:
+        raise ContextError("OpenSSL does not have the cipher suites") from None
 
 
 def _select_h2(connection: SSL.Connection, offered: list[bytes]) -> bytes:

@@ -23,11 +23,16 @@ __all__ = ["ContextMaterial", "ContextSettings"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextSettings:
-    """The TLS settings of a listener, which never change; the timeout is in seconds."""
+    """The TLS settings of a listener, which never change; the timeout is in seconds.
+
+    Without `ciphers` or `groups`, those of gRPC core are in use.
+    """
 
     mode: ClientCertificateMode
     min_version: TlsVersion
     handshake_timeout: float
+    ciphers: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, tls: TlsSettings) -> ContextSettings:
@@ -36,6 +41,8 @@ class ContextSettings:
             mode=tls.client_certificate,
             min_version=tls.min_version,
             handshake_timeout=tls.handshake_timeout,
+            ciphers=tls.ciphers,
+            groups=tls.groups,
         )
 
 

@@ -38,6 +38,7 @@ from grpcsecure.model.authorization import (
     LogFormat,
     MatcherKind,
 )
+from grpcsecure.model.cipher_suites import GROUPS, TLS12_SUITES, TLS13_SUITES
 from grpcsecure.model.listener import Engine, TlsSettings, TlsVersion
 from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.model.server_config import (
@@ -96,7 +97,7 @@ def test_schema_has_every_key():
     policy_test = {"as", "call", "expect", "listener", "metadata"}
     tls = {
         "certificate", "private_key", "client_certificate", "client_ca", "crl",
-        "min_version", "engine", "handshake_timeout",
+        "min_version", "engine", "handshake_timeout", "ciphers", "groups",
     }  # fmt: skip
     server = {
         "runtime", "threads", "switch_interval", "max_concurrent_rpcs",
@@ -168,6 +169,13 @@ def test_examples_and_defaults_fit(path, part):
 def test_choices_are_those_of_the_model(path, enum: type[Enum]):
     """The enums of schema and model have the same values in the same order."""
     assert values(*path)["enum"] == [member.value for member in enum]
+
+
+def test_suites_and_groups_are_those_of_the_model():
+    """The schema has the suites and groups that the bridge can be given."""
+    definitions = load_schema()["$defs"]
+    assert definitions["cipher"]["enum"] == [*TLS13_SUITES, *TLS12_SUITES]
+    assert definitions["group"]["enum"] == [*GROUPS]
 
 
 def test_modes_are_the_five_in_both_spellings():

@@ -194,7 +194,8 @@ def test_screen_of_an_unknown_key():
     assert underlined(text, finding) == "min_verison"
     assert finding.label == "did you mean `min_version`?"
     assert finding.help == (
-        "valid keys: certificate, certificates, client_ca, client_certificate, crl, …"
+        "valid keys: certificate, certificates, ciphers, client_ca, client_certificate,"
+        " …"
     )
 
 

@@ -17,6 +17,7 @@ HUNDREDS = {
     "trust_kinds": "GS2",
     "server_name_kinds": "GS2",
     "listener_kinds": "GS3",
+    "transport_kinds": "GS3",
     "policy_kinds": "GS4",
     "service_kinds": "GS5",
 }

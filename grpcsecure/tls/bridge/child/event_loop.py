@@ -236,7 +236,11 @@ class BridgeLoop:
         listener: ServedListener,
         ready: ReadyMaterial,
     ) -> None:
-        """Begin the handshake of a client."""
+        """Begin the handshake of a client, or close it if the listener is full."""
+        if not listener.connection_opened():
+            with client:
+                self._report_refusal(listener.turn_away(client, address))
+            return
         handshake = Handshake(
             client=client,
             peer_address=address,

@@ -81,7 +81,7 @@ class Handshake:
         owner: HandshakeOwner,
     ) -> None:
         self.client = client
-        self.life = ConnectionLife()
+        self.life = ConnectionLife(listener.connection_closed)
         self.listener = listener
         self.stream = TlsStream(ready.context, scratch)
         # Kept: a handshake ends with the key material with which it began.

@@ -6,8 +6,10 @@ import socket
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Protocol
 
+from grpcsecure.tls.bridge.child.client_address import render_address
 from grpcsecure.tls.bridge.child.reactor import Deadlines
 from grpcsecure.tls.bridge.ipc.framing import ProtocolError
+from grpcsecure.tls.bridge.ipc.refusal import Refusal, RefusalKind
 from grpcsecure.tls.openssl.context import ContextError, build_contexts
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ class ServedListener:
     """Listening sockets with their settings and their current context."""
 
     __slots__ = (
+        "_connections",
+        "_max_connections",
         "_ready",
         "_trials",
         "deadlines",
@@ -76,6 +80,8 @@ class ServedListener:
             order.settings.handshake_timeout,
             lambda handshake: handshake.expire(),
         )
+        self._max_connections = order.max_connections
+        self._connections = 0
         self._trials = trials
         self._ready: ReadyMaterial | None = None
 
@@ -100,6 +106,27 @@ class ServedListener:
             client.close()
             raise
         return client, address
+
+    def connection_opened(self) -> bool:
+        """Count a connection, unless there are as many as there may be."""
+        most = self._max_connections
+        if most is not None and self._connections >= most:
+            return False
+        self._connections += 1
+        return True
+
+    def turn_away(self, client: socket.socket, address: object) -> Refusal:
+        """Return the refusal of a client that was not counted."""
+        return Refusal(
+            listener=self.name,
+            address=render_address(client.family, address),
+            kind=RefusalKind.LIMIT,
+            reason=f"max_connections is reached: {self._max_connections}",
+        )
+
+    def connection_closed(self) -> None:
+        """Stop counting a connection."""
+        self._connections -= 1
 
     def close(self) -> None:
         """Close the listening sockets."""

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["TRANSITIONS", "ConnectionLife", "ConnectionState", "StateError"]
 
@@ -56,12 +56,17 @@ class StateError(RuntimeError):
 
 
 class ConnectionLife:
-    """The state of one connection; handed on from one stage of it to the next."""
+    """The state of one connection; handed on from one stage of it to the next.
 
-    __slots__ = ("state",)
+    Args:
+        on_closed: called when the connection is closed.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_on_closed", "state")
+
+    def __init__(self, on_closed: Callable[[], None] = lambda: None) -> None:
         self.state = ConnectionState.HANDSHAKE
+        self._on_closed = on_closed
 
     def enter(self, state: ConnectionState) -> None:
         """Take the next state.
@@ -74,3 +79,5 @@ class ConnectionLife:
                 f"a connection went from {self.state.value} to {state.value}"
             )
         self.state = state
+        if state is ConnectionState.CLOSED:
+            self._on_closed()

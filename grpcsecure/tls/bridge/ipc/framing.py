@@ -19,7 +19,7 @@ from enum import IntEnum
 __all__ = ["MAX_FRAME", "VERSION", "Channel", "Frame", "FrameKind", "ProtocolError"]
 
 #: Incremented with each change of a frame's meaning; both ends must have the same.
-VERSION = 4
+VERSION = 5
 
 #: The largest frame: key material with large revocation lists.
 MAX_FRAME = 64 * 1024 * 1024

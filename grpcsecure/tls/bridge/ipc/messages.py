@@ -29,6 +29,7 @@ class ListenOrder(NamedTuple):
     listener: str
     settings: ContextSettings
     upstream_path: str
+    max_connections: int | None = None
 
 
 class PeerMessage(NamedTuple):
@@ -57,6 +58,13 @@ def _integers(frame: Frame, key: str) -> list[int]:
     return values
 
 
+def _texts(frame: Frame, key: str) -> tuple[str, ...]:
+    values = _field(frame, key, list)
+    if not all(type(value) is str for value in values):
+        raise ProtocolError(f"a {frame.kind.name} frame with a bad `{key}`")
+    return tuple(values)
+
+
 def write_hello() -> Frame:
     """Write the bridge's first frame."""
     return Frame(FrameKind.HELLO, {"version": VERSION})
@@ -81,7 +89,10 @@ def write_listen(order: ListenOrder) -> Frame:
             "mode": order.settings.mode.value,
             "min_version": order.settings.min_version.value,
             "timeout": float(order.settings.handshake_timeout),
+            "ciphers": [*order.settings.ciphers],
+            "groups": [*order.settings.groups],
             "upstream": order.upstream_path,
+            "max_connections": order.max_connections,
         },
     )
 
@@ -97,9 +108,14 @@ def read_listen(frame: Frame) -> ListenOrder:
         mode=mode,
         min_version=version,
         handshake_timeout=_field(frame, "timeout", float),
+        ciphers=_texts(frame, "ciphers"),
+        groups=_texts(frame, "groups"),
     )
     return ListenOrder(
-        _field(frame, "listener", str), settings, _field(frame, "upstream", str)
+        _field(frame, "listener", str),
+        settings,
+        _field(frame, "upstream", str),
+        _optional(frame, "max_connections", int),
     )
 
 

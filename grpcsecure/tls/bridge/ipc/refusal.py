@@ -19,6 +19,8 @@ class RefusalKind(Enum):
     #: The client ended the handshake, with or without an alert.
     CLIENT = "client"
     TIMEOUT = "timeout"
+    #: The listener has as many connections as it may have.
+    LIMIT = "limit"
     #: The handshake succeeded, but the server behind the bridge was not reachable.
     SERVER = "server"
     INTERNAL = "internal"

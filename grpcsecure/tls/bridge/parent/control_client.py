@@ -95,6 +95,7 @@ class ControlClient:
                 listener.name,
                 ContextSettings.of(listener.tls),
                 listener.upstream_path,
+                listener.max_connections,
             )
             for sock in listener.sockets:
                 self.send(messages.write_listen(listen), sock.fileno())

@@ -32,6 +32,7 @@ class BridgeListener:
     upstream_path: str
     tls: TlsSettings
     material: Material = field(repr=False)
+    max_connections: int | None = None
 
 
 class BridgeObserver(Protocol):

@@ -91,6 +91,8 @@ TLS_SETTINGS = {
     ),
     "min_version": (TlsVersion.TLS_1_3, ("tls", "min_version")),
     "handshake_timeout": (1.0, ("tls", "handshake_timeout")),
+    "ciphers": (("TLS_AES_128_GCM_SHA256",), ("tls", "ciphers")),
+    "groups": (("P-256",), ("tls", "groups")),
     "engine": (Engine.BRIDGE, ("tls", "engine")),
     # `TLS` has no revocation list, so grpcio's engine serves, which supports none.
     "crl": ((Path("/a.crl"),), ("tls", "crl")),

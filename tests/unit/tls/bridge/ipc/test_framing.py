@@ -154,8 +154,11 @@ def test_every_message_survives_its_frame():
             mode=ClientCertificateMode.REQUEST_AND_VERIFY,
             min_version=TlsVersion.TLS_1_3,
             handshake_timeout=2.5,
+            ciphers=("TLS_AES_128_GCM_SHA256",),
+            groups=("P-256", "P-384"),
         ),
         "/upstream",
+        max_connections=3,
     )
     assert messages.read_listen(messages.write_listen(order)) == order
     material = ContextMaterial(
