@@ -50,7 +50,11 @@ class _TextFormatter(logging.Formatter):
         if record.levelno >= logging.WARNING:
             line = f"{record.levelname.lower()}: {line}"
         time = _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        text = f"{time} {render_text(line, _fields(record))}"
+        fields = _fields(record)
+        traceback = fields.pop("traceback", None)
+        text = f"{time} {render_text(line, fields)}"
+        if traceback is not None:  # without values that no line may show
+            text += f"\n{traceback}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return text

@@ -26,7 +26,7 @@ __all__ = ["find_argument_lines", "hide_arguments"]
 
 #: Keys of a service whose values are no secrets. A secret may well be below any other
 #: key: `with` misspelled, or an argument without `with`.
-_SHOWN_KEYS = frozenset({"servicer", "register"})
+_SHOWN_KEYS = frozenset({"servicer", "register", "start", "close"})
 
 _KEY = re.compile(r"""(?<![\w.$/-])(["']?)with\1[ \t]*:(?=\s|$)""")
 _ALIAS = re.compile(r"(?<!\S)\*([^\s,\[\]{}]+)")

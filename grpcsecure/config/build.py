@@ -90,7 +90,13 @@ def _config(reader: Reader, top: Part) -> ServerConfig:
 def _service(reader: Reader, part: Part) -> ServiceEntry:
     arguments = part.node("with")
     return ServiceEntry(
-        **reader.given(part, servicer=ImportPath.parse, register=ImportPath.parse),
+        **reader.given(
+            part,
+            servicer=ImportPath.parse,
+            register=ImportPath.parse,
+            start=ImportPath.parse,
+            close=ImportPath.parse,
+        ),
         arguments={} if arguments is None else _arguments(arguments),
     )
 

@@ -73,6 +73,8 @@ class ServiceEntry:
     servicer: ImportPath
     arguments: Mapping[str, object] = field(default_factory=dict, repr=False)
     register: ImportPath | None = None
+    start: ImportPath | None = None
+    close: ImportPath | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

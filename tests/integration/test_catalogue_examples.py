@@ -57,6 +57,21 @@ def make_greeter() -> Greeter:
 
 def make_anything():
     return Greeter()
+
+
+STARTED = []
+
+
+def connect(servicer):
+    STARTED.append(servicer)
+
+
+async def connect_async(servicer):
+    STARTED.append(servicer)
+
+
+def disconnect():
+    STARTED.clear()
 '''
 
 

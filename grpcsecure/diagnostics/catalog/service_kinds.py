@@ -6,6 +6,7 @@ from grpcsecure.diagnostics.findings import Kind, Severity
 
 __all__ = [
     "ABSTRACT_SERVICER",
+    "ASYNC_HOOK",
     "DUPLICATE_SERVICE",
     "IMPORT_FAILED",
     "MISSING_ATTRIBUTE",
@@ -16,6 +17,7 @@ __all__ = [
     "RUNTIME_MISMATCH",
     "UNIMPLEMENTED_METHOD",
     "UNKNOWN_SERVICE",
+    "UNUSABLE_HOOK",
     "WRONG_ARGUMENTS",
     "WRONG_ARGUMENT_TYPE",
 ]
@@ -155,4 +157,28 @@ WRONG_ARGUMENT_TYPE = Kind(
     " dataclasses, which YAML cannot give.",
     bad="services: [{servicer: 'greeter:Greeter', with: {greeting: 5}}]",
     good="services: [{servicer: 'greeter:Greeter', with: {greeting: '5'}}]",
+)
+
+ASYNC_HOOK = Kind(
+    code="GS531",
+    name="async-hook",
+    severity=Severity.ERROR,
+    what="A start or close hook is a coroutine, but the runtime is `threads`.",
+    why="A thread would not await the coroutine. This holds for `start` and `close`,"
+    " and for a servicer with `__aenter__` and without `__enter__`.",
+    bad="server: {runtime: threads}\nservices: [{servicer: 'greeter:Greeter', start:"
+    " 'greeter:connect_async'}]",
+    good="server: {runtime: threads}\nservices: [{servicer: 'greeter:Greeter', start:"
+    " 'greeter:connect'}]",
+)
+
+UNUSABLE_HOOK = Kind(
+    code="GS532",
+    name="unusable-hook",
+    severity=Severity.ERROR,
+    what="`start` or `close` names something that cannot be called as a hook.",
+    why="A hook is called with the servicer if it needs an argument, and otherwise with"
+    " none. Calling a generator or a context manager would do nothing.",
+    bad="services: [{servicer: 'greeter:Greeter', close: 'greeter:STARTED'}]",
+    good="services: [{servicer: 'greeter:Greeter', close: 'greeter:disconnect'}]",
 )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from grpcsecure.model.server_config import ServerConfig
     from grpcsecure.server.rpc.audit import Auditor
     from grpcsecure.server.rpc.method_table import Methods
+    from grpcsecure.server.services.lifespan import Lifespan
     from grpcsecure.server.services.loader import LoadedService
     from grpcsecure.server.snapshot import InForce
 
@@ -51,8 +52,10 @@ class Assembly:
     #: The health of the services, settled when all of them are known.
     health: HealthBoard = field(default_factory=HealthBoard)
 
-    def construct(self, *, on_asyncio: bool) -> Iterator[Registration]:
-        """Create every servicer, once for all listeners.
+    def construct(
+        self, lifespan: Lifespan, *, on_asyncio: bool
+    ) -> Iterator[Registration]:
+        """Create every servicer, once for all listeners, and collect their hooks.
 
         Raises:
             StartupError: the user's code raised, or its result cannot serve.
@@ -68,6 +71,9 @@ class Assembly:
                     f"`{service.entry.servicer}` made a servicer with the coroutine"
                     f" `{coroutine}`, which threads cannot call"
                 )
+            lifespan.add(
+                service.entry, servicer, start=service.start, close=service.close
+            )
             for register in service.register:
                 yield register, servicer
 

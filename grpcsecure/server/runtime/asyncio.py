@@ -16,6 +16,7 @@ from grpcsecure.server.rpc.handlers import AsyncioInterceptor
 from grpcsecure.server.rpc.method_table import Methods
 from grpcsecure.server.runtime.listener_restarter import RestartingServer
 from grpcsecure.server.runtime.ports import Ports
+from grpcsecure.server.services.lifespan import Lifespan
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
@@ -55,20 +56,33 @@ class AsyncioRuntime:
         self._methods: asyncio.Future[None] | None = None
         self._is_hurried = False
         self._cut = False
+        self._lifespan = Lifespan(on_asyncio=True)
 
     async def start(self) -> dict[str, str]:
         """Create the servicers, bind, serve; return the real address of each listener.
 
-        If it raises, nothing listens.
+        If it raises, nothing listens, and the servicers that started are closed.
 
         Raises:
             BindError: an address cannot be listened on.
             Exception: the user's code raised it.
         """
+        try:
+            return await self._start()
+        except BaseException as error:
+            if not isinstance(error, Exception):  # such as a cancellation
+                self._lifespan.hurry()
+            grace = self._assembly.config.server.shutdown_grace
+            await self._lifespan.close_on_loop(grace)
+            raise
+
+    async def _start(self) -> dict[str, str]:
         self._registrations = [
-            *self._assembly.construct(on_asyncio=True),
+            *self._assembly.construct(self._lifespan, on_asyncio=True),
             *self._built_in(),
         ]
+        with self._assembly.health.starting():
+            await self._lifespan.start_on_loop()
         addresses = {}
         prepared = []
         try:
@@ -179,6 +193,7 @@ class AsyncioRuntime:
             left = 0.0 if self._is_hurried else deadline - monotonic()
             await asyncio.wait([methods], timeout=max(_IDLE_PATIENCE, left))
             self._cut |= not methods.done()
+        await self._lifespan.close_on_loop(deadline - monotonic())
         return not self._cut
 
     async def _begin_stop(self, *, bridged: bool) -> None:
@@ -224,6 +239,7 @@ class AsyncioRuntime:
     async def cut(self) -> None:
         """End all calls now."""
         self._is_hurried = True
+        self._lifespan.hurry()
         self._cut |= self._may_have_calls()
         self.ports.cancel_wait()
         stops = [asyncio.ensure_future(server.stop(None)) for server in self._servers]

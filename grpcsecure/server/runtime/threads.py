@@ -15,6 +15,7 @@ from grpcsecure.server.rpc.handlers import ThreadsInterceptor
 from grpcsecure.server.rpc.method_table import Methods
 from grpcsecure.server.rpc.threads_handlers import ThreadsCalls
 from grpcsecure.server.runtime.ports import Ports
+from grpcsecure.server.services.lifespan import Lifespan
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -47,20 +48,32 @@ class ThreadsRuntime:
         #: Whether a drain waits for the clients of the bridge.
         self._is_waiting = False
         self._cut = False
+        self._lifespan = Lifespan(on_asyncio=False)
 
     def start(self) -> dict[str, str]:
         """Create the servicers, bind, serve; return the real address of each listener.
 
-        If it raises, nothing listens.
+        If it raises, nothing listens, and the servicers that started are closed.
 
         Raises:
             BindError: an address cannot be listened on.
             Exception: the user's code raised it.
         """
+        try:
+            return self._start()
+        except BaseException as error:
+            if not isinstance(error, Exception):  # such as a second signal
+                self._lifespan.hurry()
+            self._lifespan.close(self._assembly.config.server.shutdown_grace)
+            raise
+
+    def _start(self) -> dict[str, str]:
         registrations = [
-            *self._assembly.construct(on_asyncio=False),
+            *self._assembly.construct(self._lifespan, on_asyncio=False),
             *self._built_in(),
         ]
+        with self._assembly.health.starting():
+            self._lifespan.start()
         listeners = self._assembly.config.listeners
         addresses = {}
         prepared = []
@@ -154,6 +167,7 @@ class ThreadsRuntime:
         if not self._cut:
             left = deadline - monotonic()
             self._cut = not self._pool.wait(left, at_least=_IDLE_PATIENCE)
+        self._lifespan.close(deadline - monotonic())
         return not self._cut
 
     def _may_have_calls(self) -> bool:
@@ -169,6 +183,7 @@ class ThreadsRuntime:
 
     def cut(self) -> None:
         """End all calls now."""
+        self._lifespan.hurry()
         self._cut |= self._may_have_calls()
         self.ports.cancel_wait()
         for event in [server.stop(0) for server in self._servers]:

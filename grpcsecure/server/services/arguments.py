@@ -5,8 +5,9 @@ Names parameters only, never their values, which may be secrets.
 
 from __future__ import annotations
 
+import inspect
 from inspect import Parameter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from grpcsecure.diagnostics.suggest import nearest
 from grpcsecure.quoting import quote
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from inspect import Signature
 
-__all__ = ["describe_misfit"]
+__all__ = ["describe_misfit", "describe_unusable_hook", "takes_nothing"]
 
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
@@ -81,3 +82,30 @@ def _arguments(names: list[str], *, article: str = "the ") -> str:
 def _spell(names: Iterable[str]) -> str:
     *before, last = [quote(name) for name in names]
     return f"{', '.join(before)} and {last}" if before else last
+
+
+def takes_nothing(function: Any) -> bool:
+    """Whether a hook function can be called without the servicer."""
+    return _accepts(function)
+
+
+def describe_unusable_hook(function: Any) -> str | None:
+    """Return why a function cannot be a hook, or None."""
+    if not callable(function):
+        return "is not a function"
+    body = inspect.unwrap(function)
+    if inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body):
+        return "is a generator or context manager, which a call does not run"
+    if not (takes_nothing(function) or _accepts(function, object())):
+        return "cannot be called with the servicer alone"
+    return None
+
+
+def _accepts(function: Any, *arguments: object) -> bool:
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:  # an extension function without a signature
+        return bool(arguments)
+    return True

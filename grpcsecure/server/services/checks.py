@@ -175,19 +175,28 @@ def _check_runtime(
 ) -> Iterator[Finding]:
     if document.config.server.runtime is not Runtime.THREADS:
         return
+    threads = Label(
+        span=document.place("server", "runtime"), text="calls methods in threads"
+    )
     for index, service in enumerate(services):
+        hook = service.async_hook
+        if hook is not None:
+            key, name = hook
+            yield kinds.ASYNC_HOOK(
+                f"the hook `{name}` of `{service.entry.servicer}` is a coroutine,"
+                " which threads cannot call",
+                span=document.place("services", index, key),
+                label="needs asyncio",
+                secondary=[threads],
+                help="use `runtime: auto`, which also runs plain methods",
+            )
         coroutine = next((m for m in service.methods or () if m.is_coroutine), None)
         if coroutine is not None:
             yield kinds.RUNTIME_MISMATCH(
                 f"`{service.entry.servicer}` has coroutines, which threads cannot call",
                 span=document.place("services", index, "servicer"),
                 label=f"`{coroutine.name}` is one",
-                secondary=[
-                    Label(
-                        span=document.place("server", "runtime"),
-                        text="calls methods in threads",
-                    )
-                ],
+                secondary=[threads],
                 help="use `runtime: auto`, which also runs plain methods",
             )
 
@@ -195,10 +204,12 @@ def _check_runtime(
 def pick_runtime(
     settings: ServerSettings, services: Sequence[LoadedService]
 ) -> Runtime:
-    """Return the configured runtime; for `auto`, asyncio if any method needs it."""
+    """Return the configured runtime; for `auto`, asyncio if anything needs it."""
     if settings.runtime is not Runtime.AUTO:
         return settings.runtime
     needs_asyncio = any(
-        m.is_coroutine for service in services for m in service.methods or ()
+        service.async_hook is not None
+        or any(m.is_coroutine for m in service.methods or ())
+        for service in services
     )
     return Runtime.ASYNCIO if needs_asyncio else Runtime.THREADS

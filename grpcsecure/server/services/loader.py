@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from grpcsecure.diagnostics.catalog import service_kinds as kinds
 from grpcsecure.errors import StartupError
 from grpcsecure.quoting import quote
-from grpcsecure.server.services.arguments import describe_misfit
-from grpcsecure.server.services.recorder import Method, record
+from grpcsecure.server.services.arguments import describe_misfit, describe_unusable_hook
+from grpcsecure.server.services.lifespan import is_async_only
+from grpcsecure.server.services.recorder import Method, is_coroutine, record
 from grpcsecure.server.services.references import (
     ServiceError,
     ServiceProblem,
@@ -27,7 +28,7 @@ from grpcsecure.server.services.user_code import CreationError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from grpcsecure.model.server_config import ServiceEntry
+    from grpcsecure.model.server_config import ImportPath, ServiceEntry
 
 __all__ = [
     "LoadedService",
@@ -52,6 +53,9 @@ class LoadedService:
     is_created: bool
     register: tuple[Register, ...]
     methods: tuple[Method, ...] | None
+    #: The functions that `start` and `close` of the entry name.
+    start: Any = None
+    close: Any = None
 
     def construct(self) -> object:
         """Return the servicer: call the class or factory, or return the instance.
@@ -99,6 +103,18 @@ class LoadedService:
         )
 
     @property
+    def async_hook(self) -> tuple[str, str] | None:
+        """The key and name of a hook that only asyncio can run, or None."""
+        produced = _produced_class(self.target)
+        if produced is not None and is_async_only(produced):
+            return "servicer", "__aenter__"
+        for key in ("start", "close"):
+            function = getattr(self, key)
+            if function is not None and is_coroutine(function):
+                return key, str(getattr(self.entry, key))
+        return None
+
+    @property
     def is_factory(self) -> bool:
         """Whether it must be called to find out for certain which methods it serves."""
         return not (self.is_created or inspect.isclass(self.target))
@@ -136,6 +152,8 @@ def load_service(
         registers = _registers(entry, target)
         misfits = _check_arguments(entry, target)
         methods = _methods(entry, target, registers)
+        start = _hook_function(entry.start, "start")
+        close = _hook_function(entry.close, "close")
     except ServiceError as error:
         return None, [error.problem]
     service = LoadedService(
@@ -144,6 +162,8 @@ def load_service(
         is_created=_is_instance(target),
         register=registers,
         methods=methods,
+        start=start,
+        close=close,
     )
     return service, [*misfits, *_remarks(service)]
 
@@ -165,6 +185,22 @@ def _registers(entry: ServiceEntry, target: Any) -> tuple[Register, ...]:
             " module:add_…Servicer_to_server`",
         )
     return found
+
+
+def _hook_function(path: ImportPath | None, key: str) -> Any:
+    if path is None:
+        return None
+    function = resolve_reference(path, key=key)
+    reason = describe_unusable_hook(function)
+    if reason is not None:
+        raise ServiceError(
+            kinds.UNUSABLE_HOOK,
+            key,
+            f"`{path}` {reason}",
+            label="cannot be called as a hook",
+            help="name a function that takes the servicer, or nothing",
+        )
+    return function
 
 
 def find_register_functions(cls: type) -> tuple[Register, ...]:
