@@ -198,7 +198,7 @@ def _explain_certificates(
     name = quote(path[1])
     both = [key for key in ("certificate", "private_key") if key in error.instance]
     yield name_choice_kinds.CERTIFICATE_CONFLICT(
-        f"the listener {name} has both `certificates` and {_listed(both)}",
+        f"the listener {name} has `certificates` beside {_listed(both)}",
         span=key_place(root, (*path, "certificates")),
         label="excludes a single certificate",
         secondary=[

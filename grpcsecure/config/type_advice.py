@@ -126,6 +126,8 @@ def _advise_mapping(node: Node | None, part: Schema) -> str:
 
 def _advise_keys(part: Schema) -> str:
     required = part.get("required", [])
+    if part.get("title") == "Certificate and key":  # in a list
+        return f"write `{{{', '.join(f'{key}: …' for key in required)}}}`"
     if required:
         # The usual alternative: `certificate` and `private_key`, not `certificates`.
         keys = [*part.get("else", {}).get("required", ()), *required]

@@ -74,6 +74,7 @@ def explain_type(error: SchemaError, root: Mapping, path: Path) -> Iterator[Find
     label, advice = (
         (advise_value(path, node, expected) if "string" in types else None)
         or advise_in_rule(root, path, node)
+        or _advise_several(path, node)
         or (label, advice)
     )
     yield kinds.WRONG_TYPE(
@@ -81,6 +82,19 @@ def explain_type(error: SchemaError, root: Mapping, path: Path) -> Iterator[Find
         span=_value_place(root, path, node) if is_written else key_place(root, path),
         label=remark(node, label),
         help=advice,
+    )
+
+
+def _advise_several(path: Path, node: Node | None) -> tuple[str, str] | None:
+    """Return label and help for several certificates or keys in place of one."""
+    owner, key = path[-2:] if len(path) > 1 else (None, None)
+    if owner != "tls" or key not in ("certificate", "private_key"):
+        return None
+    if not isinstance(node, Sequence) or len(node.items) < 2:  # noqa: PLR2004 - several
+        return None
+    return (
+        "several have a key of their own",
+        "write `certificates: [{certificate: …, private_key: …}]`, the default first",
     )
 
 

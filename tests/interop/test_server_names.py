@@ -1,10 +1,12 @@
-"""Clients of Go and Node accept the server names that the findings say."""
+"""Clients of Go and Node accept the server names, and choose a certificate by them."""
 
 from __future__ import annotations
 
 import pytest
 from support.interop_programs import ROOT, find_program, run
 from support.named_servers import DIALLED, named_servers, refused_by
+from support.reloading import serving, text_of
+from support.several_certificates import SeveralSite
 
 FOLDER = ROOT / "tests" / "interop"
 
@@ -42,3 +44,29 @@ def test_client_accepts_what_the_findings_say(tmp_path, client):
     if client == "Node":  # a wildcard that no label of the dialled name may follow
         expected["foo.*.svc.example"] = "no"
     assert answers == expected
+
+
+#: Names that a client dials, and whether a certificate of the server has them.
+SEVERAL = {
+    "localhost": "yes",
+    "api.shop.test": "yes",
+    "web.shop.test": "yes",
+    "a.web.shop.test": "no",
+    "unknown.test": "no",
+}
+
+
+@pytest.mark.parametrize("client", ["Go", "Node"])
+@pytest.mark.parametrize("engine", ["grpc", "bridge"])
+def test_client_chooses_a_certificate(tmp_path, client, engine):
+    """It gets the certificate with the name that it dials, where there is one."""
+    site = SeveralSite(tmp_path, engine, client_certificate="dont_request")
+    del site.tls["client_ca"]
+    site.write()
+    site.put("ca.pem", text_of(site.root))
+    with serving(site) as running:
+        port = running.address.rpartition(":")[2]
+        at = "127.0.0.1:" if client == "Go" else ""
+        lines = "".join(f"{at}{port} {name}\n" for name in SEVERAL)
+        outcome = run(*commands(client, tmp_path), stdin=lines)
+    assert dict(zip(SEVERAL, outcome.text.splitlines(), strict=True)) == SEVERAL

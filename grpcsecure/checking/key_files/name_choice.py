@@ -95,7 +95,9 @@ class _Choice:
                     Label(span=self._span(each), text=_list_names(leaf))
                     for each, leaf in enumerate(self._leaves)
                 ],
-                help="have a certificate issued with this name, or remove it here",
+                help=f"write the name alone: {quote(_host_in(name))}"
+                if _host_in(name) != name
+                else "have a certificate issued with this name, or remove it here",
             )
         elif number and _is_seldom_sent(name) and not self._is_in_first(name):
             yield kinds.NAME_NOT_SENT(
@@ -188,6 +190,12 @@ def _spell_address(name: str) -> str | None:
         return str(ip_address(name))
     except ValueError:
         return None
+
+
+def _host_in(name: str) -> str:
+    """Return the host of a URL, or of a name with a port."""
+    host = name.rpartition("://")[2].partition("/")[0]
+    return host.partition(":")[0] if host.count(":") == 1 else host
 
 
 def _is_seldom_sent(name: str) -> bool:

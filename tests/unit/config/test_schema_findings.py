@@ -109,7 +109,7 @@ CASES = [
     ("listeners: {public: {tls: null, plaintext: false}}",
      ["5:3 GS127 the listener `public` has neither `tls` nor `plaintext: true`"]),
     ("listeners: {public: {tls: {private_key: null, certificates: [{}]}}}",
-     ["13:51 GS248 the listener `public` has both `certificates` and `certificate`",
+     ["13:51 GS248 the listener `public` has `certificates` beside `certificate`",
       *(f"13:66 GS104 missing key `{key}` in `listeners.public.tls.certificates[0]`"
         for key in ("certificate", "private_key"))]),
     ("server: {channel_options: {grpc.so_reuseport: 0}}",

@@ -99,6 +99,13 @@ def test_single_certificate_has_its_names_checked(folder):
     assert found(folder, good) == []
 
 
+@pytest.mark.parametrize("name", ["https://first.test/", "first.test:443"])
+def test_url_or_port_in_a_name(folder, name):
+    """The help has the name itself."""
+    ((*_, help_),) = found(folder, several("first", server_names=f"['{name}']"))
+    assert help_ == "write the name alone: `first.test`"
+
+
 def test_list_of_names_is_short(folder):
     """A certificate with many names does not fill the screen."""
     ((finding, _),) = check(folder, several("many", server_names="[x.test]"))
