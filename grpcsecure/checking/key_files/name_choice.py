@@ -147,7 +147,7 @@ class _Choice:
                 else "have it issued again with the names that clients dial",
             )
         elif taken:
-            yield kinds.NAME_IN_TWO(
+            yield kinds.NAME_IN_TWO_CERTIFICATES(
                 f"{_list(taken)} in {shown} is in an earlier certificate as well"
                 if len(taken) == 1
                 else f"{_list(taken)} in {shown} are in an earlier certificate as well",

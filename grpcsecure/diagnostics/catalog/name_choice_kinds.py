@@ -6,7 +6,7 @@ from grpcsecure.diagnostics.findings import Kind, Severity
 
 __all__ = [
     "CERTIFICATE_CONFLICT",
-    "NAME_IN_TWO",
+    "NAME_IN_TWO_CERTIFICATES",
     "NAME_NOT_SENT",
     "NEVER_PRESENTED",
     "SHADOWED_NAME",
@@ -56,7 +56,7 @@ UNCOVERED_NAME = Kind(
     good="listeners: {public: {tls: {server_names: [localhost]}}}",
 )
 
-NAME_IN_TWO = Kind(
+NAME_IN_TWO_CERTIFICATES = Kind(
     code="GS250",
     name="name-in-two-certificates",
     severity=Severity.WARNING,

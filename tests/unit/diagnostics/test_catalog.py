@@ -16,6 +16,7 @@ HUNDREDS = {
     "revocation_kinds": "GS2",
     "trust_kinds": "GS2",
     "server_name_kinds": "GS2",
+    "name_choice_kinds": "GS2",
     "listener_kinds": "GS3",
     "transport_kinds": "GS3",
     "policy_kinds": "GS4",
