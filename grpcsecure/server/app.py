@@ -19,7 +19,6 @@ from grpcsecure.errors import (
     UnreadableConfigError,
 )
 from grpcsecure.model.server_config import Runtime
-from grpcsecure.model.units import render_duration
 from grpcsecure.server.drain_delay import DrainDelay
 from grpcsecure.server.failure import report_failure
 from grpcsecure.server.rpc.audit import Auditor
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from grpcsecure.checking.pipeline import Loaded, ServableConfig
     from grpcsecure.model.server_config import ServerConfig
     from grpcsecure.server.reload.maintenance import Maintenance
+    from grpcsecure.server.reload.reloader import ReloadObserver
     from grpcsecure.server.runtime.asyncio import AsyncioRuntime, LoopRuntime
     from grpcsecure.server.runtime.ports import Ports
     from grpcsecure.server.runtime.threads import ThreadsRuntime
@@ -139,6 +139,8 @@ class Server:
         self._delay = DrainDelay(self.config.server.drain_delay, self._health)
         self._interceptors = tuple(interceptors)
         self._background: ThreadsRuntime | LoopRuntime | None = None
+        #: Learns when reloads begin and end: the service manager's `ServiceManager`.
+        self.reload_observer: ReloadObserver | None = None
         self._on_loop: AsyncioRuntime | None = None
         self._interval: float | None = None
         self._has_stopped = False
@@ -279,18 +281,18 @@ class Server:
     @property
     def watched(self) -> str:
         """Summary of the watched files: their number and the interval of checks."""
-        seen, settings = self._servable.seen, self.config.reload
-        files = len(seen.states)
-        how = "events and " if settings.events else ""
-        interval = render_duration(settings.interval)
-        return f"{files} file{'s' * (files != 1)}, {how}every {interval}"
+        from grpcsecure.server.policy_summary import summarize_watched
+
+        return summarize_watched(len(self._servable.seen.states), self.config.reload)
 
     def _begin_maintenance(self, ports: Ports) -> None:
         # Imported late: the server does not need this module until it is ready. Its
         # clients may have taken all descriptors by then.
         start_maintenance = RESERVE.call(_import_maintenance)
         self._maintenance = start_maintenance(
-            self._servable, self._in_force, ports, environ=self._environ
+            *(self._servable, self._in_force, ports),
+            environ=self._environ,
+            observer=self.reload_observer,
         )
         if self._is_reload_due:
             self._maintenance.reload()
@@ -299,6 +301,11 @@ class Server:
         restore_switch_interval(self._interval)
         if self._maintenance is not None:
             self._maintenance.stop()
+
+    def has_pulse(self) -> bool:
+        """Whether maintenance goes on, and an event loop still runs callbacks."""
+        parts = (self._background, self._maintenance)
+        return all(part is None or part.has_pulse() for part in parts)
 
     def cut(self) -> None:
         """End the running calls now, so that a `stop` in another thread returns."""

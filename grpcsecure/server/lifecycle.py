@@ -5,21 +5,20 @@ Owns the process's signal handlers while the server runs; SIGHUP reloads the con
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import threading
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 from grpcsecure.errors import ExitCode
+from grpcsecure.server.service_manager import ServiceManager
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from grpcsecure.server.app import Server
 
-__all__ = ["notify_systemd", "run"]
+__all__ = ["run"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -50,6 +49,8 @@ def run(
     # is the reason of a failure; None means that the drain is over.
     received: SimpleQueue[signal.Signals | str | None] = SimpleQueue()
     server.on_failure = received.put
+    manager = ServiceManager(server.has_pulse)
+    server.reload_observer = manager
     is_starting = True
 
     def note(number: int, _frame: object) -> None:
@@ -71,16 +72,18 @@ def run(
         except BaseException:
             server.stop(0)
             raise
-        notify_systemd("READY=1")
+        manager.ready(f"serving, generation {server.generation}")
         server.look_after()
         first = _next(received)
         assert first is not None  # noqa: S101 - the drain has not begun
         failed = isinstance(first, str)
-        on_drain(first if isinstance(first, str) else first.name)
-        notify_systemd("STOPPING=1")
+        reason = first if isinstance(first, str) else first.name
+        on_drain(reason)
+        manager.stopping(f"draining ({reason})")
         code = _drain(server, received, on_cut)
         return ExitCode.CANNOT if failed else code
     finally:
+        manager.close()
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -126,17 +129,3 @@ def _next(received: SimpleQueue[_T]) -> _T:
             return received.get(timeout=_SIGNAL_CHECK_INTERVAL)
         except Empty:
             continue
-
-
-def notify_systemd(state: str) -> None:
-    """Send `state` to the service manager, if there is one (sd_notify(3))."""
-    target = os.environ.get("NOTIFY_SOCKET", "")
-    if not target.startswith(("/", "@")):
-        return
-    address = f"\0{target[1:]}" if target.startswith("@") else target
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-            channel.connect(address)
-            channel.sendall(state.encode())
-    except OSError:
-        return  # the service manager's socket is gone: keep serving

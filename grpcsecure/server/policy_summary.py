@@ -1,4 +1,4 @@
-"""Summary of the rules of a config in one line: their number and what they reach."""
+"""Summaries for the banner, a line each: the rules, and the watched files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.checking.rules.methods import unreached
 from grpcsecure.model.authorization import Effect
+from grpcsecure.model.units import render_duration
 from grpcsecure.policy.known_methods import KnownMethods
 from grpcsecure.policy.scopes import find_scopes
 from grpcsecure.server.services.inventory import full_methods, served_services
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 
     from grpcsecure.config.document import Document
     from grpcsecure.model.authorization import Authorization
+    from grpcsecure.model.server_config import ReloadSettings
     from grpcsecure.server.services.loader import LoadedService
 
-__all__ = ["summarize_policy"]
+__all__ = ["summarize_policy", "summarize_watched"]
 
 #: How many methods the line names.
 _MOST_NAMED = 3
@@ -54,3 +56,10 @@ def _parts(
             named = ", ".join(closed[:_MOST_NAMED])
             text += f", {named}{f' and {more} more' * (more > 0)} denied to everyone"
         yield text
+
+
+def summarize_watched(files: int, settings: ReloadSettings) -> str:
+    """Return `7 files, events and every 30s`."""
+    how = "events and " if settings.events else ""
+    interval = render_duration(settings.interval)
+    return f"{files} file{'s' * (files != 1)}, {how}every {interval}"

@@ -116,6 +116,11 @@ class Watcher:
         """Why some or all changes are found by polling only; None if events work."""
         return self._polling_reason
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Start watching; a change since `seen` is found immediately."""
         self._thread.start()

@@ -88,6 +88,7 @@ class TestReady:
             facts = json.loads(server.ready_file.read_text())
             public, probes = facts["addresses"]["public"], facts["addresses"]["probes"]
             assert greet(public, certs) == "Hello, Ada! (anonymous on public)"
+            assert server.next_notification() == "STATUS=serving, generation 1"
             server.signal()
             assert server.next_notification() == "STOPPING=1"
             assert server.wait() == 0

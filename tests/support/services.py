@@ -8,7 +8,7 @@ import threading
 from helloworld.helloworld_pb2 import HelloReply
 from helloworld.helloworld_pb2_grpc import GreeterServicer
 
-from grpcsecure.server.lifecycle import notify_systemd
+from grpcsecure.server.service_manager import notify_systemd
 
 #: Seconds after which a test stops waiting and fails.
 PATIENCE = 30.0

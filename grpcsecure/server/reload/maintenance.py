@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from grpcsecure.checking.pipeline import ServableConfig
     from grpcsecure.model.peer import Certificate
     from grpcsecure.model.server_config import ReloadSettings
+    from grpcsecure.server.reload.reloader import ReloadObserver
     from grpcsecure.server.runtime.ports import Ports
     from grpcsecure.server.snapshot import InForce, Snapshot
     from grpcsecure.watch.digest import Digest
@@ -35,6 +36,9 @@ _LOGGER = logging.getLogger("grpcsecure.server")
 
 #: Seconds between two checks of connections and dates.
 _TICK = 1.0
+
+#: Seconds after which a check that has not ended counts as stuck.
+_LATE = 30.0
 
 
 class ExpiryWatch:
@@ -109,6 +113,7 @@ class Maintenance:
         self._sweep = sweep
         self._wake = wake
         self._is_stopped = False
+        self._checked_at = time.monotonic()
         self._thread = threading.Thread(
             target=self._run, name="grpcsecure-upkeep", daemon=True
         )
@@ -133,8 +138,16 @@ class Maintenance:
         """Request a reload even if no file has changed, and return at once."""
         self._watcher.trigger()
 
+    def has_pulse(self) -> bool:
+        """Whether both threads run, and connections and dates are being checked."""
+        if self._is_stopped:
+            return True
+        is_late = time.monotonic() - self._checked_at > _LATE
+        return self._watcher.is_alive and self._thread.is_alive() and not is_late
+
     def _run(self) -> None:
         while not self._is_stopped:
+            self._checked_at = time.monotonic()
             try:
                 RESERVE.fill()
                 self._expiry.check(datetime.now(timezone.utc))
@@ -151,6 +164,7 @@ def start_maintenance(
     ports: Ports,
     *,
     environ: Mapping[str, str],
+    observer: ReloadObserver | None = None,
 ) -> Maintenance:
     """Start the maintenance of a server that has started.
 
@@ -159,6 +173,7 @@ def start_maintenance(
         in_force: holds the server's snapshot.
         ports: the server's listening side.
         environ: where a reload looks up `${VAR}`.
+        observer: is notified of reloads.
     """
     config = in_force.snapshot.config
     sweeper = ConnectionSweeper(
@@ -175,6 +190,7 @@ def start_maintenance(
         environ=environ,
         prepare=ports.prepare,
         on_applied=wake.set,
+        observer=observer,
     )
     maintenance = Maintenance(
         servable.seen,

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from grpcsecure.checking.pipeline import Phase, load_config, load_rest
 from grpcsecure.checking.watch_set import watch_set
@@ -42,9 +42,19 @@ if TYPE_CHECKING:
     from grpcsecure.server.snapshot import InForce, Snapshot
     from grpcsecure.tls.material import Material
 
-__all__ = ["Reloader"]
+__all__ = ["ReloadObserver", "Reloader"]
 
 _LOGGER = logging.getLogger("grpcsecure.reload")
+
+
+class ReloadObserver(Protocol):
+    """Learns when reloads begin and end."""
+
+    def reloading(self) -> None:
+        """Take note that an attempt begins."""
+
+    def reloaded(self, status: str) -> None:
+        """Take note that it has ended, applied or not; `status` says which."""
 
 
 @contextmanager
@@ -72,9 +82,10 @@ class Reloader:
         prepare: lets the TLS engines prepare key material, and returns the function
             that puts it in force; raises `SwapError` if an engine rejects it.
         on_applied: called after each swap.
+        observer: is notified of each attempt that does not wait for a later one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts, most of them named
         self,
         servable: ServableConfig,
         in_force: InForce,
@@ -82,12 +93,16 @@ class Reloader:
         environ: Mapping[str, str],
         prepare: Callable[[Mapping[str, Material]], Callable[[], None]],
         on_applied: Callable[[], None],
+        observer: ReloadObserver | None = None,
     ) -> None:
         self._servable = servable
         self._in_force = in_force
         self._environ = environ
         self._prepare = prepare
         self._on_applied = on_applied
+        self._observer = observer
+        #: The outcome of the last attempt.
+        self._status = ""
         #: Log fields of the last rejection; None once a later attempt succeeded.
         self._rejected: dict[str, object] | None = None
 
@@ -98,6 +113,15 @@ class Reloader:
             last: whether to reject an incomplete change instead of waiting for the
                 rest of it.
         """
+        if self._observer is None:
+            return self._try(last=last)
+        self._observer.reloading()
+        result = self._try(last=last)
+        if result.outcome is AttemptOutcome.SETTLED:
+            self._observer.reloaded(self._status)
+        return result
+
+    def _try(self, *, last: bool) -> AttemptResult:
         now = datetime.now(timezone.utc)
         try:
             # Besides files, an attempt opens modules that are imported late.
@@ -190,6 +214,7 @@ class Reloader:
         self._rejected = None
         if not changes:
             self._servable = servable
+            self._status = f"serving, generation {old.generation}, reload unchanged"
             _log_attempt("reload.unchanged", {"generation": old.generation}, warnings)
             return
         try:
@@ -203,6 +228,7 @@ class Reloader:
         self._in_force.snapshot = new
         commit()
         self._servable = servable
+        self._status = f"serving, generation {generation}, reload applied"
         fields: dict[str, object] = {
             "generation": f"{old.generation} -> {generation}",
             "changed": "; ".join(changes),
@@ -232,6 +258,8 @@ class Reloader:
             "generation": f"{self._in_force.snapshot.generation} kept",
             "findings": "; ".join(findings),
         }
+        kept = self._in_force.snapshot.generation
+        self._status = f"serving, generation {kept}, reload rejected: {findings[0]}"
         self._log_rejection(now, reminds=False)
 
     def _log_rejection(self, now: datetime, *, reminds: bool) -> None:

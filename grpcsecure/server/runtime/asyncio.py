@@ -266,6 +266,9 @@ class LoopRuntime:
         # Keeps a reference to the task: asyncio itself holds tasks only weakly.
         self._cutting: asyncio.Future[None]
         self._ready = threading.Event()
+        #: Set when the event loop has run the last callback of `has_pulse`.
+        self._answered = threading.Event()
+        self._answered.set()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._main()),
             name="grpcsecure-loop",
@@ -298,6 +301,15 @@ class LoopRuntime:
         finished = self._call(self._runtime.stop(grace))
         self._close()
         return finished
+
+    def has_pulse(self) -> bool:
+        """Whether the event loop has run callbacks since the previous call."""
+        has_answered = self._answered.is_set()
+        if has_answered:
+            self._answered.clear()
+            with suppress(RuntimeError):  # the loop has ended, at the end of a drain
+                self._loop.call_soon_threadsafe(self._answered.set)
+        return has_answered and self.ports.has_pulse()
 
     def cut(self) -> None:
         """Begin to end all calls, so that a `stop` in another thread returns."""

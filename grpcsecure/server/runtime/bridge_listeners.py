@@ -147,6 +147,10 @@ class BridgeListeners:
         names = [listener.name for listener in self._listeners]
         return self._bridge.prepare({name: materials[name] for name in names})
 
+    def has_pulse(self) -> bool:
+        """Whether the bridge is supervised: runs, or is about to be restarted."""
+        return self._bridge is None or self._bridge.is_supervised
+
     def close_connections(self, names: Collection[str]) -> None:
         """Close connections by their names, with a TLS close_notify."""
         if self._bridge is not None:

@@ -123,6 +123,10 @@ class Ports:
         if self._front is not None:
             self._front.close_connections(names)
 
+    def has_pulse(self) -> bool:
+        """Whether the bridge, if there is one, is still supervised."""
+        return self._front is None or self._front.has_pulse()
+
     def open(self) -> None:
         """Start the bridge, once the servers have started.
 

@@ -181,6 +181,10 @@ class ThreadsRuntime:
     def _native(self) -> list[grpc.Server]:
         return [each for each in self._servers if each not in self._bridged]
 
+    def has_pulse(self) -> bool:
+        """Whether what serves besides gRPC still works."""
+        return self.ports.has_pulse()
+
     def cut(self) -> None:
         """End all calls now."""
         self._lifespan.hurry()

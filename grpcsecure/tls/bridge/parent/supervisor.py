@@ -107,6 +107,11 @@ class Bridge(Generic[_Peer]):
         running = self._running
         return None if running is None else running.pid
 
+    @property
+    def is_supervised(self) -> bool:
+        """Whether the bridge runs or is about to be restarted; true while it stops."""
+        return self._stopping or not self._ended.is_set()
+
     def start(self) -> None:
         """Start the bridge and wait until it accepts connections.
 

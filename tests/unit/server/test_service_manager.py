@@ -8,7 +8,11 @@ import socket
 import pytest
 from support.servers import socket_path
 
-from grpcsecure.server.lifecycle import notify_systemd
+from grpcsecure.server.service_manager import (
+    ServiceManager,
+    notify_systemd,
+    watchdog_interval,
+)
 
 
 def test_datagram_to_a_path(tmp_path, monkeypatch):
@@ -41,3 +45,34 @@ def test_without_a_manager_nothing_happens(target, monkeypatch):
     else:
         monkeypatch.setenv("NOTIFY_SOCKET", target)
     notify_systemd("READY=1")
+
+
+def test_manager_that_does_not_read(tmp_path, monkeypatch):
+    """A full queue loses notifications, and waits for the first of them only."""
+    path = str(socket_path(tmp_path, "notify"))
+    monkeypatch.setenv("NOTIFY_SOCKET", path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unread:
+        unread.bind(path)
+        while notify_systemd("STATUS=x", patience=0.0):
+            continue
+        manager = ServiceManager(lambda: True)
+        for _ in range(200):
+            manager.reloading()
+        assert unread.recv(100) == b"STATUS=x"
+
+
+@pytest.mark.parametrize(
+    ("environ", "interval"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "-1"}, None),
+        ({"WATCHDOG_USEC": "30s"}, None),
+        ({"WATCHDOG_USEC": "30000000"}, 15.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 15.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
+    ],
+)
+def test_watchdog_interval(environ, interval):
+    """The watchdog is fed in half of its time, if it is meant for this process."""
+    assert watchdog_interval(environ) == interval
