@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
 import grpc
 import pytest
 from helloworld.helloworld_pb2_grpc import GreeterStub
 from support.reloading import authority, channel, client, greet, refusal, serving
 from support.several_certificates import (
+    NAMES,
     VERSIONS,
     SeveralSite,
     open_with_name,
@@ -14,6 +17,7 @@ from support.several_certificates import (
     shake_hands,
 )
 
+from grpcsecure.cli.banner import banner_fields, render_banner
 from grpcsecure.watch import debounce
 
 ENGINES = ["grpc", "bridge"]
@@ -238,3 +242,31 @@ class TestReload:
             site.put("wild.key", site.pairs["exact"].key_pem.decode())
             assert "GS203" in str(running.rejected()["findings"])
             assert shake_hands(running.address, "web.shop.test", own).serial == before
+
+
+def test_each_certificate_is_watched_and_shown(tmp_path):
+    """The banner has all of them; an event says which one is about to expire."""
+    site = SeveralSite(tmp_path, "bridge")
+    for stem, names in NAMES.items():
+        days = 2 if stem == "wild" else 90
+        dates = {"since": 90 * 86400, "seconds": days * 86400}
+        site.put_pair(stem, server_with(site.root, *names, **dates))
+    with serving(site) as running:
+        line = running.log.wait("certificate.expiring")
+        assert (line["listener"], line["role"]) == ("public", "certificate")
+        assert line["subject"] == "CN=server *.shop.test"
+        assert len(running.log.all("certificate.expiring")) == 1
+        [finding] = [
+            each for each in running.server.report.findings if each.code == "GS213"
+        ]
+        assert "`wild.pem`" in finding.message
+        banner = [
+            *render_banner(
+                running.server,
+                banner_fields(running.server, elapsed=0.0),
+                now=datetime.now(timezone.utc),
+            )
+        ]
+    shown = [line.split() for line in banner if "CN=server" in line]
+    assert [line[1] for line in shown] == ["localhost", "api.shop.test", "*.shop.test"]
+    assert ["default" in line for line in shown] == [True, False, False]
