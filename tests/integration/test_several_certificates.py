@@ -267,6 +267,6 @@ def test_each_certificate_is_watched_and_shown(tmp_path):
                 now=datetime.now(timezone.utc),
             )
         ]
-    shown = [line.split() for line in banner if "CN=server" in line]
+    shown = [line.split() for line in banner if line.strip().startswith("CN=server")]
     assert [line[1] for line in shown] == ["localhost", "api.shop.test", "*.shop.test"]
     assert ["default" in line for line in shown] == [True, False, False]
