@@ -163,25 +163,33 @@ class _Choice:
             if (chosen, taken) in seen:
                 continue
             seen.add((chosen, taken))
-            is_wildcard = name.startswith("*.") and name.count(".") == 1
+            label, advice = _explain_shadow(name, chosen, taken)
             yield kinds.SHADOWED_NAME(
                 f"engine `grpc` does not present the certificate in"
                 f" {written_at(self._document, self._places[chosen])} for"
                 f" {quote(name)}",
                 span=self._span(chosen),
-                label="gRPC knows no wildcard with two labels"
-                if is_wildcard
-                else "listed after one that matches",
+                label=label,
                 secondary=[
                     Label(span=self._span(taken), text=f"presented for {quote(name)}")
                 ],
-                help="use `engine: bridge`"
-                if is_wildcard or not taken or not chosen
-                else "put it before the other one, or use `engine: bridge`",
+                help=advice,
             )
 
     def _span(self, number: int) -> Span:
         return self._document.place(*self._places[number])
+
+
+def _explain_shadow(name: str, chosen: int, taken: int) -> tuple[str, str]:
+    """Return label and help for a name for which gRPC presents another certificate."""
+    bridge = "use `engine: bridge`"
+    if not chosen:  # the default
+        label = "gRPC selects another one by its common name"
+        return label, "have the other one issued again with the names that clients dial"
+    if name.startswith("*.") and name.count(".") == 1:
+        return "gRPC knows no wildcard with two labels", bridge
+    label = "listed after one that matches"
+    return label, f"put it before the other one, or {bridge}" if taken else bridge
 
 
 def _spell_address(name: str) -> str | None:

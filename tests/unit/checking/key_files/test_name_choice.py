@@ -15,6 +15,7 @@ NAMES = {
     "overlap": ("api.shop.test", "own.test"),
     "twin": ("first.test", "localhost"),
     "internal": ("*.internal",),
+    "nameless": (),
     "many": tuple(f"n{number}.test" for number in range(6)),
 }
 
@@ -188,6 +189,19 @@ class TestShadowedName:
             )
         ]
         assert found(folder, several("first", "internal", engine="bridge")) == []
+
+    def test_by_a_common_name(self, folder):
+        """GRPC reads it where there is no other name; clients do not."""
+        codes = {
+            code: rest for code, *rest in found(folder, several("first", "nameless"))
+        }
+        assert [*codes] == ["GS252", "GS219", "GS251"]
+        assert codes["GS251"][1] == "it has no name that clients could ask for"
+        assert codes["GS252"] == [
+            f"{_PRESENTS_NOT} `first.pem` for `server`",
+            "gRPC selects another one by its common name",
+            "have the other one issued again with the names that clients dial",
+        ]
 
 
 def test_each_pair_is_checked_at_its_own_place(folder):
