@@ -6,26 +6,21 @@ configs. Every finding of a phase is reported; a phase with errors is the last.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from grpcsecure.diagnostics.findings import Coverage, Report
-from grpcsecure.diagnostics.ignore import Draft
+from grpcsecure.checking.loaded import Loaded, Phase, ServableConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from grpcsecure.config.document import Document
+    from grpcsecure.config.referenced_files import FileValues
     from grpcsecure.config.source import Source
-    from grpcsecure.diagnostics.findings import Case, Finding
-    from grpcsecure.model.server_config import ServerConfig
+    from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.policy.scopes import Scope
     from grpcsecure.server.services.loader import LoadedService
-    from grpcsecure.tls.material import Material
-    from grpcsecure.tls.pins import Pins
-    from grpcsecure.watch.digest import Digest
 
 __all__ = [
     "Loaded",
@@ -37,130 +32,6 @@ __all__ = [
 ]
 
 
-class Phase(Enum):
-    """The phases in their order."""
-
-    YAML = "YAML"
-    SCHEMA = "schema"
-    CROSS_FIELD = "cross-field"
-    FILES = "files"
-    SERVICES = "services"
-    POLICY_TESTS = "policy tests"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """The result of loading a source: findings, and all that could be loaded.
-
-    `failed` is the phase that found errors; `document`, `materials`, `pins` and
-    `services` are complete only when it is None. `cases` are the policy tests that
-    were run. `reloading` is whether it is to replace the config of a running server.
-    """
-
-    source: Source
-    profile: str | None
-    findings: tuple[Finding, ...]
-    failed: Phase | None = None
-    not_run: tuple[Phase, ...] = ()
-    #: The phases that ran, and those that the caller left out.
-    done: tuple[Phase, ...] = ()
-    left_out: tuple[Phase, ...] = ()
-    document: Document | None = None
-    materials: Mapping[str, Material] = field(default_factory=dict)
-    pins: Pins | None = None
-    services: tuple[LoadedService, ...] = ()
-    #: Of the files that the config depends on, from just before they were read.
-    seen: Digest | None = None
-    cases: tuple[Case, ...] = ()
-    #: The number of policy tests that need files which were not read.
-    tests_left_out: int = 0
-    #: Lines of the source with servicers' arguments, which no excerpt shows.
-    argument_lines: frozenset[int] = frozenset()
-    reloading: bool = False
-
-    @property
-    def fingerprints(self) -> dict[str, frozenset[str]]:
-        """The registered certificates, by the pattern that names them."""
-        return {} if self.pins is None else self.pins.fingerprints
-
-    def servable(self) -> ServableConfig | None:
-        """Return what a server needs, or None if a phase failed or did not run."""
-        if self.failed is not None or self.not_run or self.left_out:
-            return None
-        if self.document is None or self.pins is None or self.seen is None:
-            return None
-        return ServableConfig(
-            loaded=self,
-            document=self.document,
-            materials=self.materials,
-            fingerprints=self.fingerprints,
-            services=self.services,
-            seen=self.seen,
-        )
-
-    def draft(self, *, complete: bool = True, all_profiles: bool = False) -> Draft:
-        """Return the findings as a draft of a report; see `Draft` for the options."""
-        report = Report(
-            subject=self.source.name,
-            findings=self.findings,
-            sources={self.source.name: self.source.text},
-            argument_lines={self.source.name: self.argument_lines},
-            not_run=tuple(phase.value for phase in self.not_run),
-            failed=None if self.failed is None else self.failed.value,
-            profile=self.profile,
-            cases=self.cases,
-            coverage=self._coverage(all_profiles=all_profiles),
-            is_development=self.document is not None and self.document.is_development,
-        )
-        return Draft(
-            report=report,
-            production=self.document is not None and self.document.config.production,
-            reloading=self.reloading,
-            complete=complete,
-            all_profiles=all_profiles,
-        )
-
-    def _coverage(self, *, all_profiles: bool) -> Coverage | None:
-        """Return what was checked; None after an error."""
-        if self.document is None or self.failed is not None:
-            return None
-        from grpcsecure.config.profiles import profile_names
-
-        names = () if all_profiles else profile_names(self.document.tree)
-        authorization = self.document.config.authorization
-        return Coverage(
-            phases=tuple(one.value for one in self.done if one in _BEYOND_THE_CONFIG),
-            left_out=tuple(one.value for one in self.left_out),
-            profiles=tuple(name for name in names if name != self.profile),
-            tests_left_out=self.tests_left_out,
-            lacks_tests=authorization is not None and not authorization.tests,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServableConfig:
-    """A config that passed every phase, with all that a server needs of it."""
-
-    loaded: Loaded
-    document: Document
-    materials: Mapping[str, Material]
-    #: Fingerprints of registered certificates, by the pattern that names their files.
-    fingerprints: Mapping[str, frozenset[str]]
-    services: tuple[LoadedService, ...]
-    #: Digest of the files that the config depends on, from just before they were read.
-    seen: Digest
-
-    @property
-    def config(self) -> ServerConfig:
-        """The config itself."""
-        return self.document.config
-
-    @property
-    def source(self) -> Source:
-        """The text it was read from."""
-        return self.loaded.source
-
-
 def load_config(  # noqa: PLR0913 - the inputs, and the parts to check
     source: Source,
     *,
@@ -169,6 +40,7 @@ def load_config(  # noqa: PLR0913 - the inputs, and the parts to check
     now: datetime,
     last: Phase = Phase.POLICY_TESTS,
     files: bool = True,
+    values: FileValues | None = None,
 ) -> Loaded:
     """Check `source` up to the phase `last`.
 
@@ -180,19 +52,24 @@ def load_config(  # noqa: PLR0913 - the inputs, and the parts to check
         last: the last phase to run.
         files: whether to read the files that the config names. Without them every other
             phase runs, but for the policy tests that need one.
+        values: which values of `${file:PATH}` to read; by default all of them if files
+            are read, and otherwise none. Included files are always read.
 
     Raises:
         UsageError: no such profile.
     """
     from grpcsecure.config.load import parse_config
+    from grpcsecure.config.referenced_files import FileValues
 
-    parsed = parse_config(source, profile=profile, environ=environ)
+    if values is None:
+        values = FileValues.ALL if files else FileValues.NONE
+    parsed = parse_config(source, profile=profile, environ=environ, values=values)
     loaded = Loaded(
         source=source,
         profile=profile,
+        parsed=parsed,
         findings=parsed.findings,
         document=parsed.document,
-        argument_lines=parsed.argument_lines,
         failed=None if parsed.failed is None else Phase(parsed.failed),
     )
     phases = list(Phase)
@@ -281,9 +158,10 @@ def _files(loaded: Loaded, document: Document, now: datetime) -> Loaded:
     from grpcsecure.checking.key_files.registered_certificates import check_pins
     from grpcsecure.checking.listeners.socket_paths import check_socket_paths
     from grpcsecure.checking.rules.audit_file import check_audit_file
-    from grpcsecure.checking.watch_set import take_digest
+    from grpcsecure.checking.watch_set import take_digest, watch_set
 
-    seen = take_digest(document.source, document.config)
+    watched = watch_set(document.source.name, document.config, loaded.referenced)
+    seen = take_digest(watched, document.source, loaded.referenced)
     findings, materials = check_files(document, now)
     about_pins, pins = check_pins(document, now)
     outputs = [*check_audit_file(document, seen.states)]
@@ -303,7 +181,7 @@ def _without_files(loaded: Loaded, document: Document) -> Loaded:
     from grpcsecure.checking.watch_set import pin_patterns, watch_set
     from grpcsecure.tls.pins import Pins
 
-    watched = watch_set(document.source.name, document.config)
+    watched = watch_set(document.source.name, document.config, loaded.referenced)
     findings = check_audit_conflict(document, watched.files)
     # Every pattern of registered certificates has to be there, or a deny rule would
     # lose them in silence. Tests that they decide are left out.
@@ -374,9 +252,6 @@ def _policy_tests(loaded: Loaded, document: Document, now: datetime) -> Loaded:
         tests_left_out=0 if has_files else len(unread),
     )
 
-
-#: The phases that read more than the config, and are worth a word when they ran.
-_BEYOND_THE_CONFIG = (Phase.FILES, Phase.SERVICES)
 
 #: The phases after the schema, in their order.
 _PHASES: dict[Phase, Callable[[Loaded, Document, datetime], Loaded]] = {

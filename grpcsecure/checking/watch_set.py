@@ -1,4 +1,4 @@
-"""The files to watch for a config: the config, key files, registered certificates."""
+"""The files to watch for a config: itself, those that it refers to, key files, pins."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from grpcsecure.tls.material import material_paths
 from grpcsecure.watch.digest import WatchSet, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from grpcsecure.config.referenced_files import ReferencedFile
     from grpcsecure.config.source import Source
     from grpcsecure.model.server_config import ServerConfig
     from grpcsecure.watch.digest import Digest
@@ -21,14 +22,18 @@ if TYPE_CHECKING:
 __all__ = ["pin_patterns", "take_digest", "watch_set"]
 
 
-def watch_set(name: str, config: ServerConfig | None) -> WatchSet:
+def watch_set(
+    name: str, config: ServerConfig | None, referenced: Iterable[ReferencedFile] = ()
+) -> WatchSet:
     """Return the config file and all files that the config names.
 
     Args:
         name: the name of the config's source; standard input is not a file.
         config: the config, or None if it cannot be read.
+        referenced: the files that the config's text refers to.
     """
     files = [] if name == STDIN else [Path(name).absolute()]
+    files += [one.path for one in referenced]
     patterns: tuple[str, ...] = ()
     if config is not None:
         for listener in config.listeners:
@@ -51,16 +56,17 @@ def pin_patterns(config: ServerConfig) -> Iterator[str]:
                 yield criterion.value
 
 
-def take_digest(source: Source, config: ServerConfig) -> Digest:
+def take_digest(
+    watched: WatchSet, source: Source, referenced: Iterable[ReferencedFile] = ()
+) -> Digest:
     """Return the digest of the files; must be called before reading the key files.
 
-    The config itself has been read already. If it has changed since, the digest marks
-    its state as unknown, so that the change will be noticed.
+    The config itself, and the files that its text refers to, have been read already. If
+    one has changed since, the digest marks its state as unknown, so that the change
+    will be noticed.
     """
-    seen = digest(watch_set(source.name, config))
-    if source.name == STDIN:
-        return seen
-    if read_source(source.name) == source:
-        return seen
-    unknown = {Path(source.name).absolute(): ""}
-    return replace(seen, states={**seen.states, **unknown})
+    seen = digest(watched)
+    changed = {one.path: "" for one in referenced if one.has_changed()}
+    if source.name != STDIN and read_source(source.name) != source:
+        changed[Path(source.name).absolute()] = ""
+    return replace(seen, states={**seen.states, **changed}) if changed else seen

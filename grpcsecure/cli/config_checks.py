@@ -84,6 +84,7 @@ class ConfigChecks:
             environ=os.environ,
             now=datetime.now(timezone.utc),
             last=Phase.CROSS_FIELD,
+            files=self.options.files,
         )
         if loaded.document is None or loaded.failed is not None:
             return None

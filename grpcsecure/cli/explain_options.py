@@ -141,7 +141,7 @@ def _refuse_identity(name: str, loaded: LoadedConfig) -> None:
             _refuse(
                 name,
                 "an identity; name what is in the certificate, such as"
-                f" {first.kind.value}:{first.value}",
+                f" {first.kind.value}:{first.shown}",
             )
 
 

@@ -83,8 +83,8 @@ Exit codes: 0 no errors, 1 errors, 2 usage or unreadable config.""",
 @click.option(
     "--no-files",
     is_flag=True,
-    help="Read no certificates, keys or CRLs; check all else, rules and policy tests"
-    " included.",
+    help="Read no certificates, keys, CRLs or values of `${file:PATH}`; check all else,"
+    " rules and policy tests included.",
 )
 @click.option("--no-services", is_flag=True, help="Do not import the servicers.")
 @click.option(
@@ -131,7 +131,7 @@ def validate(  # noqa: PLR0913 - the options of the command
     names = configs or (config_or_default(None),)
     options = CheckOptions(
         last=_last_phase(syntax_only=syntax_only, no_services=no_services),
-        files=not no_files,
+        files=not (no_files or syntax_only),
         all_profiles=all_profiles,
         print_config=print_config,
         previous=tuple(one for path in previous for one in _read_previous(path)),

@@ -35,6 +35,7 @@ from grpcsecure.model.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
     import pathlib
+    from collections.abc import Mapping as AbcMapping
 
     from grpcsecure.config.tree import Node
     from grpcsecure.diagnostics.findings import Finding
@@ -50,7 +51,7 @@ MAX_DURATION = 366 * 86400.0
 
 
 def build_config(
-    root: Mapping, *, directory: pathlib.Path
+    root: Mapping, *, directories: AbcMapping[str, pathlib.Path]
 ) -> tuple[ServerConfig | None, list[Finding]]:
     """Build the config from `root`, or return findings for values that do not parse.
 
@@ -58,9 +59,9 @@ def build_config(
 
     Args:
         root: a tree that fits the schema.
-        directory: the base of relative paths.
+        directories: the base of relative paths, by the name of the file with the path.
     """
-    reader = Reader(directory)
+    reader = Reader(directories)
     config = _config(reader, Part(root, ()))
     return (None if reader.findings else config), reader.findings
 
@@ -161,11 +162,14 @@ def _listener(reader: Reader, name: str, part: Part) -> Listener:
     tls = part.part("tls")
     services = part.node("services")
     limits = part.part("limits")
+    address = part.node("address")
+    assert address is not None  # noqa: S101 - required by the schema
+    base = reader.directory_of(address)
     return Listener(
         name=name,
         **reader.given(
             part,
-            address=lambda text: parse_address(text, relative_to=reader.directory),
+            address=lambda text: parse_address(text, relative_to=base),
             max_connection_age=_parse_bounded_duration,
             max_connection_age_grace=_parse_bounded_duration,
         ),
@@ -210,19 +214,15 @@ def _tls(reader: Reader, part: Part) -> TlsSettings:
 
 
 def _key_pair(reader: Reader, part: Part) -> KeyPair:
-    return KeyPair(
-        **reader.given(part, certificate=reader.path, private_key=reader.path)
-    )
+    return KeyPair(**reader.given_paths(part, "certificate", "private_key"))
 
 
 def _client_ca(reader: Reader, part: Part) -> pathlib.Path | TrustDomains | None:
     node = part.node("client_ca")
     if isinstance(node, Mapping):
         files = Part(node, (*part.path, "client_ca")).items()
-        return TrustDomains(
-            tuple((name, reader.path(str(value_of(file)))) for name, file in files)
-        )
-    return None if node is None else reader.path(str(value_of(node)))
+        return TrustDomains(tuple((name, reader.path(file)) for name, file in files))
+    return None if node is None else reader.path(node)
 
 
 def _parse_bounded_duration(text: str) -> float:

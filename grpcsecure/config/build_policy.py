@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.config.parts import Part, items_of, texts_of, value_of
 from grpcsecure.config.tree import Sequence
-from grpcsecure.config.wording import is_from_variable
+from grpcsecure.config.wording import is_from_file, is_from_variable, is_unknown
 from grpcsecure.model.authorization import (
     AuditLevel,
     AuditSettings,
@@ -62,9 +62,10 @@ def build_identities(reader: Reader, top: Part) -> tuple[Identity, ...]:
 def build_authorization(reader: Reader, part: Part) -> Authorization:
     """Return the model of the `authorization` block."""
     tests = part.node("tests")
-    audit = reader.given(
-        part, audit=AuditLevel, audit_file=reader.path, audit_format=LogFormat
-    )
+    audit = {
+        **reader.given(part, audit=AuditLevel, audit_format=LogFormat),
+        **reader.given_paths(part, "audit_file"),
+    }
     return Authorization(
         **reader.given(part, default=Effect),
         rules=tuple(_rule(reader, name, rule) for name, rule in part.parts("rules")),
@@ -97,18 +98,20 @@ def _criterion(reader: Reader, part: Part, key: str, node: Node) -> Criterion:
     kind = _KINDS[key]
     parse = _PARSERS.get(kind)
     if kind is MatcherKind.CERTIFICATES:
-        value = _absolute(str(value_of(node)), reader.directory)
+        value = _absolute(str(value_of(node)), reader.directory_of(node))
     else:
         value = str(value_of(node))
         if parse is not None:
             reader.parsed(node, (*part.path, key), parse)
-    return Criterion(kind, value)
+    return Criterion(
+        kind, value, is_hidden=is_from_file(node), is_unknown=is_unknown(node)
+    )
 
 
 def _absolute(pattern: str, directory: pathlib.Path) -> str:
     """Return a path or glob pattern as an absolute one.
 
-    The config's directory is escaped in a glob: it may have a name such as `[old]`.
+    The directory of its file is escaped in a glob: it may have a name such as `[old]`.
     """
     if glob.has_magic(pattern):
         directory = type(directory)(glob.escape(str(directory)))
@@ -150,13 +153,18 @@ def _conditions(reader: Reader, part: Part) -> tuple[MetadataCondition, ...]:
         for index, item in enumerate(items_of(node)):
             _check_metadata(reader, key, item, (*metadata.path, key, index))
     return tuple(
-        MetadataCondition(key, texts_of(node), _hidden(items_of(node)))
+        MetadataCondition(
+            key,
+            texts_of(node),
+            _hidden(items_of(node)),
+            is_unknown=any(map(is_unknown, items_of(node))),
+        )
         for key, node in metadata.items()
     )
 
 
 def _hidden(nodes: Iterable[Node]) -> frozenset[str]:
-    """Return the values that came from variables."""
+    """Return the values that came from variables or files."""
     return frozenset(str(value_of(node)) for node in nodes if is_from_variable(node))
 
 
@@ -177,6 +185,7 @@ def _test(reader: Reader, part: Part) -> PolicyTest:
         listener=None if listener is None else str(value_of(listener)),
         metadata=tuple((key, str(value_of(node))) for key, node in entries),
         hidden=frozenset(key for key, node in entries if is_from_variable(node)),
+        is_unknown=any(is_unknown(node) for _, node in entries),
     )
 
 

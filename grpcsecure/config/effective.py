@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from grpcsecure.config.scalars import describe_legacy, resolve
 from grpcsecure.config.schema_file import Schema, dereference, load_schema
 from grpcsecure.config.tree import Entry, Mapping, Node, Scalar, Sequence
-from grpcsecure.config.wording import is_from_variable
+from grpcsecure.config.wording import is_from_file, is_from_variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,13 +44,18 @@ def render_effective(document: Document) -> str:
 
     These values are redacted: in `with` and in the metadata of rules and tests, those
     that came from a variable; in `with`, those of a key that is named like a secret;
-    everywhere, PEM text and URLs with a password.
+    everywhere, the text of files, PEM text and URLs with a password. A relative path of
+    an included file is printed as an absolute one, unless both have the same directory.
     """
     lines = [f"# effective config of {_comment(document.source.name)}"]
     if document.profile is not None:
         lines[0] += f", profile {_comment(document.profile)}"
     entries = {k: e for k, e in document.tree.entries.items() if k != "profiles"}
     root = Mapping(entries=entries, span=document.tree.span)
+    if document.included:
+        from grpcsecure.config.absolute_paths import with_absolute_paths
+
+        root = with_absolute_paths(root, document)
     lines += _render_mapping(root, load_schema(), (), indent="")
     return "\n".join(lines) + "\n"
 
@@ -141,6 +146,8 @@ def _render_default(key: str, part: Schema, *, indent: str) -> Iterator[str]:
 
 
 def _is_secret(node: Node, path: Path) -> bool:
+    if is_from_file(node):
+        return True
     # authorization, rules or tests, name or index, metadata.
     if path[:1] == ("authorization",) and path[3:4] == ("metadata",):
         return is_from_variable(node)

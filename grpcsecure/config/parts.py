@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.config.tree import Mapping, Node, Scalar, Sequence
-from grpcsecure.config.wording import invalid_value, remark
+from grpcsecure.config.wording import invalid_value, is_unknown, remark
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
 
 if TYPE_CHECKING:
     import pathlib
     from collections.abc import Callable, Iterator
+    from collections.abc import Mapping as AbcMapping
     from typing import TypeVar
 
     from grpcsecure.config.tree import Path
@@ -56,23 +57,33 @@ class Part:
 class Reader:
     """Parses values, and collects a finding for each value that does not parse.
 
-    `directory` is the base of relative paths.
+    `directories` has the base of relative paths for each file of the config, by its
+    name: a path is relative to the file that has it.
     """
 
-    def __init__(self, directory: pathlib.Path) -> None:
+    def __init__(self, directories: AbcMapping[str, pathlib.Path]) -> None:
         self.findings: list[Finding] = []
-        self.directory = directory
+        self._directories = directories
 
-    def path(self, text: str) -> pathlib.Path:
-        """Return the absolute form of the path `text`."""
-        return self.directory / text
+    def directory_of(self, node: Node) -> pathlib.Path:
+        """Return the base of a relative path."""
+        return self._directories[node.span.file]
+
+    def path(self, node: Node) -> pathlib.Path:
+        """Return the absolute form of a path."""
+        return self.directory_of(node) / str(value_of(node))
 
     def paths(self, node: Node | None) -> tuple[pathlib.Path, ...]:
         """Return the absolute forms of the paths in a list."""
-        return tuple(self.path(text) for text in texts_of(node))
+        return tuple(map(self.path, items_of(node)))
+
+    def given_paths(self, part: Part, *keys: str) -> dict[str, Any]:
+        """Return the absolute forms of the paths at the keys that are present."""
+        nodes = ((key, part.node(key)) for key in keys)
+        return {key: self.path(node) for key, node in nodes if node is not None}
 
     def given(self, part: Part, **parsers: Callable[[Any], object]) -> dict[str, Any]:
-        """Parse the keys that are present; the model has the defaults of the others.
+        """Parse the keys that are known; the model has the defaults of the others.
 
         A value that does not parse becomes a finding and None; a model with such a None
         is dropped by `build_config`.
@@ -80,12 +91,17 @@ class Reader:
         given: dict[str, Any] = {}
         for key, parse in parsers.items():
             node = part.node(key)
-            if node is not None:
+            if node is not None and not is_unknown(node):
                 given[key] = self.parsed(node, (*part.path, key), parse)
         return given
 
     def parsed(self, node: Node, path: Path, parse: Callable[[Any], T]) -> T | None:
-        """Parse a scalar with `parse`; on ValueError, add a finding and return None."""
+        """Parse a scalar with `parse`; on ValueError, add a finding and return None.
+
+        A value that is not known is not parsed.
+        """
+        if is_unknown(node):
+            return None
         try:
             return parse(value_of(node))
         except ValueError as error:

@@ -12,15 +12,15 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from grpcsecure.config.schema_file import load_schema, schema_text
-from grpcsecure.config.tree import plain
-from grpcsecure.config.wording import first_place
+from grpcsecure.config.tree import Mapping, Sequence, plain
+from grpcsecure.config.wording import first_place, is_unknown, node_at
 from grpcsecure.diagnostics.catalog import syntax_kinds as kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TypeAlias
 
-    from grpcsecure.config.tree import Mapping
+    from grpcsecure.config.tree import Node
     from grpcsecure.diagnostics.findings import Finding, Span
 
     #: Classes of jsonschema and jsonschema_rs, which are loaded when needed.
@@ -46,9 +46,21 @@ def check_schema(root: Mapping) -> list[Finding]:
     findings += [
         finding
         for error in find_errors(plain(root))
+        if not is_unknown(node_at(root, tuple(error.absolute_path)))
         for finding in explain_error(error, root)
     ]
-    return _distinct(findings or [_mismatch(root)])
+    if not findings and not _has_unknown(root):
+        findings.append(_mismatch(root))
+    return _distinct(findings)
+
+
+def _has_unknown(node: Node) -> bool:
+    """Whether a value in a tree is not known."""
+    if isinstance(node, Sequence):
+        return any(map(_has_unknown, node.items))
+    if isinstance(node, Mapping):
+        return any(_has_unknown(entry.value) for entry in node.entries.values())
+    return node.is_unknown
 
 
 def is_valid(instance: object) -> bool:

@@ -89,11 +89,11 @@ def _missing_keys(
 def _notes_on_lists(root: Mapping, path: Path) -> list[str]:
     """Return a note on a list that a profile has: it replaces that of the file."""
     profiles = root.entries.get("profiles")
-    line = find(root, path)[1].line
+    place = find(root, path)[1]
     if profiles is None or not any(isinstance(step, int) for step in path):
         return []
     span = profiles.value.span
-    is_inside = span.line <= line <= span.end_line
+    is_inside = span.file == place.file and span.line <= place.line <= span.end_line
     return ["a list in a profile replaces the whole list of the file"] * is_inside
 
 

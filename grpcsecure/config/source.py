@@ -21,7 +21,14 @@ from grpcsecure.quoting import quote
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MAX_BYTES", "STDIN", "Source", "decode_source", "read_source"]
+__all__ = [
+    "MAX_BYTES",
+    "STDIN",
+    "Source",
+    "decode_source",
+    "read_regular_file",
+    "read_source",
+]
 
 #: Size limit of a config: about 200,000 lines.
 MAX_BYTES = 8 * 1024 * 1024
@@ -41,6 +48,11 @@ class Source:
     name: str
     directory: Path
     text: str = field(repr=False)
+
+    @property
+    def path(self) -> Path | None:
+        """The absolute path of the file; None for standard input."""
+        return None if self.name == STDIN else self.directory / Path(self.name).name
 
 
 class _UnreadableError(Exception):
@@ -70,6 +82,32 @@ def read_source(
     # Symlinks are not resolved: in a Kubernetes mount, the config is a symlink, and
     # relative paths mean the files beside it.
     return decode_source(data, name=name, directory=Path(name).absolute().parent)
+
+
+def read_regular_file(path: Path, limit: int) -> bytes | str:
+    """Return at most `limit + 1` bytes of a file, or the reason why it has none.
+
+    Never waits: a pipe is not a regular file.
+    """
+    try:
+        # Without O_NONBLOCK, opening a FIFO waits for a writer, perhaps for ever.
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = RESERVE.call(lambda: os.open(path, flags))
+    except OSError as error:
+        return (error.strerror or "it cannot be read").lower()
+    except ValueError:  # a NUL in the name
+        return "no such file or directory"
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            return "it is a directory"
+        if not stat.S_ISREG(mode):
+            return "it is not a regular file"
+        return _read_regular(descriptor, limit)
+    except OSError as error:
+        return (error.strerror or "it cannot be read").lower()
+    finally:
+        os.close(descriptor)
 
 
 def decode_source(data: bytes, *, name: str, directory: Path) -> Source | Finding:
@@ -102,7 +140,7 @@ def _read_file(name: str) -> bytes:
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISREG(mode):
-            return _read_regular(descriptor)
+            return _read_regular(descriptor, MAX_BYTES)
         if stat.S_ISFIFO(mode):
             return _read_pipe(descriptor)
         if stat.S_ISDIR(mode):
@@ -112,9 +150,9 @@ def _read_file(name: str) -> bytes:
         os.close(descriptor)
 
 
-def _read_regular(descriptor: int) -> bytes:
+def _read_regular(descriptor: int, limit: int) -> bytes:
     with os.fdopen(descriptor, "rb", closefd=False) as stream:
-        return stream.read(MAX_BYTES + 1)
+        return stream.read(limit + 1)
 
 
 def _read_pipe(descriptor: int) -> bytes:

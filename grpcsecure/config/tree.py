@@ -25,8 +25,10 @@ Path = tuple[str | int, ...]
 class Scalar:
     """A leaf. `text` is as written; `is_plain` is true if it was not quoted.
 
-    `from_variable` is true if part of the value came from the environment, so that
-    printing it could reveal a secret.
+    `from_variable` is true if part of the value came from the environment or from a
+    file, so that printing it could reveal a secret. `from_file` is true if part of it
+    came from a file: `text` is then as written, before `${file:…}` was replaced. If
+    `is_unknown`, that file was not read, and `value` stands for any text.
     """
 
     value: str | int | float | bool | None = field(repr=False)
@@ -34,6 +36,8 @@ class Scalar:
     span: Span
     is_plain: bool = False
     from_variable: bool = False
+    from_file: bool = False
+    is_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

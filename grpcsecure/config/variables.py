@@ -1,16 +1,17 @@
-"""Replaces `${VAR}` in values by variables of the environment.
+"""Replaces `${VAR}` in values by variables, and `${file:PATH}` by the text of files.
 
-Knows nodes and the environment that the caller passes. Invariant: the result has the
-same shape as the input. A variable changes the value of a scalar and nothing else: its
-value is never parsed as YAML.
+Knows nodes, and the environment and files that the caller passes. Invariant: the result
+has the same shape as the input. A variable changes the value of a scalar and nothing
+else: its value is never parsed as YAML. The text of a file is never read as a number.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from grpcsecure.config.referenced_files import FileValues, ReferencedFiles
 from grpcsecure.config.scalars import (
     Value,
     describe_legacy,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from grpcsecure.config.source import Source
     from grpcsecure.diagnostics.findings import Finding
 
-__all__ = ["MAX_EXPANDED", "expand_variables"]
+__all__ = ["MAX_EXPANDED", "Expander", "expand_variables"]
 
 #: Total size limit of all replaced values, in characters: the limit of a whole config.
 MAX_EXPANDED = 8 * 1024 * 1024
@@ -42,6 +43,8 @@ _REFERENCE = re.compile(r"\$\$|\$\{([^}]*)(\}?)")
 #: A value without any of these has no variable, in no spelling.
 _FIRST = re.compile(r"[${%]")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::([-?])(.*))?", re.DOTALL)
+#: `${file:-…}` is a variable of that name with a default.
+_FILE = re.compile(r"file:([^-?].*)", re.DOTALL)
 
 
 def expand_variables(
@@ -51,32 +54,59 @@ def expand_variables(
 
     As in the shell, `:-` and `:?` treat an empty variable like one that is not set.
     """
-    expander = _Expander(source, environ)
+    expander = Expander({source.name: source}, environ, ReferencedFiles())
     return expander.expand(root), expander.findings
 
 
-class _Expander:
-    """Expands one tree; nodes without variables stay the same objects."""
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """The text that takes the place of one `${…}`, and where it comes from."""
 
-    def __init__(self, source: Source, environ: AbcMapping[str, str]) -> None:
+    text: str
+    from_environ: bool = False
+    from_file: bool = False
+    is_unknown: bool = False
+
+
+class Expander:
+    """Expands the trees of one config; nodes without variables stay the same objects.
+
+    Args:
+        sources: the files of the config, by the names that spans use. Others may be
+            added to it while this object is in use.
+        environ: the variables for `${VAR}`.
+        files: reads the files for `${file:PATH}`.
+    """
+
+    def __init__(
+        self,
+        sources: AbcMapping[str, Source],
+        environ: AbcMapping[str, str],
+        files: ReferencedFiles,
+    ) -> None:
         self.findings: list[Finding] = []
+        #: Whether a value came from a file, or would have.
+        self.has_file_values = False
         #: Whether the nodes are arguments of a servicer.
         self._is_argument = False
         self._environ = environ
-        self._source = source
-        self._lines: list[str] | None = None
+        self._files = files
+        self._sources = sources
+        self._lines: dict[str, list[str]] = {}
         #: The scalar located last, and the places of its dollar signs (a cache).
         self._dollars: tuple[Node | None, list[tuple[int, int]]] = (None, [])
         self._room = MAX_EXPANDED
         #: Results by the id of the node: a node shared by aliases is expanded once.
         #: The node is kept in the value, so that its id is not reused.
-        self._done: dict[int, tuple[Node, Node]] = {}
+        self._done: dict[tuple[int, bool], tuple[Node, Node]] = {}
 
     def expand(self, node: Node) -> Node:
         """Return `node` with its variables replaced."""
         if isinstance(node, Scalar) and not _FIRST.search(node.text):
             return node
-        known = self._done.get(id(node))
+        # Only then does the value depend on where the node is.
+        is_unread = self._is_argument and self._files.values is not FileValues.ALL
+        known = self._done.get((id(node), is_unread))
         if known is not None:
             return known[1]
         result: Node
@@ -86,7 +116,7 @@ class _Expander:
             result = self._expand_sequence(node)
         else:
             result = self._expand_mapping(node)
-        self._done[id(node)] = (node, result)
+        self._done[id(node), is_unread] = (node, result)
         return result
 
     def _expand_sequence(self, node: Sequence) -> Sequence:
@@ -117,9 +147,9 @@ class _Expander:
         if foreign is not None and len(self.findings) < MAX_FINDINGS:
             self.findings.append(foreign)
         parts: list[str] = []
+        words: list[_Word] = []
         end = 0
         before = len(self.findings)
-        has_variable = from_environ = False
         for match in _REFERENCE.finditer(node.text):
             if len(self.findings) >= MAX_FINDINGS:
                 return node
@@ -128,35 +158,70 @@ class _Expander:
             if match[0] == "$$":
                 parts.append("$")
                 continue
-            word, is_environ = self._replace(node, match)
-            has_variable = True
-            from_environ = from_environ or is_environ
-            self._room -= len(word)
-            parts.append(word)
+            word = self._replace(node, match)
+            words.append(word)
+            self._room -= len(word.text)
+            parts.append(word.text)
         if not end:
             return node
         parts.append(node.text[end:])
         text = "".join(parts) if self._room >= 0 else self._refuse_size(node)
         if len(self.findings) > before:
             return node
-        value = self._resolve(node, text) if has_variable else text
+        if any(word.from_file for word in words):
+            return self._from_file(node, text, words)
+        value = self._resolve(node, text) if words else text
+        from_environ = any(word.from_environ for word in words)
         return replace(node, value=value, text=text, from_variable=from_environ)
 
-    def _replace(self, node: Scalar, match: re.Match[str]) -> tuple[str, bool]:
-        """Return the replacement of one `${…}`; true if the environment gave it."""
+    def _from_file(self, node: Scalar, text: str, words: list[_Word]) -> Scalar:
+        """Return a value with the text of a file in it, which is always text."""
+        from grpcsecure.config.file_values import placeholder
+
+        self.has_file_values = True
+        is_unknown = any(word.is_unknown for word in words)
+        return replace(
+            node,
+            value=placeholder(node) if is_unknown else text,
+            from_variable=True,
+            from_file=True,
+            is_unknown=is_unknown,
+        )
+
+    def _replace(self, node: Scalar, match: re.Match[str]) -> _Word:
+        """Return the replacement of one `${…}`."""
         inner, closing = match[1], match[2]
+        file = _FILE.fullmatch(inner) if closing else None
+        if file is not None and "${" not in inner:
+            return self._read(node, match, file[1].replace("$$", "$"))
         parsed = _VARIABLE.fullmatch(inner) if closing else None
         if parsed is None or "${" in (parsed[3] or ""):
             self._report_malformed(node, match, inner, is_closed=bool(closing))
-            return "", False
+            return _Word("")
         name, operator, word = parsed[1], parsed[2], parsed[3] or ""
         value = self._environ.get(name)
         if value or (value is not None and operator is None):
-            return self._checked(value, name, node, match), True
+            return _Word(self._checked(value, name, node, match), from_environ=True)
         if operator == "-":
-            return word.replace("$$", "$"), False
+            return _Word(word.replace("$$", "$"))
         self._report_unset(node, match, name, word, is_empty=value is not None)
-        return "", False
+        return _Word("")
+
+    def _read(self, node: Scalar, match: re.Match[str], path: str) -> _Word:
+        """Return the text of the file at `path`, relative to the file that names it."""
+        from grpcsecure.config.file_values import read_file_value
+
+        if not self._files.values.covers(is_argument=self._is_argument):
+            self._files.unread += 1
+            return _Word("", from_file=True, is_unknown=True)
+        directory = self._sources[node.span.file].directory
+        text = read_file_value(
+            path, self._files, directory=directory, span=self._place(node, match)
+        )
+        if isinstance(text, str):
+            return _Word(text, from_file=True)
+        self.findings.append(text)
+        return _Word("")
 
     def _checked(
         self, value: str, name: str, node: Scalar, match: re.Match[str]
@@ -242,12 +307,15 @@ class _Expander:
         self, node: Scalar, match: re.Match[str], inner: str, *, is_closed: bool
     ) -> None:
         advice = (
-            "write `${VAR}`, `${VAR:-default}` or `${VAR:?message}`; `$$` is a dollar"
+            "write `${VAR}`, `${VAR:-default}`, `${VAR:?message}` or `${file:PATH}`;"
+            " `$$` is a dollar"
         )
         if not is_closed:
             label = "`}` is missing"
         elif "${" in inner:
             label = "variables cannot be nested"
+        elif inner == "file:":
+            label = "the path of the file is missing"
         elif inner.startswith("{"):
             label = "an expression of GitHub Actions, which only its own files have"
         elif re.match(r"[A-Za-z_][A-Za-z0-9_]*[-?=+]", inner):
@@ -270,17 +338,19 @@ class _Expander:
         `$` of the value is the n-th one of the source text. If an escape produces a
         `$`, the counts differ, and the place is that of the whole value.
         """
-        if self._lines is None:
-            self._lines = split_lines(self._source.text)
+        file = node.span.file
+        if file not in self._lines:
+            self._lines[file] = split_lines(self._sources[file].text)
+        lines = self._lines[file]
         if self._dollars[0] is not node:
-            self._dollars = (node, _written_dollars(self._lines, node.span))
+            self._dollars = (node, _written_dollars(lines, node.span))
         written = self._dollars[1]
         if len(written) != node.text.count("$"):
             return node.span
         line, column = written[node.text.count("$", 0, match.start())]
-        is_whole = self._lines[line - 1].startswith(match[0], column - 1)
+        is_whole = lines[line - 1].startswith(match[0], column - 1)
         end = column + (len(match[0]) if is_whole else len("${"))
-        return Span(node.span.file, line, column, line, end)
+        return Span(file, line, column, line, end)
 
 
 def _written_dollars(lines: list[str], span: Span) -> list[tuple[int, int]]:

@@ -1,8 +1,9 @@
 """Texts of findings: how they name a place in a config, and which values they may show.
 
-Invariant: a value that came from a variable, or that may be key material, is never
-shown. This does not include the names of methods, listeners, rules and identities: they
-are in every log, and are shown even if they came from a variable.
+Invariant: a value that came from a variable or a file, or that may be key material, is
+never shown. This does not include the names of methods, listeners, rules and
+identities: they are in every log, and are shown even if they came from a variable. No
+name comes from a file (GS145).
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ __all__ = [
     "dotted",
     "first_place",
     "invalid_value",
+    "is_from_file",
     "is_from_variable",
+    "is_unknown",
     "key_place",
     "node_at",
     "remark",
@@ -62,8 +65,18 @@ def node_at(root: Node, path: Path) -> Node | None:
 
 
 def is_from_variable(node: Node | None) -> bool:
-    """Whether a value came from a variable, entirely or in part."""
+    """Whether a value came from a variable or a file, entirely or in part."""
     return isinstance(node, Scalar) and node.from_variable
+
+
+def is_from_file(node: Node | None) -> bool:
+    """Whether a value came from a file, entirely or in part."""
+    return isinstance(node, Scalar) and node.from_file
+
+
+def is_unknown(node: Node | None) -> bool:
+    """Whether a value comes from a file that was not read."""
+    return isinstance(node, Scalar) and node.is_unknown
 
 
 def shown(node: Node | None) -> str | None:
@@ -77,8 +90,8 @@ def shown(node: Node | None) -> str | None:
 
 def remark(node: Node | None, text: str = "") -> str:
     """Return a label for a value: `text`, or the reason why it is not shown."""
-    if is_from_variable(node):
-        return "comes from a variable"
+    if isinstance(node, Scalar) and node.from_variable:
+        return "comes from a file" if node.from_file else "comes from a variable"
     return text
 
 

@@ -243,7 +243,7 @@ def merge_key(span: Span) -> Finding:
         "the merge key `<<` is not supported",
         span=span,
         label="YAML 1.2 has no merge key",
-        help="write the keys out, or use a profile",
+        help="write the keys out, use a profile, or share a file with `include`",
     )
 
 

@@ -146,13 +146,15 @@ class Coverage:
     `phases` and `left_out` are phases that read more than the config itself: those that
     ran without errors, and those left out on request. `profiles` are the profiles of
     the file that no report of this run is about. `tests_left_out` counts the policy
-    tests that need a file; `lacks_tests` is whether the rules have no tests at all.
+    tests that need a file, `values_left_out` the values of `${file:PATH}` that were not
+    read; `lacks_tests` is whether the rules have no tests at all.
     """
 
     phases: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
     tests_left_out: int = 0
+    values_left_out: int = 0
     lacks_tests: bool = False
 
 

@@ -68,7 +68,8 @@ def make_reports(
 
     Takes all drafts at once, because an ignore is unused only if it matches no finding
     of any config and profile of the run. An ignore is not reported as unused if a
-    skipped phase or profile could have a finding for it.
+    skipped phase or profile, or another config that includes its file, could have a
+    finding for it.
     """
     filters = [_Filter(draft, ignores or Ignores()) for draft in drafts]
     done = {request for each in filters for request in each.used_or_uncertain()}
@@ -121,10 +122,19 @@ class _Filter:
         partial = not self._draft.complete or bool(self._draft.report.not_run)
         for request in self.requests:
             other_profile = request.span is not None and not self._draft.all_profiles
+            # An included file may have it for another config that includes it.
+            subject = self._draft.report.subject
+            is_shared = request.span is not None and request.span.file != subject
             # An ignore of `unused-ignore` itself is never reported as unused: the
             # findings that it matches are only made at the end.
             is_own = request.code == tool_kinds.UNUSED_IGNORE.code
-            if request in self._matched or partial or other_profile or is_own:
+            if (
+                request in self._matched
+                or partial
+                or other_profile
+                or is_shared
+                or is_own
+            ):
                 yield request
 
     def report(self, unused: Iterable[_IgnoreRequest], *, strict: bool) -> Report:

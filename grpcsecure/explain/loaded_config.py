@@ -5,14 +5,16 @@ Makes no decisions: it holds the snapshot by which a server would decide.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from grpcsecure.checking.pipeline import Phase, load_config
 from grpcsecure.checking.rules.methods import service_of
-from grpcsecure.config.tree import Mapping, plain
+from grpcsecure.config.referenced_files import FileValues
+from grpcsecure.config.tree import Entry, Mapping, Scalar, Sequence, plain
 from grpcsecure.diagnostics.ignore import make_report
 from grpcsecure.errors import ConfigError
+from grpcsecure.model.authorization import HIDDEN
 from grpcsecure.policy.patterns import PatternKind, parse_method_pattern
 from grpcsecure.server.services.inventory import served_services
 from grpcsecure.server.snapshot import build_snapshot
@@ -80,13 +82,29 @@ class LoadedConfig:
         return self.document.key("listeners", listener, "tls", key)
 
     def written(self, *path: str) -> object:
-        """Return the value at a path of the config, as plain Python; None if absent."""
+        """Return the value at a path of the config, as plain Python; None if absent.
+
+        The text of a file is hidden.
+        """
         node: Node = self.document.tree
         for key in path:
             if not isinstance(node, Mapping) or key not in node.entries:
                 return None
             node = node.entries[key].value
-        return plain(node)
+        return plain(_without_file_values(node))
+
+
+def _without_file_values(node: Node) -> Node:
+    if isinstance(node, Scalar):
+        return replace(node, value=HIDDEN) if node.from_file else node
+    if isinstance(node, Sequence):
+        items = tuple(map(_without_file_values, node.items))
+        return Sequence(items=items, span=node.span)
+    entries = {
+        key: Entry(entry.key, _without_file_values(entry.value))
+        for key, entry in node.entries.items()
+    }
+    return Mapping(entries=entries, span=node.span)
 
 
 def load_for_explain(  # noqa: PLR0913 - the inputs, and the parts to load
@@ -120,6 +138,7 @@ def load_for_explain(  # noqa: PLR0913 - the inputs, and the parts to load
         now=now,
         last=Phase.SERVICES if with_services else Phase.FILES,
         files=with_files,
+        values=FileValues.ALL_BUT_ARGUMENTS,
     )
     if loaded.failed is not None or loaded.document is None:
         raise ConfigError(make_report(loaded.draft(complete=False)))

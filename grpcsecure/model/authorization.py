@@ -6,11 +6,12 @@ peers, defined by the content of their certificates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "MetadataCondition",
     "PolicyTest",
     "Rule",
+    "shown_trust_domain",
 ]
 
 
@@ -60,16 +62,29 @@ _PINS = frozenset(
     {MatcherKind.FINGERPRINT, MatcherKind.PUBLIC_KEY, MatcherKind.CERTIFICATES}
 )
 
+#: Shown in place of a value that may be a secret.
+HIDDEN = "…"
 
 _URIS = frozenset({MatcherKind.SPIFFE, MatcherKind.URI})
 
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """One key of a matcher; the value is as written (`certificates`: absolute path)."""
+    """One key of a matcher; the value is as written (`certificates`: absolute path).
+
+    A hidden value came from a file, and is never displayed. If it is unknown, that file
+    was not read, and `value` stands for any value: no peer has it.
+    """
 
     kind: MatcherKind
     value: str
+    is_hidden: bool = field(default=False, compare=False)
+    is_unknown: bool = field(default=False, compare=False)
+
+    @property
+    def shown(self) -> str:
+        """The value for display."""
+        return HIDDEN if self.is_hidden else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +98,18 @@ class Matcher:
         """The SPIFFE trust domains that it names, in `spiffe` or as `uri`."""
         from grpcsecure.model.name_patterns import trust_domain_of
 
-        uris = (one.value for one in self.criteria if one.kind in _URIS)
+        uris = (
+            one.value
+            for one in self.criteria
+            if one.kind in _URIS and not one.is_unknown
+        )
         found = map(trust_domain_of, uris)
         return frozenset(name for name in found if name is not None)
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether one of its values is never displayed."""
+        return any(one.is_hidden for one in self.criteria)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +118,16 @@ class Identity:
 
     name: str
     matchers: tuple[Matcher, ...]
+
+
+def shown_trust_domain(name: str, identities: Iterable[Identity]) -> str:
+    """Return a trust domain of identities for display: hidden if a file names it."""
+    is_hidden = any(
+        matcher.is_hidden and name in matcher.trust_domains
+        for identity in identities
+        for matcher in identity.matchers
+    )
+    return HIDDEN if is_hidden else name
 
 
 class BuiltIn(Enum):
@@ -116,21 +150,19 @@ class Effect(Enum):
     DENY = "deny"
 
 
-#: Shown in place of a value that may be a secret.
-HIDDEN = "…"
-
-
 @dataclass(frozen=True, slots=True)
 class MetadataCondition:
     """A metadata key (lower case) and the values that match.
 
     The values of a `-bin` key are base64, as on the wire. The values in `hidden` came
-    from variables: they may be secrets.
+    from variables or files: they may be secrets. If it is unknown, the file of one of
+    them was not read.
     """
 
     key: str
     values: tuple[str, ...]
     hidden: frozenset[str] = frozenset()
+    is_unknown: bool = field(default=False, compare=False)
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -160,7 +192,8 @@ class PolicyTest:
     """A call and its expected decision; `caller=None` is an anonymous caller.
 
     `listener=None` means every listener that serves the method. The metadata keys in
-    `hidden` have values that came from variables: they may be secrets.
+    `hidden` have values that came from variables or files: they may be secrets. If it
+    is unknown, the file of one of them was not read.
     """
 
     caller: Matcher | None
@@ -169,6 +202,7 @@ class PolicyTest:
     listener: str | None = None
     metadata: tuple[tuple[str, str], ...] = ()
     hidden: frozenset[str] = frozenset()
+    is_unknown: bool = field(default=False, compare=False)
 
     @property
     def shown_metadata(self) -> tuple[tuple[str, str], ...]:

@@ -81,6 +81,8 @@ def needed_fact(criterion: Criterion) -> Fact:
         ValueError: the value is not valid for this kind of criterion.
     """
     kind = criterion.kind.value
+    if criterion.is_unknown:  # a fact that no certificate has
+        return Fact(f"{kind}?", criterion.value)
     value = _PARSERS[criterion.kind](criterion.value)
     if isinstance(value, NamePattern):
         return Fact(f"{kind}*" if value.is_wildcard else kind, value.text)

@@ -82,12 +82,34 @@ def _folder(tmp_path_factory):
     (folder / "greeter.py").write_text(GREETER)
     make_specimens(folder / "certs")
     shutil.copy(folder / "certs/ca.pem", folder / "certs/partner-ca.pem")
+    for name, text in SHARED.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
     return folder
 
 
+#: The files that examples include, or take values from.
+SHARED = {
+    "shared/identities.yaml": "identities: {ci: {dns: ci.corp.example}}\n",
+    "shared/circle.yaml": "include: [circle.yaml]\n",
+    "shared/production.yaml": "production: true\n",
+    "shared/removal.yaml": "server: {reflection: null}\n",
+    "shared/server.yaml": "server: {import_paths: [..]}\n",
+    "secrets/grace": "5s\n",
+    "secrets/address": "127.0.0.1:8444\n",
+}
+
+
 def codes(folder, fragment):
-    """Return the codes of the findings for the base config with `fragment` over it."""
+    """Return the codes of the findings for the base config with `fragment` over it.
+
+    It is applied as a profile. `include` can only be in the file itself: without its
+    settings of the server, so that those of the fragment are the only ones.
+    """
     text = BASE + textwrap.indent(fragment or "{}", "    ") + "\n"
+    if "include:" in fragment:
+        rest = BASE.replace("server: {import_paths: [.]}\n", "")
+        text = f"{fragment}\n{rest}    {{}}\n"
     source = Source(name="example.yaml", directory=folder, text=text)
     loaded = load_config(
         source, profile="example", environ={}, now=datetime.now(timezone.utc)

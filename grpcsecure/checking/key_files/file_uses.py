@@ -221,7 +221,7 @@ class _Gathered:
         return FileUse(
             path=path,
             shown=written_at(self._document, keys[0]),
-            base=self._document.source.directory,
+            base=self._document.source_of(*keys[0]).directory,
             # Places that are shared by a YAML alias count once.
             places=tuple(dict.fromkeys(spans)),
             engines=tuple(sorted({by_name[name] for name in used} - {""})),
@@ -253,7 +253,7 @@ def written_at(document: Document, path: KeyPath) -> str:
     if not node.from_variable:
         return quote(node.text)
     span = node.span
-    line = split_lines(document.source.text)[span.line - 1]
+    line = split_lines(document.source_of(*path).text)[span.line - 1]
     end = span.end_column - 1 if span.end_line == span.line else len(line)
     return quote(line[span.column - 1 : end].strip("\"'"))
 

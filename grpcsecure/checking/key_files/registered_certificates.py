@@ -72,7 +72,7 @@ def _gather(document: Document) -> dict[str, FileUse]:
         pattern: FileUse(
             path=document.source.directory / pattern,
             shown=written_at(document, paths[0]),
-            base=document.source.directory,
+            base=document.source_of(*paths[0]).directory,
             # Places that are shared by a YAML alias count once.
             places=tuple(dict.fromkeys(document.place(*path) for path in paths)),
         )

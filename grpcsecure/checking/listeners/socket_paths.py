@@ -31,12 +31,13 @@ def check_socket_paths(document: Document) -> Iterator[Finding]:
         path = listener.address.path
         reason = _why_unusable(path)
         if reason is not None:
+            source = document.source_of("listeners", listener.name, "address")
             yield kinds.UNUSABLE_SOCKET_PATH(
                 f"listener `{listener.name}` cannot listen on {listener.address}:"
                 f" {reason}",
                 span=document.place("listeners", listener.name, "address"),
-                label=f"relative paths start at {document.source.directory}"
-                if str(path) not in document.source.text
+                label=f"relative paths start at {source.directory}"
+                if str(path) not in source.text
                 else "no socket can be created there",
                 help="create the directory"
                 if reason.endswith("does not exist")

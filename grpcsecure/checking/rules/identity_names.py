@@ -51,7 +51,9 @@ def check_identities(document: Document) -> Iterator[Finding]:
     if guesses:
         return  # an identity may be unused because its name is wrong in a rule
     for identity in document.config.identities:
-        if identity.name not in used:
+        # Included identities are shared with configs that have other rules.
+        is_own = document.key("identities", identity.name).file == document.source.name
+        if identity.name not in used and is_own:
             yield kinds.UNUSED_IDENTITY(
                 f"no rule names the identity `{identity.name}`",
                 span=document.key("identities", identity.name),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from grpcsecure.checking.rules.rule_effect import PROBE_LISTENER, is_about_health
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.diagnostics.findings import Label
-from grpcsecure.model.authorization import BuiltIn, Effect
+from grpcsecure.model.authorization import BuiltIn, Effect, shown_trust_domain
 from grpcsecure.policy.feasibility import Need, Requirement, is_met, requirements
 from grpcsecure.quoting import quote
 
@@ -101,7 +101,8 @@ def _unlisted(
 
     A warning, so that a reload may take the CAs of a trust domain away at once.
     """
-    names = sorted(frozenset().union(*requirement.trust_domains))
+    named = sorted(frozenset().union(*requirement.trust_domains))
+    names = [shown_trust_domain(one, document.config.identities) for one in named]
     return kinds.UNLISTED_TRUST_DOMAIN(
         f"rule `{path[2]}` matches on an identity of a trust domain without CAs",
         span=document.place(*path),

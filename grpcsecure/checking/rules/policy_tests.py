@@ -99,13 +99,29 @@ def needs_files(test: PolicyTest, config: ServerConfig) -> bool:
     """Whether the result of a test depends on files that the config names.
 
     Its caller is the certificate in a file, or it has a fingerprint, which may be that
-    of a registered certificate.
+    of a registered certificate; or values of `${file:PATH}`, which were not read, may
+    decide.
     """
+    if test.is_unknown or _has_unknown_values(test, config):
+        return True
     given = {one.kind for one in test.caller.criteria} if test.caller else set()
     if MatcherKind.CERTIFICATES in given:
         return True
     return MatcherKind.FINGERPRINT in given and any(
         criterion.kind is MatcherKind.CERTIFICATES
+        for identity in config.identities
+        for matcher in identity.matchers
+        for criterion in matcher.criteria
+    )
+
+
+def _has_unknown_values(test: PolicyTest, config: ServerConfig) -> bool:
+    """Whether rules, or identities of the caller, have values that are not known."""
+    rules = () if config.authorization is None else config.authorization.rules
+    if any(one.is_unknown for rule in rules for one in rule.metadata):
+        return True
+    return test.caller is not None and any(
+        criterion.is_unknown
         for identity in config.identities
         for matcher in identity.matchers
         for criterion in matcher.criteria

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from grpcsecure.diagnostics.catalog import listener_kinds as kinds
 from grpcsecure.diagnostics.findings import Label
-from grpcsecure.model.authorization import Effect
+from grpcsecure.model.authorization import Effect, shown_trust_domain
 from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ def _by_identity(document: Document) -> dict[str, dict[str, Path]]:
 
 
 def _shared(document: Document, listener: Listener, named: dict[str, Path]) -> Finding:
-    (first, _), (second, _), *others = named.items()
+    identities = document.config.identities
+    shown = {name: shown_trust_domain(name, identities) for name in named}
+    first, second, *others = shown.values()
     more = f" and {len(others)} more" if others else ""
     example = f"{{{first}: FILE, {second}: FILE{', …' if others else ''}}}"
     return kinds.UNTIED_TRUST_DOMAINS(
@@ -75,7 +77,7 @@ def _shared(document: Document, listener: Listener, named: dict[str, Path]) -> F
         span=document.place("listeners", listener.name, "tls", "client_ca"),
         label="a CA in it can sign SPIFFE ids of each of them",
         secondary=[
-            Label(span=document.key(*path), text=f"is of {quote(domain)}")
+            Label(span=document.key(*path), text=f"is of {quote(shown[domain])}")
             for domain, path in named.items()
         ],
         help=f"give each its CAs: `client_ca: {example}`",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from grpcsecure.diagnostics.catalog import (
     file_kinds,
+    include_kinds,
     listener_kinds,
     name_choice_kinds,
     policy_kinds,
@@ -26,6 +27,7 @@ from grpcsecure.diagnostics.findings import Kind
 __all__ = [
     "CATALOG",
     "file_kinds",
+    "include_kinds",
     "listener_kinds",
     "name_choice_kinds",
     "policy_kinds",
@@ -45,6 +47,7 @@ _KINDS = [
         tool_kinds,
         syntax_kinds,
         profile_kinds,
+        include_kinds,
         file_kinds,
         revocation_kinds,
         trust_kinds,

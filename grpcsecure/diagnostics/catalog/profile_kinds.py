@@ -10,10 +10,10 @@ UNKNOWN_PATCHED_NAME = Kind(
     code="GS136",
     name="unknown-patched-name",
     severity=Severity.ERROR,
-    what="A profile changes or removes a listener, an identity or a rule that the file"
-    " does not have.",
-    why="The name is misspelled: the one that is meant stays as it is, and what the"
-    " profile takes away is still there.",
+    what="A profile, or a file over its includes, changes or removes a listener, an"
+    " identity or a rule that is not there.",
+    why="The name is misspelled: the one that is meant stays as it is, and what is"
+    " taken away is still there.",
     bad="listeners: {pubic: {address: '127.0.0.1:8444'}}",
     good="listeners: {public: {address: '127.0.0.1:8444'}}",
 )

@@ -375,7 +375,8 @@ REMOVED_KEY = Kind(
     code="GS134",
     name="removed-key",
     severity=Severity.ERROR,
-    what="A profile sets `authorization`, `listeners` or `production` to null.",
+    what="A profile, or a file over its includes, sets `authorization`, `listeners` or"
+    " `production` to null.",
     why="Null removes a key, and a key without a value is null. Without `authorization`"
     " every call is allowed, so a block that was left empty would open the server.",
     bad="authorization:",

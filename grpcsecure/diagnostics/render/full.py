@@ -75,6 +75,8 @@ def _covered(coverage: Coverage, tests: int) -> Iterator[str]:
     if coverage.tests_left_out:
         number = count(coverage.tests_left_out, "policy test")
         left_out.append(f"{number} on certificates in files")
+    if coverage.values_left_out:
+        left_out.append(f"{count(coverage.values_left_out, 'value')} in files")
     if coverage.profiles:
         names = ", ".join(f"`{visible(name)}`" for name in coverage.profiles)
         word = "profile" if len(coverage.profiles) == 1 else "profiles"

@@ -76,6 +76,7 @@ def _coverage(coverage: Coverage | None, tests: int) -> dict[str, object] | None
         "phases_left_out": list(coverage.left_out),
         "policy_tests": tests,
         "policy_tests_left_out": coverage.tests_left_out,
+        "values_left_out": coverage.values_left_out,
         "profiles_left_out": list(coverage.profiles),
     }
 

@@ -77,6 +77,8 @@ def _skipped(report: Report) -> Iterator[tuple[str, str]]:
             yield phase, "left out by an option"
         if report.coverage.tests_left_out:
             yield "policy tests on certificates in files", "no file is read"
+        if report.coverage.values_left_out:
+            yield "values in files", "no file is read"
 
 
 def _split(

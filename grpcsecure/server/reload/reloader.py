@@ -17,9 +17,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from grpcsecure.checking.pipeline import Phase, load_config, load_rest
-from grpcsecure.checking.watch_set import watch_set
+from grpcsecure.checking.watch_set import take_digest, watch_set
 from grpcsecure.config.source import STDIN, read_source
 from grpcsecure.descriptor_reserve import RESERVE, is_shortage
+from grpcsecure.diagnostics.catalog import include_kinds
 from grpcsecure.diagnostics.catalog import tool_kinds as kinds
 from grpcsecure.diagnostics.findings import Finding
 from grpcsecure.diagnostics.ignore import make_report
@@ -29,7 +30,6 @@ from grpcsecure.server.reload.live_keys import keys_that_need_a_restart
 from grpcsecure.server.runtime.ports import SwapError
 from grpcsecure.server.snapshot import build_snapshot
 from grpcsecure.watch.debounce import AttemptOutcome
-from grpcsecure.watch.digest import digest
 from grpcsecure.watch.watcher import AttemptResult
 
 if TYPE_CHECKING:
@@ -41,10 +41,17 @@ if TYPE_CHECKING:
     from grpcsecure.model.server_config import ServerConfig
     from grpcsecure.server.snapshot import InForce, Snapshot
     from grpcsecure.tls.material import Material
+    from grpcsecure.watch.digest import Digest
 
 __all__ = ["ReloadObserver", "Reloader"]
 
 _LOGGER = logging.getLogger("grpcsecure.reload")
+
+#: Findings about files that the text of a config refers to.
+_MAY_BE_MISSING = (
+    include_kinds.UNREADABLE_INCLUDE,
+    include_kinds.UNREADABLE_FILE_VALUE,
+)
 
 
 class ReloadObserver(Protocol):
@@ -141,32 +148,29 @@ class Reloader:
             source = known if known.name == STDIN else read_source(known.name)
         if isinstance(source, Finding):
             return self._reject([source], now, last=last, may_be_incomplete=True)
-        loaded = load_config(
-            source,
-            profile=self._servable.loaded.profile,
-            environ=self._environ,
-            now=now,
-            last=Phase.CROSS_FIELD,
-        )
+        with _all_readable():  # included files, and values of files
+            loaded = load_config(
+                source,
+                profile=self._servable.loaded.profile,
+                environ=self._environ,
+                now=now,
+                last=Phase.CROSS_FIELD,
+            )
         document = loaded.document
         if document is None or loaded.failed is not None:
-            return self._reject(_errors(loaded), now, last=last)
+            return self._reject_text(loaded, now, last=last)
         if self._loses_rules(document.config) and not last:
             return AttemptResult(AttemptOutcome.INCOMPLETE)
         needs = self._needs_restart(document)
         if needs:
-            return self._reject(needs, now, last=last)
+            return self._watching_both(loaded, self._reject(needs, now, last=last))
         return self._read_files(loaded, document.config, now, last=last)
 
     def _read_files(
         self, loaded: Loaded, new: ServerConfig, now: datetime, *, last: bool
     ) -> AttemptResult:
-        # If the reload is rejected, the files of both configs are watched: those of the
-        # new config, and those of the old one in case the user reverts to it. As
-        # always, the digest is taken before the files are read.
-        name, old = loaded.source.name, self._in_force.snapshot.config
         with _all_readable():
-            either = digest(watch_set(name, old).joined(watch_set(name, new)))
+            either = self._digest_of_both(loaded, new)
             loaded = load_rest(loaded, now=now)
         servable = loaded.servable()
         if servable is not None:
@@ -175,6 +179,33 @@ class Reloader:
         files = loaded.failed is Phase.FILES
         result = self._reject(_errors(loaded), now, last=last, may_be_incomplete=files)
         return result._replace(watch=either)
+
+    def _reject_text(
+        self, loaded: Loaded, now: datetime, *, last: bool
+    ) -> AttemptResult:
+        """Reject a config with errors in its text, or in files that it refers to."""
+        errors = _errors(loaded)
+        # A file that is not there yet may be the rest of the change.
+        is_missing = any(one.kind in _MAY_BE_MISSING for one in errors)
+        result = self._reject(errors, now, last=last, may_be_incomplete=is_missing)
+        return self._watching_both(loaded, result)
+
+    def _watching_both(self, loaded: Loaded, result: AttemptResult) -> AttemptResult:
+        """Return a rejection that watches the files that a new text refers to."""
+        if not loaded.referenced:
+            return result
+        return result._replace(watch=self._digest_of_both(loaded, None))
+
+    def _digest_of_both(self, loaded: Loaded, new: ServerConfig | None) -> Digest:
+        """Return the digest of the files of the config in force and of a new one.
+
+        If the reload is rejected, both are watched: those of the old config in case the
+        user reverts to it. As always, the digest is taken before files are read.
+        """
+        name, old = loaded.source.name, self._in_force.snapshot.config
+        before = watch_set(name, old, self._servable.loaded.referenced)
+        after = watch_set(name, new, loaded.referenced)
+        return take_digest(before.joined(after), loaded.source, loaded.referenced)
 
     def _loses_rules(self, new: ServerConfig) -> bool:
         """Whether a config no longer has rules, and so allows every call.

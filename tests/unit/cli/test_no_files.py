@@ -186,6 +186,7 @@ class TestCoverage:
             "phases_left_out": ["files"],
             "policy_tests": 3,
             "policy_tests_left_out": 2,
+            "values_left_out": 0,
             "profiles_left_out": ["dev"],
         }
 

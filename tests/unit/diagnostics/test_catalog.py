@@ -12,6 +12,7 @@ HUNDREDS = {
     "tool_kinds": "GS0",
     "syntax_kinds": "GS1",
     "profile_kinds": "GS1",
+    "include_kinds": "GS1",
     "file_kinds": "GS2",
     "revocation_kinds": "GS2",
     "trust_kinds": "GS2",
