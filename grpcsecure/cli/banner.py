@@ -105,14 +105,44 @@ def _listener(server: Server, listener: Listener, now: datetime) -> Iterator[str
         yield f"{head}  plaintext"
     else:
         tls = listener.tls
-        version = tls.min_version.value.removeprefix("TLSv")
         yield (
             f"{head}  {tls.client_certificate.value}"
-            f"  engine {tls.engine_in_use.value}  TLS {version}+"
+            f"  engine {tls.engine_in_use.value}  {_versions(tls)}"
         )
+        yield from _suites(tls)
         yield from _material(listener.tls, server.materials[listener.name], now)
+    yield from _limits(server, listener)
     if listener.services is not None:
         yield f"{_INDENT}only {', '.join(listener.services)}"
+
+
+def _versions(tls: TlsSettings) -> str:
+    oldest = tls.versions[-1].value.removeprefix("TLSv")
+    has_newer = tls.versions[0].value == "TLSv1.3"
+    return f"TLS {oldest}{'+' if has_newer else ' only'}"
+
+
+def _suites(tls: TlsSettings) -> Iterator[str]:
+    for key, names in (("ciphers", tls.ciphers), ("groups", tls.groups)):
+        if names:
+            yield f"{_INDENT}{key} {', '.join(names)}"
+
+
+def _limits(server: Server, listener: Listener) -> Iterator[str]:
+    """Yield the numbers of connections and calls, if any is limited."""
+    limits = listener.limits
+    calls = limits.max_calls or server.config.server.max_concurrent_rpcs
+    numbers = [
+        f"{number} {unit}"
+        for number, unit in (
+            (limits.max_connections, "connections"),
+            (calls, "calls"),
+            (limits.max_calls_per_connection, "calls of a connection"),
+        )
+        if number is not None
+    ]
+    if numbers:
+        yield f"{_INDENT}at most {', '.join(numbers)}"
 
 
 def _material(tls: TlsSettings, material: Material, now: datetime) -> Iterator[str]:

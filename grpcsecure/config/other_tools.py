@@ -72,8 +72,7 @@ _KEYS: dict[str, dict[str, str]] = {
         "tls": "ssl mtls secure security credentials tls_context https",
         "plaintext": "insecure h2c no_tls cleartext",
         "max_connection_age": "max_age connection_age",
-        "limits": "limit max_connections max_calls max_calls_per_connection"
-        " max_concurrent_streams",
+        "limits": "limit",
     },
     "Limits": {
         "max_connections": "connections max_conns max_conn maxconn connection_limit"

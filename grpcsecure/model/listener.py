@@ -250,6 +250,20 @@ class TlsSettings:
         return None
 
     @property
+    def versions(self) -> tuple[TlsVersion, ...]:
+        """The accepted versions, the newest first: those that have a suite."""
+        accepted: tuple[TlsVersion, ...] = (TlsVersion.TLS_1_3, TlsVersion.TLS_1_2)
+        if self.ciphers:
+            from grpcsecure.model.cipher_suites import split_suites
+
+            tls12, tls13 = split_suites(self.ciphers)
+            suites = {TlsVersion.TLS_1_2: tls12, TlsVersion.TLS_1_3: tls13}
+            accepted = tuple(version for version in accepted if suites[version])
+        if self.min_version is TlsVersion.TLS_1_2:
+            return accepted
+        return tuple(v for v in accepted if v is TlsVersion.TLS_1_3)
+
+    @property
     def bridge_keys(self) -> tuple[str, ...]:
         """The keys with values that only the bridge supports."""
         return tuple(key for key, needs in _NEEDS_BRIDGE.items() if needs(self))

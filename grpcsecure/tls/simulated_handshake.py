@@ -27,10 +27,9 @@ from grpcsecure.tls.recheck import load_check
 from grpcsecure.tls.verify_errors import UNUSABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
-    from grpcsecure.model.listener import Listener, TlsSettings
+    from grpcsecure.model.listener import Listener
     from grpcsecure.tls.material import Material
 
 __all__ = ["SimulatedHandshake", "simulate_handshake", "simulate_handshakes"]
@@ -67,7 +66,7 @@ def simulate_handshakes(
     The arguments are those of `simulate_handshake`.
     """
     found: list[SimulatedHandshake] = []
-    for version in _versions(listener.tls):
+    for version in () if listener.tls is None else listener.tls.versions:
         one = simulate_handshake(
             listener, material, leaf, chain, now=now, version=version
         )
@@ -78,14 +77,6 @@ def simulate_handshakes(
             known = (*same.versions, version)
             found[found.index(same)] = replace(same, versions=known)
     return tuple(found) or (SimulatedHandshake(),)
-
-
-def _versions(tls: TlsSettings | None) -> Iterator[TlsVersion]:
-    if tls is None:
-        return
-    yield TlsVersion.TLS_1_3
-    if tls.min_version is TlsVersion.TLS_1_2:
-        yield TlsVersion.TLS_1_2
 
 
 def simulate_handshake(  # noqa: PLR0913 - a handshake has as many parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack
+from datetime import datetime, timezone
 
 import pytest
 from support.bridge import bridged, eventually, try_call
@@ -11,20 +12,24 @@ from support.bridge_certs import authority
 from support.guarded import listeners, serve
 from support.raw_http2 import Session
 
+from grpcsecure.cli.banner import banner_fields, render_banner
 from grpcsecure.tls.bridge.ipc.refusal import RefusalKind
 
 LISTENERS = ("grpc-open", "open", "plain")
+_OTHERS = {"max_calls_per_connection": 7}
 
 
 @pytest.fixture(name="world", scope="module", params=["threads", "asyncio"])
 def _world(request, tmp_path_factory, ca):
     """A server with two connections on each listener."""
     on = {
-        name: {**listener, "limits": {"max_connections": 2}}
+        name: {**listener, "limits": {"max_connections": 2, **_OTHERS}}
         for name, listener in listeners(*LISTENERS).items()
     }
+    on["open"]["tls"] = {**on["open"]["tls"], "ciphers": ["TLS_AES_256_GCM_SHA384"]}
     folder = tmp_path_factory.mktemp("limited")
-    with serve(folder, ca, request.param, on=on) as world:
+    settings = {"max_concurrent_rpcs": 9}
+    with serve(folder, ca, request.param, on=on, **settings) as world:
         yield world
 
 
@@ -55,6 +60,27 @@ def test_one_client_too_many(world, listener):
         first.close()
         eventually(lambda: is_served(world, listener, stack))
         assert not is_served(world, listener, stack)
+
+
+def test_banner(world):
+    """The banner has the limits of each listener."""
+    fields = banner_fields(world.server, elapsed=0.0)
+    lines = [*render_banner(world.server, fields, now=datetime.now(timezone.utc))]
+    limits = "          at most 2 connections, 9 calls, 7 calls of a connection"
+    assert lines.count(limits) == len(LISTENERS)
+    plain = lines.index(
+        f"listener  plain  {world.server.addresses['plain']}  plaintext"
+    )
+    assert lines[plain + 1] == limits
+    suites = next(
+        n for n, line in enumerate(lines) if line.startswith("listener  open")
+    )
+    assert lines[suites].endswith("engine bridge  TLS 1.3+")
+    assert lines[suites + 1] == "          ciphers TLS_AES_256_GCM_SHA384"
+
+
+def _index(lines, start):
+    return next(n for n, line in enumerate(lines) if line.startswith(start))
 
 
 def test_bridge_reports_and_counts(pair, ca, stranger):

@@ -5,15 +5,24 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+from dataclasses import replace
 from typing import NamedTuple
 
 import grpc
 import pytest
 from support.guarded import KINDS, make_call
-from support.servers import custom, failure, greeting_of, hello_request, running
+from support.servers import (
+    custom,
+    failure,
+    greeting_of,
+    hello_request,
+    plaintext,
+    running,
+)
 from support.services import PATIENCE, reply
 
 import grpcsecure
+from grpcsecure.model.transport import Limits
 from grpcsecure.server.rpc.call_context import AsyncioContext
 
 
@@ -652,8 +661,9 @@ def test_exception_of_a_servicer_is_unknown(runtime):
         assert greeting_of(greeter, "Ada") == "Ada"
 
 
-def test_too_many_calls_are_refused(runtime):
-    """Beyond `max_concurrent_rpcs` a call ends with RESOURCE_EXHAUSTED."""
+@pytest.mark.parametrize(("of_server", "of_listener"), [(1, None), (None, 1), (9, 1)])
+def test_too_many_calls_are_refused(runtime, of_server, of_listener):
+    """Beyond the limit of the listener, or of all, it ends with RESOURCE_EXHAUSTED."""
     entered, release = threading.Event(), threading.Event()
 
     def say_hello(request, context):
@@ -663,7 +673,12 @@ def test_too_many_calls_are_refused(runtime):
 
     service = custom(SayHello=say_hello)
     with (
-        running(runtime, service, max_concurrent_rpcs=1) as server,
+        running(
+            runtime,
+            service,
+            listeners=[replace(plaintext(), limits=Limits(max_calls=of_listener))],
+            max_concurrent_rpcs=of_server,
+        ) as server,
         server.greeter() as greeter,
     ):
         first = greeter.SayHello.future(hello_request("first"), timeout=PATIENCE)
