@@ -56,7 +56,11 @@ SERVER_ARGUMENTS: dict[tuple[str, ...], tuple[str, ...]] = {
         "grpc.default_compression_algorithm",
     ),
     ("keepalive", "time"): ("grpc.keepalive_time_ms",),
-    ("keepalive", "timeout"): ("grpc.keepalive_timeout_ms",),
+    # The first alone closes no connection: the second is a minute by default.
+    ("keepalive", "timeout"): (
+        "grpc.keepalive_timeout_ms",
+        "grpc.http2.ping_timeout_ms",
+    ),
     ("keepalive", "without_calls"): ("grpc.keepalive_permit_without_calls",),
     ("keepalive", "min_client_interval"): (
         "grpc.http2.min_ping_interval_without_data_ms",

@@ -114,7 +114,7 @@ class Session:
         """Whether the server closes the connection without a frame."""
         try:
             return next(self._frames, None) is None
-        except OSError:
+        except ConnectionError:
             return True
 
     def begin_call(self, path: bytes, *headers: tuple[bytes, bytes]) -> None:
@@ -158,7 +158,7 @@ class Session:
 
     def wait_for_end(self) -> None:
         """Wait until the server closes the connection."""
-        with suppress(OSError):
+        with suppress(ConnectionError):
             for _ in self._frames:
                 pass
 

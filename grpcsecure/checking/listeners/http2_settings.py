@@ -109,7 +109,7 @@ class _Given:
         value = getattr(self._document.config.server.keepalive, key)
         if value is not None:
             return float(value)
-        (option,) = SERVER_ARGUMENTS["keepalive", key]
+        option, *_ = SERVER_ARGUMENTS["keepalive", key]
         value = self._options.get(option)
         if not isinstance(value, int):
             return None
@@ -119,5 +119,5 @@ class _Given:
         """Return the place of a setting that is given."""
         if getattr(self._document.config.server.keepalive, key) is not None:
             return self._document.place(*_KEEPALIVE, key)
-        (option,) = SERVER_ARGUMENTS["keepalive", key]
+        option, *_ = SERVER_ARGUMENTS["keepalive", key]
         return self._document.place("server", "channel_options", option)

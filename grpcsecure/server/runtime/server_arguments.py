@@ -54,11 +54,14 @@ def _listener_arguments(listener: Listener) -> dict[tuple[str, ...], tuple[str, 
 def _given(
     block: object, arguments: Mapping[tuple[str, ...], tuple[str, ...]]
 ) -> Iterator[tuple[str, int]]:
-    for path, (name, *_) in arguments.items():
+    for path, names in arguments.items():
         value: object = block
         for attribute in path:
             value = getattr(value, attribute)
-        if value is not None:
+        if value is None:
+            continue
+        # Of compression the level alone: see `SERVER_ARGUMENTS`.
+        for name in names[:1] if isinstance(value, Compression) else names:
             yield name, _value(name, value)
 
 
