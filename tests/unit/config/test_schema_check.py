@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,8 +117,8 @@ def test_schema_has_every_key():
         *(f".server.{key}" for key in server),
         *(f".listeners.*.{key}" for key in ("address", "tls", "plaintext", "services")),
         *(f".listeners.*.tls.{key}" for key in tls),
-        *(f".server.keepalive.{field.name}" for field in fields(Keepalive)),
-        *(f".listeners.*.limits.{field.name}" for field in fields(Limits)),
+        *(f".server.keepalive.{key}" for key in Keepalive._fields),
+        *(f".listeners.*.limits.{key}" for key in Limits._fields),
         *(f".authorization.{key}" for key in authorization),
         *(f".authorization.rules.*.{key}" for key in rule),
         *(f".authorization.tests.*.{key}" for key in policy_test),

@@ -201,6 +201,22 @@ def test_peer_with_a_bad_field_is_refused(field, value):
         messages.read_peer(bad)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("ciphers", ["a", 1]), ("groups", "P-256"), ("max_connections", "2")],
+)
+def test_listener_with_a_bad_field_is_refused(field, value):
+    """A bridge does not serve a listener whose lists or limits it cannot read."""
+    settings = ContextSettings(
+        mode=ClientCertificateMode.DONT_REQUEST,
+        min_version=TlsVersion.TLS_1_2,
+        handshake_timeout=1.0,
+    )
+    frame = messages.write_listen(messages.ListenOrder("a", settings, "/upstream"))
+    with pytest.raises(ProtocolError, match=field):
+        messages.read_listen(Frame(frame.kind, {**frame.fields, field: value}))
+
+
 def test_verified_peer_has_a_certificate():
     """A message with a verified peer but without a certificate is refused."""
     frame = messages.write_peer(messages.PeerMessage(7, "unix:x", FACTS))
