@@ -124,7 +124,7 @@ class TestReady:
         time, _, event = draining.partition(" ")
         written = datetime.fromisoformat(time.replace("Z", "+00:00"))
         assert written.utcoffset() == timedelta(0)
-        assert event == "server.draining  reason=SIGTERM  grace=30s"
+        assert event == "server.draining  reason=SIGTERM  grace=30s  delay=0s"
         assert server_is_gone(facts["addresses"]["public"])
 
     def test_quiet_start_still_warns(self, tmp_path):
