@@ -17,7 +17,7 @@ from click.decorators import pass_meta_key
 
 from grpcsecure.cli.banner import banner_fields, is_warning, render_banner
 from grpcsecure.cli.commands import SESSION
-from grpcsecure.cli.logs import FORMATS, LEVELS, configure_logging
+from grpcsecure.cli.logs import FORMATS, LEVELS, Logs
 from grpcsecure.cli.options import config_or_default, profile_option
 from grpcsecure.diagnostics.findings import Finding, Report
 from grpcsecure.errors import (
@@ -28,6 +28,8 @@ from grpcsecure.errors import (
     UnreadableConfigError,
     UsageError,
 )
+from grpcsecure.model.authorization import LogFormat
+from grpcsecure.model.server_config import LoggingSettings, LogLevel
 from grpcsecure.model.units import render_duration
 
 if TYPE_CHECKING:
@@ -62,14 +64,12 @@ could no longer be served, 3 start-up failed (bind, service), 4 calls were cut."
 @click.option(
     "--log-format",
     type=click.Choice(FORMATS),
-    default="text",
-    help="The format of log lines.",
+    help="The format of log lines; by default that of the config, or text.",
 )
 @click.option(
     "--log-level",
     type=click.Choice(LEVELS),
-    default="info",
-    help="The lowest level that is logged.",
+    help="The lowest level that is logged; by default that of the config, or info.",
 )
 @click.option(
     "--ready-file",
@@ -90,8 +90,8 @@ def serve(  # noqa: PLR0913 - the options of the command
     *,
     config: str | None,
     profile: str | None,
-    log_format: str,
-    log_level: str,
+    log_format: str | None,
+    log_level: str | None,
     ready_file: Path | None,
     client_command: str | None,
 ) -> ExitCode:
@@ -99,13 +99,13 @@ def serve(  # noqa: PLR0913 - the options of the command
     started = time.perf_counter()
     if ready_file == Path():  # such as from an unset shell variable
         raise UsageError("--ready-file: the path is empty")
-    configure_logging(format=log_format, level=log_level)
+    logs = _ServeLogs(log_format, log_level)
     obstacle = None if ready_file is None else _why_not_writable(ready_file)
     if obstacle is not None:  # found before anything listens
         console.error(f"error: cannot write the ready file `{ready_file}`: {obstacle}")
         return ExitCode.STARTUP
     try:
-        server = _load(config_or_default(config), profile)
+        server = _load(config_or_default(config), profile, logs)
     except ConfigError as error:
         from grpcsecure.diagnostics.render import render
 
@@ -113,7 +113,7 @@ def serve(  # noqa: PLR0913 - the options of the command
         return error.exit_code
     run = _ServeRun(console, server, started, ready_file, client_command)
     try:
-        return run.until_it_ends(json_log=log_format == "json")
+        return run.until_it_ends(logs)
     except StartupError as error:
         _show_startup_error(console, error)
         return error.exit_code
@@ -121,7 +121,7 @@ def serve(  # noqa: PLR0913 - the options of the command
         session.has_cut = run.has_cut
 
 
-def _load(name: str, profile: str | None) -> Server:
+def _load(name: str, profile: str | None, logs: _ServeLogs) -> Server:
     """Load and check the config, and return its server.
 
     Raises:
@@ -140,7 +140,12 @@ def _load(name: str, profile: str | None) -> Server:
         loaded = load_config(
             source, profile=profile, environ=os.environ, now=now, last=Phase.FILES
         )
-    return make_server(load_services(loaded, now=now), environ=os.environ)
+    if loaded.document is not None:
+        logs.use(loaded.document.config.logging)
+    try:
+        return make_server(load_services(loaded, now=now), environ=os.environ)
+    finally:
+        logs.restore()  # the user's modules have been imported
 
 
 @contextmanager
@@ -156,6 +161,25 @@ def _kept_from_collection() -> Iterator[None]:
         gc.freeze()
     finally:
         gc.enable()
+
+
+class _ServeLogs(Logs):
+    """The logging of `serve`: its options count more than the config."""
+
+    def __init__(self, format: str | None, level: str | None) -> None:  # noqa: A002 - the option's name
+        super().__init__()
+        self._format_option = format
+        self._level_option = level
+        self.is_json = False
+        self.use(LoggingSettings())
+
+    def use(self, settings: LoggingSettings) -> None:
+        """Configure logging by the options and the `logging` block."""
+        format_ = LogFormat(self._format_option or settings.format.value)
+        self.is_json = format_ is LogFormat.JSON
+        self.configure(
+            format=format_, level=LogLevel(self._level_option or settings.level.value)
+        )
 
 
 class _ServeRun:
@@ -174,19 +198,19 @@ class _ServeRun:
         self._started = started
         self._ready_file = ready_file
         self._client_command = client_command
-        self._json_log = False
+        self._logs: _ServeLogs
         self._has_written = False
         #: Whether calls were cut.
         self.has_cut = False
 
-    def until_it_ends(self, *, json_log: bool) -> ExitCode:
+    def until_it_ends(self, logs: _ServeLogs) -> ExitCode:
         """Serve until a signal, or until a listener can no longer be served.
 
         Returns OK, CUT if calls were cut, or CANNOT if a listener failed.
         """
         from grpcsecure.server.lifecycle import run
 
-        self._json_log = json_log
+        self._logs = logs
         try:
             return run(
                 self._server,
@@ -202,7 +226,8 @@ class _ServeRun:
     def _ready(self) -> None:
         elapsed = time.perf_counter() - self._started
         fields = banner_fields(self._server, elapsed=elapsed)
-        if self._json_log:
+        self._logs.take_rest()
+        if self._logs.is_json:
             _LOGGER.info("server.started", extra=fields)
         else:
             now = datetime.now(timezone.utc)

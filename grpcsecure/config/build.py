@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from grpcsecure.config.build_policy import build_authorization, build_identities
 from grpcsecure.config.parts import Part, Reader, items_of, texts_of, value_of
 from grpcsecure.config.tree import Mapping, plain
+from grpcsecure.model.authorization import LogFormat
 from grpcsecure.model.listener import (
     Engine,
     KeyPair,
@@ -24,6 +25,8 @@ from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.model.server_config import (
     ErrorDetail,
     ImportPath,
+    LoggingSettings,
+    LogLevel,
     ReloadSettings,
     Runtime,
     ServerConfig,
@@ -70,6 +73,7 @@ def _config(reader: Reader, top: Part) -> ServerConfig:
     server = top.part("server")
     authorization = top.part("authorization")
     reload = top.part("reload")
+    logging = top.part("logging")
     return ServerConfig(
         services=tuple(
             _service(reader, Part(item, ("services", index)))
@@ -84,6 +88,7 @@ def _config(reader: Reader, top: Part) -> ServerConfig:
         if authorization
         else None,
         reload=_reload(reader, reload) if reload else ReloadSettings(),
+        logging=_logging(reader, logging) if logging else LoggingSettings(),
         production=value_of(top.node("production")) is True,
     )
 
@@ -150,6 +155,17 @@ def _keepalive(reader: Reader, part: Part) -> Keepalive:
 def _reload(reader: Reader, part: Part) -> ReloadSettings:
     return ReloadSettings(
         **reader.given(part, interval=_parse_bounded_duration, events=bool)
+    )
+
+
+def _logging(reader: Reader, part: Part) -> LoggingSettings:
+    levels = part.part("levels")
+    return LoggingSettings(
+        **reader.given(part, format=LogFormat, level=LogLevel),
+        levels={
+            name: LogLevel(value_of(node))
+            for name, node in (levels.items() if levels else ())
+        },
     )
 
 

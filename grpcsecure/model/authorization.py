@@ -222,7 +222,7 @@ class AuditLevel(Enum):
 
 
 class LogFormat(Enum):
-    """The format of events in a file."""
+    """The format of events, in the log or in a file."""
 
     TEXT = "text"
     JSON = "json"

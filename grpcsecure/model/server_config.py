@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from grpcsecure.model.authorization import LogFormat
 from grpcsecure.model.transport import Keepalive
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ErrorDetail",
     "ImportPath",
+    "LogLevel",
+    "LoggingSettings",
     "ReloadSettings",
     "Runtime",
     "ServerConfig",
@@ -40,6 +43,15 @@ class ErrorDetail(Enum):
 
     NONE = "none"
     FULL = "full"
+
+
+class LogLevel(Enum):
+    """The lowest level that a logger logs."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +119,15 @@ class ReloadSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoggingSettings:
+    """The `logging` block: format and level of the events, levels of other loggers."""
+
+    format: LogFormat = LogFormat.TEXT
+    level: LogLevel = LogLevel.INFO
+    levels: Mapping[str, LogLevel] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
     """A valid config, as `serve` serves it.
 
@@ -119,4 +140,5 @@ class ServerConfig:
     identities: tuple[Identity, ...] = ()
     authorization: Authorization | None = None
     reload: ReloadSettings = ReloadSettings()
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
     production: bool = False

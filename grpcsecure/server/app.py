@@ -21,6 +21,7 @@ from grpcsecure.errors import (
 from grpcsecure.model.server_config import Runtime
 from grpcsecure.server.drain_delay import DrainDelay
 from grpcsecure.server.failure import report_failure
+from grpcsecure.server.log_levels import LogLevels
 from grpcsecure.server.rpc.audit import Auditor
 from grpcsecure.server.runtime.assembly import Assembly
 from grpcsecure.server.services.checks import pick_runtime, settle_services
@@ -136,6 +137,9 @@ class Server:
         )
         self._auditor = Auditor()
         self._health = HealthBoard()
+        # After the imports: the config counts more than levels that modules set.
+        self._levels = LogLevels()
+        self._levels.apply(self.config.logging.levels)
         self._delay = DrainDelay(self.config.server.drain_delay, self._health)
         self._interceptors = tuple(interceptors)
         self._background: ThreadsRuntime | LoopRuntime | None = None
@@ -293,6 +297,7 @@ class Server:
             *(self._servable, self._in_force, ports),
             environ=self._environ,
             observer=self.reload_observer,
+            levels=self._levels,
         )
         if self._is_reload_due:
             self._maintenance.reload()

@@ -21,7 +21,7 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 EVENT = re.compile(r"(?!grpcsecure\.)[a-z]+\.[a-z_]+")
 
 #: Modules that get loggers only to set their levels.
-ONLY_SET_LEVELS = {"cli/logs.py", "watch/events.py"}
+ONLY_SET_LEVELS = {"cli/logs.py", "server/log_levels.py", "watch/events.py"}
 
 
 class Logged(NamedTuple):
@@ -51,7 +51,8 @@ def modules_that_log():
     for path in sorted((ROOT / "grpcsecure").rglob("*.py")):
         name = str(path.relative_to(ROOT / "grpcsecure"))
         text = path.read_text()
-        if "getLogger" not in text:  # most of them: not worth parsing
+        # Most of them are not worth parsing.
+        if "getLogger" not in text or name in ONLY_SET_LEVELS:
             continue
         tree = ast.parse(text)
         loggers = [
@@ -61,7 +62,7 @@ def modules_that_log():
             and ast.unparse(node.func) == "logging.getLogger"
             and node.args
         ]
-        if loggers and name not in ONLY_SET_LEVELS:
+        if loggers:
             (logger,) = loggers
             yield name, logger, tree
 

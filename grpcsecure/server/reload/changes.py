@@ -25,7 +25,7 @@ _MOST_NAMED = 5
 
 def describe_changes(old: Snapshot, new: Snapshot) -> list[str]:
     """Return one text per change; an empty list means that nothing changed."""
-    return [*_materials(old, new), *_policy(old, new)]
+    return [*_materials(old, new), *_policy(old, new), *_levels(old, new)]
 
 
 def _materials(old: Snapshot, new: Snapshot) -> Iterator[str]:
@@ -116,6 +116,18 @@ def _policy(old: Snapshot, new: Snapshot) -> Iterator[str]:
         yield f"registered certificates ({_counted(old.pins, new.pins)})"
     if before.server.error_detail is not after.server.error_detail:
         yield f"error_detail {after.server.error_detail.value}"
+
+
+def _levels(old: Snapshot, new: Snapshot) -> Iterator[str]:
+    before, after = old.config.logging.levels, new.config.logging.levels
+    if before != after:
+        changed = [
+            f"{name} {after[name].value}"
+            for name in after
+            if before.get(name) is not after[name]
+        ]
+        changed += [f"- {name}" for name in before if name not in after]
+        yield f"log levels ({', '.join(changed[:_MOST_NAMED])})"
 
 
 def _authorization(

@@ -25,6 +25,7 @@ LIVE = {
     "identities": "the next call of each client is decided by the new identities",
     "authorization": "the next call is decided by the new rules; its tests run first",
     "production": "decides which findings reject the reload",
+    "logging.levels": "the next record; a logger not named any more has its own level",
     "server.error_detail": "the error text that the next refused caller receives",
     "listeners.*.tls.certificate": "the next handshake presents it",
     "listeners.*.tls.private_key": "the next handshake uses it",
@@ -38,7 +39,7 @@ LIVE = {
 def keys_that_need_a_restart(old: ServerConfig, new: ServerConfig) -> Iterator[KeyPath]:
     """Yield the keys whose values differ and cannot change while the server runs."""
     for key in _changed(old, new):
-        if key in ("server", "reload"):
+        if key in ("server", "reload", "logging"):
             before, after = getattr(old, key), getattr(new, key)
             yield from _not_live((key,), _changed(before, after))
         elif key == "listeners":

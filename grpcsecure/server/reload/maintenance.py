@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from grpcsecure.checking.pipeline import ServableConfig
     from grpcsecure.model.peer import Certificate
     from grpcsecure.model.server_config import ReloadSettings
+    from grpcsecure.server.log_levels import LogLevels
     from grpcsecure.server.reload.reloader import ReloadObserver
     from grpcsecure.server.runtime.ports import Ports
     from grpcsecure.server.snapshot import InForce, Snapshot
+    from grpcsecure.tls.material import Material
     from grpcsecure.watch.digest import Digest
 
 __all__ = ["ExpiryWatch", "Maintenance", "start_maintenance"]
@@ -158,12 +160,13 @@ class Maintenance:
             self._wake.clear()
 
 
-def start_maintenance(
+def start_maintenance(  # noqa: PLR0913 - the parts of the server, most of them named
     servable: ServableConfig,
     in_force: InForce,
     ports: Ports,
     *,
     environ: Mapping[str, str],
+    levels: LogLevels,
     observer: ReloadObserver | None = None,
 ) -> Maintenance:
     """Start the maintenance of a server that has started.
@@ -173,6 +176,7 @@ def start_maintenance(
         in_force: holds the server's snapshot.
         ports: the server's listening side.
         environ: where a reload looks up `${VAR}`.
+        levels: sets the levels of loggers.
         observer: is notified of reloads.
     """
     config = in_force.snapshot.config
@@ -184,11 +188,21 @@ def start_maintenance(
         clock=time.monotonic,
     )
     wake = threading.Event()
+
+    def prepare(materials: Mapping[str, Material]) -> Callable[[], None]:
+        commit = ports.prepare(materials)
+
+        def commit_all() -> None:
+            commit()
+            levels.apply(in_force.snapshot.config.logging.levels)
+
+        return commit_all
+
     reloader = Reloader(
         servable,
         in_force,
         environ=environ,
-        prepare=ports.prepare,
+        prepare=prepare,
         on_applied=wake.set,
         observer=observer,
     )

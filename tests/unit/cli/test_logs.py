@@ -8,7 +8,9 @@ import re
 
 import pytest
 
-from grpcsecure.cli.logs import configure_logging
+from grpcsecure.cli.logs import Logs
+from grpcsecure.model.authorization import LogFormat
+from grpcsecure.model.server_config import LogLevel
 
 TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ")
 
@@ -22,12 +24,20 @@ def timeless(lines):
 @pytest.fixture(name="logged")
 def _logged(capsys):
     """Configure logging as `serve` does; return a function that reads the lines."""
-    root = logging.getLogger()
-    package = logging.getLogger("grpcsecure")
-    before = root.handlers[:], root.level, package.level
+    root, package = logging.getLogger(), logging.getLogger("grpcsecure")
+    before = root.level, package.level, logging.lastResort
+    handlers = []
 
     def start(**options):
-        configure_logging(**{"format": "text", "level": "info", **options})
+        # Handlers of pytest's would be taken for the user's.
+        handlers.extend(root.handlers)
+        root.handlers.clear()
+        logs = Logs()
+        options = {"format": "text", "level": "info", **options}
+        logs.configure(
+            format=LogFormat(options["format"]), level=LogLevel(options["level"])
+        )
+        logs.take_rest()
 
         def lines():
             return capsys.readouterr().err.splitlines()
@@ -35,9 +45,12 @@ def _logged(capsys):
         return lines
 
     yield start
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    package.setLevel(before[2])
+    root.handlers[:] = handlers
+    package.handlers.clear()
+    package.propagate = True
+    root.setLevel(before[0])
+    package.setLevel(before[1])
+    logging.lastResort = before[2]
 
 
 LOGGER = logging.getLogger("grpcsecure.server")
@@ -128,3 +141,26 @@ def test_time_is_that_of_the_record_in_utc(logged):
     record = logging.makeLogRecord(parts)
     logging.getLogger().handle(record)
     assert lines() == ["2026-09-21T14:13:20.250Z failed"]
+
+
+def test_record_with_a_handler_of_the_users_is_left_to_it(logged, tmp_path):
+    """Records of a logger with a handler are not logged twice; NullHandler is none."""
+    lines = logged()
+    library = logging.getLogger("a.library.that.is.silent")
+    library.addHandler(logging.NullHandler())
+    own = logging.getLogger("a.logger.with.a.file")
+    own.addHandler(logging.FileHandler(tmp_path / "own.log"))
+    library.warning("of the library")
+    own.warning("own")
+    own.getChild("below").warning("below")
+    assert timeless(lines()) == ["warning: of the library"]
+    assert (tmp_path / "own.log").read_text() == "own\nbelow\n"
+
+
+def test_traceback_as_a_field_follows_its_event(logged):
+    """A traceback without secrets is a field; in text format it is shown below."""
+    lines = logged()
+    LOGGER.error("failed", extra={"traceback": "Traceback:\nValueError: …"})
+    written = lines()
+    assert timeless(written[:1]) == ["error: failed"]
+    assert written[1:] == ["Traceback:", "ValueError: …"]

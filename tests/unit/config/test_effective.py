@@ -77,6 +77,9 @@ listeners:
 reload:  # default
   interval: 10s  # default
   events: true  # default
+logging:  # default
+  format: text  # default
+  level: info  # default
 """
     )
 
@@ -118,6 +121,9 @@ authorization:
 reload:  # default
   interval: 10s  # default
   events: true  # default
+logging:  # default
+  format: text  # default
+  level: info  # default
 """)
     assert again(rendered).config == document(text).config
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grpcsecure.model.authorization import Authorization, Identity
+from grpcsecure.model.authorization import Authorization, Identity, LogFormat
 from grpcsecure.model.listener import (
     Engine,
     KeyPair,
@@ -20,6 +20,8 @@ from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.model.server_config import (
     ErrorDetail,
     ImportPath,
+    LoggingSettings,
+    LogLevel,
     ReloadSettings,
     Runtime,
     ServerConfig,
@@ -50,7 +52,13 @@ SERVER_CONFIG = {
     "identities": ((Identity("a", ()),), LIVE),
     "authorization": (Authorization(), LIVE),
     "reload": (ReloadSettings(interval=1.0), ("reload", "interval")),
+    "logging": (LoggingSettings(level=LogLevel.DEBUG), ("logging", "level")),
     "production": (True, LIVE),
+}
+LOGGING = {
+    "format": (LogFormat.JSON, "format"),
+    "level": (LogLevel.DEBUG, "level"),
+    "levels": ({"shop": LogLevel.DEBUG}, LIVE),
 }
 SERVER = {
     "runtime": (Runtime.THREADS, "runtime"),
@@ -102,6 +110,7 @@ TABLES = [
     (ServerConfig, SERVER_CONFIG),
     (ServerSettings, SERVER),
     (ReloadSettings, RELOAD),
+    (LoggingSettings, LOGGING),
     (Listener, LISTENERS),
     (TlsSettings, TLS_SETTINGS),
 ]
@@ -139,6 +148,14 @@ def test_server(name):
     value, key = SERVER[name]
     new = replace(CONFIG, server=replace(CONFIG.server, **{name: value}))
     assert differences(new) == ([] if key is LIVE else [("server", key)])
+
+
+@pytest.mark.parametrize("name", LOGGING)
+def test_logging(name):
+    """Of the `logging` block, `levels` is live."""
+    value, key = LOGGING[name]
+    new = replace(CONFIG, logging=replace(CONFIG.logging, **{name: value}))
+    assert differences(new) == ([] if key is LIVE else [("logging", key)])
 
 
 @pytest.mark.parametrize("name", RELOAD)
