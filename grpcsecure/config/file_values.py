@@ -112,16 +112,16 @@ def _values(node: Node, path: KeyPath) -> Iterator[tuple[KeyPath, Scalar]]:
 
 
 def _may_stand_at(path: KeyPath) -> bool:
-    """Whether a value is not shown, or is a duration or one of a few known words."""
-    if path[:1] == ("services",):
-        return path[2:3] == ("with",)
+    """Whether a value is not shown, or is a duration, a size or a known word."""
+    if path[:1] == ("services",) or path[:2] == ("server", "interceptors"):
+        return "with" in path[2:4]
     if path[:1] == ("identities",):
         return path[-1] != "certificates"
     if path[:1] == ("authorization",) and path[3:4] == ("metadata",):
         return True
     part = _part_at(path)
     is_choice = "enum" in part and "default" in part
-    return is_choice or _is_duration(part)
+    return is_choice or str(part.get("$ref", "")).endswith(("duration", "size"))
 
 
 def _part_at(path: KeyPath) -> Schema:
@@ -130,7 +130,3 @@ def _part_at(path: KeyPath) -> Schema:
         below = part.get("items", {}) if isinstance(step, int) else None
         part = part_below(part, str(step)) if below is None else dereference(below)
     return part
-
-
-def _is_duration(part: Schema) -> bool:
-    return str(part.get("$ref", "")).endswith("duration")

@@ -29,6 +29,7 @@ _KEYS: dict[str, dict[str, str]] = {
     "grpcsecure config": {
         "authorization": "auth authz rbac policy policies acl access permissions",
         "identities": "principals users clients roles peers subjects",
+        "include": "includes import imports extends extend base",
         "listeners": "listen ports endpoints binds servers addresses",
         "profiles": "environments envs overrides",
         "reload": "watch watcher",
