@@ -114,6 +114,12 @@ GRPCURL := github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 	cd tests/interop/grpc_go && go mod download
 	@touch $@
 
+.tools/k8s_manifests.made: tests/interop/k8s_manifests/go.mod \
+		tests/interop/k8s_manifests/go.sum
+	mkdir -p .tools
+	cd tests/interop/k8s_manifests && go mod download
+	@touch $@
+
 # Few machines have a JDK and Maven, or reach its repository: without grpc-java, the tests
 # with it are skipped, and a message says so. `SHA256SUMS` pins every file.
 GRPC_JAVA := tests/interop/grpc_java
@@ -132,7 +138,7 @@ GRPC_JAVA := tests/interop/grpc_java
 	fi
 
 interop-tools: .tools/bin/grpcurl .tools/node/.made .tools/grpc_go.made \
-	.tools/grpc_java.made
+	.tools/k8s_manifests.made .tools/grpc_java.made
 
 interop: $(VENV)/.made interop-tools
 	INTEROP=required $(BIN)/$(PYTEST) -m interop \
