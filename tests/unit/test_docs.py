@@ -66,7 +66,9 @@ def yaml_blocks():
             re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
         ):
             # Of Kubernetes, pre-commit, GitHub Actions and GitLab.
-            if not re.search(r"(?m)^(volumes|repos|jobs|  script):", block):
+            if not re.search(
+                r"(?m)^(volumes|readinessProbe|repos|jobs|  script):", block
+            ):
                 yield pytest.param(block, id=f"{path.name}-{number}")
 
 
