@@ -99,6 +99,11 @@ def serve(  # noqa: PLR0913 - the options of the command
     started = time.perf_counter()
     if ready_file == Path():  # such as from an unset shell variable
         raise UsageError("--ready-file: the path is empty")
+    has_sockets = "LISTEN_PID" in os.environ
+    if has_sockets:  # before user code is imported, which may start processes
+        from grpcsecure.server.runtime.inherited_sockets import inherited_sockets
+
+        inherited_sockets()
     logs = _ServeLogs(log_format, log_level)
     obstacle = None if ready_file is None else _why_not_writable(ready_file)
     if obstacle is not None:  # found before anything listens
@@ -112,6 +117,7 @@ def serve(  # noqa: PLR0913 - the options of the command
         console.result(render("full", [error.report], color=console.color_stdout))
         return error.exit_code
     run = _ServeRun(console, server, started, ready_file, client_command)
+    run.has_sockets = has_sockets
     try:
         return run.until_it_ends(logs)
     except StartupError as error:
@@ -200,6 +206,8 @@ class _ServeRun:
         self._client_command = client_command
         self._logs: _ServeLogs
         self._has_written = False
+        #: Whether systemd has passed sockets.
+        self.has_sockets = False
         #: Whether calls were cut.
         self.has_cut = False
 
@@ -242,6 +250,8 @@ class _ServeRun:
             text = json.dumps(fields, indent=2, default=str) + "\n"
             _write_whole(self._ready_file, text)
             self._has_written = True
+        if self.has_sockets:
+            _report_unused_sockets()
 
     def _command(self) -> str:
         """Fill in the addresses; keep all other braces (JSON, shell) as they are."""
@@ -263,6 +273,14 @@ class _ServeRun:
     def _cut(self, reason: str) -> None:
         self.has_cut = True
         _LOGGER.warning("server.cutting", extra={"reason": reason})
+
+
+def _report_unused_sockets() -> None:
+    from grpcsecure.server.runtime.inherited_sockets import inherited_sockets
+
+    unused = inherited_sockets().unused
+    if unused:
+        _LOGGER.warning("sockets.unused", extra={"names": ", ".join(unused)})
 
 
 def _why_not_writable(path: Path) -> str | None:

@@ -17,7 +17,7 @@ Advice = tuple[str, str]
 
 def describe_address(text: str) -> Advice | None:
     """Return label and help for a value that is not an address, or None."""
-    for find in (_without_host, _with_surplus, _unix_socket, _ipv6, _by_port):
+    for find in (_without_host, _with_surplus, _unix_socket, _systemd, _ipv6, _by_port):
         found = find(text)
         if found is not None:
             return found
@@ -53,6 +53,13 @@ def _with_surplus(text: str) -> Advice | None:
 def _unix_socket(text: str) -> Advice | None:
     if text.startswith(("/", "./", "../")) or text.endswith(".sock"):
         return "a unix socket begins with `unix:`", f"write `unix:{text}`"
+    return None
+
+
+def _systemd(text: str) -> Advice | None:
+    if text.startswith("systemd:"):
+        label = "not a name that systemd gives a socket"
+        return label, "write the `FileDescriptorName=` of the socket unit, without `:`"
     return None
 
 

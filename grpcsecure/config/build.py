@@ -6,6 +6,7 @@ construction, so that later code does not check its parts again.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.build_policy import build_authorization, build_identities
@@ -16,6 +17,7 @@ from grpcsecure.model.listener import (
     Engine,
     KeyPair,
     Listener,
+    SystemdAddress,
     TlsSettings,
     TlsVersion,
     TrustDomains,
@@ -181,7 +183,7 @@ def _listener(reader: Reader, name: str, part: Part) -> Listener:
     address = part.node("address")
     assert address is not None  # noqa: S101 - required by the schema
     base = reader.directory_of(address)
-    return Listener(
+    listener = Listener(
         name=name,
         **reader.given(
             part,
@@ -193,6 +195,12 @@ def _listener(reader: Reader, name: str, part: Part) -> Listener:
         limits=_limits(reader, limits) if limits else Limits(),
         services=None if services is None else texts_of(services),
     )
+    settings = listener.tls
+    if isinstance(listener.address, SystemdAddress) and settings is not None:
+        # grpcio cannot serve on a socket that is open already.
+        engine = Engine.BRIDGE if settings.engine is Engine.AUTO else settings.engine
+        return replace(listener, tls=replace(settings, engine=engine))
+    return listener
 
 
 def _limits(reader: Reader, part: Part) -> Limits:

@@ -26,6 +26,7 @@ __all__ = [
     "Engine",
     "KeyPair",
     "Listener",
+    "SystemdAddress",
     "TcpAddress",
     "TlsSettings",
     "TlsVersion",
@@ -104,7 +105,22 @@ class UnixAddress:
         return True
 
 
-Address = TcpAddress | UnixAddress
+@dataclass(frozen=True, slots=True)
+class SystemdAddress:
+    """The name of sockets that systemd opens: `FileDescriptorName=` of their unit."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"systemd:{self.name}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it: the config does not say, so no."""
+        return False
+
+
+Address = TcpAddress | UnixAddress | SystemdAddress
 
 
 def why_unvouched(name: str, known: Container[str]) -> str:
@@ -122,7 +138,7 @@ def why_unvouched(name: str, known: Container[str]) -> str:
 
 
 def parse_address(text: str, *, relative_to: Path) -> Address:
-    """Parse an address: `host:port`, `[v6]:port` or `unix:/path`.
+    """Parse an address: `host:port`, `[v6]:port`, `unix:/path` or `systemd:NAME`.
 
     A relative unix path starts at `relative_to`.
 
@@ -134,6 +150,11 @@ def parse_address(text: str, *, relative_to: Path) -> Address:
         if not path or "\0" in path:
             raise ValueError("expected a path after `unix:`")
         return UnixAddress(relative_to / path)
+    if text.startswith("systemd:"):
+        name = text.removeprefix("systemd:")
+        if not re.fullmatch(r"[!-9;-~]{1,255}", name):
+            raise ValueError("expected the name of a socket after `systemd:`")
+        return SystemdAddress(name)
     host, colon, port = text.rpartition(":")
     if not colon or not host:
         raise ValueError("expected `host:port`, `[ipv6]:port` or `unix:/path`")

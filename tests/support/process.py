@@ -112,6 +112,7 @@ class Served:
         stdin="",
         cwd=None,
         program=COMMAND,
+        pass_fds=(),
         **environ,
     ):
         self._folder = folder
@@ -131,6 +132,7 @@ class Served:
                 stdout=stdout,
                 stderr=stderr,
                 cwd=cwd,
+                pass_fds=pass_fds,
                 env=environment(NOTIFY_SOCKET=str(folder / "notify"), **environ),
             )
 

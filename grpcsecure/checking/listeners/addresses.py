@@ -6,16 +6,22 @@ import os
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from grpcsecure.diagnostics.catalog import activation_kinds
 from grpcsecure.diagnostics.catalog import listener_kinds as kinds
 from grpcsecure.diagnostics.findings import Label
-from grpcsecure.model.listener import MAX_UNIX_PATH, TcpAddress, UnixAddress
+from grpcsecure.model.listener import (
+    MAX_UNIX_PATH,
+    SystemdAddress,
+    TcpAddress,
+    UnixAddress,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.findings import Finding
-    from grpcsecure.model.listener import Address
+    from grpcsecure.model.listener import Address, Listener
 
 __all__ = ["check_addresses"]
 
@@ -39,6 +45,8 @@ def check_addresses(document: Document) -> Iterator[Finding]:
                 )
                 break
         seen.append((listener.name, listener.address))
+        if isinstance(listener.address, SystemdAddress) and not listener.is_bridged:
+            yield _needs_bridge(document, listener)
         if isinstance(listener.address, UnixAddress):
             length = len(os.fsencode(listener.address.path))
             if length > MAX_UNIX_PATH:
@@ -49,6 +57,28 @@ def check_addresses(document: Document) -> Iterator[Finding]:
                     label="too long as an absolute path",
                     help="put the socket into a shorter directory, such as /run",
                 )
+
+
+def _needs_bridge(document: Document, listener: Listener) -> Finding:
+    key: tuple[str, ...]
+    if listener.tls is None:
+        found, key = "is plaintext", ("plaintext",)
+        advice = "give it a `tls` block, or the address itself: `127.0.0.1:8080`"
+    else:
+        found, key = "has engine `grpc`", ("tls", "engine")
+        advice = "use `engine: auto`, which takes the bridge for this address"
+    return activation_kinds.SYSTEMD_NEEDS_BRIDGE(
+        f"listener `{listener.name}` {found}, and cannot serve on {listener.address}",
+        span=document.place("listeners", listener.name, "address"),
+        label="only the bridge serves on sockets of systemd",
+        secondary=[
+            Label(
+                span=document.place("listeners", listener.name, *key),
+                text="served by grpcio",
+            )
+        ],
+        help=advice,
+    )
 
 
 def _overlap(one: Address, other: Address) -> bool:

@@ -8,6 +8,7 @@ never reused.
 from __future__ import annotations
 
 from grpcsecure.diagnostics.catalog import (
+    activation_kinds,
     file_kinds,
     include_kinds,
     listener_kinds,
@@ -26,6 +27,7 @@ from grpcsecure.diagnostics.findings import Kind
 
 __all__ = [
     "CATALOG",
+    "activation_kinds",
     "file_kinds",
     "include_kinds",
     "listener_kinds",
@@ -55,6 +57,7 @@ _KINDS = [
         name_choice_kinds,
         listener_kinds,
         transport_kinds,
+        activation_kinds,
         policy_kinds,
         service_kinds,
     )

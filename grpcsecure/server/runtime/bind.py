@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import BindError
-from grpcsecure.model.listener import TcpAddress, UnixAddress
+from grpcsecure.model.listener import SystemdAddress, TcpAddress, UnixAddress
 from grpcsecure.server.runtime.listening_addresses import (
     ListeningSockets,
     describe_error,
@@ -43,6 +43,8 @@ def bind(listener: Listener, add_port: Callable[[str], int]) -> int:
     address = listener.address
     if isinstance(address, TcpAddress):
         return _bind_tcp(listener, address, add_port)
+    if isinstance(address, SystemdAddress):  # a finding, for who checks the config
+        raise _error(listener, "only the bridge serves on sockets of systemd")
     refuse_live_socket(listener, address)
     # `unix:` is a URI in gRPC's notation, so % is escaped.
     target = str(address).replace("%", "%25")

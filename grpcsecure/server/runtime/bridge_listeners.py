@@ -15,9 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grpcsecure.errors import BindError, StartupError
-from grpcsecure.model.listener import TcpAddress, UnixAddress
+from grpcsecure.model.listener import SystemdAddress, TcpAddress, UnixAddress
 from grpcsecure.server.rpc.bridged_caller import BridgedConnection
 from grpcsecure.server.runtime.bind import bind, refuse_live_socket
+from grpcsecure.server.runtime.inherited_sockets import (
+    describe_socket,
+    inherited_sockets,
+)
 from grpcsecure.server.runtime.listening_addresses import (
     describe_error,
     open_all,
@@ -88,6 +92,8 @@ class BridgeListeners:
             )
         )
         self.views.append(view)
+        if isinstance(listener.address, SystemdAddress):
+            return describe_socket(outer[0])
         if isinstance(listener.address, TcpAddress):
             return str(TcpAddress(listener.address.host, outer[0].getsockname()[1]))
         return str(listener.address)
@@ -106,6 +112,8 @@ class BridgeListeners:
         _bind_upstream(listener, upstream, add_insecure_port)
 
     def _open(self, listener: Listener) -> tuple[socket.socket, ...]:
+        if isinstance(listener.address, SystemdAddress):
+            return _open_inherited(listener, listener.address.name)
         try:
             if isinstance(listener.address, TcpAddress):
                 return open_all(
@@ -242,6 +250,15 @@ def _bind_upstream(
 ) -> None:
     inside = replace(listener, address=UnixAddress(Path(path)), tls=None)
     bind(inside, add_insecure_port)
+
+
+def _open_inherited(listener: Listener, name: str) -> tuple[socket.socket, ...]:
+    try:
+        return inherited_sockets().open(name)
+    except ValueError as error:
+        raise BindError(
+            f"listener `{listener.name}` cannot listen on {listener.address}: {error}"
+        ) from None
 
 
 def _open_unix(path: str) -> socket.socket:

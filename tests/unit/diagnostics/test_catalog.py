@@ -20,6 +20,7 @@ HUNDREDS = {
     "name_choice_kinds": "GS2",
     "listener_kinds": "GS3",
     "transport_kinds": "GS3",
+    "activation_kinds": "GS3",
     "policy_kinds": "GS4",
     "service_kinds": "GS5",
 }
