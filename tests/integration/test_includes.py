@@ -173,3 +173,24 @@ def test_without_files(site):
     done = run("validate", "--no-files", site.path)
     assert done.returncode == 1
     assert "GS138" in done.stdout
+
+
+def test_arguments_without_files(site):
+    """An argument whose file is not read is not compared with its annotation."""
+    (site.folder / "typed.py").write_text(
+        "import typing\nfrom helloworld import greeter\n\n\n"
+        "class Typed(greeter.Greeter):\n"
+        "    def __init__(self, mode: typing.Literal['a', 'b']) -> None:\n"
+        "        super().__init__(mode)\n"
+    )
+    entry = {"servicer": "typed:Typed", "with": {"mode": "${file:mode}"}}
+    site.config["services"] = [entry]
+    site.config["server"]["import_paths"].append(".")
+    site.write()
+    assert run("validate", "--no-files", site.path).returncode == 0
+    assert "GS144" in run("validate", site.path).stdout
+    assert run("explain", site.path, "--list").returncode == 0
+    site.put("mode", "hunter2\n")
+    done = run("validate", site.path)
+    assert "GS530" in done.stdout
+    assert "hunter2" not in done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grpcsecure.config.wording import is_unknown, node_at
 from grpcsecure.diagnostics.catalog import service_kinds as kinds
 from grpcsecure.diagnostics.findings import Label
 from grpcsecure.diagnostics.suggest import did_you_mean
@@ -44,6 +45,8 @@ def check_services(
         service, problems = load_service(entry)
         for problem in problems:
             path = ("services", index, problem.key, *problem.below)
+            if is_unknown(node_at(document.tree, path)):
+                continue  # its file was not read
             is_key = problem.key == "with" and not problem.below
             place = document.key(*path) if is_key else document.place(*path)
             findings.append(
