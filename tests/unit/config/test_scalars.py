@@ -67,7 +67,7 @@ def test_other_numbers_are_not_usable(value):
         ("+0x1F", "a number without the `+`"), ("0b101", "a binary number"),
         ("2001-01-01", "a date"), ("2001-1-1 10:00:00 +01:00", "a date"),
         ("0o17", "text"), ("1e3", "text"), ("08", "text"), ("1.5e3", "text"),
-        ("=", "the default value of a mapping"),
+        ("=", "the default value of a mapping"), ("-.5", "text"), ("+.0", "text"),
     ],
 )  # fmt: skip
 def test_text_that_yaml_1_1_reads_differently_is_described(text, legacy):
