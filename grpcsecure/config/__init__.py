@@ -1,1 +1,1 @@
-"""Config loading, from text to model: source, YAML, variables, profile, schema."""
+"""Config loading, from text to model: YAML, includes, variables, profile, schema."""
