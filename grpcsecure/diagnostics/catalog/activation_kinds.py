@@ -11,8 +11,8 @@ SYSTEMD_NEEDS_BRIDGE = Kind(
     name="systemd-needs-bridge",
     severity=Severity.ERROR,
     what="A listener that is not bridged has the address `systemd:NAME`.",
-    why="grpcio opens its listening sockets itself. Only the bridge can serve on"
-    " sockets that systemd has opened.",
+    why="Only the bridge can serve on sockets that systemd has opened: grpcio opens its"
+    " listening sockets itself.",
     bad="listeners: {public: {address: 'systemd:public', tls: {engine: grpc}}}",
     good="listeners: {public: {address: 'systemd:public'}}",
 )
