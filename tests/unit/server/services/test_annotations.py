@@ -139,7 +139,7 @@ def test_fitting_value(annotation, value):
         (dict[str, list[int]], {"a": [1, "x"]}, (("a", 1), "int", "text")),
         (Optional[int], "3", ((), "int", "text")),
         (Optional[list[int]], ["3"], ((0,), "int", "text")),
-        (Union[int, list[int]], "3", ((), "Union[int, list[int]]", "text")),
+        (int | list[int], "3", ((), "int | list[int]", "text")),
         (int | bool | None, "3", ((), "int | bool | None", "text")),
         (Literal["low", "high"], "mid", ((), "Literal['low', 'high']", "text")),
         (Literal[1], True, ((), "Literal[1]", "`true` or `false`")),
