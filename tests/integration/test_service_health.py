@@ -178,6 +178,17 @@ def test_constructor_sets_the_health_of_its_own_server(load, runtime):
         assert [status_of(one), status_of(two)] == [NOT_SERVING, NOT_SERVING]
 
 
+@pytest.mark.parametrize("runtime", MODULES)
+def test_what_a_server_sets_at_its_end_is_not_for_the_next(load, runtime):
+    """A server that starts after another one has ended begins as SERVING."""
+    with load(MODULES[runtime]) as server:
+        assert status_of(server) == SERVING
+    grpcsecure.health(SERVICE).set(serving=False)  # as a close hook may
+    text = "from helloworld.greeter import Greeter"
+    with load(text) as server:
+        assert status_of(server) == SERVING
+
+
 def test_async_with_sets_health_on_the_loop(load):
     """It works on the caller's event loop, too."""
 

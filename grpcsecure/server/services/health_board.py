@@ -128,6 +128,7 @@ class _Boards:
         self._boards: WeakSet[HealthBoard] = WeakSet()
         self._early: dict[str, bool] = {}
         self._taken: set[str] = set()
+        self._has_ended = False
 
     def join(self, board: HealthBoard) -> None:
         with self._lock:
@@ -136,6 +137,7 @@ class _Boards:
     def leave(self, board: HealthBoard) -> None:
         with self._lock:
             self._boards.discard(board)
+            self._has_ended = True
 
     def take(self, board: HealthBoard) -> list[tuple[str, bool]]:
         """Return what was set early of the services of a board."""
@@ -156,12 +158,14 @@ class _Boards:
             ]
 
     def set(self, service: str, *, serving: bool) -> None:
+        is_early = _IS_EARLY.get()
         with self._lock:
-            boards = () if _IS_EARLY.get() else tuple(self._boards)
+            boards = () if is_early else tuple(self._boards)
             having = [board for board in boards if board.may_have(service)]
             if having:
                 self._early.pop(service, None)
-            elif not boards:
+            elif not boards and (is_early or not self._has_ended):
+                # Not what a server sets at its end: it is not meant for the next one.
                 self._early[service] = serving
                 self._taken.discard(service)
         if boards and not having:

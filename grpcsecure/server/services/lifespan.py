@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, wait
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from time import monotonic
@@ -237,7 +238,7 @@ class Lifespan:
 
     def hurry(self) -> None:
         """Leave the hooks that still have to close their least time each."""
-        if not self._hurried.done():
+        with suppress(InvalidStateError):  # it hurries already
             self._hurried.set_result(None)
 
     def close(self, seconds: float) -> None:
