@@ -365,6 +365,25 @@ class TestCreation:
         assert [place for _, place in found(f"{name}:Typed", more)] == ["'3'", "5"]
         assert found(f"{name}:Typed", ", with: {retries: 3, hosts: [a]}") == []
 
+    def test_argument_from_a_file_is_text(self, module, tmp_path):
+        """GS530 for `${file:PATH}` says so; a file that is not read has no finding."""
+        name = module(
+            f"{GREETER}class Typed(Greeter):\n    def __init__(self, n: int): ...\n"
+        )
+        (tmp_path / "n.txt").write_text("3\n")
+        text = CONFIG.format(f"{name}:Typed", ", with: {n: '${file:n.txt}'}")
+        (finding,) = load(text).findings
+        assert finding.code == "GS530"
+        assert finding.help == "a file gives text: annotate `str`, and convert it"
+        loaded = load_config(
+            Source("server.yaml", Path.cwd(), text),
+            profile=None,
+            environ={},
+            now=datetime.now(timezone.utc),
+            files=False,
+        )
+        assert "GS530" not in {finding.code for finding in loaded.findings}
+
     def test_instance_takes_no_arguments(self, module):
         """An instance is served as it is."""
         name = module(f"{GREETER}greeter = Greeter()\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.config.wording import is_unknown, node_at
+from grpcsecure.config.wording import is_from_file, is_unknown, node_at
 from grpcsecure.diagnostics.catalog import service_kinds as kinds
 from grpcsecure.diagnostics.findings import Label
 from grpcsecure.diagnostics.suggest import did_you_mean
@@ -45,7 +45,8 @@ def check_services(
         service, problems = load_service(entry)
         for problem in problems:
             path = ("services", index, problem.key, *problem.below)
-            if is_unknown(node_at(document.tree, path)):
+            node = node_at(document.tree, path)
+            if is_unknown(node):
                 continue  # its file was not read
             is_key = problem.key == "with" and not problem.below
             place = document.key(*path) if is_key else document.place(*path)
@@ -55,7 +56,9 @@ def check_services(
                     span=place,
                     label=problem.label,
                     notes=problem.notes,
-                    help=problem.help,
+                    help="a file gives text: annotate `str`, and convert it"
+                    if problem.below and is_from_file(node)
+                    else problem.help,
                 )
             )
         if service is not None:
