@@ -112,8 +112,7 @@ def test_files_are_mounted(variant):
     projected = json.dumps(variant.pod["volumes"])
     if "podCertificate" in projected:
         assert all(path.removeprefix("/tls/") in projected for path in paths)
-        # Would let the group read the key, which belongs to the server's user: GS227.
-        assert "fsGroup" not in variant.pod["securityContext"]
+        assert "runAsUser" in variant.pod["securityContext"]
     else:
         assert {*paths} == {"/tls/tls.crt", "/tls/tls.key", "/tls/ca.crt"}
         assert "fsGroup" in variant.pod["securityContext"]

@@ -11,6 +11,7 @@ from grpcsecure.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from grpcsecure.checking.key_files.file_uses import FileUse
     from grpcsecure.diagnostics.findings import Finding
@@ -22,9 +23,10 @@ __all__ = ["check_key", "check_pair"]
 
 #: Mode bits that give access to other users than the owner. If root owns the file, its
 #: group may read it, as in PostgreSQL: this is how a server that does not run as root
-#: gets a key from a Kubernetes Secret with `fsGroup`, or a system key.
+#: gets a key from a Kubernetes Secret with `fsGroup`, or a system key. A pod
+#: certificate belongs to `runAsUser`, and `fsGroup`, a group of this pod, may read it.
 _OTHERS = 0o066
-_OTHERS_OF_ROOT = 0o026
+_OTHERS_THAN_GROUP = 0o026
 _ROOT = 0
 
 
@@ -49,7 +51,8 @@ def check_key(use: FileUse, content: PemFile, block: PemBlock) -> Iterator[Findi
                 label=f"broken at line {block.line} of the file",
                 help="copy the key again from its source",
             )
-    others = _OTHERS_OF_ROOT if content.owner == _ROOT else _OTHERS
+    group_may_read = content.owner == _ROOT or _is_mounted_by_kubelet(use.path)
+    others = _OTHERS_THAN_GROUP if group_may_read else _OTHERS
     if content.permissions & others:
         yield use.report(
             kinds.KEY_READABLE,
@@ -58,6 +61,15 @@ def check_key(use: FileUse, content: PemFile, block: PemBlock) -> Iterator[Findi
             label="a private key",
             help="make the server's user its owner, and run `chmod 600` on it",
         )
+
+
+def _is_mounted_by_kubelet(path: Path) -> bool:
+    """Whether the path leads through a link `..data`, as in Kubernetes' volumes."""
+    folders = path.resolve().parents
+    return any(
+        folder.name.startswith("..") and folder.with_name("..data").resolve() == folder
+        for folder in folders
+    )
 
 
 def check_pair(

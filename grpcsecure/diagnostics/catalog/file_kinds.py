@@ -363,7 +363,8 @@ KEY_READABLE = Kind(
     severity=Severity.WARNING,
     production=True,
     what="The private key can be read or changed by users other than its owner. If root"
-    " owns the file, its group may read it, for servers that do not run as root.",
+    " owns the file, or Kubernetes mounted it, its group may read it, for servers that"
+    " do not run as root.",
     why="Anyone who has the key can impersonate this server.",
 )
 
