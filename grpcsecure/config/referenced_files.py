@@ -22,15 +22,10 @@ class FileValues(Enum):
     """Which values of `${file:PATH}` are read; the others are unknown."""
 
     ALL = "all"
-    #: All but arguments of servicers, which only creating a servicer needs.
-    ALL_BUT_ARGUMENTS = "all but arguments"
+    #: All, but those of arguments of servicers may be missing: only creating a servicer
+    #: needs them.
+    ARGUMENTS_IF_THERE = "arguments if there"
     NONE = "none"
-
-    def covers(self, *, is_argument: bool) -> bool:
-        """Whether a value is read, given whether it is an argument of a servicer."""
-        return self is FileValues.ALL or (
-            self is FileValues.ALL_BUT_ARGUMENTS and not is_argument
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,9 +104,9 @@ class Expander:
         """Return `node` with its variables replaced."""
         if isinstance(node, Scalar) and not _FIRST.search(node.text):
             return node
-        # Only then does the value depend on where the node is.
-        is_unread = self._is_argument and self._files.values is not FileValues.ALL
-        known = self._done.get((id(node), is_unread))
+        # Only in that does the result depend on where the node is.
+        key = (id(node), self._may_be_missing)
+        known = self._done.get(key)
         if known is not None:
             return known[1]
         result: Node
@@ -116,7 +116,7 @@ class Expander:
             result = self._expand_sequence(node)
         else:
             result = self._expand_mapping(node)
-        self._done[id(node), is_unread] = (node, result)
+        self._done[key] = (node, result)
         return result
 
     def _expand_sequence(self, node: Sequence) -> Sequence:
@@ -211,17 +211,28 @@ class Expander:
         """Return the text of the file at `path`, relative to the file that names it."""
         from grpcsecure.config.file_values import read_file_value
 
-        if not self._files.values.covers(is_argument=self._is_argument):
-            self._files.unread += 1
-            return _Word("", from_file=True, is_unknown=True)
+        if self._files.values is FileValues.NONE:
+            return self._unknown()
         directory = self._sources[node.span.file].directory
         text = read_file_value(
             path, self._files, directory=directory, span=self._place(node, match)
         )
         if isinstance(text, str):
             return _Word(text, from_file=True)
+        if self._may_be_missing:
+            return self._unknown()
         self.findings.append(text)
         return _Word("")
+
+    @property
+    def _may_be_missing(self) -> bool:
+        """Whether the files of the values at this place may be missing."""
+        values = self._files.values
+        return self._is_argument and values is FileValues.ARGUMENTS_IF_THERE
+
+    def _unknown(self) -> _Word:
+        self._files.unread += 1
+        return _Word("", from_file=True, is_unknown=True)
 
     def _checked(
         self, value: str, name: str, node: Scalar, match: re.Match[str]

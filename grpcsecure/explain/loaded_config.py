@@ -138,7 +138,7 @@ def load_for_explain(  # noqa: PLR0913 - the inputs, and the parts to load
         now=now,
         last=Phase.SERVICES if with_services else Phase.FILES,
         files=with_files,
-        values=FileValues.ALL_BUT_ARGUMENTS,
+        values=FileValues.ARGUMENTS_IF_THERE,
     )
     if loaded.failed is not None or loaded.document is None:
         raise ConfigError(make_report(loaded.draft(complete=False)))

@@ -8,6 +8,8 @@ from support.mounted_files import Volume
 from support.process import run
 from support.reloading import Site, channel, client, greet, refusal, serving
 
+from grpcsecure.watch import debounce
+
 DENIED = grpc.StatusCode.PERMISSION_DENIED
 
 ADA = 'identities: {ada: {dns: "ada.test"}}\n'
@@ -55,8 +57,9 @@ def test_errors_in_an_included_file(site):
         assert refusal(greeter) is DENIED
 
 
-def test_file_that_comes_after_the_config(site):
+def test_file_that_comes_after_the_config(site, monkeypatch):
     """A config may name a file that is there a moment later, which is waited for."""
+    monkeypatch.setattr(debounce, "INCOMPLETE_FOR", 3600.0)
     own = client("dns:ada.test", site.ca)
     with serving(site) as running, channel(site, running.address, own) as greeter:
         site.config["include"] = ["later.yaml"]

@@ -21,11 +21,11 @@ def _load(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "secret").write_text(SECRET + "\n")
 
-    def load(more: str, values=FileValues.ALL):
+    def load(more: str, values=FileValues.ALL, profile=None):
         (tmp_path / "main.yaml").write_text(GOOD + more)
         environ = {"NAME": "a", "NUMBER": "3"}
         source = read_source("main.yaml")
-        return parse_config(source, profile=None, environ=environ, values=values)
+        return parse_config(source, profile=profile, environ=environ, values=values)
 
     return load
 
@@ -201,9 +201,14 @@ authorization:
     assert "GS102 unknown key `a`" in found
 
 
-def test_arguments_alone_are_unknown(load):
-    """`explain` creates no servicer, and reads no argument of one."""
-    more = "server: {shutdown_grace: '${file:secret}'}\n"
-    assert len(load(more, FileValues.ALL_BUT_ARGUMENTS).findings) == 1
-    assert FileValues.ALL_BUT_ARGUMENTS.covers(is_argument=False)
-    assert not FileValues.ALL_BUT_ARGUMENTS.covers(is_argument=True)
+def test_arguments_may_be_missing(load):
+    """`explain` creates no servicer, so the files of its arguments may be missing."""
+    entry = "x-a: &a '${file:no}'\nx-b: {b: *a}\n"
+    argument = "profiles: {it: {services: [{servicer: a:A, with: {it: *a}}]}}\n"
+    values = FileValues.ARGUMENTS_IF_THERE
+    assert brief(load(entry + argument, values, profile="it").findings) == []
+    both = argument.replace("it: {services", "it: {reload: {interval: *a}, services")
+    [found] = brief(load(entry + both, values, profile="it").findings)
+    assert "GS144" in found
+    [found] = brief(load(entry + argument, profile="it").findings)
+    assert "GS144" in found
