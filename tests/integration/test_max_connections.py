@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from datetime import datetime, timezone
 
 import pytest
-from support.bridge import bridged, eventually, try_call
+from support.bridge import PATIENCE, bridged, eventually, try_call
 from support.bridge_certs import authority
 from support.guarded import listeners, serve
 from support.raw_http2 import Session
@@ -88,7 +88,7 @@ def test_bridge_reports_and_counts(pair, ca, stranger):
 
     Refused handshakes give their places back.
     """
-    with bridged(pair, host="thread", max_connections=1) as server:
+    with bridged(pair, host="thread", timeout=PATIENCE, max_connections=1) as server:
         with ExitStack() as stack:
             port = ("127.0.0.1", server.port())
             for _ in range(16):
