@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from support.interop_programs import ROOT, find_program, run
 from support.reloading import Site, serving
@@ -100,6 +102,16 @@ def listeners(site):
     health = ["grpc.health.v1.Health"]
     made["plain"] = made["closed"] = {**plain, "services": health}
     return made
+
+
+def test_table_in_the_docs():
+    """docs/kubernetes.md says of each mode whether the probe passes."""
+    page = (ROOT / "docs" / "kubernetes.md").read_text()
+    rows = re.findall(r"(?m)^\| `(\w+)` \| (passes|fails)", page)
+    assert dict(rows) == {
+        mode: "passes" if answer == "SERVING" else "fails"
+        for mode, answer in MODES.items()
+    }
 
 
 @pytest.mark.parametrize("runtime", ["threads", "asyncio"])
