@@ -159,6 +159,8 @@ NOT_OF_LIBRARIES = {
     ("server/reload/reloader.py", "result._replace"),
     ("server/rpc/bridged_caller.py", "context._grpcsecure_caller"),
     ("server/rpc/call_context.py", "_grpcsecure_view"),
+    ("server/rpc/interceptor_chain.py", "_grpcsecure_call"),
+    ("server/rpc/threads_interception.py", "context._grpcsecure_call"),
     ("server/rpc/threads_handlers.py", "context._context"),  # a `CallContext`
     ("watch/digest.py", "other._by_pattern"),
 }

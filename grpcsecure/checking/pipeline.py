@@ -195,10 +195,21 @@ def _services(loaded: Loaded, document: Document, _now: datetime) -> Loaded:
 
     add_import_paths(document.config.server.import_paths)
     services, findings = check_services(document)
-    findings = [*findings, *_check_methods(document, services)]
+    findings += _check_interceptors(document, services)
+    findings += _check_methods(document, services)
     return replace(
         _after(Phase.SERVICES, loaded, document, findings), services=services
     )
+
+
+def _check_interceptors(
+    document: Document, services: tuple[LoadedService, ...]
+) -> Iterable[Finding]:
+    if not document.config.server.interceptors:
+        return ()
+    from grpcsecure.server.services.interceptors import check_interceptors
+
+    return check_interceptors(document, services)
 
 
 def _check_methods(

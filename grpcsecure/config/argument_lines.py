@@ -26,7 +26,9 @@ __all__ = ["find_argument_lines", "hide_arguments"]
 
 #: Keys of a service whose values are no secrets. A secret may well be below any other
 #: key: `with` misspelled, or an argument without `with`.
-_SHOWN_KEYS = frozenset({"servicer", "register", "start", "close"})
+_SHOWN_KEYS = frozenset(
+    {"servicer", "interceptor", "sees", "register", "start", "close"}
+)
 
 _KEY = re.compile(r"""(?<![\w.$/-])(["']?)with\1[ \t]*:(?=\s|$)""")
 _ALIAS = re.compile(r"(?<!\S)\*([^\s,\[\]{}]+)")
@@ -61,19 +63,26 @@ def hide_arguments(
 
 
 def _arguments_in_tree(root: Mapping) -> Iterator[Node]:
-    """Yield the values of all services, those of profiles too, that may be secrets."""
+    """Yield the values of services and interceptors that may be secrets.
+
+    Those of all profiles are among them.
+    """
     trees: list[Node] = [root]
     profiles = _value(root, "profiles")
     if isinstance(profiles, Mapping):
         trees += [entry.value for entry in profiles.entries.values()]
     for tree in trees:
-        services = _value(tree, "services")
-        items = services.items if isinstance(services, Sequence) else ()
-        for item in items:
+        server = _value(tree, "server")
+        interceptors = None if server is None else _value(server, "interceptors")
+        for item in (*_items(_value(tree, "services")), *_items(interceptors)):
             if isinstance(item, Mapping):
                 for key, entry in item.entries.items():
                     if key not in _SHOWN_KEYS:
                         yield entry.value
+
+
+def _items(node: Node | None) -> Iterable[Node]:
+    return node.items if isinstance(node, Sequence) else ()
 
 
 def _value(node: Node, key: str) -> Node | None:

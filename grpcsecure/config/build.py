@@ -27,10 +27,12 @@ from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.model.server_config import (
     ErrorDetail,
     ImportPath,
+    InterceptorEntry,
     LoggingSettings,
     LogLevel,
     ReloadSettings,
     Runtime,
+    Sees,
     ServerConfig,
     ServerSettings,
     ServiceEntry,
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     import pathlib
     from collections.abc import Mapping as AbcMapping
 
-    from grpcsecure.config.tree import Node
+    from grpcsecure.config.tree import Node, Path
     from grpcsecure.diagnostics.findings import Finding
 
 __all__ = ["MAX_DURATION", "build_config"]
@@ -109,6 +111,19 @@ def _service(reader: Reader, part: Part) -> ServiceEntry:
     )
 
 
+def _interceptor(reader: Reader, node: Node, path: Path) -> InterceptorEntry:
+    if not isinstance(node, Mapping):
+        interceptor = reader.parsed(node, path, ImportPath.parse)
+        # If it did not parse, there is a finding, and no config is built.
+        return InterceptorEntry(interceptor=interceptor, is_plain=True)  # type: ignore[arg-type]
+    part = Part(node, path)
+    arguments = part.node("with")
+    return InterceptorEntry(
+        **reader.given(part, interceptor=ImportPath.parse, sees=Sees),
+        arguments={} if arguments is None else _arguments(arguments),
+    )
+
+
 def _arguments(node: Node) -> dict[str, object]:
     value = plain(node)
     return value if isinstance(value, dict) else {}
@@ -135,6 +150,10 @@ def _server(reader: Reader, part: Part) -> ServerSettings:
         ),
         keepalive=_keepalive(reader, keepalive) if keepalive else Keepalive(),
         import_paths=reader.paths(part.node("import_paths")),
+        interceptors=tuple(
+            _interceptor(reader, item, (*part.path, "interceptors", index))
+            for index, item in enumerate(items_of(part.node("interceptors")))
+        ),
         channel_options=tuple(
             (name, _option(node)) for name, node in (options.items() if options else ())
         ),

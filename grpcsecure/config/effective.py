@@ -151,11 +151,12 @@ def _is_secret(node: Node, path: Path) -> bool:
     # authorization, rules or tests, name or index, metadata.
     if path[:1] == ("authorization",) and path[3:4] == ("metadata",):
         return is_from_variable(node)
-    # services, index, with, and then the arguments.
-    if path[:1] != ("services",) or path[2:3] != ("with",):
+    # services, or server and interceptors; index, with, and then the arguments.
+    entry = path[1:] if path[:2] == ("server", "interceptors") else path
+    if entry[:1] not in (("services",), ("interceptors",)) or entry[2:3] != ("with",):
         return False
     return is_from_variable(node) or any(
-        isinstance(step, str) and _SECRET.search(step) for step in path[3:]
+        isinstance(step, str) and _SECRET.search(step) for step in entry[3:]
     )
 
 

@@ -49,6 +49,7 @@ _KEYS: dict[str, dict[str, str]] = {
         "drain_delay": "pre_stop prestop pre_stop_delay shutdown_delay drain_wait"
         " lameduck lame_duck",
         "max_concurrent_rpcs": "maximum_concurrent_rpcs max_calls max_rpcs",
+        "interceptors": "interceptor middleware middlewares filters plugins",
         "import_paths": "python_path pythonpath path paths sys_path import_path",
         "channel_options": "grpc_options channel_args options channel_arguments",
         "max_receive_message_size": "max_message_size max_recv_message_size"

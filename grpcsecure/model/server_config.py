@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 __all__ = [
     "ErrorDetail",
     "ImportPath",
+    "InterceptorEntry",
     "LogLevel",
     "LoggingSettings",
     "ReloadSettings",
     "Runtime",
+    "Sees",
     "ServerConfig",
     "ServerSettings",
     "ServiceEntry",
@@ -89,6 +91,26 @@ class ServiceEntry:
     close: ImportPath | None = None
 
 
+class Sees(Enum):
+    """The calls that an interceptor sees."""
+
+    ALLOWED = "allowed"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterceptorEntry:
+    """An entry of `server.interceptors`; `arguments` are never printed.
+
+    `is_plain` is whether the entry is the reference alone.
+    """
+
+    interceptor: ImportPath
+    arguments: Mapping[str, object] = field(default_factory=dict, repr=False)
+    sees: Sees = Sees.ALLOWED
+    is_plain: bool = field(default=False, compare=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """The `server` block, with its defaults; durations in seconds, sizes in bytes."""
@@ -104,6 +126,7 @@ class ServerSettings:
     compression: Compression | None = None
     keepalive: Keepalive = field(default_factory=Keepalive)
     import_paths: tuple[Path, ...] = ()
+    interceptors: tuple[InterceptorEntry, ...] = ()
     reflection: bool = False
     health: bool = True
     channel_options: tuple[tuple[str, int | str], ...] = ()

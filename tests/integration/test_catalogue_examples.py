@@ -34,6 +34,7 @@ GREETER = '''\
 
 from abc import ABC, abstractmethod
 
+import grpc
 from helloworld import greeter, greeter_aio, helloworld_pb2_grpc
 
 Greeter = greeter.Greeter
@@ -57,6 +58,20 @@ def make_greeter() -> Greeter:
 
 def make_anything():
     return Greeter()
+
+
+class Counting(grpc.ServerInterceptor):
+    def intercept_service(self, continuation, handler_call_details):
+        return continuation(handler_call_details)
+
+
+class AsyncCounting(grpc.aio.ServerInterceptor):
+    async def intercept_service(self, continuation, handler_call_details):
+        return await continuation(handler_call_details)
+
+
+def make_interceptor():
+    return Counting()
 
 
 STARTED = []

@@ -391,6 +391,7 @@ def serve(
     identities=None,
     on=None,
     servicer=None,
+    interceptors_of_config=None,
     **settings,
 ):
     """Serve from a config file while the block runs; yield a `GuardedServer`.
@@ -404,8 +405,11 @@ def serve(
         identities: the block of the config, if any.
         on: the listeners; by default all.
         servicer: the entry of `services`; by default the servicer of the runtime.
+        interceptors_of_config: the entries of `server.interceptors`, if any.
         settings: settings of `server`.
     """
+    if interceptors_of_config is not None:
+        settings["interceptors"] = interceptors_of_config
     which, own, _ = RUNTIMES[runtime]
     write_server_files(folder, ca)
     config = {

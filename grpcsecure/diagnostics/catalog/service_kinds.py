@@ -9,10 +9,13 @@ __all__ = [
     "ASYNC_HOOK",
     "DUPLICATE_SERVICE",
     "IMPORT_FAILED",
+    "INTERCEPTOR_OF_OTHER_RUNTIME",
     "MISSING_ATTRIBUTE",
     "NOTHING_SERVED",
+    "NOT_AN_INTERCEPTOR",
     "NO_REGISTER_FUNCTION",
     "OPAQUE_FACTORY",
+    "OPAQUE_INTERCEPTOR",
     "REGISTER_FAILED",
     "RUNTIME_MISMATCH",
     "UNIMPLEMENTED_METHOD",
@@ -181,4 +184,37 @@ UNUSABLE_HOOK = Kind(
     " none. Calling a generator or a context manager would do nothing.",
     bad="services: [{servicer: 'greeter:Greeter', close: 'greeter:STARTED'}]",
     good="services: [{servicer: 'greeter:Greeter', close: 'greeter:disconnect'}]",
+)
+
+INTERCEPTOR_OF_OTHER_RUNTIME = Kind(
+    code="GS520",
+    name="interceptor-of-other-runtime",
+    severity=Severity.ERROR,
+    what="An interceptor is for threads and the runtime is asyncio, or the other way"
+    " round.",
+    why="A thread would not await its coroutine, and asyncio would await what is none:"
+    " every call would fail.",
+    bad="server: {interceptors: ['greeter:AsyncCounting']}",
+    good="server: {interceptors: ['greeter:Counting']}",
+)
+
+NOT_AN_INTERCEPTOR = Kind(
+    code="GS521",
+    name="not-an-interceptor",
+    severity=Severity.ERROR,
+    what="The object has no method `intercept_service`.",
+    why="The server calls that method for each call.",
+    bad="server: {interceptors: ['greeter:Greeter']}",
+    good="server: {interceptors: ['greeter:Counting']}",
+)
+
+OPAQUE_INTERCEPTOR = Kind(
+    code="GS522",
+    name="opaque-interceptor",
+    severity=Severity.WARNING,
+    what="The type of the interceptor that a factory returns is not known in advance.",
+    why="User code is only called when the server starts, so the runtime of the"
+    " interceptor cannot be checked before.",
+    bad="server: {interceptors: ['greeter:make_interceptor']}",
+    good="server: {interceptors: ['greeter:Counting']}",
 )

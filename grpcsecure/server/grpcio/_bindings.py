@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ASYNCIO",
+    "INSTRUMENTED",
     "NEEDS_GUARD",
     "SERVICES",
     "THREADS",
@@ -39,6 +40,8 @@ _TRIED = ("1.82.1", "1.85.3")
 THREADS = PrivateNames("grpcio", grpc.__version__, _TRIED)
 ASYNCIO = PrivateNames("grpcio", grpc.__version__, _TRIED)
 SERVICES = PrivateNames("grpcio", grpc.__version__, _TRIED)
+#: Those of a process in which a tracing library has replaced `grpc.server`.
+INSTRUMENTED = PrivateNames("grpcio", grpc.__version__, _TRIED)
 
 #: Whether a malformed call can end this grpcio's asyncio server.
 NEEDS_GUARD = tuple(map(int, re.findall(r"\d+", grpc.__version__)[:2])) >= (1, 84)
@@ -77,6 +80,12 @@ for _name in ("condition", "due", "request", "statused"):
 # leaving the client without an answer.
 abort = THREADS.function(_server, "grpc._server", "_abort", 4)
 STATUS_UNKNOWN = THREADS.find(_cython, "grpc._cython.cygrpc", "StatusCode.unknown")
+
+
+# For the threads runtime, where a tracing library has replaced `grpc.server`: makes a
+# server without the interceptors that the library adds, which would run before the
+# decision on a call. Can be removed when grpcio has a public name for it.
+create_server = INSTRUMENTED.function(_server, "grpc._server", "create_server", 7)
 
 
 # For the asyncio runtime: the server, built from parts that report its end. Can be

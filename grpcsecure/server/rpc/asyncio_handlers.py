@@ -16,7 +16,7 @@ import grpc
 from grpcsecure.server.rpc import authorizer
 from grpcsecure.server.rpc.authorizer import NOT_FOUND, GuardedMethod
 from grpcsecure.server.rpc.call_context import AsyncioContext
-from grpcsecure.server.rpc.handlers import NO_STREAM, make_handler
+from grpcsecure.server.rpc.handlers import make_handler
 from grpcsecure.server.rpc.sync_in_asyncio import PlainContext, run_stream, run_unary
 from grpcsecure.server.services.recorder import behaviour_of, is_coroutine
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Behaviour = Callable[..., Any]
 
-__all__ = ["AsyncioCalls"]
+__all__ = ["AsyncioCalls", "HandlerRunner", "authorize", "read_messages"]
 
 
 class AsyncioCalls:
@@ -46,14 +46,14 @@ class AsyncioCalls:
     def wrap(self, method: str, handler: Any) -> Any:
         """Return a handler that authorizes the call, then runs `handler`."""
         guarded = GuardedMethod(self._authorizer, method)
-        runner = _HandlerRunner(handler, guarded, self._pool)
+        runner = HandlerRunner(handler, guarded, self._pool)
 
         async def unary(requests: Any, context: Any) -> Any:
-            caller = await _authorize(guarded, context)
+            caller = await authorize(guarded, context)
             return await runner.unary(requests, context, caller)
 
         async def stream(requests: Any, context: Any) -> AsyncGenerator[Any, None]:
-            caller = await _authorize(guarded, context)
+            caller = await authorize(guarded, context)
             async with aclosing(runner.stream(requests, context, caller)) as responses:
                 async for response in responses:
                     yield response
@@ -70,59 +70,13 @@ class AsyncioCalls:
         guarded = GuardedMethod(self._authorizer, method, exists=False)
 
         async def call(_requests: Any, context: Any) -> None:
-            await _authorize(guarded, context)
+            await authorize(guarded, context)
             await context.abort(*NOT_FOUND)
 
         return make_handler(call, response_streaming=True)
 
-    def intercepted(
-        self, base: Any, continuation: Callable[[Any], Any], details: Any
-    ) -> Any:
-        """Return a handler that authorizes the call, then runs user interceptors."""
-        # Messages pass as bytes: the interceptors choose the handler, and so which
-        # serializers the messages need.
-        guarded = GuardedMethod(self._authorizer, details.method, base is not None)
-        streaming = base is None or base.response_streaming
 
-        async def choose(context: Any) -> tuple[_HandlerRunner, Any, Any]:
-            caller = await _authorize(guarded, context)
-            handler = await continuation(details)
-            if handler is None:
-                await context.abort(*NOT_FOUND)
-            typed = _TypedContext(context, handler)
-            runner = _HandlerRunner(handler, guarded, self._pool)
-            return runner, typed, typed if caller is context else caller
-
-        async def unary(_requests: Any, context: Any) -> Any:
-            runner, typed, caller = await choose(context)
-            requests = _messages(typed)
-            if runner.response_streaming:
-                async with aclosing(
-                    runner.stream(requests, typed, caller)
-                ) as responses:
-                    await anext(responses, None)
-                # The handler did not end the call itself, so it would send a stream.
-                await context.abort(*NO_STREAM)
-            response = await runner.unary(requests, typed, caller)
-            return typed.serialize_last(response)
-
-        async def stream(_requests: Any, context: Any) -> AsyncGenerator[Any, None]:
-            runner, typed, caller = await choose(context)
-            requests = _messages(typed)
-            if not runner.response_streaming:
-                response = await runner.unary(requests, typed, caller)
-                yield typed.serialize(response)
-                return
-            async with aclosing(runner.stream(requests, typed, caller)) as responses:
-                async for response in responses:
-                    yield typed.serialize(response)
-
-        return make_handler(
-            stream if streaming else unary, response_streaming=streaming
-        )
-
-
-async def _authorize(method: GuardedMethod, context: Any) -> Any:
+async def authorize(method: GuardedMethod, context: Any) -> Any:
     """Return the caller of an allowed call; abort a refused one."""
     caller, refusal = method.authorize(context)
     if refusal is not None:
@@ -130,7 +84,7 @@ async def _authorize(method: GuardedMethod, context: Any) -> Any:
     return caller
 
 
-class _HandlerRunner:
+class HandlerRunner:
     """Runs the behaviour of one handler for calls that are authorized."""
 
     __slots__ = (
@@ -162,7 +116,7 @@ class _HandlerRunner:
                 f'"{self._method.name}" requires exactly one request message.',
             )
         if monotonic() - began >= authorizer.FRESH:
-            await _authorize(self._method, context)
+            await authorize(self._method, context)
         return message
 
     async def _open(
@@ -173,9 +127,10 @@ class _HandlerRunner:
             return await self._only(context), context, caller
         late = _LateContext(context, self._method)
         del requests  # grpcio's iterator reads from its own context
-        return _messages(late), late, late if caller is context else caller
+        return read_messages(late), late, late if caller is context else caller
 
     async def unary(self, requests: Any, context: Any, caller: Any) -> Any:
+        """Return the response of a behaviour that has one."""
         requests, context, caller = await self._open(requests, context, caller)
         if self._is_plain:
             with PlainContext(context, self._view, caller) as plain:
@@ -188,6 +143,7 @@ class _HandlerRunner:
     async def stream(
         self, requests: Any, context: Any, caller: Any
     ) -> AsyncGenerator[Any, None]:
+        """Yield the responses of a behaviour that has a stream of them."""
         requests, context, caller = await self._open(requests, context, caller)
         if self._is_plain:
             with PlainContext(context, self._view, caller) as plain:
@@ -209,7 +165,8 @@ class _HandlerRunner:
                     yield response
 
 
-async def _messages(context: Any) -> AsyncGenerator[Any, None]:
+async def read_messages(context: Any) -> AsyncGenerator[Any, None]:
+    """Yield the client's messages."""
     while (message := await context.read()) is not grpc.aio.EOF:
         yield message
 
@@ -231,41 +188,5 @@ class _LateContext:
         if began is None or message is grpc.aio.EOF:
             return message
         if monotonic() - began >= authorizer.FRESH:
-            await _authorize(self._method, self._context)
+            await authorize(self._method, self._context)
         return message
-
-
-class _TypedContext:
-    """Wrapper of grpcio's context that (de)serializes with a handler's functions.
-
-    For calls whose messages grpcio passes as bytes.
-    """
-
-    def __init__(self, context: Any, handler: Any) -> None:
-        self._context = context
-        self._deserializer = handler.request_deserializer
-        self._serializer = handler.response_serializer
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
-    def serialize(self, response: Any) -> Any:
-        """Serialize a response as grpcio does."""
-        if isinstance(response, str):
-            response = response.encode()
-        return response if self._serializer is None else self._serializer(response)
-
-    def serialize_last(self, response: Any) -> Any:
-        """Serialize the response of a unary method as grpcio does."""
-        if self._context.code() in (None, grpc.StatusCode.OK):
-            return self.serialize(response)
-        return b""  # not sent: the call ends with the code that the method set
-
-    async def read(self) -> Any:
-        message = await self._context.read()
-        if message is grpc.aio.EOF or self._deserializer is None:
-            return message
-        return self._deserializer(message)
-
-    async def write(self, response: Any) -> None:
-        await self._context.write(self.serialize(response))

@@ -57,6 +57,24 @@ class BridgedConnection(Connection):
         return self._properties
 
 
+class _Unidentified:
+    """Answers for a connection that the bridge did not announce: a local one."""
+
+    def peer(self) -> str:
+        """Return grpcio's address of a unix socket that has none."""
+        return "unix:"
+
+    def auth_context(self) -> dict[str, list[bytes]]:
+        """Return no properties."""
+        return {}
+
+    def peer_identities(self) -> None:
+        """Return no names."""
+
+    def peer_identity_key(self) -> None:
+        """Return no property."""
+
+
 class BridgedView(ListenerView):
     """A listener behind the bridge, as its calls see it."""
 
@@ -93,6 +111,10 @@ class BridgedView(ListenerView):
         caller: BridgedConnection = context._grpcsecure_caller  # noqa: SLF001 - our own
         return caller
 
-    def connection(self, caller: BridgedConnection) -> Connection | None:
-        """Return the connection of a caller."""
-        return caller
+    def shown(self, context: Any, caller: Any) -> Any:  # noqa: ARG002 - grpcio's context names the inner connection
+        """Return the caller of a denied call for interceptors."""
+        return _Unidentified() if caller is None else caller
+
+    def connection(self, caller: Any) -> Connection | None:
+        """Return the connection of a caller, None if it is unidentified."""
+        return caller if isinstance(caller, Connection) else None

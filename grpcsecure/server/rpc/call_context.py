@@ -63,6 +63,10 @@ class ListenerView:
         """Return the caller of the call that a context belongs to."""
         return context
 
+    def shown(self, context: Any, caller: Any) -> Any:
+        """Return the caller of a denied call for interceptors; None is unidentified."""
+        return context if caller is None else caller
+
     def peer(self, context: Any) -> Peer:
         """Return the peer of a call as of now, not of its handshake."""
         resolver = self._in_force.snapshot.resolvers[self.name]

@@ -1,28 +1,25 @@
 """Wraps handlers so that the listener's authorizer decides each call first.
 
-Handlers are wrapped once, when they are registered. Where the user has interceptors,
-grpcsecure adds an outermost one instead: it authorizes the call before the user's
-interceptors run, because these may return other handlers.
+Handlers are wrapped once, when they are registered. The wrapper also runs the user's
+interceptors, after the decision (`interceptor_chain.Chain`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from grpcsecure.server.rpc.method_table import Calls, Methods
-
 __all__ = [
     "NO_STREAM",
-    "AsyncioInterceptor",
-    "ThreadsInterceptor",
+    "Calls",
     "UnknownMethods",
     "WrappedService",
     "make_handler",
+    "rebuild_handler",
 ]
 
 #: The status if a user's interceptor returns a streaming handler for a unary method.
@@ -52,6 +49,30 @@ def make_handler(
         request_deserializer=request_deserializer,
         response_serializer=response_serializer,
     )
+
+
+def rebuild_handler(handler: Any, behaviour: Callable[..., Any]) -> Any:
+    """Return a handler of the same kind with another function."""
+    return _HANDLERS[handler.request_streaming, handler.response_streaming](
+        behaviour,
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+
+
+class Calls(Protocol):
+    """Makes the handlers of one listener, in one of the runtimes.
+
+    All handlers take their requests as a stream, also those of unary calls: grpcio
+    reads the one message of a unary call before it calls the handler, but a call must
+    be authorized before its message is read.
+    """
+
+    def wrap(self, method: str, handler: Any) -> Any:
+        """Return a handler that authorizes the call, then runs `handler`."""
+
+    def unknown(self, method: str) -> Any:
+        """Return the handler of a method that no servicer has."""
 
 
 class WrappedService(grpc.ServiceRpcHandler):
@@ -98,29 +119,3 @@ class UnknownMethods(grpc.GenericRpcHandler):
     def service(self, handler_call_details: Any) -> Any:
         """Return the handler of a method that no servicer has."""
         return self._calls.unknown(handler_call_details.method)
-
-
-class ThreadsInterceptor(grpc.ServerInterceptor):
-    """The outermost interceptor of a threads server: authorizes calls."""
-
-    def __init__(self, methods: Methods) -> None:
-        self._methods = methods
-
-    def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
-        """Return a handler that authorizes the call before the user's interceptors."""
-        base = self._methods.find(handler_call_details)
-        return self._methods.calls.intercepted(base, continuation, handler_call_details)
-
-
-class AsyncioInterceptor(grpc.aio.ServerInterceptor):
-    """The outermost interceptor of an asyncio server: authorizes calls."""
-
-    def __init__(self, methods: Methods) -> None:
-        self._methods = methods
-
-    async def intercept_service(
-        self, continuation: Any, handler_call_details: Any
-    ) -> Any:
-        """Return a handler that authorizes the call before the user's interceptors."""
-        base = self._methods.find(handler_call_details)
-        return self._methods.calls.intercepted(base, continuation, handler_call_details)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.server.rpc.call_context import ListenerView
 
-__all__ = ["PlainContext", "run_stream", "run_unary"]
+__all__ = ["PlainContext", "pull_requests", "run_stream", "run_unary"]
 
 _END = object()
 
@@ -94,6 +94,17 @@ def _close(responses: Any, pool: Executor, run: Callable[..., Any]) -> None:
 
 def _wait(coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Any:
     return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+
+def pull_requests(requests: Any, loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
+    """Yield the messages of an asynchronous iterator; to be called from a thread."""
+    messages = aiter(requests)
+
+    async def pull() -> Any:
+        return await anext(messages, _END)
+
+    while (message := _wait(pull(), loop)) is not _END:
+        yield message
 
 
 class PlainContext(AsyncioContext):

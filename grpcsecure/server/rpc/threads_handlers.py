@@ -7,7 +7,6 @@ thread of the pool for a moment, and none of its messages is read.
 from __future__ import annotations
 
 import logging
-from queue import SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -16,7 +15,7 @@ import grpc
 from grpcsecure.server.rpc import authorizer
 from grpcsecure.server.rpc.authorizer import NOT_FOUND, GuardedMethod
 from grpcsecure.server.rpc.call_context import CallContext
-from grpcsecure.server.rpc.handlers import NO_STREAM, make_handler
+from grpcsecure.server.rpc.handlers import make_handler
 from grpcsecure.server.services.recorder import behaviour_of
 
 if TYPE_CHECKING:
@@ -26,7 +25,15 @@ if TYPE_CHECKING:
 
     Behaviour = Callable[..., Any]
 
-__all__ = ["Admission", "GuardedCall", "ThreadsCalls"]
+__all__ = [
+    "Admission",
+    "GuardedCall",
+    "Requests",
+    "ThreadsCalls",
+    "abort",
+    "deserialize",
+    "take_only",
+]
 
 _LOGGER = logging.getLogger("grpcsecure.server")
 
@@ -50,13 +57,20 @@ class GuardedCall:
         takes_one: whether the method takes exactly one message from the client.
     """
 
+    # `show_denied` runs the interceptors that see denied calls.
     def __init__(
-        self, method: GuardedMethod, answer: Behaviour, *, takes_one: bool
+        self,
+        method: GuardedMethod,
+        answer: Behaviour,
+        *,
+        takes_one: bool,
+        show_denied: Callable[[Any, Any, Refusal], None] | None = None,
     ) -> None:
         self.authorize = method.authorize
         self.takes_one = takes_one
         self._view = method.authorizer.view
         self._answer = answer
+        self._show_denied = show_denied
 
     # `callback` is passed to behaviours in grpcio's experimental non-blocking style.
 
@@ -67,13 +81,21 @@ class GuardedCall:
         else:
             caller, refusal = self.authorize(context)
         if refusal is not None:
-            _abort(context, refusal)
+            try:
+                if self._show_denied is not None:
+                    self._show_denied(context, caller, refusal)
+            finally:  # whatever the interceptors did
+                abort(context, refusal)
         wrapped = CallContext(context, self._view, caller)
         return self._answer(requests, wrapped, *callback)
 
 
 class ThreadsCalls:
-    """Makes the handlers of one listener of a threads server."""
+    """Makes the handlers of one listener of a threads server.
+
+    Args:
+        authorizer: the listener's authorizer.
+    """
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
@@ -104,37 +126,11 @@ class ThreadsCalls:
         """Return the handler of a method that no servicer has."""
 
         def answer(_requests: Any, context: Any) -> NoReturn:
-            _abort(context, NOT_FOUND)
+            abort(context, NOT_FOUND)
 
         guarded = GuardedMethod(self._authorizer, method, exists=False)
         call = GuardedCall(guarded, answer, takes_one=False)
         return make_handler(call, response_streaming=True)
-
-    def intercepted(
-        self, base: Any, continuation: Callable[[Any], Any], details: Any
-    ) -> Any:
-        """Return a handler that authorizes the call, then runs user interceptors."""
-        # Messages pass as bytes: the interceptors choose the handler, and so which
-        # serializers the messages need.
-        guarded = GuardedMethod(self._authorizer, details.method, base is not None)
-        streaming = base is None or base.response_streaming
-
-        def answer(requests: Any, context: Any) -> Any:
-            handler = continuation(details)
-            if handler is None:
-                _abort(context, NOT_FOUND)
-            responses = _run(handler, guarded, requests, context)
-            if streaming:
-                return responses
-            response = next(responses, None)
-            if handler.response_streaming:
-                # The handler did not end the call itself, so it would send a stream.
-                _abort(context, NO_STREAM)
-            return response
-
-        # Interceptors run before a message is read, as in grpcio.
-        call = GuardedCall(guarded, answer, takes_one=False)
-        return make_handler(call, response_streaming=streaming)
 
 
 def _one(method: GuardedMethod, behaviour: Behaviour, deserializer: Any) -> Behaviour:
@@ -142,7 +138,9 @@ def _one(method: GuardedMethod, behaviour: Behaviour, deserializer: Any) -> Beha
 
     def answer(requests: Any, context: Any, *callback: Any) -> Any:
         # The message gets no local name, which would keep it until the call ends.
-        request = _deserialize(_only(requests, method, context), deserializer, context)
+        request = deserialize(
+            take_only(requests, method, context), deserializer, context
+        )
         return behaviour(request, context, *callback)
 
     return answer
@@ -152,12 +150,12 @@ def _many(method: GuardedMethod, behaviour: Behaviour) -> Behaviour:
     """Return a behaviour that calls `behaviour` with a stream of requests."""
 
     def answer(requests: Any, context: Any, *callback: Any) -> Any:
-        return behaviour(_Requests(requests, method, context), context, *callback)
+        return behaviour(Requests(requests, method, context), context, *callback)
 
     return answer
 
 
-class _Requests:
+class Requests:
     """The messages of a streaming call, which is decided again at a late first one."""
 
     __slots__ = ("_began", "_context", "_method", "_requests")
@@ -184,56 +182,20 @@ class _Requests:
     next = __next__
 
 
-def _abort(context: Any, status: Refusal) -> NoReturn:
+def abort(context: Any, status: Refusal) -> NoReturn:
+    """End a call with a status."""
     context.abort(*status)
     raise AssertionError("abort has raised")
 
 
-def _run(
-    handler: Any, method: GuardedMethod, requests: Iterator[bytes], context: Any
-) -> Iterator[bytes]:
-    """Run a handler that an interceptor returned; yield its responses as bytes."""
-    behaviour = behaviour_of(handler)
-    argument: Any
-    if handler.request_streaming:
-        messages = _Requests(requests, method, context)
-        argument = _typed(messages, handler.request_deserializer, context)
-    else:
-        argument = _deserialize(
-            _only(requests, method, context), handler.request_deserializer, context
-        )
-    serializer = handler.response_serializer
-    if not handler.response_streaming:
-        response = behaviour(argument, context)
-        return iter((_serialize(response, serializer, context),))
-    if getattr(behaviour, "experimental_non_blocking", False):
-        responses = _blocking(behaviour, argument, context)
-    else:
-        responses = iter(behaviour(argument, context))
-    # None ends a stream of responses, as in grpcio.
-    return (
-        _serialize(response, serializer, context)
-        for response in iter(lambda: next(responses, None), None)
-    )
-
-
-def _blocking(behaviour: Behaviour, argument: Any, context: Any) -> Iterator[Any]:
-    """Run a behaviour that passes its responses to a callback; yield them."""
-    responses: SimpleQueue[Any] = SimpleQueue()
-    behaviour(argument, context, responses.put)
-    if not context.add_callback(lambda: responses.put(None)):
-        responses.put(None)
-    return iter(responses.get, None)
-
-
-def _only(requests: Any, method: GuardedMethod, context: CallContext) -> bytes:
+def take_only(requests: Any, method: GuardedMethod, context: CallContext) -> bytes:
     """Return the one message of a unary call; abort as grpcio does if there is none."""
     began = monotonic()
     try:
         message: bytes = next(requests)
     except StopIteration:
         text = f'"{method.name}" requires exactly one request message.'
-        _abort(context, (grpc.StatusCode.UNIMPLEMENTED, text))
+        abort(context, (grpc.StatusCode.UNIMPLEMENTED, text))
     _decide_again(method, context, began)
     return message
 
@@ -243,37 +205,15 @@ def _decide_again(method: GuardedMethod, context: CallContext, began: float) -> 
     if monotonic() - began >= authorizer.FRESH:
         _, refusal = method.authorize(context._context)  # noqa: SLF001 - a CallContext, with grpcio's inside
         if refusal is not None:
-            _abort(context, refusal)
+            abort(context, refusal)
 
 
-def _typed(requests: Any, deserializer: Any, context: Any) -> Iterator[Any]:
-    for message in requests:
-        yield _deserialize(message, deserializer, context)
-
-
-def _deserialize(message: bytes, deserializer: Any, context: Any) -> Any:
+def deserialize(message: bytes, deserializer: Any, context: Any) -> Any:
+    """Deserialize a message as grpcio does; abort the call if that fails."""
     if deserializer is None:
         return message
     try:
         return deserializer(message)
     except Exception:
         _LOGGER.exception("call.unreadable")
-        _abort(context, (grpc.StatusCode.INTERNAL, "Exception deserializing request!"))
-
-
-def _serialize(response: Any, serializer: Any, context: Any) -> Any:
-    if serializer is None:
-        return response
-    try:
-        return serializer(response)
-    except Exception:
-        code = context.code()
-        if code is not None and code is not grpc.StatusCode.OK:
-            # A method that sets a code may return None: the call ends with that code.
-            _abort(context, (code, _decode(context.details())))
-        _LOGGER.exception("call.unserializable")
-        _abort(context, (grpc.StatusCode.INTERNAL, "Failed to serialize response!"))
-
-
-def _decode(details: bytes | None) -> str:
-    return "" if details is None else details.decode(errors="replace")
+        abort(context, (grpc.StatusCode.INTERNAL, "Exception deserializing request!"))

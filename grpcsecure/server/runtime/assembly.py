@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from grpcsecure.model.listener import Listener
     from grpcsecure.model.server_config import ServerConfig
     from grpcsecure.server.rpc.audit import Auditor
-    from grpcsecure.server.rpc.method_table import Methods
+    from grpcsecure.server.rpc.handlers import Calls
+    from grpcsecure.server.rpc.interceptor_chain import Chain
     from grpcsecure.server.services.lifespan import Lifespan
     from grpcsecure.server.services.loader import LoadedService
     from grpcsecure.server.snapshot import InForce
@@ -46,6 +47,7 @@ class Assembly:
     services: tuple[LoadedService, ...]
     in_force: InForce
     auditor: Auditor
+    #: Those of the embedding program, outermost first.
     interceptors: tuple[Any, ...] = ()
     #: Called with a human-readable reason if some listener can no longer be served.
     on_failure: Callable[[str], None] = _ignore
@@ -76,6 +78,29 @@ class Assembly:
             )
             for register in service.register:
                 yield register, servicer
+
+    def build_chain(self, *, on_asyncio: bool) -> Chain | None:
+        """Create the interceptors; return their chain, None if there are none.
+
+        Those that tracing libraries add to every server of the process are among them.
+
+        Raises:
+            StartupError: the user's code raised, or an interceptor does not fit.
+        """
+        from grpcsecure.server.runtime.instrumentation import is_instrumented
+
+        settings = self.config.server
+        if not (
+            self.interceptors
+            or settings.interceptors
+            or is_instrumented(on_asyncio=on_asyncio)
+        ):
+            return None
+        from grpcsecure.server.runtime.chain_assembly import build_chain
+
+        return build_chain(
+            self.interceptors, settings.interceptors, on_asyncio=on_asyncio
+        )
 
     def service_names(self) -> list[str]:
         """Return the names of all services of the config."""
@@ -111,23 +136,21 @@ class Assembly:
         listener: Listener,
         registrations: Sequence[Registration],
         *,
-        methods: Methods,
+        calls: Calls,
         on_asyncio: bool,
     ) -> None:
         """Register the services of `listener`; reflection lists no others.
 
-        Every handler is made by `methods.calls`, here or in the outermost interceptor.
+        Every handler is made by `calls`.
         """
-        wraps = not self.interceptors
-        selected = Selected(server, listener.services, methods, wraps=wraps)
+        selected = Selected(server, listener.services, calls)
         for register, servicer in registrations:
             register(servicer, selected)
         if self.config.server.reflection:
             from grpcsecure.server.services.reflection import register_reflection
 
             register_reflection(selected.registered, selected, on_asyncio=on_asyncio)
-        if wraps:
-            server.add_generic_rpc_handlers([UnknownMethods(methods.calls)])
+        server.add_generic_rpc_handlers([UnknownMethods(calls)])
 
 
 class Selected:
@@ -136,23 +159,18 @@ class Selected:
     Args:
         server: the server to register with.
         names: the names of the listener's services, None for all.
-        methods: collects the handlers as the user registered them.
-        wraps: whether handlers authorize calls themselves; if not, the outermost
-            interceptor does.
+        calls: makes the handlers that authorize calls.
     """
 
     def __init__(
         self,
         server: Any,
         names: Sequence[str] | None,
-        methods: Methods,
-        *,
-        wraps: bool,
+        calls: Calls,
     ) -> None:
         self._server = server
         self._names = names
-        self._methods = methods
-        self._wraps = wraps
+        self._calls = calls
         self.registered: set[str] = set()
 
     def serves(self, service: str) -> bool:
@@ -169,12 +187,8 @@ class Selected:
         """Register the generic handlers of services that this listener serves."""
         for service in generic_rpc_handlers:
             if self._accept(service.service_name()):
-                self._methods.add_service(service)
-                self._server.add_generic_rpc_handlers(
-                    [WrappedService(service, self._methods.calls)]
-                    if self._wraps
-                    else [service]
-                )
+                wrapped = WrappedService(service, self._calls)
+                self._server.add_generic_rpc_handlers([wrapped])
 
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Any
@@ -182,10 +196,8 @@ class Selected:
         """Register the methods of a service, if this listener serves it."""
         if not self._accept(service_name):
             return
-        made = {}
-        for name, handler in method_handlers.items():
-            method = f"/{service_name}/{name}"
-            self._methods.add(method, handler)
-            wrap = self._methods.calls.wrap
-            made[name] = wrap(method, handler) if self._wraps else handler
+        made = {
+            name: self._calls.wrap(f"/{service_name}/{name}", handler)
+            for name, handler in method_handlers.items()
+        }
         self._server.add_registered_method_handlers(service_name, made)

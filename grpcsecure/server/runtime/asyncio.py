@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from grpcsecure.server.grpcio import _bindings as grpcio
 from grpcsecure.server.grpcio.aio_server import make_server
 from grpcsecure.server.rpc.asyncio_handlers import AsyncioCalls
-from grpcsecure.server.rpc.handlers import AsyncioInterceptor
-from grpcsecure.server.rpc.method_table import Methods
 from grpcsecure.server.runtime.listener_restarter import RestartingServer
 from grpcsecure.server.runtime.ports import Ports
 from grpcsecure.server.services.lifespan import Lifespan
@@ -24,6 +22,8 @@ if TYPE_CHECKING:
     from grpcsecure.model.listener import Listener
     from grpcsecure.server.grpcio.aio_server import ResilientAioServer
     from grpcsecure.server.rpc.authorizer import Authorizer
+    from grpcsecure.server.rpc.handlers import Calls
+    from grpcsecure.server.rpc.interceptor_chain import Chain
     from grpcsecure.server.runtime.assembly import Assembly, Registration
 
 __all__ = ["AsyncioRuntime", "LoopRuntime"]
@@ -46,6 +46,7 @@ class AsyncioRuntime:
         self._assembly = assembly
         self._served: list[RestartingServer] = []
         self._registrations: list[Registration] = []
+        self._chain: Chain | None = None
         self.ports = Ports(assembly)
         settings = assembly.config.server
         self._pool = ThreadPoolExecutor(settings.threads, "grpcsecure")
@@ -81,6 +82,7 @@ class AsyncioRuntime:
             *self._assembly.construct(self._lifespan, on_asyncio=True),
             *self._built_in(),
         ]
+        self._chain = self._assembly.build_chain(on_asyncio=True)
         with self._assembly.health.starting():
             await self._lifespan.start_on_loop()
         addresses = {}
@@ -88,8 +90,8 @@ class AsyncioRuntime:
         try:
             for listener in self._assembly.config.listeners:
                 authorizer = self._assembly.authorizer(listener)
-                server, methods = self._server(listener, authorizer)
-                prepared.append((server, listener, methods))
+                server, calls = self._server(listener, authorizer)
+                prepared.append((server, listener, calls))
                 self._served.append(self._keep(server, listener, authorizer))
                 addresses[listener.name] = self.ports.bind(
                     server, listener, authorizer.view
@@ -124,8 +126,8 @@ class AsyncioRuntime:
         self, server: ResilientAioServer, listener: Listener, authorizer: Authorizer
     ) -> RestartingServer:
         async def renew() -> ResilientAioServer:
-            server, methods = self._server(listener, authorizer)
-            self._register(server, listener, methods)
+            server, calls = self._server(listener, authorizer)
+            self._register(server, listener, calls)
             try:
                 self.ports.rebind(server, listener)
             except BaseException:
@@ -148,21 +150,29 @@ class AsyncioRuntime:
 
     def _server(
         self, listener: Listener, authorizer: Authorizer
-    ) -> tuple[ResilientAioServer, Methods]:
-        methods = Methods(AsyncioCalls(authorizer, self._pool))
-        users = self._assembly.interceptors
+    ) -> tuple[ResilientAioServer, Calls]:
+        calls = self._calls(authorizer)
         server = make_server(
-            [AsyncioInterceptor(methods), *users] if users else [],
+            [],
             self._assembly.options(listener),
             maximum_concurrent_rpcs=self._assembly.max_calls(listener),
         )
-        return server, methods
+        return server, calls
+
+    def _calls(self, authorizer: Authorizer) -> Calls:
+        if self._chain is None:
+            return AsyncioCalls(authorizer, self._pool)
+        from grpcsecure.server.rpc import asyncio_interception
+
+        return asyncio_interception.AsyncioInterceptedCalls(
+            authorizer, self._pool, self._chain
+        )
 
     def _register(
-        self, server: ResilientAioServer, listener: Listener, methods: Methods
+        self, server: ResilientAioServer, listener: Listener, calls: Calls
     ) -> None:
         self._assembly.register(
-            server, listener, self._registrations, methods=methods, on_asyncio=True
+            server, listener, self._registrations, calls=calls, on_asyncio=True
         )
 
     async def stop(self, grace: float) -> bool:

@@ -6,21 +6,23 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-import grpc
-
 from grpcsecure.server.grpcio import _bindings as grpcio
 from grpcsecure.server.grpcio.pool import Pool
 from grpcsecure.server.grpcio.sync_server import SyncServerHook
-from grpcsecure.server.rpc.handlers import ThreadsInterceptor
-from grpcsecure.server.rpc.method_table import Methods
 from grpcsecure.server.rpc.threads_handlers import ThreadsCalls
+from grpcsecure.server.runtime.instrumentation import uninstrumented_server
 from grpcsecure.server.runtime.ports import Ports
 from grpcsecure.server.services.lifespan import Lifespan
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
+    import grpc
+
     from grpcsecure.model.listener import Listener
+    from grpcsecure.server.rpc.authorizer import Authorizer
+    from grpcsecure.server.rpc.handlers import Calls
+    from grpcsecure.server.rpc.interceptor_chain import Chain
     from grpcsecure.server.runtime.assembly import Assembly, Registration
 
 __all__ = ["ThreadsRuntime"]
@@ -72,6 +74,7 @@ class ThreadsRuntime:
             *self._assembly.construct(self._lifespan, on_asyncio=False),
             *self._built_in(),
         ]
+        chain = self._assembly.build_chain(on_asyncio=False)
         with self._assembly.health.starting():
             self._lifespan.start()
         listeners = self._assembly.config.listeners
@@ -80,9 +83,9 @@ class ThreadsRuntime:
         try:
             for listener in listeners:
                 authorizer = self._assembly.authorizer(listener)
-                methods = Methods(ThreadsCalls(authorizer))
-                server = self._server(listener, ThreadsInterceptor(methods))
-                prepared.append((server, listener, methods))
+                calls = _calls(authorizer, chain)
+                server = self._server(listener)
+                prepared.append((server, listener, calls))
                 addresses[listener.name] = self.ports.bind(
                     server, listener, authorizer.view
                 )
@@ -91,9 +94,9 @@ class ThreadsRuntime:
             self.ports.close()
             self._pool.shutdown()
             raise
-        for server, listener, methods in prepared:
+        for server, listener, calls in prepared:
             self._assembly.register(
-                server, listener, registrations, methods=methods, on_asyncio=False
+                server, listener, registrations, calls=calls, on_asyncio=False
             )
         for server in self._servers:
             server.start()
@@ -126,11 +129,10 @@ class ThreadsRuntime:
 
         return [(add_HealthServicer_to_server, ThreadsHealth(self._assembly.health))]
 
-    def _server(self, listener: Listener, first: ThreadsInterceptor) -> grpc.Server:
-        users = self._assembly.interceptors
-        server = grpc.server(
+    def _server(self, listener: Listener) -> grpc.Server:
+        make_server = uninstrumented_server()
+        server = make_server(
             cast("ThreadPoolExecutor", SyncServerHook(self._pool)),
-            interceptors=[first, *users] if users else [],
             options=self._assembly.options(listener),
             maximum_concurrent_rpcs=self._assembly.max_calls(listener),
         )
@@ -193,3 +195,11 @@ class ThreadsRuntime:
         for event in [server.stop(0) for server in self._servers]:
             event.wait(_CUT_PATIENCE)
         self._pool.cancel_wait()
+
+
+def _calls(authorizer: Authorizer, chain: Chain | None) -> Calls:
+    if chain is None:
+        return ThreadsCalls(authorizer)
+    from grpcsecure.server.rpc.threads_interception import ThreadsInterceptedCalls
+
+    return ThreadsInterceptedCalls(authorizer, chain)

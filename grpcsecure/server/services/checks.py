@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from grpcsecure.config.document import Document
     from grpcsecure.diagnostics.findings import Finding
-    from grpcsecure.model.server_config import ServerSettings
+    from grpcsecure.model.server_config import ServerConfig, ServerSettings
     from grpcsecure.server.services.loader import LoadedService
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "REFLECTION_V1",
     "check_services",
     "check_together",
+    "known_runtime",
     "pick_runtime",
     "settle_services",
 ]
@@ -205,6 +206,19 @@ def _check_runtime(
                 secondary=[threads],
                 help="use `runtime: auto`, which also runs plain methods",
             )
+
+
+def known_runtime(
+    config: ServerConfig, services: Sequence[LoadedService]
+) -> Runtime | None:
+    """Return the runtime, None if a servicer has to be created to know it."""
+    runtime = pick_runtime(config.server, services)
+    is_complete = len(services) == len(config.services) and not any(
+        service.methods is None or service.is_factory for service in services
+    )
+    if runtime is Runtime.ASYNCIO or is_complete:
+        return runtime
+    return None if config.server.runtime is Runtime.AUTO else runtime
 
 
 def pick_runtime(

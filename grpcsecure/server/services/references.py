@@ -45,12 +45,15 @@ class ServiceError(Exception):
         self.problem = ServiceProblem(kind=kind, key=key, message=message, **parts)
 
 
-def resolve_reference(path: ImportPath, *, key: str) -> Any:
+def resolve_reference(
+    path: ImportPath, *, key: str, noun: str = "a servicer class"
+) -> Any:
     """Return what `path` names.
 
     Args:
         path: the module and its attribute.
-        key: the key of the `services` entry that names it.
+        key: the key of the entry that names it.
+        noun: the class that it may name, for a message.
 
     Raises:
         ServiceError: the module cannot be imported, or has no such attribute.
@@ -72,7 +75,7 @@ def resolve_reference(path: ImportPath, *, key: str) -> Any:
                 f"`{path.module}` has no attribute `{path.attribute}`",
                 label=did_you_mean(name, _public_names(target))
                 or ("" if inspect.ismodule(target) else f"it has no `{name}`"),
-                help=f"name a servicer class, factory or instance in `{path.module}`",
+                help=f"name {noun}, factory or instance in `{path.module}`",
             ) from error
     return target
 

@@ -204,7 +204,7 @@ def test_screen_of_an_unknown_key():
     [
         ("server: {xyz: 1}", "not a valid key here",
          ("valid keys: channel_options, compression, drain_delay, error_detail,"
-          " health, import_paths, keepalive, max_concurrent_rpcs,"
+          " health, import_paths, interceptors, keepalive, max_concurrent_rpcs,"
           " max_receive_message_size, max_send_message_size, reflection, runtime,"
           " shutdown_grace,"
           " switch_interval, threads")),

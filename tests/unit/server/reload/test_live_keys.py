@@ -20,6 +20,7 @@ from grpcsecure.model.modes import ClientCertificateMode
 from grpcsecure.model.server_config import (
     ErrorDetail,
     ImportPath,
+    InterceptorEntry,
     LoggingSettings,
     LogLevel,
     ReloadSettings,
@@ -72,6 +73,10 @@ SERVER = {
     "compression": (Compression.GZIP, "compression"),
     "keepalive": (Keepalive(time=1.0), "keepalive"),
     "import_paths": ((Path("/a"),), "import_paths"),
+    "interceptors": (
+        (InterceptorEntry(interceptor=ImportPath("a", "B")),),
+        "interceptors",
+    ),
     "reflection": (True, "reflection"),
     "health": (False, "health"),
     "channel_options": ((("a", 1),), "channel_options"),
