@@ -30,6 +30,7 @@ _KEYS: dict[str, dict[str, str]] = {
         "authorization": "auth authz rbac policy policies acl access permissions",
         "identities": "principals users clients roles peers subjects",
         "include": "includes import imports extends extend base",
+        "logging": "log logs logger loggers",
         "listeners": "listen ports endpoints binds servers addresses",
         "profiles": "environments envs overrides",
         "reload": "watch watcher",
@@ -40,6 +41,14 @@ _KEYS: dict[str, dict[str, str]] = {
         " servicer_class target service",
         "with": "args kwargs arguments params parameters options config settings init",
         "register": "add add_to_server registrar",
+        "start": "on_start startup on_startup start_hook setup before_start",
+        "close": "on_stop on_close stop shutdown on_shutdown close_hook teardown"
+        " after_stop cleanup",
+    },
+    "Logging": {
+        "format": "log_format formatter style encoding",
+        "level": "log_level loglevel verbosity",
+        "levels": "loggers logger log_levels",
     },
     "Server": {
         "threads": "max_workers workers thread_pool_size num_threads pool_size"

@@ -65,6 +65,8 @@ def resolve_reference(
         raise
     except BaseException as error:
         raise _import_error(path, error, key=key) from error
+    is_function = key in ("register", "start", "close")
+    wanted = "a function" if is_function else f"{noun}, factory or instance"
     for name in path.attribute.split("."):
         try:
             target = getattr(target, name)
@@ -75,7 +77,7 @@ def resolve_reference(
                 f"`{path.module}` has no attribute `{path.attribute}`",
                 label=did_you_mean(name, _public_names(target))
                 or ("" if inspect.ismodule(target) else f"it has no `{name}`"),
-                help=f"name {noun}, factory or instance in `{path.module}`",
+                help=f"name {wanted} in `{path.module}`",
             ) from error
     return target
 
