@@ -34,10 +34,12 @@ class Session:
 
     Attributes:
         console: the output streams, as the global options configure them.
+        command: the name of the sub-command.
         has_cut: whether calls were cut; their handlers may never return.
     """
 
     console: Console = field(default_factory=Console)
+    command: str | None = None
     has_cut: bool = False
 
 
@@ -84,5 +86,6 @@ def cli(context: click.Context, *, color: str, quiet: bool, verbose: bool) -> No
     """Secure gRPC servers in Python from one config file."""
     session = context.ensure_object(Session)
     session.console = Console(color=color, quiet=quiet, verbose=verbose)
+    session.command = context.invoked_subcommand
     context.meta[SESSION] = session
     context.obj = session.console

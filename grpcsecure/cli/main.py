@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     if arguments is None:
         arguments = sys.argv[1:]
+        _open_closed_streams()
         if os.getpid() == 1:
             _leave_init()
     try:
@@ -33,11 +34,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:  # during the imports
         _write_error("interrupted")
         code, stuck = 2, False
+    except OSError as error:  # likewise: no descriptors, no memory
+        _write_error(f"error: {(error.strerror or str(error)).lower()}")
+        code, stuck = 2, False
     _ignore_late_sigterm()
     if stuck:
         # The handler of a cut call may never return, and the interpreter waits for it.
         os._exit(code)
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Open the null device in place of standard streams that are closed.
+
+    A socket would otherwise take their number, and gRPC core writes lines to number 2.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
 
 
 def _leave_init() -> None:
@@ -77,6 +94,7 @@ def _run(arguments: Sequence[str]) -> tuple[int, bool]:
 
     Raises:
         KeyboardInterrupt: a signal came before the command line was there to report it.
+        OSError: the modules of the command line cannot be read.
     """
     import click
 
@@ -98,6 +116,13 @@ def _run(arguments: Sequence[str]) -> tuple[int, bool]:
         session.console.error(f"error: {error}")
         return error.exit_code, False
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for users
+        from grpcsecure.cli.shortages import describe_shortage
+
+        shortage = describe_shortage(error)
+        if shortage is not None:
+            session.console.error(f"error: {shortage}")
+            is_start = session.command == "serve"
+            return ExitCode.STARTUP if is_start else ExitCode.CANNOT, False
         session.console.internal_error(error)
         return ExitCode.CANNOT, False
     code = result if isinstance(result, int) else ExitCode.OK

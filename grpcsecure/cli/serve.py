@@ -19,6 +19,7 @@ from grpcsecure.cli.banner import banner_fields, is_warning, render_banner
 from grpcsecure.cli.commands import SESSION
 from grpcsecure.cli.logs import FORMATS, LEVELS, Logs
 from grpcsecure.cli.options import config_or_default, profile_option
+from grpcsecure.cli.shortages import find_shortage
 from grpcsecure.diagnostics.findings import Finding, Report
 from grpcsecure.errors import (
     BindError,
@@ -104,6 +105,9 @@ def serve(  # noqa: PLR0913 - the options of the command
         from grpcsecure.server.runtime.inherited_sockets import inherited_sockets
 
         inherited_sockets()
+    shortage = find_shortage()
+    if shortage is not None:
+        raise StartupError(shortage)
     logs = _ServeLogs(log_format, log_level)
     obstacle = None if ready_file is None else _why_not_writable(ready_file)
     if obstacle is not None:  # found before anything listens
