@@ -59,7 +59,10 @@ def _unix_socket(text: str) -> Advice | None:
 def _systemd(text: str) -> Advice | None:
     if text.startswith("systemd:"):
         label = "not a name that systemd gives a socket"
-        return label, "write the `FileDescriptorName=` of the socket unit, without `:`"
+        return (
+            label,
+            "write `systemd:NAME`, the `FileDescriptorName=` of its socket unit",
+        )
     return None
 
 

@@ -50,7 +50,7 @@ class InheritedSockets:
             try:
                 os.set_inheritable(_FIRST + index, False)
             except OSError:
-                continue  # not open
+                break  # not open: there are fewer
             self._by_name.setdefault(name, []).append(_FIRST + index)
 
     @property
