@@ -155,7 +155,10 @@ CFFI = {"ffi", "lib"}
 #: Private names of other objects that are used elsewhere, none of them a library's.
 NOT_OF_LIBRARIES = {
     ("cli/main.py", "os._exit"),
-    ("explain/table.py", "call._replace"),  # of a NamedTuple, public
+    ("cli/repository_paths.py", "case._replace"),  # of a NamedTuple, public
+    ("cli/repository_paths.py", "label._replace"),
+    ("cli/repository_paths.py", "span._replace"),
+    ("explain/table.py", "call._replace"),
     ("server/reload/reloader.py", "result._replace"),
     ("server/rpc/bridged_caller.py", "context._grpcsecure_caller"),
     ("server/rpc/call_context.py", "_grpcsecure_view"),

@@ -9,11 +9,10 @@ process of its own.
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from grpcsecure.checking.pipeline import Phase, load_config
 from grpcsecure.errors import GrpcSecureError
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["CheckOptions", "CheckedConfig", "ConfigChecks", "answer_request"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckOptions:
+class CheckOptions(NamedTuple):
     """What to check of every config: see the options of `validate`."""
 
     last: Phase
@@ -40,8 +38,7 @@ class CheckOptions:
     previous: tuple[Certificate, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedConfig:
+class CheckedConfig(NamedTuple):
     """The findings about a config, and its effective text if it was asked for."""
 
     draft: Draft
@@ -92,6 +89,7 @@ class ConfigChecks:
 
     def _check_elsewhere(self, source: Source, profile: str | None) -> CheckedConfig:
         """Check a config in a process of its own."""
+        import pickle
         import subprocess
 
         reading, writing = os.pipe()
@@ -121,6 +119,8 @@ class ConfigChecks:
 
 
 def _send(stream: IO[bytes] | None, request: object) -> None:
+    import pickle
+
     assert stream is not None  # noqa: S101 - it is a pipe
     try:
         with stream:
@@ -144,6 +144,8 @@ def answer_request(descriptor: int) -> None:
     The other process ends this one then, even if a module of the user has started a
     thread that never ends.
     """
+    import pickle
+
     # Processes that a module of the user starts must not hold the pipe open.
     os.set_inheritable(descriptor, False)
     source, profile, options = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own code

@@ -6,6 +6,7 @@ imports late, because as PID 1 the process stays small: see `container_init`.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -29,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _open_closed_streams()
         if os.getpid() == 1:
             _leave_init()
+        # Nearly all that a command loads stays until it ends: repeated collections take
+        # 6 % of its time. `serve` collects as soon as it has loaded.
+        gc.disable()
     try:
         code, stuck = _run(arguments)
     except KeyboardInterrupt:  # during the imports

@@ -70,14 +70,14 @@ def _has_git(folder: Path) -> bool:
 
 def _renamed(report: Report, rename: Callable[[str], str]) -> Report:
     def place(span: Span) -> Span:
-        return replace(span, file=rename(span.file))
+        return span._replace(file=rename(span.file))
 
     def finding(one: Finding) -> Finding:
         return replace(
             one,
             span=None if one.span is None else place(one.span),
             secondary=tuple(
-                replace(label, span=place(label.span)) for label in one.secondary
+                label._replace(span=place(label.span)) for label in one.secondary
             ),
         )
 
@@ -89,5 +89,5 @@ def _renamed(report: Report, rename: Callable[[str], str]) -> Report:
         argument_lines={
             rename(file): lines for file, lines in report.argument_lines.items()
         },
-        cases=tuple(replace(case, span=place(case.span)) for case in report.cases),
+        cases=tuple(case._replace(span=place(case.span)) for case in report.cases),
     )

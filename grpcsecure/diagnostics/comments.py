@@ -6,8 +6,7 @@ Knows lines, not YAML: it must also work if the YAML does not parse.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from grpcsecure.diagnostics.lines import split_lines
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["IgnoreComment", "find_ignore_comments"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IgnoreComment:
+class IgnoreComment(NamedTuple):
     """One ignore comment.
 
     `names` are codes or kebab names as written; none if the comment is malformed.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,8 +32,7 @@ class Severity(Enum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A range of text in a file; lines and columns are 1-based, the end exclusive."""
 
     file: str
@@ -43,8 +42,7 @@ class Span:
     end_column: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
+class Label(NamedTuple):
     """A text that is shown at a place."""
 
     span: Span
@@ -130,8 +128,7 @@ class Finding:
         return replace(self, severity=Severity.ERROR)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class Case(NamedTuple):
     """A test in a config; it failed if there is a finding of `code` at its place."""
 
     name: str
@@ -139,8 +136,7 @@ class Case:
     code: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coverage:
+class Coverage(NamedTuple):
     """The parts of a config that a check covered, and those that it left out.
 
     `phases` and `left_out` are phases that read more than the config itself: those that

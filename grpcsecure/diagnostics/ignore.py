@@ -9,12 +9,11 @@ warnings that production turns into errors, in strict mode too: they are its pur
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from grpcsecure.diagnostics.catalog import CATALOG, tool_kinds
+from grpcsecure.diagnostics.catalog import tool_kinds
 from grpcsecure.diagnostics.comments import find_ignore_comments
 from grpcsecure.diagnostics.findings import Span
-from grpcsecure.diagnostics.lookup import find_kind, nearest_finding
 from grpcsecure.errors import UsageError
 from grpcsecure.quoting import quote
 
@@ -86,8 +85,7 @@ def make_reports(
     return tuple(reports)
 
 
-@dataclass(frozen=True, slots=True)
-class _IgnoreRequest:
+class _IgnoreRequest(NamedTuple):
     """A code to ignore, from a comment or from the command line (no span)."""
 
     code: str
@@ -157,6 +155,8 @@ class _Filter:
 
     def _read_comments(self) -> Iterator[Finding]:
         """Fill the table of ignore comments; yield findings about invalid ones."""
+        from grpcsecure.diagnostics.lookup import find_kind
+
         for file, text in self._draft.report.sources.items():
             for comment in find_ignore_comments(text):
                 span = Span(
@@ -206,6 +206,8 @@ def _place(finding: Finding, subject: str) -> tuple[object, ...]:
 
 
 def _known_code(name: str) -> str:
+    from grpcsecure.diagnostics.lookup import find_kind
+
     kind = find_kind(name)
     if kind is None:
         hint = _hint(name)
@@ -215,6 +217,9 @@ def _known_code(name: str) -> str:
 
 def _hint(name: str) -> str:
     """Return a phrase that suggests the nearest valid code or name."""
+    from grpcsecure.diagnostics.catalog import CATALOG
+    from grpcsecure.diagnostics.lookup import nearest_finding
+
     meant = nearest_finding(name)
     if meant in CATALOG:
         return f"the nearest code is `{meant}` ({CATALOG[meant].name})"

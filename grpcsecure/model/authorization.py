@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,8 +87,7 @@ class Criterion:
         return HIDDEN if self.is_hidden else self.value
 
 
-@dataclass(frozen=True, slots=True)
-class Matcher:
+class Matcher(NamedTuple):
     """One or more criteria that must all match."""
 
     criteria: tuple[Criterion, ...]
@@ -112,8 +111,7 @@ class Matcher:
         return any(one.is_hidden for one in self.criteria)
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """A name for all peers that at least one of its matchers matches."""
 
     name: str
@@ -170,8 +168,7 @@ class MetadataCondition:
         return tuple(HIDDEN if one in self.hidden else one for one in self.values)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(NamedTuple):
     """A named rule that allows or denies calls of methods by identities.
 
     `listeners=None` means all listeners. A rule with `enforce=False` decides nothing;
@@ -228,8 +225,7 @@ class LogFormat(Enum):
     JSON = "json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditSettings:
+class AuditSettings(NamedTuple):
     """The destination of audit events: the log, or `file`, in the format `format`."""
 
     level: AuditLevel = AuditLevel.DENIALS
@@ -237,8 +233,7 @@ class AuditSettings:
     format: LogFormat = LogFormat.JSON
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authorization:
+class Authorization(NamedTuple):
     """The `authorization` block; `rules` are in the order of the file."""
 
     default: Effect = Effect.DENY
@@ -247,8 +242,7 @@ class Authorization:
     audit: AuditSettings = AuditSettings()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """The decision on a call.
 
     `rule=None` means that the default decided. `shadow` is the decision that would

@@ -10,7 +10,7 @@ import socket
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from grpcsecure.model.transport import Limits
 
@@ -60,8 +60,7 @@ class TlsVersion(Enum):
     TLS_1_3 = "TLSv1.3"
 
 
-@dataclass(frozen=True, slots=True)
-class TcpAddress:
+class TcpAddress(NamedTuple):
     """A host (name, IPv4, or IPv6 without brackets) and a port; 0 is any free port."""
 
     host: str
@@ -90,8 +89,7 @@ class TcpAddress:
             return False
 
 
-@dataclass(frozen=True, slots=True)
-class UnixAddress:
+class UnixAddress(NamedTuple):
     """The path of a unix socket."""
 
     path: Path
@@ -208,8 +206,7 @@ def _parse_ipv4(host: str) -> str:
         return host
 
 
-@dataclass(frozen=True, slots=True)
-class TrustDomains:
+class TrustDomains(NamedTuple):
     """The files with the CAs of SPIFFE trust domains: pairs of name and path."""
 
     files: tuple[tuple[str, Path], ...]
@@ -220,8 +217,7 @@ class TrustDomains:
         return frozenset(name for name, _ in self.files)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPair:
+class KeyPair(NamedTuple):
     """The files of a server certificate and of its private key."""
 
     certificate: Path

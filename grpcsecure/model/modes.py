@@ -7,8 +7,8 @@ https://grpc.github.io/grpc/core/grpc__security__constants_8h.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 __all__ = ["ClientCertificateMode", "ModeTraits"]
 
@@ -55,8 +55,7 @@ class ClientCertificateMode(Enum):
         raise ValueError(f"no client-certificate mode: {text!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class ModeTraits:
+class ModeTraits(NamedTuple):
     """One row of the table of modes."""
 
     grpc_constant: str

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
 
 from grpcsecure.model.subject import Subject, parse_subject
 
@@ -57,8 +57,7 @@ _SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
-@dataclass(frozen=True, slots=True)
-class NamePattern:
+class NamePattern(NamedTuple):
     """A normalized name, or the fixed part of a wildcard pattern.
 
     The text of a wildcard is the beginning before the `*`; for `*.corp.example`, it is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from grpcsecure.model.authorization import LogFormat
 from grpcsecure.model.transport import Keepalive
@@ -56,8 +56,7 @@ class LogLevel(Enum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class ImportPath:
+class ImportPath(NamedTuple):
     """An import path `module:attribute`; the attribute may be dotted."""
 
     module: str

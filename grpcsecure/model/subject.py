@@ -8,7 +8,7 @@ or raises ValueError.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["COMMON_NAME", "Subject", "parse_subject"]
 
@@ -58,8 +58,7 @@ _LONG_LENGTH = 0x80
 _EXAMPLE = "as in `CN=billing,O=Corp`"
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """A distinguished name, with the most specific part first.
 
     Each part (RDN) is a set of attributes, since X.501 does not order attributes that

@@ -7,9 +7,8 @@ DENY unless the config sets it. No input from a client makes this raise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from grpcsecure.model.authorization import Decision, Effect
 from grpcsecure.policy.identity_index import BUILT_IN_NAMES, IdentityIndex, Principal
@@ -43,8 +42,7 @@ class Miss(Enum):
     EXISTENCE = "existence"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceStep:
+class TraceStep(NamedTuple):
     """One rule of a trace, and why it matches a call or does not."""
 
     rule: Rule

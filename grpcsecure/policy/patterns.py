@@ -6,8 +6,8 @@ or normalised, so a pattern matches exactly the text that it shows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 __all__ = ["MethodPattern", "PatternKind", "parse_method_pattern"]
 
@@ -21,8 +21,7 @@ class PatternKind(Enum):
     ANY = "any"
 
 
-@dataclass(frozen=True, slots=True)
-class MethodPattern:
+class MethodPattern(NamedTuple):
     """A pattern that matches method paths; `text` is the pattern without its `*`."""
 
     kind: PatternKind

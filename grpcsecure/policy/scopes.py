@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from grpcsecure.policy.patterns import (
     MethodPattern,
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Scope", "find_scopes", "service_pattern"]
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """A rule, its parsed patterns, and its existing listeners.
 
     `serving` are those of the listeners that may serve a method of the rule.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -68,8 +68,7 @@ class PemBlock:
     is_encrypted: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokenBlock:
+class BrokenBlock(NamedTuple):
     """A block that cannot be read; `problem` is the reason, without any of its text."""
 
     line: int

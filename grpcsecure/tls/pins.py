@@ -7,7 +7,7 @@ Each file is read once. A problem with a file is returned as data, not raised:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from grpcsecure.errors import CertificateError
 from grpcsecure.model.peer import Certificate
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["PinFile", "Pins", "load_pins"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PinFile:
+class PinFile(NamedTuple):
     """A file of registered certificates, and its problem as human-readable text."""
 
     certificates: tuple[Certificate, ...] = ()

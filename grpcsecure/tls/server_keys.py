@@ -7,8 +7,7 @@ TLS 1.2 and 1.3. `docs/modes.md` has the table; a test tries each row on both en
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from grpcsecure.model.listener import Engine
 from grpcsecure.tls.purpose import describe_key
@@ -27,8 +26,7 @@ _USUAL = "OpenSSL, Go and Java"
 _OPENSSL_OR_JAVA = "OpenSSL and Java"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerKey:
+class ServerKey(NamedTuple):
     """A kind of key of server certificates.
 
     Attributes:

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from grpcsecure.descriptor_reserve import RESERVE
 
@@ -20,8 +20,7 @@ __all__ = ["MAX_BYTES", "RawFile", "UnreadableFile", "read_raw"]
 MAX_BYTES = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnreadableFile:
+class UnreadableFile(NamedTuple):
     """A file that could not be read, and why, as the end of a message."""
 
     reason: str

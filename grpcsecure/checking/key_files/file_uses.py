@@ -7,8 +7,7 @@ first place, with labels at the others.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from grpcsecure.config.tree import Mapping, Scalar, Sequence
 from grpcsecure.diagnostics.findings import Label
@@ -42,8 +41,7 @@ _ROLES = ("certificate", "private_key", "client_ca", "crl")
 _OF_SERVER = frozenset({"certificate", "private_key", "certificates"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileUse:
+class FileUse(NamedTuple):
     """A file in one role; `shown` is its path as written, in backticks.
 
     Relative paths start at `base`. `engines` are those of the listeners that use it, by
@@ -84,8 +82,7 @@ class FileUse:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevocationUse:
+class RevocationUse(NamedTuple):
     """A combination of `client_ca` and `crl` files, as used by one or more listeners.
 
     Several files of client CAs are those of trust domains. `keys` are the places of
@@ -98,8 +95,7 @@ class RevocationUse:
     listeners: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileUses:
+class FileUses(NamedTuple):
     """All files of a config by role, and the combinations of them.
 
     `pairs` are certificates with their private keys. `revocations` only has listeners

@@ -27,10 +27,6 @@ from grpcsecure.checking.key_files.revocation_lists import (
     check_crl_size,
     check_revocation,
 )
-from grpcsecure.checking.key_files.revocation_scope import (
-    check_crl_removals,
-    check_crl_scope,
-)
 from grpcsecure.checking.key_files.server_certificate import (
     check_server_certificate,
     check_strength,
@@ -237,6 +233,10 @@ class _Inspection:
         content = self._files[use.path]
         found = list(check_crl_file(use, content))
         if isinstance(content, PemFile) and not found:
+            from grpcsecure.checking.key_files.revocation_scope import (
+                check_crl_removals,
+            )
+
             entries = content.revocation_lists()
             lists = [entry for entry in entries if not isinstance(entry, BrokenBlock)]
             self._lists[use.path] = tuple(lists)
@@ -244,6 +244,10 @@ class _Inspection:
         self.findings += found
 
     def _check_revocations(self, uses: FileUses) -> None:
+        if not uses.revocations:
+            return
+        from grpcsecure.checking.key_files.revocation_scope import check_crl_scope
+
         self.findings += check_crl_size(uses.revocations, self._lists)
         self.findings += check_crl_dates(
             uses.crls, uses.revocations, self._lists, self._now

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.config.other_tools import built_in_identity
-from grpcsecure.config.rule_advice import identity_with
 from grpcsecure.diagnostics.catalog import policy_kinds as kinds
 from grpcsecure.diagnostics.suggest import nearest
 from grpcsecure.model.authorization import BuiltIn
@@ -64,6 +62,9 @@ def check_identities(document: Document) -> Iterator[Finding]:
 
 def _guess(document: Document, name: str, known: Sequence[str]) -> str | None:
     """Return the identity that is meant by a name that is not defined, or None."""
+    from grpcsecure.config.other_tools import built_in_identity
+    from grpcsecure.config.rule_advice import identity_with
+
     return (
         built_in_identity(name)
         or identity_with(document.tree, name)

@@ -7,7 +7,7 @@ certificate that its caller names. It fails if any decision differs from the exp
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from grpcsecure.checking.rules.methods import service_of
 from grpcsecure.config import wording
@@ -175,8 +175,7 @@ def _shown(document: Document, one: Criterion, path: Path) -> str:
     return HIDDEN if wording.is_from_variable(node) else one.value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _TestRun:
+class _TestRun(NamedTuple):
     """One decision of a test; `shown` is the caller's file, if there are several."""
 
     listener: Listener

@@ -8,8 +8,7 @@ the length of its escape.
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from grpcsecure.diagnostics.render.text import visible
 
@@ -29,8 +28,7 @@ _SHOWN = 100
 _BEFORE = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Mark:
+class _Mark(NamedTuple):
     """A label with the character that underlines its span, and its colour role."""
 
     span: Span
@@ -100,8 +98,7 @@ def _lines(
             yield f"{pad} {bar} {' ' * indent}{style.paint(mark.role, text)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
+class _Line(NamedTuple):
     """The displayed part of a source line.
 
     `text` begins with an ellipsis of `lead` cells if the beginning was cut, followed by

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpcsecure.diagnostics.render.excerpt import gutter_width, render_excerpt
 from grpcsecure.diagnostics.render.sources import Sources
 from grpcsecure.diagnostics.render.text import (
     Style,
@@ -98,6 +97,8 @@ def _report(report: Report, style: Style) -> Iterator[str]:
 def _finding(
     finding: Finding, sources: Sources, subject: str, style: Style
 ) -> Iterator[str]:
+    from grpcsecure.diagnostics.render.excerpt import gutter_width, render_excerpt
+
     severity = finding.severity.value
     head = style.paint(severity, f"{severity}[{visible(finding.code)}]")
     yield f"{head}: {style.paint('message', visible(finding.message))}"

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Method", "behaviour_of", "is_coroutine", "record"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Method:
+class Method(NamedTuple):
     """One RPC method as its servicer implements it."""
 
     service: str
@@ -67,8 +65,7 @@ class _Recorder:
             self.services.setdefault(service, {}).update(_look_up(handler, service))
 
 
-@dataclass(frozen=True, slots=True)
-class _CallDetails:
+class _CallDetails(NamedTuple):
     """Call details for a generic handler, shaped like `grpc.HandlerCallDetails`."""
 
     method: str

@@ -6,9 +6,8 @@ Imports user code, and calls none of it.
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grpcsecure.diagnostics.catalog import service_kinds as kinds
 from grpcsecure.diagnostics.suggest import did_you_mean
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ServiceError", "ServiceProblem", "resolve_reference"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceProblem:
+class ServiceProblem(NamedTuple):
     """A problem of one `services` entry: kind, texts and config key of a finding."""
 
     kind: Kind
