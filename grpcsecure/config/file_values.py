@@ -6,6 +6,7 @@ Invariant: no finding has any of that text.
 from __future__ import annotations
 
 import base64
+import os
 from typing import TYPE_CHECKING
 
 from grpcsecure.config.schema_file import dereference, load_schema, part_below
@@ -58,7 +59,8 @@ def read_file_value(
 
 
 def _unreadable(path: str, reason: str, whole: Path, span: Span) -> Finding:
-    meant = find_nearby(str(whole)) if reason.startswith("no such file") else None
+    nearby = find_nearby(str(whole)) if reason.startswith("no such file") else None
+    meant = None if nearby is None else _beside(path, nearby)
     return kinds.UNREADABLE_FILE_VALUE(
         f"cannot read {quote(path)} for a value: {reason}",
         span=span,
@@ -67,6 +69,11 @@ def _unreadable(path: str, reason: str, whole: Path, span: Span) -> Finding:
         if meant is None
         else f"did you mean {quote(meant)}?",
     )
+
+
+def _beside(path: str, other: str) -> str:
+    """Return the path of a file in the same directory, written as `path` is."""
+    return os.path.join(os.path.split(path)[0], os.path.split(other)[1])  # noqa: PTH118 - as written
 
 
 def _unusable(path: str, problem: str, span: Span) -> Finding:

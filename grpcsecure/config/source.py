@@ -152,7 +152,8 @@ def _read_file(name: str) -> bytes:
 
 def _read_regular(descriptor: int, limit: int) -> bytes:
     with os.fdopen(descriptor, "rb", closefd=False) as stream:
-        return stream.read(limit + 1)
+        # None where the kernel has nothing to say now, as in some files of /proc.
+        return stream.read(limit + 1) or b""
 
 
 def _read_pipe(descriptor: int) -> bytes:

@@ -98,6 +98,12 @@ def test_unusable_file(load, tmp_path, path, expected):
     assert SECRET not in repr(parsed)
 
 
+def test_nearest_file(load):
+    """A file that is missing has the nearest one that is there."""
+    [finding] = load("server: {shutdown_grace: '${file:./secert}'}\n").findings
+    assert finding.help == "did you mean `./secret`?"
+
+
 @pytest.mark.parametrize(
     ("written", "label"),
     [
