@@ -8,8 +8,8 @@ else: its value is never parsed as YAML. The text of a file is never read as a n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from grpcsecure.config.referenced_files import FileValues, ReferencedFiles
 from grpcsecure.config.scalars import (
@@ -58,8 +58,7 @@ def expand_variables(
     return expander.expand(root), expander.findings
 
 
-@dataclass(frozen=True, slots=True)
-class _Word:
+class _Word(NamedTuple):
     """The text that takes the place of one `${…}`, and where it comes from."""
 
     text: str
