@@ -13,6 +13,12 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Handler = Callable[[int, object], None]
 
 __all__ = ["run_in_child"]
 
@@ -41,15 +47,17 @@ _FROM_KERNEL = 0x80
 _PID_VARIABLES = ("LISTEN_PID", "WATCHDOG_PID")
 
 
-def run_in_child() -> int | None:
+def run_in_child(end: Handler) -> int | None:
     """Fork; return None in the child, and in the init the exit code for the process.
 
     The init returns when the child has ended. The kernel kills what is left of the
     container when the init exits.
 
+    Args:
+        end: handles SIGTERM and SIGINT in the child until the server handles them.
+
     Raises:
         OSError: no child process can be started.
-        KeyboardInterrupt: in the child: a signal has arrived in the meantime.
     """
     # If the parent ignored SIGCHLD, the kernel would discard the child's exit code.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -63,22 +71,26 @@ def run_in_child() -> int | None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         raise
     if child == 0:
-        _become_child(mask, shares_group=shares_group)
+        _become_child(mask, end, shares_group=shares_group)
         return None
     _close_inherited()
     return _look_after(child, shares_group=shares_group)
 
 
-def _become_child(mask: set[int | signal.Signals], *, shares_group: bool) -> None:
+def _become_child(
+    mask: set[int | signal.Signals], end: Handler, *, shares_group: bool
+) -> None:
     """Give the child its group, its terminal, its variables and its signals."""
     if not shares_group:
         _take_foreground()
     for name in _PID_VARIABLES:
         if os.environ.get(name) == str(os.getppid()):
             os.environ[name] = str(os.getpid())
-    # Until the server has handlers of its own: SIGTERM ends the start with a message,
-    # and SIGHUP, which asks for a reload, does not end it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Until the server has handlers of its own: SIGTERM and SIGINT end the start with a
+    # message, and SIGHUP, which asks for a reload, does not end it. An exception would
+    # not do: one that is raised in a callback of the import system is only printed.
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
     signal.signal(signal.SIGHUP, _do_nothing)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:  # likewise: no descriptors, no memory
         _write_error(f"error: {(error.strerror or str(error)).lower()}")
         code, stuck = 2, False
-    _ignore_late_sigterm()
+    _ignore_late_signals()
     if stuck:
         # The handler of a cut call may never return, and the interpreter waits for it.
         os._exit(code)
@@ -66,16 +66,19 @@ def _leave_init() -> None:
     from grpcsecure.cli.container_init import run_in_child
 
     try:
-        code = run_in_child()
+        code = run_in_child(_end_start)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         _write_error(f"error: cannot start a child process: {reason}")
         os._exit(3)
-    except KeyboardInterrupt:  # in the child, before it has done anything
-        _write_error("interrupted")
-        os._exit(2)
     if code is not None:
         os._exit(code)
+
+
+def _end_start(_number: int, _frame: object) -> None:
+    """Handle a signal in the child of the init, where nothing has started yet."""
+    _write_error("interrupted")
+    os._exit(2)
 
 
 def _write_error(message: str) -> None:
@@ -84,13 +87,11 @@ def _write_error(message: str) -> None:
         os.write(2, f"{message}\n".encode())
 
 
-def _ignore_late_sigterm() -> None:
-    """Keep the exit code, if SIGTERM comes again while the interpreter exits.
-
-    Only the child of the init has this handler; elsewhere SIGTERM has its default.
-    """
-    if signal.getsignal(signal.SIGTERM) is signal.default_int_handler:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def _ignore_late_signals() -> None:
+    """Keep the exit code, if a signal comes again while the child of the init exits."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is _end_start:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _run(arguments: Sequence[str]) -> tuple[int, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -32,11 +33,8 @@ PASS = """if True:
 
 def passing(names, *sockets, pid="", before=()):
     """Return options of `serving` that pass sockets under these names."""
-    given = [os.dup(sock.fileno()) for sock in sockets]
     # High numbers, so that none is in the way of another.
-    high = [os.dup2(one, 100 + one) for one in given]
-    for one in given:
-        os.close(one)
+    high = [fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD, 100) for sock in sockets]
     text = ",".join(map(str, high))
     command = [sys.executable, "-ISc", PASS, names, text, pid]
     return {"prefix": [*before, *command], "pass_fds": high}
