@@ -138,6 +138,7 @@ def _advise_digest(text: str) -> Advice | None:
 
 _BY_KEY: dict[str, Callable[[str], Advice | None]] = {
     "address": describe_address,
+    "interceptor": _advise_servicer,
     "servicer": _advise_servicer,
     "register": _advise_servicer,
     "ip": _advise_ip,

@@ -1,8 +1,8 @@
 """The chain of interceptors that runs around the method of a decided call.
 
-grpcsecure runs interceptors itself: grpcio would run them before the decision, look up
-the method that they name, and not run them under another runtime's core. Here the
-innermost `continuation` returns the handler of the decided method and no other.
+grpcsecure runs interceptors itself: grpcio would look up the method that the innermost
+one names. Here the innermost `continuation` returns the handler of the decided method
+and no other.
 """
 
 from __future__ import annotations
