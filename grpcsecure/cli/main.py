@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if os.getpid() == 1:
             _leave_init()
         # Nearly all that a command loads stays until it ends: repeated collections take
-        # 6 % of its time. `serve` collects as soon as it has loaded.
+        # 6 % of its time. `serve` collects as soon as it has loaded; others never.
         gc.disable()
     try:
         code, stuck = _run(arguments)
@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if stuck:
         # The handler of a cut call may never return, and the interpreter waits for it.
         os._exit(code)
+    if not gc.isenabled():
+        gc.freeze()  # the interpreter collects once more when it ends
     sys.exit(code)
 
 
