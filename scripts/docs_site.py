@@ -24,7 +24,12 @@ ROOT = Path(__file__).parent.parent
 PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 
 #: Files that the site serves as they are.
-STATIC = ("configs/*.yaml", "examples/*.py", "schemas/*.json")
+STATIC = (
+    "configs/*.yaml",
+    "deploy/systemd/payments.*",
+    "examples/*.py",
+    "schemas/*.json",
+)
 
 #: The begin of a link from docs/ to a file beside it, and from the top into docs/.
 _OUT_OF_DOCS = re.compile(r"(?<=\]\()\.\./")
