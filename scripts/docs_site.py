@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 
-#: Pages at the top of the repository.
-PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+#: Pages outside docs/.
+PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/README.md")
 
 #: Files that the site serves as they are.
 STATIC = (
     "configs/*.yaml",
+    "deploy/Dockerfile",
+    "deploy/kubernetes/*.yaml",
     "deploy/systemd/payments.*",
     "examples/*.py",
     "schemas/*.json",
@@ -33,7 +35,7 @@ STATIC = (
 
 #: The begin of a link from docs/ to a file beside it, and from the top into docs/.
 _OUT_OF_DOCS = re.compile(r"(?<=\]\()\.\./")
-_INTO_DOCS = re.compile(r"(?<=\]\()docs/")
+_INTO_DOCS = re.compile(r"(?<=\]\()((?:\.\./)?)docs/")
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -47,5 +49,6 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
     """Return a page with its links as they are on the site."""
-    pattern = _INTO_DOCS if page.file.src_uri in PAGES else _OUT_OF_DOCS
-    return pattern.sub("", markdown)
+    if page.file.src_uri in PAGES:
+        return _INTO_DOCS.sub(r"\1", markdown)
+    return _OUT_OF_DOCS.sub("", markdown)
