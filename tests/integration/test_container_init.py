@@ -63,10 +63,11 @@ def init_of(server):
     """Wait until the init holds signals back; return it, as seen from outside.
 
     While it waits for a signal the mask does not show that, but then it has a child.
+    `unshare` holds SIGTERM for a moment too, and SIGWINCH never.
     """
     eventually(lambda: children(server.process.pid))
     init = server.child
-    eventually(lambda: holds(init, signal.SIGTERM) or children(init))
+    eventually(lambda: holds(init, signal.SIGWINCH) or children(init))
     return init
 
 
