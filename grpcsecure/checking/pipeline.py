@@ -238,15 +238,14 @@ def _policy_tests(loaded: Loaded, document: Document, now: datetime) -> Loaded:
         return loaded
     from grpcsecure.checking.rules.policy_tests import (
         TestBench,
-        needs_files,
         run_policy_tests,
+        tests_that_need_files,
     )
     from grpcsecure.server.services.inventory import served_services
 
-    has_files = Phase.FILES not in loaded.left_out
-    unread = [
-        test for test in authorization.tests if needs_files(test, document.config)
-    ]
+    left_out: frozenset[int] = frozenset()
+    if Phase.FILES in loaded.left_out:
+        left_out = tests_that_need_files(document.config)
     findings, cases = run_policy_tests(
         document,
         TestBench(
@@ -254,13 +253,13 @@ def _policy_tests(loaded: Loaded, document: Document, now: datetime) -> Loaded:
             materials=loaded.materials,
             services=served_services(document.config, loaded.services),
             now=now,
-            has_files=has_files,
+            left_out=left_out,
         ),
     )
     return replace(
         _after(Phase.POLICY_TESTS, loaded, document, findings),
         cases=cases,
-        tests_left_out=0 if has_files else len(unread),
+        tests_left_out=len(left_out),
     )
 
 

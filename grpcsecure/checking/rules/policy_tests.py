@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from grpcsecure.tls.pins import Pins
     from grpcsecure.tls.recheck import Rechecker
 
-__all__ = ["TestBench", "check_callers", "needs_files", "run_policy_tests"]
+__all__ = ["TestBench", "check_callers", "run_policy_tests", "tests_that_need_files"]
 
 
 def check_callers(document: Document) -> Iterator[Finding]:
@@ -83,7 +83,7 @@ class TestBench:
     """The environment in which the tests of a config run.
 
     `services=None` means that the methods are not known: every method is assumed to
-    exist. With `has_files=False` no file was read: tests that need one are left out.
+    exist. `left_out` are the indices of tests that are not run.
     """
 
     __test__ = False  # not a test class of pytest
@@ -92,40 +92,42 @@ class TestBench:
     materials: Mapping[str, Material]
     services: tuple[ServedService, ...] | None
     now: datetime
-    has_files: bool = True
+    left_out: frozenset[int] = frozenset()
 
 
-def needs_files(test: PolicyTest, config: ServerConfig) -> bool:
-    """Whether the result of a test depends on files that the config names.
+def tests_that_need_files(config: ServerConfig) -> frozenset[int]:
+    """Return the indices of the tests whose result depends on files of the config.
 
-    Its caller is the certificate in a file, or it has a fingerprint, which may be that
-    of a registered certificate; or values of `${file:PATH}`, which were not read, may
+    The caller is the certificate in a file, or has a fingerprint, which may be that of
+    a registered certificate; or values of `${file:PATH}`, which were not read, may
     decide.
     """
-    if test.is_unknown or _has_unknown_values(test, config):
-        return True
-    given = {one.kind for one in test.caller.criteria} if test.caller else set()
-    if MatcherKind.CERTIFICATES in given:
-        return True
-    return MatcherKind.FINGERPRINT in given and any(
-        criterion.kind is MatcherKind.CERTIFICATES
+    if config.authorization is None:
+        return frozenset()
+    criteria = [
+        criterion
         for identity in config.identities
         for matcher in identity.matchers
         for criterion in matcher.criteria
+    ]
+    has_unknown_names = any(one.is_unknown for one in criteria)
+    has_unknown_rules = any(
+        one.is_unknown for rule in config.authorization.rules for one in rule.metadata
     )
+    in_files = {MatcherKind.CERTIFICATES}
+    if any(one.kind is MatcherKind.CERTIFICATES for one in criteria):
+        in_files.add(MatcherKind.FINGERPRINT)
 
+    def needs_files(test: PolicyTest) -> bool:
+        if test.is_unknown or has_unknown_rules:
+            return True
+        return test.caller is not None and (
+            has_unknown_names
+            or any(one.kind in in_files for one in test.caller.criteria)
+        )
 
-def _has_unknown_values(test: PolicyTest, config: ServerConfig) -> bool:
-    """Whether rules, or identities of the caller, have values that are not known."""
-    rules = () if config.authorization is None else config.authorization.rules
-    if any(one.is_unknown for rule in rules for one in rule.metadata):
-        return True
-    return test.caller is not None and any(
-        criterion.is_unknown
-        for identity in config.identities
-        for matcher in identity.matchers
-        for criterion in matcher.criteria
-    )
+    tests = enumerate(config.authorization.tests)
+    return frozenset(index for index, test in tests if needs_files(test))
 
 
 def run_policy_tests(
@@ -142,7 +144,7 @@ def run_policy_tests(
     findings: list[Finding] = []
     cases: dict[Case, None] = {}
     for index, test in enumerate(authorization.tests):
-        if not bench.has_files and needs_files(test, document.config):
+        if index in bench.left_out:
             continue
         place = document.place("authorization", "tests", index, "expect")
         code = kinds.FAILED_POLICY_TEST.code
