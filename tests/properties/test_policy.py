@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from hypothesis import given, settings
@@ -62,9 +61,18 @@ def criteria(kinds=tuple(MatcherKind)):
     )
 
 
+def built(kind, *arguments, **named):
+    """Draw `kind` with these arguments.
+
+    `st.builds` would draw the optional fields of named tuples as well.
+    """
+    drawn = st.tuples(st.tuples(*arguments), st.fixed_dictionaries(named))
+    return drawn.map(lambda both: kind(*both[0], **both[1]))
+
+
 def identities(kinds=tuple(MatcherKind)):
     """Draw the definitions of the three names."""
-    matchers = st.builds(
+    matchers = built(
         Matcher,
         st.lists(
             criteria(kinds), min_size=1, max_size=2, unique_by=lambda c: c.kind
@@ -72,7 +80,7 @@ def identities(kinds=tuple(MatcherKind)):
     )
     return st.tuples(
         *(
-            st.builds(
+            built(
                 Identity,
                 st.just(name),
                 st.lists(matchers, min_size=1, max_size=2).map(tuple),
@@ -83,15 +91,15 @@ def identities(kinds=tuple(MatcherKind)):
 
 
 CONDITIONS = st.sampled_from(list(KEYS)).flatmap(
-    lambda key: st.builds(
-        MetadataCondition, st.just(key), some(KEYS[key], min_size=1)
-    ).map(lambda condition: (condition,))
+    lambda key: built(MetadataCondition, st.just(key), some(KEYS[key], min_size=1)).map(
+        lambda condition: (condition,)
+    )
 )
 
 
 def rules(*effects):
     """Draw a rule; half of them have no condition."""
-    return st.builds(
+    return built(
         Rule,
         name=st.sampled_from("abcdefgh"),
         effect=st.sampled_from(effects or tuple(Effect)),
@@ -103,13 +111,13 @@ def rules(*effects):
     )
 
 
-POLICIES = st.builds(
+POLICIES = built(
     Authorization,
     default=st.sampled_from(Effect),
     rules=st.lists(rules(), max_size=6).map(tuple),
 )
 
-CERTIFICATES = st.builds(
+CERTIFICATES = built(
     certificate,
     **{
         attribute: (
@@ -120,21 +128,21 @@ CERTIFICATES = st.builds(
         for attribute, values in CERTIFICATE_VALUES.items()
     },
 )
-CLAIMED = st.builds(
+CLAIMED = built(
     ClaimedPeer,
     listener=st.just("public"),
     address=st.just(""),
     certificate=CERTIFICATES,
     unverified_reason=st.just("no"),
 )
-VERIFIED = st.builds(
+VERIFIED = built(
     VerifiedPeer,
     listener=st.just("public"),
     address=st.just(""),
     certificate=CERTIFICATES,
 )
-PEERS = VERIFIED | CLAIMED | st.builds(anonymous)
-CALLS = st.builds(
+PEERS = VERIFIED | CLAIMED | built(anonymous)
+CALLS = built(
     Call,
     st.sampled_from(METHODS),
     st.sampled_from(LISTENERS),
@@ -171,7 +179,7 @@ class Scene(NamedTuple):
         return naive.has(self.peer, name, trusted=trusted, now=self.in_force)
 
 
-SCENES = st.builds(Scene, identities(), PEERS, CALLS, DATES)
+SCENES = built(Scene, identities(), PEERS, CALLS, DATES)
 
 
 @settings(max_examples=repeats(100, 500))
@@ -187,10 +195,10 @@ def test_identities_agree_with_a_linear_search(scene):
     assert principal.granted <= principal.claimed
 
 
-UNVERIFIED = CLAIMED | st.builds(anonymous)
+UNVERIFIED = CLAIMED | built(anonymous)
 
 
-@given(POLICIES, st.builds(Scene, identities(NAME_KINDS), UNVERIFIED, CALLS, DATES))
+@given(POLICIES, built(Scene, identities(NAME_KINDS), UNVERIFIED, CALLS, DATES))
 def test_unverified_chain_gets_nothing_by_a_name(authorization, scene):
     """Without a verified chain, no name is granted, and no rule for names allows."""
     assert scene.principal(scene.compile(authorization)).identities == frozenset()
@@ -226,7 +234,7 @@ def with_one_more(authorization, rule, data):
     """Insert a rule at a random position."""
     place = data.draw(st.integers(0, len(authorization.rules)))
     before, after = authorization.rules[:place], authorization.rules[place:]
-    return replace(authorization, rules=(*before, rule, *after))
+    return authorization._replace(rules=(*before, rule, *after))
 
 
 @given(POLICIES, SCENES, st.data())
@@ -234,7 +242,7 @@ def test_order_never_changes_what_is_allowed(authorization, scene, data):
     """The order of rules only changes which rule is reported."""
     shuffled = tuple(data.draw(st.permutations(authorization.rules)))
     before = scene.decide(authorization)
-    after = scene.decide(replace(authorization, rules=shuffled))
+    after = scene.decide(authorization._replace(rules=shuffled))
     assert before.effect is after.effect
     assert (before.shadow or before).effect is (after.shadow or after).effect
 
@@ -243,8 +251,8 @@ def test_order_never_changes_what_is_allowed(authorization, scene, data):
 def test_shadow_rules_decide_nothing(authorization, scene):
     """The decisions are the same with and without rules that are not enforced."""
     enforced = tuple(rule for rule in authorization.rules if rule.enforce)
-    decision = replace(scene.decide(authorization), shadow=None)
-    assert decision == scene.decide(replace(authorization, rules=enforced))
+    decision = scene.decide(authorization)._replace(shadow=None)
+    assert decision == scene.decide(authorization._replace(rules=enforced))
 
 
 @settings(max_examples=repeats(100, 500))
@@ -292,7 +300,7 @@ NAMES_LIKE = st.text(max_size=30) | st.text("spiffe:/td.*@%2e\\\0,=+#", max_size
 @given(
     POLICIES,
     identities(),
-    st.builds(
+    built(
         certificate,
         subject=NAMES_LIKE,
         common_name=st.none() | NAMES_LIKE,
@@ -303,7 +311,7 @@ NAMES_LIKE = st.text(max_size=30) | st.text("spiffe:/td.*@%2e\\\0,=+#", max_size
             for attribute in ("uris", "dns", "emails", "ips", "organizational_units")
         },
     ),
-    st.builds(
+    built(
         Call,
         st.text() | st.text("/aS.Get*"),
         st.text(),
