@@ -57,6 +57,10 @@ MISTAKES = {
     "{interceptor: 'support.interceptors:Observer', with: {nam: x}}": (
         "GS507 7:54 `support.interceptors:Observer` takes no argument `nam`"
     ),
+    "{interceptor: 'support.interceptors:make_observer', with: {name: 5}}": (
+        "GS530 7:72 `support.interceptors:make_observer` takes `str` for `name`, not a"
+        " whole number"
+    ),
     "support.interceptors:make_observer": (
         "GS507 7:7 `support.interceptors:make_observer` needs the argument `name`"
     ),

@@ -153,8 +153,9 @@ WRONG_ARGUMENT_TYPE = Kind(
     code="GS530",
     name="wrong-argument-type",
     severity=Severity.ERROR,
-    what="An argument under `with` is not of the type that the servicer declares.",
-    why="Python does not compare annotations with values: the servicer would fail"
+    what="An argument under `with` is not of the type that the servicer or interceptor"
+    " declares.",
+    why="Python does not compare annotations with values: the call would fail"
     " later, when it uses the value. Only types of which YAML has values are compared,"
     " with lists and mappings of them, `Optional`, unions and `Literal`, and enums and"
     " dataclasses, which YAML cannot give.",

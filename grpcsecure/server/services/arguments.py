@@ -1,4 +1,4 @@
-"""Describes the arguments under `with` that a servicer lacks or does not take.
+"""Describes arguments under `with` that are missing, unknown or of a wrong type.
 
 Names parameters only, never their values, which may be secrets.
 """
@@ -9,14 +9,21 @@ import inspect
 from inspect import Parameter
 from typing import TYPE_CHECKING, Any
 
+from grpcsecure.diagnostics.catalog import service_kinds as kinds
 from grpcsecure.diagnostics.suggest import nearest
 from grpcsecure.quoting import quote
+from grpcsecure.server.services.references import ServiceProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from inspect import Signature
 
-__all__ = ["describe_misfit", "describe_unusable_hook", "takes_nothing"]
+__all__ = [
+    "describe_misfit",
+    "describe_unusable_hook",
+    "find_type_problems",
+    "takes_nothing",
+]
 
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
@@ -87,6 +94,35 @@ def _spell(names: Iterable[str]) -> str:
 def takes_nothing(function: Any) -> bool:
     """Whether a hook function can be called without the servicer."""
     return _accepts(function)
+
+
+def find_type_problems(
+    name: str, target: Any, signature: Signature, arguments: Mapping[str, object]
+) -> Iterator[ServiceProblem]:
+    """Yield the arguments whose values do not fit the type annotations of `target`.
+
+    Args:
+        name: the class or factory, in backticks.
+        target: the class or factory.
+        signature: its signature.
+        arguments: the arguments that it would be called with.
+    """
+    if not arguments:
+        return
+    # Imported late: most configs have no arguments.
+    from grpcsecure.config.wording import dotted
+    from grpcsecure.server.services.annotations import find_type_misfits
+
+    for misfit in find_type_misfits(target, signature, arguments):
+        yield ServiceProblem(
+            kind=kinds.WRONG_ARGUMENT_TYPE,
+            key="with",
+            below=misfit.path,
+            message=f"{name} takes {quote(misfit.expected)} for"
+            f" {quote(dotted(misfit.path))}, not {misfit.found}",
+            label=misfit.found,
+            help=misfit.help,
+        )
 
 
 def describe_unusable_hook(function: Any) -> str | None:

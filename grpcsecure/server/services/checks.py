@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from grpcsecure.diagnostics.findings import Finding
     from grpcsecure.model.server_config import ServerConfig, ServerSettings
     from grpcsecure.server.services.loader import LoadedService
+    from grpcsecure.server.services.references import ServiceProblem
 
 __all__ = [
     "HEALTH",
@@ -28,6 +29,7 @@ __all__ = [
     "check_together",
     "known_runtime",
     "pick_runtime",
+    "place_problem",
     "settle_services",
 ]
 
@@ -45,28 +47,38 @@ def check_services(
     for index, entry in enumerate(document.config.services):
         service, problems = load_service(entry)
         for problem in problems:
-            path = ("services", index, problem.key, *problem.below)
-            node = node_at(document.tree, path)
-            if is_unknown(node):
-                continue  # its file was not read
-            is_key = problem.key == "with" and not problem.below
-            place = document.key(*path) if is_key else document.place(*path)
-            findings.append(
-                problem.kind(
-                    problem.message,
-                    span=place,
-                    label=problem.label,
-                    notes=problem.notes,
-                    help="a file gives text: annotate `str`, and convert it"
-                    if problem.below and is_from_file(node)
-                    else problem.help,
-                )
-            )
+            findings += place_problem(document, problem, ("services", index))
         if service is not None:
             services.append(service)
     if len(services) == len(document.config.services):
         findings += check_together(document, services)
     return tuple(services), findings
+
+
+def place_problem(
+    document: Document, problem: ServiceProblem, entry: tuple[str | int, ...]
+) -> list[Finding]:
+    """Return a problem as a finding at its key of the config.
+
+    None if it is about a value of a file that was not read.
+    """
+    path = (*entry, problem.key, *problem.below)
+    node = node_at(document.tree, path)
+    if is_unknown(node):
+        return []
+    is_key = problem.key == "with" and not problem.below
+    advice = problem.help
+    if problem.below and is_from_file(node):
+        advice = "a file gives text: annotate `str`, and convert it"
+    return [
+        problem.kind(
+            problem.message,
+            span=document.key(*path) if is_key else document.place(*path),
+            label=problem.label,
+            notes=problem.notes,
+            help=advice,
+        )
+    ]
 
 
 def check_together(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from grpcsecure.diagnostics.catalog import service_kinds as kinds
 from grpcsecure.model.server_config import Runtime
-from grpcsecure.server.services.arguments import describe_misfit
-from grpcsecure.server.services.checks import known_runtime
+from grpcsecure.server.services.arguments import describe_misfit, find_type_problems
+from grpcsecure.server.services.checks import known_runtime, place_problem
 from grpcsecure.server.services.recorder import is_coroutine
 from grpcsecure.server.services.references import (
     ServiceError,
@@ -41,21 +41,8 @@ def check_interceptors(
     findings: list[Finding] = []
     for index, entry in enumerate(document.config.server.interceptors):
         for problem in _problems(entry, runtime):
-            path = ("server", "interceptors", index)
-            if problem.key == "with" and entry.arguments:
-                place = document.key(*path, "with")
-            elif entry.is_plain:
-                place = document.place(*path)
-            else:
-                place = document.place(*path, "interceptor")
-            findings.append(
-                problem.kind(
-                    problem.message,
-                    span=place,
-                    label=problem.label,
-                    notes=problem.notes,
-                    help=problem.help,
-                )
+            findings += place_problem(
+                document, problem, ("server", "interceptors", index)
             )
     return findings
 
@@ -190,8 +177,10 @@ def _check_arguments(entry: InterceptorEntry, target: Any) -> Iterator[ServicePr
         message, label, advice = misfit
         yield ServiceProblem(
             kind=kinds.WRONG_ARGUMENTS,
-            key="with",
+            key="with" if entry.arguments else "interceptor",
             message=message,
             label=label,
             help=advice,
         )
+    else:
+        yield from find_type_problems(name, target, signature, entry.arguments)

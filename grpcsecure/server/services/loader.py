@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from grpcsecure.diagnostics.catalog import service_kinds as kinds
 from grpcsecure.errors import StartupError
-from grpcsecure.quoting import quote
-from grpcsecure.server.services.arguments import describe_misfit, describe_unusable_hook
+from grpcsecure.server.services.arguments import (
+    describe_misfit,
+    describe_unusable_hook,
+    find_type_problems,
+)
 from grpcsecure.server.services.lifespan import is_async_only
 from grpcsecure.server.services.recorder import Method, is_coroutine, record
 from grpcsecure.server.services.references import (
@@ -26,7 +29,7 @@ from grpcsecure.server.services.references import (
 from grpcsecure.server.services.user_code import CreationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from grpcsecure.model.server_config import ImportPath, ServiceEntry
 
@@ -276,25 +279,8 @@ def _check_arguments(entry: ServiceEntry, target: Any) -> list[ServiceProblem]:
         raise ServiceError(
             kinds.WRONG_ARGUMENTS, key, message, label=label, help=advice
         )
-    return list(_type_problems(entry, target, signature)) if entry.arguments else []
-
-
-def _type_problems(
-    entry: ServiceEntry, target: Any, signature: inspect.Signature
-) -> Iterator[ServiceProblem]:
-    from grpcsecure.config.wording import dotted
-    from grpcsecure.server.services.annotations import find_type_misfits
-
-    for misfit in find_type_misfits(target, signature, entry.arguments):
-        yield ServiceProblem(
-            kind=kinds.WRONG_ARGUMENT_TYPE,
-            key="with",
-            below=misfit.path,
-            message=f"`{entry.servicer}` takes {quote(misfit.expected)} for"
-            f" {quote(dotted(misfit.path))}, not {misfit.found}",
-            label=misfit.found,
-            help=misfit.help,
-        )
+    name = f"`{entry.servicer}`"
+    return list(find_type_problems(name, target, signature, entry.arguments))
 
 
 def _methods(
