@@ -114,6 +114,7 @@ class ConnectionSweeper:
         for view in self._views:
             if view.registry is None:
                 continue
+            view.forget_ended()
             for name, connection in view.registry.connections():
                 result = connection.result
                 if result.listener == view.name and result.certificate is not None:

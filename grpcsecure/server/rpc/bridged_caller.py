@@ -106,6 +106,17 @@ class BridgedView(ListenerView):
         """Count a call of `caller` as running until it is over."""
         self.running.begin(context, caller.name)
 
+    def is_busy(self) -> bool:
+        """Whether any call runs on a connection that is still open."""
+        self.forget_ended()
+        return bool(self.running)
+
+    def forget_ended(self) -> None:
+        """Forget the calls of connections that have ended."""
+        if self.registry is not None and self.running:
+            names = {name for name, _ in self.registry.connections()}
+            self.running.forget_all_but(names)
+
     def caller_of(self, context: Any) -> BridgedConnection:
         """Return the caller stored on our wrapper of the gRPC context."""
         caller: BridgedConnection = context._grpcsecure_caller  # noqa: SLF001 - our own

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
 
 __all__ = ["InflightCalls"]
 
@@ -37,6 +40,15 @@ class InflightCalls:
             left = self._counts.pop(connection, 0) - 1
             if left > 0:
                 self._counts[connection] = left
+
+    def forget_all_but(self, connections: AbstractSet[str]) -> None:
+        """Forget the calls of connections that have ended.
+
+        grpcio does not report the end of a call whose message cannot be deserialized.
+        """
+        with self._lock:
+            for ended in self._counts.keys() - connections:
+                del self._counts[ended]
 
     def __bool__(self) -> bool:
         """Whether any call runs."""

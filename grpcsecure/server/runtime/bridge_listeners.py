@@ -188,7 +188,7 @@ class BridgeListeners:
     @property
     def has_calls(self) -> bool:
         """Whether any call runs through the bridge."""
-        return any(view.running for view in self.views)
+        return any(view.is_busy() for view in self.views)
 
     def stop(self) -> None:
         """End the bridge and remove its socket files. May be called twice."""

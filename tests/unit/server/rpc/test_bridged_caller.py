@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 
 import pytest
 from cryptography import x509
 from support.bridge_certs import authority, certificate
 
-from grpcsecure.server.rpc.bridged_caller import BridgedConnection
+from grpcsecure.model.modes import ClientCertificateMode
+from grpcsecure.server.rpc.bridged_caller import BridgedConnection, BridgedView
 from grpcsecure.tls.bridge.parent.auth_context import auth_context
+from grpcsecure.tls.bridge.parent.registry import Registry
 from grpcsecure.tls.handshake_result import HandshakeResult
 from grpcsecure.tls.pem import parse_pem
 
@@ -88,3 +91,28 @@ def test_results_are_copies(leaf):
     assert anonymous.auth_context() == auth_context(anonymous.result)
     assert anonymous.peer_identities() is None
     assert anonymous.peer_identity_key() is None
+
+
+class Running:
+    """A call whose end grpcio does not report."""
+
+    def add_callback(self, _callback):
+        """Accept a callback that is never called."""
+        return True
+
+
+def test_calls_of_ended_connections_are_forgotten(leaf):
+    """They keep no drain waiting, and nothing of them is left."""
+    view = BridgedView("public", ClientCertificateMode.REQUIRE_AND_VERIFY, None)
+    view.registry = Registry()
+    ended, current = (caller(leaf, number=number) for number in range(2))
+    for number, one in enumerate((ended, current)):
+        assert view.registry.add(
+            number, one.name, one, os.open(os.devnull, os.O_RDONLY)
+        )
+        view.begin(Running(), one)
+    view.registry.remove(0)
+    assert view.is_busy()
+    assert view.running.on(ended.name) == 0
+    view.registry.remove(1)
+    assert not view.is_busy()
